@@ -1,0 +1,96 @@
+#ifndef UNDERSTUDY_DATASET_H_
+#define UNDERSTUDY_DATASET_H_
+
+// Trajectory datasets: one HDF5 file, flat rows over all episodes (a row is an env step with the
+// frame before its action), in the layout that the field's loaders read.
+//
+//   pixels   uint8   (N, H, W, 3)   frame before the action of the row
+//   action   float32 (N, A)         NaN at an episode's last row, where no action follows
+//   proprio  float32 (N, P)
+//   state    float64 (N, S)         qpos, qvel, act
+//   reward   float32 (N), terminated, truncated uint8 (N)
+//   episode_idx int32 (N), step_idx int32 (N), time float64 (N) s
+//   ep_len   int32 (E), ep_offset int64 (E)
+//   attributes of the root: task, seed, version, env_dt, camera, action bounds, statistics
+//
+// A writer allocates fixed contiguous columns for the asked number of episodes and writes the count
+// last, so a killed run leaves a readable file with the episodes that were finished.
+//
+// Threads: HDF5 calls come from one thread at a time; the small columns lie in memory and may be
+// read from anywhere.
+
+#include <stdint.h>
+
+#include "worldmodel/base/file.h"
+
+typedef struct UsDatasetInfo {
+  char task[64];
+  char version[64];   // of the program that wrote it
+  char policy[64];
+  uint64_t seed;
+  int64_t rows;       // N
+  int64_t episodes;   // E
+  int height, width;  // of pixels; 0: the file has none
+  int action, proprio, state;
+  double dt;          // s an env step
+} UsDatasetInfo;
+
+// ---- reading ----
+
+typedef struct UsDataset UsDataset;
+
+// Opens a file and checks everything but the pixels' values: columns, types, lengths, offsets,
+// counters, finite actions. On failure *out is NULL and the message names the row or episode.
+UsStatus us_dataset_open(const char* path, UsDataset** out);
+
+// NULL is fine.
+void us_dataset_close(UsDataset* d);
+
+const UsDatasetInfo* us_dataset_info(const UsDataset* d);
+const char* us_dataset_path(const UsDataset* d);
+
+// The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
+// states (N, S), times (N).
+const int32_t* us_dataset_lengths(const UsDataset* d);
+const int64_t* us_dataset_offsets(const UsDataset* d);
+const float* us_dataset_actions(const UsDataset* d);
+const float* us_dataset_proprio(const UsDataset* d);
+const double* us_dataset_states(const UsDataset* d);
+const double* us_dataset_times(const UsDataset* d);
+
+// Reads `rows` frames from `first` on: pixels (rows, H, W, 3).
+UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels);
+
+// SHA-256 over all columns that training reads.
+UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
+
+// ---- writing ----
+
+typedef struct UsDatasetWriter UsDatasetWriter;
+
+// One episode of T rows, as it is appended.
+typedef struct UsEpisode {
+  int rows;                   // T
+  const uint8_t* pixels;      // (T, H, W, 3). Nullable when height is 0
+  const float* actions;       // (T, A)
+  const float* proprio;       // (T, P)
+  const double* states;       // (T, S)
+  const float* rewards;       // (T)
+  const uint8_t* terminated;  // (T)
+  const uint8_t* truncated;   // (T)
+  const double* times;        // (T)
+} UsEpisode;
+
+// Creates `path` for `episodes` episodes of `rows` rows each, from info's task, seed, sizes, dt.
+// An existing file is replaced only when `overwrite` is set.
+UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
+                           int overwrite, UsDatasetWriter** out);
+
+// Appends an episode and makes it durable.
+UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* episode);
+
+// Writes the statistics and closes; with fewer episodes than asked for, the file holds those.
+// Frees w in every case.
+UsStatus us_dataset_finish(UsDatasetWriter* w);
+
+#endif  // UNDERSTUDY_DATASET_H_

@@ -1,0 +1,32 @@
+#ifndef UNDERSTUDY_PAIRS_H_
+#define UNDERSTUDY_PAIRS_H_
+
+// Start / goal pairs from held-out trajectories: rows (t - K, t) as the start's two frames and row
+// t + ahead as the goal, t >= K, pairs that are solved at the start left out and counted.
+
+#include "datasets/dataset.h"
+#include "env/env.h"
+
+typedef struct UsPair {
+  int64_t before, start, goal;  // rows of the dataset
+  int32_t episode;
+  float distance;               // the task's, start to goal
+  int hard;                     // the task's own rule, or the farther half
+} UsPair;
+
+typedef struct UsPairs {
+  int count;
+  UsPair* pair;              // (count)
+  int solved_at_start;       // pairs that were drawn and left out
+  char hash[US_HASH_CHARS];  // SHA-256 of the list
+} UsPairs;
+
+// Draws `count` pairs from the dataset in an order that depends on seed alone; `sim` is a `sim:` env
+// of the dataset's task. One episode gives several pairs only when there are fewer episodes than
+// pairs. Fails when the dataset cannot give so many. Free with us_pairs_free.
+UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
+                       int ahead, int keep_solved, UsPairs* out);
+
+void us_pairs_free(UsPairs* p);
+
+#endif  // UNDERSTUDY_PAIRS_H_

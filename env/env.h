@@ -1,0 +1,130 @@
+#ifndef UNDERSTUDY_ENV_H_
+#define UNDERSTUDY_ENV_H_
+
+// The environment interface: one reset / step for a simulator and for the world model that stands
+// in for it.
+//
+// An env is N slots (Gymnasium's vector convention; N = 1 is the single case). A slot is one
+// episode in progress. Which kind answers is the prefix of the name: `sim:pointmaze` is a MuJoCo
+// task, `model:runs/pm/model` a trained world model. A kind is a constant table of functions
+// (env_class.h), so further kinds can be written outside this tree.
+//
+// Time has three scales, each with one owner. Physics steps per env step: the task's frame_skip. Env
+// steps per action block: the env's `block` K; one us_env_step plays one block. Blocks per plan: the
+// planner's horizon H.
+//
+// With a goal set, the reward of a block is minus the distance to the goal at its end: in the
+// simulator the task's distance of measures, in the model the distance of latents. Without a goal
+// the reward is 0. Nothing resets by itself; stepping past success or termination is allowed.
+//
+// Ownership: the caller allocates every output. Errors: only open, render and observe with missing
+// parts can fail; NaN states give terminated = 1 and a reward of -INFINITY.
+// Threads: calls on one env come from one thread at a time; inside, the pool works.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worldmodel/base/pool.h"
+#include "worldmodel/base/status.h"
+
+struct UsTask;
+
+typedef struct UsEnv UsEnv;
+
+// One observation of one slot. Every pointer may be NULL: not asked for, or not known.
+typedef struct UsObs {
+  uint8_t* pixels;  // (height, width, 3)
+  float* proprio;   // (proprio)
+  double* state;    // (state): qpos, qvel, act of the simulator
+  double time;      // s since the start of the episode
+  int first;        // us_env_observe: 1 starts a new context, 0 adds a frame to it
+} UsObs;
+
+typedef struct UsEnvConfig {
+  int slots;        // N; 0: 1
+  int block;        // K env steps a block; 0: the task's or the model's own
+  int height;       // pixels; 0: the task's or the model's own
+  int width;        // pixels; 0: as height
+  int pixels;       // 1: rendering will be asked for, so a missing OpenGL fails here
+  int limit;        // env steps after which an episode is truncated; 0: never
+  UsPool* pool;     // not owned, must outlive the env. Nullable: one thread
+} UsEnvConfig;
+
+typedef struct UsEnvInfo {
+  char name[256];   // as given to us_env_open
+  char task[64];    // the task's name; for a model the task it was trained on
+  int slots;        // N
+  int block;        // K, env steps a block
+  int action;       // A, numbers in [-1, 1] an env step
+  int proprio;      // P
+  int state;        // S
+  int observation;  // O, width of UsStep.observation
+  int height, width;
+  int context;      // frames that the next step depends on: 1 for a simulator, C for a model
+  double dt;        // s an env step
+} UsEnvInfo;
+
+// What a step gives, slot by slot. Every pointer may be NULL: not asked for.
+typedef struct UsStep {
+  float* observation;   // (N, O) the simulator: qpos, qvel, act; the model: the newest latent
+  float* reward;        // (N)
+  uint8_t* terminated;  // (N) 1: the success rule holds now, or the state is not finite
+  uint8_t* truncated;   // (N) 1: the limit is reached
+  uint8_t* success;     // (N, K) whether the success rule held after each env step; a model: 0
+} UsStep;
+
+// Opens `sim:<task>` (a name from the NULL-terminated list `tasks`) or `model:<folder>`.
+// On failure *out is NULL. Nullable: config, tasks (for a model).
+UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const UsEnvConfig* config,
+                     UsEnv** out);
+
+// NULL is fine.
+void us_env_close(UsEnv* e);
+
+const UsEnvInfo* us_env_info(const UsEnv* e);
+
+// Starts an episode in every slot whose mask is nonzero, drawn from that slot's seed; clears its
+// goal. The model draws a start context from the bank in its folder.
+// mask (N), seeds (N). Nullable: mask (all slots).
+void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
+
+// Plays one block in every slot. actions (N, K, A), clipped to [-1, 1]. Nullable: out.
+void us_env_step(UsEnv* e, const float* actions, const UsStep* out);
+
+// What a planner calls: the rewards of `samples` imagined action sequences from the present state of
+// each listed slot, which keeps its state. slots (n), actions (n, samples, horizon, K, A),
+// rewards (n, samples, horizon). The result for a slot does not depend on which others are listed.
+void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                    const float* actions, float* rewards);
+
+// Gives the listed slots a present observation: obs (n). A simulator takes `state` and `time`; a
+// model takes `pixels` (a model on true-state features: `state`), `proprio` where it was trained
+// with it, and `time`, keeping the newest C frames since `first`. Fails with US_UNSUPPORTED when
+// the part it needs is NULL.
+UsStatus us_env_observe(UsEnv* e, int n, const int* slots, const UsObs* obs);
+
+// Gives the listed slots a goal, from the same parts of an observation as us_env_observe.
+UsStatus us_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs);
+
+// Fills the parts of obs (n) whose pointers are not NULL with the present observation of the listed
+// slots. Fails with US_UNSUPPORTED for a part that the kind does not know.
+UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs);
+
+// Distance to the goal now and whether the success rule holds (a model: 0). distance (n), success
+// (n). Nullable: distance, success.
+void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
+
+// Renders the listed slots: pixels (n, height, width, 3). Equal states give equal frames. A model
+// draws what it imagines, when its encoder has a decoder.
+UsStatus us_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels);
+
+// One slot as bytes: everything that its future depends on (goal included), in
+// us_env_save_size(e) bytes. Restoring, then stepping, gives the same bits again.
+size_t us_env_save_size(const UsEnv* e);
+void us_env_save(UsEnv* e, int slot, void* bytes);
+void us_env_restore(UsEnv* e, int slot, const void* bytes);
+
+// Copies one slot into n others. targets (n).
+void us_env_fork(UsEnv* e, int slot, int n, const int* targets);
+
+#endif  // UNDERSTUDY_ENV_H_

@@ -1,0 +1,42 @@
+#ifndef UNDERSTUDY_ENV_CLASS_H_
+#define UNDERSTUDY_ENV_CLASS_H_
+
+// For those who write a kind of env: the function table behind env.h.
+//
+// An env of a kind is a struct whose first member is UsEnv. Every function has the contract of the
+// us_env_ function of its name, which has checked the arguments (slot numbers in range, sizes) before
+// it calls. rollout and fork may be NULL: env.c then does them with save, step and restore.
+
+#include "env/env.h"
+
+typedef struct UsEnvClass {
+  const char* kind;  // the prefix before the colon
+  // `what` is the part of the name behind the colon.
+  UsStatus (*open)(const char* name, const char* what, const struct UsTask* const* tasks,
+                   const UsEnvConfig* config, UsEnv** out);
+  void (*close)(UsEnv* e);
+  void (*reset)(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
+  void (*step)(UsEnv* e, const float* actions, const UsStep* out);
+  void (*rollout)(UsEnv* e, int n, const int* slots, int samples, int horizon, const float* actions,
+                  float* rewards);
+  UsStatus (*observe)(UsEnv* e, int n, const int* slots, const UsObs* obs);
+  UsStatus (*set_goal)(UsEnv* e, int n, const int* slots, const UsObs* obs);
+  UsStatus (*look)(UsEnv* e, int n, const int* slots, UsObs* obs);
+  void (*score)(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
+  UsStatus (*render)(UsEnv* e, int n, const int* slots, uint8_t* pixels);
+  void (*save)(UsEnv* e, int slot, void* bytes);
+  void (*restore)(UsEnv* e, int slot, const void* bytes);
+  void (*fork)(UsEnv* e, int slot, int n, const int* targets);
+} UsEnvClass;
+
+struct UsEnv {
+  const UsEnvClass* cls;
+  UsEnvInfo info;
+  size_t save_size;  // bytes of one saved slot
+  UsPool* pool;      // Nullable
+};
+
+extern const UsEnvClass us_env_class_sim;
+extern const UsEnvClass us_env_class_model;
+
+#endif  // UNDERSTUDY_ENV_CLASS_H_

@@ -1,0 +1,65 @@
+#ifndef UNDERSTUDY_TASK_H_
+#define UNDERSTUDY_TASK_H_
+
+// A task: a MuJoCo scene and the few functions that make it one. A task is one constant table in one
+// folder, tasks/<name>/<name>.c beside <name>.xml, and one line in tasks/tasks.h.
+//
+// The functions are called from pool threads with that thread's mjData, whose state is the slot's
+// and whose position kinematics are current. They keep nothing between calls.
+//
+// Goals are compared by `measure`: the positions (m) and angles (rad) that the task is about, a
+// vector of M numbers read off a state. Velocity is no part of it unless the task says so.
+
+#include <stddef.h>
+
+#include <mujoco/mujoco.h>
+
+#include "worldmodel/base/rng.h"
+
+enum { US_TASK_ABI = 1, US_POLICY_MEMORY = 32, US_TASK_MEASURES = 64 };
+
+// A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
+// (US_POLICY_MEMORY) is the episode's own, zero at its start; rng is the stream of this episode and
+// step.
+typedef struct UsPolicy {
+  const char* name;
+  const char* summary;
+  void (*act)(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action);
+} UsPolicy;
+
+typedef struct UsTask {
+  size_t struct_size;  // sizeof(UsTask)
+  int abi;             // US_TASK_ABI
+  int mujoco;          // mjVERSION_HEADER
+
+  const char* name;
+  const char* summary;  // one line for lists
+  const char* scene;    // the MJCF text
+  const char* camera;   // name of the scene's camera
+  int frame_skip;       // physics steps an env step
+  int block;            // K, env steps a block by default
+  int action;           // A; the action of an env step, each number in [-1, 1]
+  int proprio;          // P
+  int measure;          // M, at most US_TASK_MEASURES
+  int size;             // pixels of a side by default
+  double radius;        // the success threshold on `distance`, for messages and plots
+
+  // Draws a start state into d (qpos, qvel; everything else is at its default).
+  void (*reset)(const mjModel* m, mjData* d, UsRng* rng);
+  // Applies an action (A) before the physics steps of an env step. NULL: ctrl = action.
+  void (*control)(const mjModel* m, mjData* d, const float* action);
+  // What the robot measures of itself: out (P).
+  void (*read_proprio)(const mjModel* m, const mjData* d, float* out);
+  // The quantities that a goal is about: out (M).
+  void (*read_measure)(const mjModel* m, const mjData* d, double* out);
+  // Distance of two measures (M), and whether the first counts as solved for the second.
+  double (*distance)(const double* a, const double* goal);
+  int (*success)(const double* a, const double* goal);
+  // Whether a pair of start and goal measures is a hard one for a reason of the task's own, such as
+  // a wall between them. NULL: the farther half of the pairs counts as hard.
+  int (*hard)(const double* start, const double* goal);
+
+  const UsPolicy* policies;  // ends with a NULL name; the first is the default
+} UsTask;
+
+#endif  // UNDERSTUDY_TASK_H_

@@ -1,0 +1,63 @@
+#include "scripts/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "worldmodel/base/status.h"
+
+int us_cli_fail(const char* command, UsStatus status) {
+  fprintf(stderr, "understudy %s: %s\n", command, us_message());
+  if (status == US_INTERRUPTED) return 130;
+  return status == US_USAGE ? 2 : 1;
+}
+
+int us_cli_usage(const char* command, const char* format, ...) {
+  fprintf(stderr, "understudy %s: ", command);
+  va_list args;
+  va_start(args, format);
+  vfprintf(stderr, format, args);
+  va_end(args);
+  fprintf(stderr, " (see understudy %s --help)\n", command);
+  return 2;
+}
+
+static void print_help(poptContext context, const char* name, const char* usage, const char* help) {
+  printf("Usage: understudy %s %s\n\n%s\n", name, usage, help);
+  poptPrintHelp(context, stdout, 0);
+}
+
+int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
+                 const char* help, const char** words, int max_words) {
+  enum { kHelp = 1000 };
+  const struct poptOption help_table[] = {
+      {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL}, POPT_TABLEEND};
+  struct poptOption all[] = {
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)help_table, 0, "Help:", NULL},
+      POPT_TABLEEND};
+  poptContext context = poptGetContext(NULL, argc, argv, all, 0);
+  poptSetOtherOptionHelp(context, usage);
+  int code = -1, found;
+  while ((found = poptGetNextOpt(context)) > 0) {
+    if (found != kHelp) continue;
+    print_help(context, argv[0], usage, help);
+    code = 0;
+    break;
+  }
+  if (found < -1) {
+    code = us_cli_usage(argv[0], "%s: %s", poptBadOption(context, POPT_BADOPTION_NOALIAS),
+                        poptStrerror(found));
+  }
+  const char* word;
+  int n = 0;
+  while (code < 0 && (word = poptGetArg(context))) {
+    if (!words || n >= max_words) {
+      code = us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
+    } else {
+      words[n++] = word;  // words point into argv
+    }
+  }
+  if (words) words[n] = NULL;
+  poptFreeContext(context);
+  return code;
+}

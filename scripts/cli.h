@@ -1,0 +1,43 @@
+#ifndef UNDERSTUDY_CLI_H_
+#define UNDERSTUDY_CLI_H_
+
+// What the commands of the program share: the command table, option parsing, one-line errors.
+//
+// A command is one file, scripts/cmd_<name>.c, with one function, and one line in US_COMMANDS. Exit
+// codes: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+
+#include <popt.h>
+
+#include "worldmodel/base/status.h"
+
+#define US_COMMANDS(X)                                                           \
+  X(collect, "record trajectories of a task into a dataset")                     \
+  X(dataset, "show what a dataset holds, as text or as a picture")               \
+  X(encoder, "train a frozen encoder, or probe what its features know")          \
+  X(pretrain, "train the predictor on trajectories without their actions")       \
+  X(finetune, "train the action-conditioned predictor of a world model")         \
+  X(eval, "plan in the model and in the simulator, and count successes")         \
+  X(report, "draw the pictures of an evaluation")                                \
+  X(bench, "measure rollouts, rendering and training against their parts")
+
+#define X(name, summary) int us_cmd_##name(int argc, const char** argv);
+US_COMMANDS(X)
+#undef X
+
+// Parses argv (argv[0] is the command's name) with a popt table; options write to the variables the
+// table names. `usage` is the line behind the command's name ("--task T --out F.h5 [options]"),
+// `help` the paragraphs that --help prints around the option table, with an example.
+// Left-over words are refused unless `words` is not NULL: then they are stored there, NULL-terminated,
+// at most max_words of them. Returns -1 to go on, else the exit code: 0 after --help, 2 after a
+// one-line message.
+int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
+                 const char* help, const char** words, int max_words);
+
+// Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
+int us_cli_fail(const char* command, UsStatus status);
+
+// Prints the same line for wrong use and gives 2.
+int us_cli_usage(const char* command, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif  // UNDERSTUDY_CLI_H_

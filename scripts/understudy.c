@@ -1,0 +1,68 @@
+// The program: picks a command from the table in cli.h.
+
+#include <cblas.h>
+#include <hdf5.h>
+#include <mujoco/mujoco.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "scripts/cli.h"
+#include "worldmodel/base/progress.h"
+
+typedef struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(int argc, const char** argv);
+} Command;
+
+static const Command commands[] = {
+#define X(name, summary) {#name, summary, us_cmd_##name},
+    US_COMMANDS(X)
+#undef X
+};
+enum { kCommands = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_help(FILE* f) {
+  fprintf(f,
+          "Usage: understudy COMMAND [options]\n\n"
+          "World models that stand in for MuJoCo simulators: collect trajectories, train a model on\n"
+          "them, plan in it, and count successes against floor and ceiling.\n\nCommands:\n");
+  for (int i = 0; i < kCommands; i++) fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
+  fprintf(f,
+          "\n`understudy COMMAND --help` explains each one with an example. The whole loop:\n"
+          "  understudy collect --task pointmaze --episodes 500 --seed 1 --out train.h5\n"
+          "  understudy collect --task pointmaze --episodes 600 --seed 2 --out heldout.h5\n"
+          "  understudy finetune --data train.h5 --out model\n"
+          "  understudy eval --task pointmaze --model model --data heldout.h5 --json eval.json\n"
+          "  understudy report --json eval.json --out report\n");
+}
+
+static int print_version(void) {
+  unsigned major, minor, release;
+  H5get_libversion(&major, &minor, &release);
+  printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\n", US_VERSION, mj_versionString(),
+         major, minor, release, openblas_get_config(), openblas_get_corename());
+  return 0;
+}
+
+int main(int argc, const char** argv) {
+  if (argc < 2) {
+    print_help(stderr);
+    return 2;
+  }
+  const char* name = argv[1];
+  if (!strcmp(name, "--version")) return print_version();
+  int help = !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h");
+  if (help && argc == 2) {
+    print_help(stdout);
+    return 0;
+  }
+  const char* asked[] = {argv[help ? 2 : 1], "--help"};
+  for (int i = 0; i < kCommands; i++) {
+    if (strcmp(commands[i].name, asked[0]) != 0) continue;
+    us_interrupt_install();
+    return help ? commands[i].run(2, asked) : commands[i].run(argc - 1, argv + 1);
+  }
+  fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy --help)\n", asked[0]);
+  return 2;
+}

@@ -1,0 +1,19 @@
+#ifndef UNDERSTUDY_TASKS_H_
+#define UNDERSTUDY_TASKS_H_
+
+// The list of built-in tasks. Adding one is a folder tasks/<name>/ and a line here.
+
+#include "env/task.h"
+
+#define US_TASKS(X) \
+  X(pointmaze)      \
+  X(wall)
+
+#define X(name) extern const UsTask us_task_##name;
+US_TASKS(X)
+#undef X
+
+// The tasks in the order of the list, NULL-terminated.
+extern const UsTask* const us_tasks[];
+
+#endif  // UNDERSTUDY_TASKS_H_

@@ -1,0 +1,33 @@
+#include "worldmodel/base/arena.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { kAlign = 64 };
+
+void* us_arena_take(UsArena* a, size_t count, size_t size) {
+  US_ASSERT(size == 0 || count <= (SIZE_MAX / 4) / size);
+  size_t at = (a->size + kAlign - 1) / kAlign * kAlign;
+  a->size = at + count * size;
+  if (!a->base) return NULL;
+  US_ASSERT(a->size <= a->room);
+  return a->base + at;
+}
+
+UsStatus us_arena_alloc(UsArena* a) {
+  US_ASSERT(!a->base);
+  size_t bytes = (a->size + kAlign) / kAlign * kAlign;
+  a->base = aligned_alloc(kAlign, bytes);
+  if (!a->base) return us_fail(US_MEMORY, "out of memory: %zu bytes asked for", bytes);
+  memset(a->base, 0, bytes);
+  a->room = bytes;
+  a->size = 0;
+  return US_OK;
+}
+
+void us_arena_free(UsArena* a) {
+  if (!a) return;
+  free(a->base);
+  *a = (UsArena){0};
+}

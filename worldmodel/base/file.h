@@ -1,0 +1,57 @@
+#ifndef UNDERSTUDY_FILE_H_
+#define UNDERSTUDY_FILE_H_
+
+// Whole files, folders, hashes and JSON values with messages that name the file.
+//
+// Threads: safe, as long as two calls do not write one path.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "worldmodel/base/status.h"
+
+enum { US_HASH_CHARS = 65 };  // SHA-256 in hex and its terminator
+
+// Reads a whole regular file into *data, which the caller frees; a zero byte follows the data.
+// Files over `limit` bytes are refused; 0: no limit. On failure *data is NULL.
+UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size);
+
+// Replaces `path` by these bytes: a temporary file beside it, fsync, rename. A reader sees the old
+// file or the new one.
+UsStatus us_file_write(const char* path, const void* data, size_t size);
+
+// 1 if the path exists.
+int us_file_exists(const char* path);
+
+// Makes a folder and its parents.
+UsStatus us_folder_make(const char* path);
+
+// Joins with a slash into out (size bytes); too long a path is an assertion.
+const char* us_path_join(char* out, size_t size, const char* folder, const char* name);
+
+// SHA-256 of bytes, of a file, of a text, as lower-case hex.
+void us_hash_bytes(const void* data, size_t size, char hex[US_HASH_CHARS]);
+UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]);
+
+// Parses a JSON file whose top is an object; nesting is bounded. Free with cJSON_Delete.
+UsStatus us_json_read(const char* path, cJSON** out);
+
+// Parses JSON bytes; `name` stands for the file in messages.
+UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out);
+
+// Writes a JSON value, indented, as us_file_write does.
+UsStatus us_json_write(const char* path, const cJSON* json);
+
+// Fetch a member: the wrong type, or a number outside [low, high], is US_FORMAT with `name` (the
+// file) and `key`. With a non-NULL default pointer a missing member takes *fallback.
+UsStatus us_json_number(const char* name, const cJSON* object, const char* key, double low,
+                        double high, const double* fallback, double* out);
+UsStatus us_json_int(const char* name, const cJSON* object, const char* key, int low, int high,
+                     const int* fallback, int* out);
+// Copies a string of at most size - 1 bytes into out.
+UsStatus us_json_text(const char* name, const cJSON* object, const char* key, const char* fallback,
+                      char* out, size_t size);
+
+#endif  // UNDERSTUDY_FILE_H_

@@ -1,0 +1,119 @@
+#define _GNU_SOURCE
+#include "worldmodel/base/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "worldmodel/base/status.h"
+
+typedef struct Worker {
+  UsPool* pool;
+  int index;
+  pthread_t thread;
+} Worker;
+
+struct UsPool {
+  pthread_mutex_t lock;
+  pthread_cond_t wake;  // a new loop, or the end
+  pthread_cond_t done;  // the last worker left the loop
+  Worker* worker;       // (threads)
+  int threads;
+  unsigned long loop;   // counts loops, so that a sleeping worker sees a new one
+  int busy;             // helpers still in the present loop
+  int stop;
+  int items, next;
+  UsPoolItem item;
+  void* arg;
+};
+
+static void work(UsPool* p, int worker) {
+  for (;;) {
+    int i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED);
+    if (i >= p->items) return;
+    p->item(p->arg, i, worker);
+  }
+}
+
+static void* helper(void* arg) {
+  Worker* w = arg;
+  UsPool* p = w->pool;
+  unsigned long seen = 0;
+  pthread_mutex_lock(&p->lock);
+  for (;;) {
+    while (!p->stop && p->loop == seen) pthread_cond_wait(&p->wake, &p->lock);
+    if (p->stop) break;
+    seen = p->loop;
+    pthread_mutex_unlock(&p->lock);
+    work(p, w->index);
+    pthread_mutex_lock(&p->lock);
+    if (--p->busy == 0) pthread_cond_signal(&p->done);
+  }
+  pthread_mutex_unlock(&p->lock);
+  return NULL;
+}
+
+static int processors(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return CPU_COUNT(&set);
+}
+
+UsPool* us_pool_create(int threads) {
+  if (threads <= 0) threads = processors();
+  UsPool* p = calloc(1, sizeof(*p));
+  Worker* workers = calloc((size_t)threads, sizeof(*workers));
+  if (!p || !workers) {
+    free(p);
+    free(workers);
+    return NULL;
+  }
+  p->worker = workers;
+  p->threads = 1;
+  pthread_mutex_init(&p->lock, NULL);
+  pthread_cond_init(&p->wake, NULL);
+  pthread_cond_init(&p->done, NULL);
+  for (int i = 1; i < threads; i++) {
+    workers[i] = (Worker){.pool = p, .index = i};
+    if (pthread_create(&workers[i].thread, NULL, helper, &workers[i]) != 0) break;
+    p->threads++;
+  }
+  return p;
+}
+
+void us_pool_destroy(UsPool* p) {
+  if (!p) return;
+  pthread_mutex_lock(&p->lock);
+  p->stop = 1;
+  pthread_cond_broadcast(&p->wake);
+  pthread_mutex_unlock(&p->lock);
+  for (int i = 1; i < p->threads; i++) pthread_join(p->worker[i].thread, NULL);
+  pthread_cond_destroy(&p->done);
+  pthread_cond_destroy(&p->wake);
+  pthread_mutex_destroy(&p->lock);
+  free(p->worker);
+  free(p);
+}
+
+int us_pool_threads(const UsPool* p) { return p ? p->threads : 1; }
+
+void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg) {
+  if (!p || p->threads == 1 || items <= 1) {
+    for (int i = 0; i < items; i++) item(arg, i, 0);
+    return;
+  }
+  pthread_mutex_lock(&p->lock);
+  US_ASSERT(p->busy == 0);
+  p->items = items;
+  p->item = item;
+  p->arg = arg;
+  p->next = 0;
+  p->busy = p->threads - 1;
+  p->loop++;
+  pthread_cond_broadcast(&p->wake);
+  pthread_mutex_unlock(&p->lock);
+  work(p, 0);
+  pthread_mutex_lock(&p->lock);
+  while (p->busy > 0) pthread_cond_wait(&p->done, &p->lock);
+  pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,68 @@
+#ifndef UNDERSTUDY_ENCODER_H_
+#define UNDERSTUDY_ENCODER_H_
+
+// Frozen encoders: from a frame (or a true state) to G tokens of D numbers.
+//
+//   vit    a vision transformer in the layout of DINOv2 checkpoints (safetensors + config.json), as
+//          `encoder train` makes it and as people have it; a section `head` of its config says what
+//          stands behind it (merge tokens, linear map), DINOv2 files have none
+//   pca    principal components of the whole frame: the linear baseline
+//   state  the simulator's true state, normalised: the upper bound of any encoder
+//
+// An encoder is constant after it was made and may be used by several threads; scratch memory is
+// taken per call from the encoder's own pool of work areas, one per worker.
+// Same frame, same bits: the result does not depend on n, threads or neighbours.
+
+#include <stdint.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/pool.h"
+
+#define US_ENCODERS(X) \
+  X(vit)               \
+  X(pca)               \
+  X(state)
+
+typedef struct UsEncoder UsEncoder;
+
+typedef struct UsEncoderInfo {
+  char kind[16];             // a name of US_ENCODERS
+  int tokens;                // G
+  int dim;                   // D
+  int grid_h, grid_w;        // the tokens' places, grid_h * grid_w = G
+  int height, width;         // frame size; 0 for `state`
+  int state;                 // S for `state`, else 0
+  int decoder;               // 1: us_encoder_decode works
+  char hash[US_HASH_CHARS];  // SHA-256 of weights and config
+} UsEncoderInfo;
+
+// Opens a folder with config.json and model.safetensors, or the embedded default for "default".
+// On failure *out is NULL.
+UsStatus us_encoder_open(const char* path, UsEncoder** out);
+
+// Writes config.json and model.safetensors (and decoder.safetensors) into a folder.
+UsStatus us_encoder_save(const UsEncoder* e, const char* folder);
+
+// NULL is fine.
+void us_encoder_destroy(UsEncoder* e);
+
+const UsEncoderInfo* us_encoder_info(const UsEncoder* e);
+
+// Makes a `state` encoder from the mean and standard deviation of states. mean, std (S).
+UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out);
+
+// Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3).
+UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
+                             UsPool* pool, UsEncoder** out);
+
+// latents (n, G, D) of pixels (n, height, width, 3) or, for `state`, of states (n, S). Ordinary
+// memory. Nullable: the one of pixels, states that the kind does not read; pool.
+void us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
+                       float* latents, UsPool* pool);
+
+// pixels (n, height, width, 3) of latents (n, G, D), for pictures; needs info->decoder.
+// Nullable: pool.
+void us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
+                       UsPool* pool);
+
+#endif  // UNDERSTUDY_ENCODER_H_
