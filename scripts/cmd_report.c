@@ -1,0 +1,6 @@
+#include "scripts/cli.h"
+
+int us_cmd_report(int argc, const char** argv) {
+  (void)argc;
+  return us_cli_usage(argv[0], "not built yet");
+}
