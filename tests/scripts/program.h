@@ -1,0 +1,44 @@
+#ifndef UNDERSTUDY_PROGRAM_H_
+#define UNDERSTUDY_PROGRAM_H_
+
+// Runs the built program as a user does and keeps what it printed.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+typedef struct Run {
+  int code;          // exit code, -1 when it did not exit
+  char err[8192];    // what it wrote to stderr
+  char out[65536];   // what it wrote to stdout
+} Run;
+
+static inline void read_into(const char* path, char* text, size_t size) {
+  FILE* f = fopen(path, "rb");
+  size_t n = f ? fread(text, 1, size - 1, f) : 0;
+  text[n] = 0;
+  if (f) fclose(f);
+}
+
+// `folder` takes the two outputs; arguments are words of a shell line.
+static inline Run run_program(const char* folder, const char* arguments) {
+  Run r = {.code = -1};
+  char line[4096], out[512], err[512];
+  snprintf(out, sizeof(out), "%s/stdout", folder);
+  snprintf(err, sizeof(err), "%s/stderr", folder);
+  snprintf(line, sizeof(line), "'%s' %s </dev/null >'%s' 2>'%s'", US_PROGRAM, arguments, out, err);
+  int status = system(line);
+  if (WIFEXITED(status)) r.code = WEXITSTATUS(status);
+  read_into(out, r.out, sizeof(r.out));
+  read_into(err, r.err, sizeof(r.err));
+  return r;
+}
+
+static inline int lines_of(const char* text) {
+  int n = 0;
+  for (; *text; text++) n += *text == '\n';
+  return n;
+}
+
+#endif  // UNDERSTUDY_PROGRAM_H_
