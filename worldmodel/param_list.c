@@ -1,0 +1,58 @@
+#include "worldmodel/param_list.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/rng.h"
+
+size_t us_params_add(UsParamList* l, const char* prefix, const char* name, int flags, int d0,
+                     int d1, int d2, int d3) {
+  if (l->count == l->room) {
+    int room = l->room ? 2 * l->room : 64;
+    UsParam* grown = realloc(l->param, (size_t)room * sizeof(UsParam));
+    if (!grown) {
+      l->failed = 1;
+      return 0;
+    }
+    l->param = grown;
+    l->room = room;
+  }
+  UsParam* p = &l->param[l->count++];
+  *p = (UsParam){.flags = flags, .dim = {d0, d1, d2, d3}, .offset = l->floats, .count = 1};
+  int length = snprintf(p->name, sizeof(p->name), "%s%s", prefix, name);
+  US_ASSERT(length < (int)sizeof(p->name));
+  while (p->rank < 4 && p->dim[p->rank] > 0) p->count *= (size_t)p->dim[p->rank++];
+  US_ASSERT(p->rank > 0);
+  l->floats += (p->count + 15) / 16 * 16;
+  return p->offset;
+}
+
+void us_params_free(UsParamList* l) {
+  free(l->param);
+  *l = (UsParamList){0};
+}
+
+void us_params_init(const UsParamList* l, uint64_t seed, int salt, float* weights) {
+  memset(weights, 0, l->floats * sizeof(float));
+  for (int i = 0; i < l->count; i++) {
+    const UsParam* p = &l->param[i];
+    float* w = weights + p->offset;
+    if (p->flags & US_PARAM_ONE) {
+      for (size_t j = 0; j < p->count; j++) w[j] = 1;
+    }
+    if (!(p->flags & (US_PARAM_NORMAL | US_PARAM_SMALL))) continue;
+    size_t columns = p->count / (size_t)p->dim[0];
+    float deviation = p->flags & US_PARAM_SMALL ? 0.02f : 1 / sqrtf((float)columns);
+    UsRng r = us_rng(seed, US_RNG_INIT, (uint64_t)i, (uint32_t)salt, 0);
+    for (size_t j = 0; j < p->count; j++) w[j] = deviation * us_rng_normal(&r);
+  }
+}
+
+const UsParam* us_params_find(const UsParamList* l, const char* name) {
+  for (int i = 0; i < l->count; i++) {
+    if (!strcmp(l->param[i].name, name)) return &l->param[i];
+  }
+  return NULL;
+}

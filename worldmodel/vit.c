@@ -1,0 +1,337 @@
+// x = [cls; registers; patches + pos]; x = block_n(x); t = norm(x); c = merge(t); z = global(c)
+
+#include "worldmodel/vit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worldmodel/ops.h"
+
+struct UsVitWork {
+  int frames;
+  int training;
+  float* memory;
+  float* patches;       // (frames, P, 3 patch patch)
+  float* embedded;      // (frames, P, hidden)
+  float** x;            // (layers + 1) of (frames, T, hidden); without training all the same
+  UsBlockActs* acts;    // (layers); without training all the same
+  float* normed;        // (frames, T, hidden)
+  float* stats;         // (frames, T, 2)
+  float* body;          // (frames, P, hidden): normed without the prefix
+  float* cells;         // (frames, cells, m m hidden)
+  float* merged;        // (frames, cells, merge_dim)
+  float* global;        // (frames, D)
+  float* global_stats;  // (frames, 2)
+  float* latent;        // (frames, D)
+  UsBlockTemps temps;   // training
+  float* dx;            // (frames, T, hidden), training
+  float* dbody;         // (frames, P, hidden), training
+  float* dcells;        // (frames, cells, m m hidden), training
+  float* dmerged;       // (frames, cells, merge_dim), training
+  float* dglobal;       // (frames, D), training
+};
+
+int us_vit_patches(const UsVitConfig* c) {
+  return (c->height / c->patch) * (c->width / c->patch);
+}
+
+int us_vit_cells(const UsVitConfig* c) {
+  return c->merge ? us_vit_patches(c) / (c->merge * c->merge) : 0;
+}
+
+UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
+  if (c->patch < 1 || c->height < 1 || c->width < 1 || c->height % c->patch ||
+      c->width % c->patch) {
+    return us_fail(US_FORMAT,
+                   "%s: expected frames of whole patches, found %d x %d px in patches of %d", name,
+                   c->height, c->width, c->patch);
+  }
+  if (c->heads < 1 || c->hidden < 1 || c->hidden % c->heads) {
+    return us_fail(US_FORMAT, "%s: expected hidden_size as a multiple of heads, found %d and %d",
+                   name, c->hidden, c->heads);
+  }
+  if (c->layers < 1 || c->mlp < 1 || c->registers < 0) {
+    return us_fail(US_FORMAT, "%s: expected at least one layer and MLP unit, found %d and %d", name,
+                   c->layers, c->mlp);
+  }
+  if (c->merge &&
+      (c->merge_dim < 1 || (c->height / c->patch) % c->merge || (c->width / c->patch) % c->merge)) {
+    return us_fail(US_FORMAT, "%s: expected whole cells of %d x %d patches, found %d x %d patches",
+                   name, c->merge, c->merge, c->height / c->patch, c->width / c->patch);
+  }
+  if ((c->global_dim && !c->merge) || (c->norm && !c->global_dim)) {
+    return us_fail(US_FORMAT,
+                   "%s: expected a head with \"merge\" before \"global_dim\" and \"norm\"", name);
+  }
+  for (int i = 0; i < 3; i++) {
+    if (isfinite(c->mean[i]) && isfinite(c->std[i]) && c->std[i] > 0) continue;
+    return us_fail(US_FORMAT, "%s: expected finite image means and deviations above 0", name);
+  }
+  return US_OK;
+}
+
+static void layout(UsVit* v) {
+  const UsVitConfig* c = &v->config;
+#define X(field, name, flags, d0, d1, d2, d3) \
+  if ((d0) > 0) v->at.field = us_params_add(&v->params, "", name, flags, d0, d1, d2, d3);
+  US_VIT_PARAMS(X)
+#undef X
+  for (int i = 0; i < c->layers; i++) {
+    char prefix[48];
+    snprintf(prefix, sizeof(prefix), "encoder.layer.%d.", i);
+    us_block_layout(&v->shape, prefix, &v->params, &v->block[i]);
+  }
+}
+
+UsStatus us_vit_create(const UsVitConfig* c, UsVit** out) {
+  *out = NULL;
+  UsVit* v = calloc(1, sizeof(UsVit));
+  if (!v) return us_fail(US_MEMORY, "out of memory for a ViT");
+  v->config = *c;
+  v->prefix = (c->cls ? 1 : 0) + c->registers;
+  v->tokens = v->prefix + us_vit_patches(c);
+  v->out_tokens = c->global_dim ? 1 : c->merge ? us_vit_cells(c) : us_vit_patches(c);
+  v->out_dim = c->global_dim ? c->global_dim : c->merge ? c->merge_dim : c->hidden;
+  v->shape = (UsBlockShape){
+      .width = c->hidden, .heads = c->heads, .hidden = c->mlp, .tokens = v->tokens, .eps = c->eps};
+  v->block = calloc((size_t)c->layers, sizeof(UsBlock));
+  if (v->block) layout(v);
+  if (!v->block || v->params.failed) {
+    us_vit_destroy(v);
+    return us_fail(US_MEMORY, "out of memory for a ViT");
+  }
+  *out = v;
+  return US_OK;
+}
+
+void us_vit_destroy(UsVit* v) {
+  if (!v) return;
+  us_params_free(&v->params);
+  free(v->block);
+  free(v);
+}
+
+// The next `count` floats of the block; NULL while measuring.
+static float* take(float* memory, size_t* used, size_t count) {
+  float* at = memory ? memory + *used : NULL;
+  *used += (count + 15) / 16 * 16;
+  return at;
+}
+
+static void place_blocks(const UsVit* v, UsVitWork* k, float* memory, size_t* used) {
+  int rows = k->frames * v->tokens;
+  size_t acts = us_block_acts_size(&v->shape, rows);
+  size_t tokens = (size_t)rows * (size_t)v->config.hidden;
+  for (int i = 0; i <= v->config.layers; i++) {
+    k->x[i] = i && !k->training ? k->x[0] : take(memory, used, tokens);
+    if (i == v->config.layers) break;
+    if (i && !k->training) {
+      k->acts[i] = k->acts[0];
+      continue;
+    }
+    float* at = take(memory, used, acts);
+    if (at) us_block_acts_place(&v->shape, rows, at, &k->acts[i]);
+  }
+}
+
+// Places the work in memory, or counts its floats when memory is NULL.
+static size_t place(const UsVit* v, UsVitWork* k, float* memory) {
+  const UsVitConfig* c = &v->config;
+  size_t used = 0, n = (size_t)k->frames, patches = n * (size_t)us_vit_patches(c);
+  size_t rows = n * (size_t)v->tokens, cells = n * (size_t)us_vit_cells(c);
+  size_t hidden = (size_t)c->hidden, merge_dim = (size_t)c->merge_dim;
+  size_t global = n * (size_t)c->global_dim;
+  k->patches = take(memory, &used, patches * 3 * (size_t)(c->patch * c->patch));
+  k->embedded = take(memory, &used, patches * hidden);
+  place_blocks(v, k, memory, &used);
+  k->normed = take(memory, &used, rows * hidden);
+  k->stats = take(memory, &used, rows * 2);
+  k->body = v->prefix ? take(memory, &used, patches * hidden) : k->normed;
+  k->cells = take(memory, &used, cells ? patches * hidden : 0);
+  k->merged = take(memory, &used, cells * merge_dim);
+  k->global = take(memory, &used, global);
+  k->global_stats = take(memory, &used, n * 2);
+  k->latent = c->norm ? take(memory, &used, global) : k->global;
+  if (!k->training) return used;
+  float* temps = take(memory, &used, us_block_temps_size(&v->shape, (int)rows));
+  if (temps) us_block_temps_place(&v->shape, (int)rows, temps, &k->temps);
+  k->dx = take(memory, &used, rows * hidden);
+  k->dbody = take(memory, &used, patches * hidden);
+  k->dcells = take(memory, &used, cells ? patches * hidden : 0);
+  k->dmerged = take(memory, &used, cells * merge_dim);
+  k->dglobal = take(memory, &used, global);
+  return used;
+}
+
+UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
+  UsVitWork* k = calloc(1, sizeof(UsVitWork));
+  if (!k) return NULL;
+  k->frames = frames;
+  k->training = training;
+  k->x = calloc((size_t)v->config.layers + 1, sizeof(float*));
+  k->acts = calloc((size_t)v->config.layers, sizeof(UsBlockActs));
+  if (k->x && k->acts) k->memory = us_ops_alloc(place(v, k, NULL));
+  if (!k->memory) {
+    us_vit_work_destroy(k);
+    return NULL;
+  }
+  place(v, k, k->memory);
+  return k;
+}
+
+void us_vit_work_destroy(UsVitWork* k) {
+  if (!k) return;
+  us_ops_free(k->memory);
+  free(k->x);
+  free(k->acts);
+  free(k);
+}
+
+const float* us_vit_work_patches(const UsVitWork* k) {
+  return k->patches;
+}
+
+void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, const float* x,
+                   float* y) {
+  int m = c->merge, cells_w = c->width / c->patch / m;
+  size_t h = (size_t)hidden, run = (size_t)m * h, cell = run * (size_t)m;
+  size_t row = run * (size_t)cells_w;  // floats of one row of patches
+  int rows = frames * (c->height / c->patch);
+  for (int r = 0; r < rows; r++) {
+    size_t grid = (size_t)r * row;
+    size_t gathered = (size_t)(r / m * m) * row + (size_t)(r % m) * run;
+    if (scatter) {
+      us_ops_copy_blocks(cells_w, (int)run, x + gathered, cell, y + grid, run);
+    } else {
+      us_ops_copy_blocks(cells_w, (int)run, x + grid, run, y + gathered, cell);
+    }
+  }
+}
+
+// embedded (frames, P, hidden) and the first x (frames, T, hidden) of the patches.
+static void embed(const UsVit* v, const float* w, UsVitWork* k) {
+  const UsVitConfig* c = &v->config;
+  int p = us_vit_patches(c), n = k->frames, h = c->hidden;
+  size_t frame = (size_t)v->tokens * (size_t)h;
+  const float* positions = w + v->at.positions;
+  us_ops_linear(n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w, w + v->at.patch_b,
+                k->embedded);
+  us_ops_add_rows(n * p, p, h, positions + (c->cls ? h : 0), k->embedded);
+  us_ops_copy_blocks(n, p * h, k->embedded, (size_t)(p * h),
+                     k->x[0] + (size_t)v->prefix * (size_t)h, frame);
+  if (c->cls) {
+    us_ops_copy_blocks(n, h, w + v->at.cls, 0, k->x[0], frame);
+    us_ops_add_blocks(n, h, positions, 0, k->x[0], frame);
+  }
+  if (c->registers) {
+    us_ops_copy_blocks(n, c->registers * h, w + v->at.registers, 0, k->x[0] + (c->cls ? h : 0),
+                       frame);
+  }
+}
+
+const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
+                            const uint8_t* pixels) {
+  const UsVitConfig* c = &v->config;
+  const float* w = weights;
+  int n = k->frames, h = c->hidden, p = us_vit_patches(c), cells = us_vit_cells(c);
+  us_ops_patches(n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean, c->std,
+                 k->patches);
+  embed(v, w, k);
+  for (int i = 0; i < c->layers; i++) {
+    us_block_forward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
+  }
+  us_ops_norm(n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain, w + v->at.norm_bias,
+              k->normed, k->stats);
+  if (v->prefix) {
+    us_ops_copy_blocks(n, p * h, k->normed + (size_t)v->prefix * (size_t)h,
+                       (size_t)v->tokens * (size_t)h, k->body, (size_t)(p * h));
+  }
+  if (!c->merge) return k->body;
+  us_vit_gather(c, h, n, 0, k->body, k->cells);
+  us_ops_linear(n * cells, c->merge_dim, c->merge * c->merge * h, k->cells, w + v->at.merge_w,
+                w + v->at.merge_b, k->merged);
+  if (!c->global_dim) return k->merged;
+  us_ops_linear(n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
+                w + v->at.global_b, k->global);
+  if (c->norm) {
+    us_ops_norm(n, c->global_dim, c->eps, k->global, w + v->at.latent_gain, w + v->at.latent_bias,
+                k->latent, k->global_stats);
+  }
+  return k->latent;
+}
+
+// dbody (frames, P, hidden) of doutput, through the head.
+static void head_backward(const UsVit* v, const float* w, UsVitWork* k, float* doutput, float* g) {
+  const UsVitConfig* c = &v->config;
+  int n = k->frames, cells = us_vit_cells(c);
+  const float* dmerged = doutput;
+  if (c->global_dim) {
+    const float* dglobal = doutput;
+    if (c->norm) {
+      us_ops_norm_back(n, c->global_dim, k->global, w + v->at.latent_gain, k->global_stats, doutput,
+                       k->dglobal, g + v->at.latent_gain, g + v->at.latent_bias);
+      dglobal = k->dglobal;
+    }
+    us_ops_linear_back(n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
+                       dglobal, k->dmerged, g + v->at.global_w, g + v->at.global_b);
+    dmerged = k->dmerged;
+  }
+  us_ops_linear_back(n * cells, c->merge_dim, c->merge * c->merge * c->hidden, k->cells,
+                     w + v->at.merge_w, dmerged, k->dcells, g + v->at.merge_w, g + v->at.merge_b);
+  us_vit_gather(c, c->hidden, n, 1, k->dcells, k->dbody);
+}
+
+// Gradients of the embedding from dx (frames, T, hidden).
+static void embed_backward(const UsVit* v, UsVitWork* k, float* g) {
+  const UsVitConfig* c = &v->config;
+  int p = us_vit_patches(c), n = k->frames, h = c->hidden;
+  size_t frame = (size_t)v->tokens * (size_t)h;
+  float* dpositions = g + v->at.positions;
+  for (int f = 0; f < n; f++) {
+    const float* dx = k->dx + (size_t)f * frame;
+    if (c->cls) {
+      us_ops_add((size_t)h, 1, dx, g + v->at.cls);
+      us_ops_add((size_t)h, 1, dx, dpositions);
+    }
+    if (c->registers) {
+      us_ops_add((size_t)(c->registers * h), 1, dx + (c->cls ? h : 0), g + v->at.registers);
+    }
+  }
+  float* dpatches = k->dx;
+  if (v->prefix) {
+    us_ops_copy_blocks(n, p * h, k->dx + (size_t)v->prefix * (size_t)h, frame, k->dbody,
+                       (size_t)(p * h));
+    dpatches = k->dbody;
+  }
+  us_ops_add_rows_back(n * p, p, h, dpatches, dpositions + (c->cls ? h : 0));
+  us_ops_linear_back(n * p, h, 3 * c->patch * c->patch, k->patches, NULL, dpatches, NULL,
+                     g + v->at.patch_w, g + v->at.patch_b);
+}
+
+void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
+                     float* gradient) {
+  US_ASSERT(k->training);
+  const UsVitConfig* c = &v->config;
+  const float* w = weights;
+  int n = k->frames, h = c->hidden, p = us_vit_patches(c);
+  const float* dbody = doutput;
+  if (c->merge) {
+    head_backward(v, w, k, doutput, gradient);
+    dbody = k->dbody;
+  }
+  const float* dnormed = dbody;
+  if (v->prefix) {  // k->temps.a is (frames, T, hidden)
+    us_ops_zero(k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
+    us_ops_copy_blocks(n, p * h, dbody, (size_t)(p * h), k->temps.a + (size_t)v->prefix * (size_t)h,
+                       (size_t)v->tokens * (size_t)h);
+    dnormed = k->temps.a;
+  }
+  us_ops_norm_back(n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain, k->stats, dnormed, k->dx,
+                   gradient + v->at.norm_gain, gradient + v->at.norm_bias);
+  for (int i = c->layers - 1; i >= 0; i--) {
+    us_block_backward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
+                      gradient);
+  }
+  embed_backward(v, k, gradient);
+}
