@@ -15,7 +15,7 @@
 #include "worldmodel/ops_cpu.h"
 
 enum {
-  FEW = 16 * 1024,   // multiplications per head up to which loops are faster than BLAS
+  FEW = 1024,        // multiplications per head up to which loops are faster than BLAS
   ROOM = 16 * 1024,  // floats on the stack for scores that nobody keeps
 };
 
