@@ -1,0 +1,77 @@
+#ifndef UNDERSTUDY_TENSOR_FILE_H_
+#define UNDERSTUDY_TENSOR_FILE_H_
+
+// Named tensors in a file: the safetensors format, read and written.
+//
+//   8 bytes        length n of the header, little-endian
+//   n bytes        JSON: {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]},
+//   ..,
+//                         "__metadata__": {"key": "text", ..}}
+//   the rest       the numbers, little-endian, row-major; offsets count from here
+//
+// Files may come from anywhere: a header that lies in any way (lengths, overlaps, gaps, products
+// that overflow, names that occur twice) is US_FORMAT with a message that names the file and the
+// tensor. An open file can hold any dtype of the format; F32, F16, BF16 and F64 can be read as
+// float.
+//
+// Threads: an open file is constant, so any number of threads may read it.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worldmodel/base/status.h"
+
+enum {
+  US_TENSOR_RANK = 8,    // most dimensions
+  US_TENSOR_NAME = 256,  // bytes of a name with its terminator
+};
+
+typedef struct UsTensors UsTensors;
+
+// ---- reading ----
+
+// Opens a file. On failure *out is NULL.
+UsStatus us_tensors_open(const char* path, UsTensors** out);
+
+// The same from memory, which must outlive the object; `name` stands for the file in messages. data
+// (size). On failure *out is NULL.
+UsStatus us_tensors_open_memory(const char* name, const void* data, size_t size, UsTensors** out);
+
+// NULL is fine.
+void us_tensors_close(UsTensors* t);
+
+// Tensors are numbered in the order of the file's data.
+int us_tensors_count(const UsTensors* t);
+const char* us_tensors_name(const UsTensors* t, int i);
+int us_tensors_rank(const UsTensors* t, int i);
+const int64_t* us_tensors_shape(const UsTensors* t, int i);  // (rank)
+size_t us_tensors_elements(const UsTensors* t, int i);
+const char* us_tensors_dtype(const UsTensors* t, int i);  // "F32"
+
+// The number of the tensor of this name; -1 when there is none.
+int us_tensors_find(const UsTensors* t, const char* tensor);
+
+// Copies a tensor as float into host (product of shape). A missing tensor, another shape, a dtype
+// that is not real numbers, or a number that is not finite is US_FORMAT. shape (rank); a -1 in it
+// takes any size. host is written only on success.
+UsStatus us_tensors_read(const UsTensors* t, const char* tensor, int rank, const int64_t* shape,
+                         float* host);
+
+// A metadata text; NULL when the key is missing. It lives as long as t.
+const char* us_tensors_metadata(const UsTensors* t, const char* key);
+
+// ---- writing ----
+
+typedef struct UsTensorOut {
+  const char* name;   // shorter than US_TENSOR_NAME
+  int rank;           // 0 .. 4
+  int64_t shape[4];   // (rank)
+  const float* data;  // host, the product of shape
+} UsTensorOut;
+
+// Writes n tensors, in this order, as F32, and nmeta metadata texts, replacing `path` at once.
+// tensors (n), keys (nmeta), values (nmeta). Names and keys must differ.
+UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, int nmeta,
+                          const char* const* keys, const char* const* values);
+
+#endif  // UNDERSTUDY_TENSOR_FILE_H_
