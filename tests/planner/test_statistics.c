@@ -1,0 +1,55 @@
+// Intervals and tests against published values.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "planner/statistics.h"
+
+static void wilson_intervals(void** state) {
+  (void)state;
+  // Newcombe 1998, "Two-sided confidence intervals for the single proportion", Table I, method 3.
+  const struct {
+    int hits, count;
+    double low, high;
+  } known[] = {{81, 263, 0.2553, 0.3662},
+               {15, 148, 0.0624, 0.1605},
+               {0, 20, 0, 0.1611},
+               {1, 29, 0.0061, 0.1718}};
+  for (int i = 0; i < 4; i++) {
+    double low, high;
+    us_wilson(known[i].hits, known[i].count, &low, &high);
+    assert_float_equal(low, known[i].low, 5e-5);
+    assert_float_equal(high, known[i].high, 5e-5);
+    us_wilson(known[i].count - known[i].hits, known[i].count, &low, &high);
+    assert_float_equal(low, 1 - known[i].high, 5e-5);
+    assert_float_equal(high, 1 - known[i].low, 5e-5);
+  }
+  double low, high;
+  us_wilson(0, 0, &low, &high);
+  assert_true(low == 0 && high == 1);
+}
+
+static void mcnemar_exact(void** state) {
+  (void)state;
+  assert_float_equal(us_mcnemar(0, 0), 1, 1e-12);
+  assert_float_equal(us_mcnemar(5, 5), 1, 1e-12);
+  assert_float_equal(us_mcnemar(0, 5), 2.0 / 32, 1e-12);
+  assert_float_equal(us_mcnemar(1, 9), 2.0 * 11 / 1024, 1e-12);
+  assert_float_equal(us_mcnemar(9, 1), us_mcnemar(1, 9), 0);
+  // Twice the binomial tail of 6 or fewer out of 22.
+  assert_float_equal(us_mcnemar(6, 16), 0.0524787902832, 1e-10);
+  assert_float_equal(us_mcnemar(0, 4000), 0, 1e-300);
+  assert_float_equal(us_mcnemar(2000, 2000), 1, 1e-9);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(wilson_intervals),
+      cmocka_unit_test(mcnemar_exact),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
