@@ -9,9 +9,9 @@
 // task, `model:runs/pm/model` a trained world model. A kind is a constant table of functions
 // (env_class.h), so further kinds can be written outside this tree.
 //
-// Time has three scales, each with one owner. Physics steps per env step: the task's frame_skip. Env
-// steps per action block: the env's `block` K; one us_env_step plays one block. Blocks per plan: the
-// planner's horizon H.
+// Time has three scales, each with one owner. Physics steps per env step: the task's frame_skip.
+// Env steps per action block: the env's `block` K; one us_env_step plays one block. Blocks per
+// plan: the planner's horizon H.
 //
 // With a goal set, the reward of a block is minus the distance to the goal at its end: in the
 // simulator the task's distance of measures, in the model the distance of latents. Without a goal
@@ -41,13 +41,13 @@ typedef struct UsObs {
 } UsObs;
 
 typedef struct UsEnvConfig {
-  int slots;        // N; 0: 1
-  int block;        // K env steps a block; 0: the task's or the model's own
-  int height;       // pixels; 0: the task's or the model's own
-  int width;        // pixels; 0: as height
-  int pixels;       // 1: rendering will be asked for, so a missing OpenGL fails here
-  int limit;        // env steps after which an episode is truncated; 0: never
-  UsPool* pool;     // not owned, must outlive the env. Nullable: one thread
+  int slots;     // N; 0: 1
+  int block;     // K env steps a block; 0: the task's or the model's own
+  int height;    // pixels; 0: the task's or the model's own
+  int width;     // pixels; 0: as height
+  int pixels;    // 1: rendering will be asked for, so a missing OpenGL fails here
+  int limit;     // env steps after which an episode is truncated; 0: never
+  UsPool* pool;  // not owned, must outlive the env. Nullable: one thread
 } UsEnvConfig;
 
 typedef struct UsEnvInfo {
@@ -60,8 +60,8 @@ typedef struct UsEnvInfo {
   int state;        // S
   int observation;  // O, width of UsStep.observation
   int height, width;
-  int context;      // frames that the next step depends on: 1 for a simulator, C for a model
-  double dt;        // s an env step
+  int context;  // frames that the next step depends on: 1 for a simulator, C for a model
+  double dt;    // s an env step
 } UsEnvInfo;
 
 // What a step gives, slot by slot. Every pointer may be NULL: not asked for.
@@ -91,8 +91,8 @@ void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
 // Plays one block in every slot. actions (N, K, A), clipped to [-1, 1]. Nullable: out.
 void us_env_step(UsEnv* e, const float* actions, const UsStep* out);
 
-// What a planner calls: the rewards of `samples` imagined action sequences from the present state of
-// each listed slot, which keeps its state. slots (n), actions (n, samples, horizon, K, A),
+// What a planner calls: the rewards of `samples` imagined action sequences from the present state
+// of each listed slot, which keeps its state. slots (n), actions (n, samples, horizon, K, A),
 // rewards (n, samples, horizon). The result for a slot does not depend on which others are listed.
 void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                     const float* actions, float* rewards);

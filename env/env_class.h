@@ -4,8 +4,8 @@
 // For those who write a kind of env: the function table behind env.h.
 //
 // An env of a kind is a struct whose first member is UsEnv. Every function has the contract of the
-// us_env_ function of its name, which has checked the arguments (slot numbers in range, sizes) before
-// it calls. rollout and fork may be NULL: env.c then does them with save, step and restore.
+// us_env_ function of its name, which has checked the arguments (slot numbers in range, sizes)
+// before it calls. rollout and fork may be NULL: env.c then does them with save, step and restore.
 
 #include "env/env.h"
 
@@ -34,6 +34,8 @@ struct UsEnv {
   UsEnvInfo info;
   size_t save_size;  // bytes of one saved slot
   UsPool* pool;      // Nullable
+  void* scratch;     // env.c's own: leave it NULL
+  size_t scratch_size;
 };
 
 extern const UsEnvClass us_env_class_sim;

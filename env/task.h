@@ -1,8 +1,8 @@
 #ifndef UNDERSTUDY_TASK_H_
 #define UNDERSTUDY_TASK_H_
 
-// A task: a MuJoCo scene and the few functions that make it one. A task is one constant table in one
-// folder, tasks/<name>/<name>.c beside <name>.xml, and one line in tasks/tasks.h.
+// A task: a MuJoCo scene and the few functions that make it one. A task is one constant table in
+// one folder, tasks/<name>/<name>.c beside <name>.xml, and one line in tasks/tasks.h.
 //
 // The functions are called from pool threads with that thread's mjData, whose state is the slot's
 // and whose position kinematics are current. They keep nothing between calls.
@@ -16,7 +16,7 @@
 
 #include "worldmodel/base/rng.h"
 
-enum { US_TASK_ABI = 1, US_POLICY_MEMORY = 32, US_TASK_MEASURES = 64 };
+enum { US_TASK_ABI = 1, US_POLICY_MEMORY = 32, US_TASK_MEASURES = 64, US_TASK_ACTIONS = 64 };
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
 // (US_POLICY_MEMORY) is the episode's own, zero at its start; rng is the stream of this episode and
@@ -38,8 +38,8 @@ typedef struct UsTask {
   const char* camera;   // name of the scene's camera
   int frame_skip;       // physics steps an env step
   int block;            // K, env steps a block by default
-  int action;           // A; the action of an env step, each number in [-1, 1]
-  int proprio;          // P
+  int action;           // A, at most US_TASK_ACTIONS; numbers in [-1, 1] of an env step
+  int proprio;          // P, at most US_TASK_MEASURES
   int measure;          // M, at most US_TASK_MEASURES
   int size;             // pixels of a side by default
   double radius;        // the success threshold on `distance`, for messages and plots

@@ -1,0 +1,201 @@
+#include "env/env.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "env/env_class.h"
+
+static const UsEnvClass* const classes[] = {&us_env_class_sim, &us_env_class_model};
+enum { CLASSES = sizeof(classes) / sizeof(classes[0]) };
+
+// ---- open and close ----
+
+static const UsEnvClass* find_class(const char* name, const char* colon) {
+  for (int i = 0; i < CLASSES; i++) {
+    size_t length = strlen(classes[i]->kind);
+    if ((size_t)(colon - name) == length && strncmp(name, classes[i]->kind, length) == 0) {
+      return classes[i];
+    }
+  }
+  return NULL;
+}
+
+static UsStatus check_config(const char* name, const UsEnvConfig* c) {
+  if (c->slots < 0 || c->block < 0 || c->height < 0 || c->width < 0 || c->limit < 0) {
+    return us_fail(US_USAGE,
+                   "%s: expected slots, block, height, width and limit of at least 0, found %d, "
+                   "%d, %d, %d, %d",
+                   name, c->slots, c->block, c->height, c->width, c->limit);
+  }
+  return US_OK;
+}
+
+UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const UsEnvConfig* config,
+                     UsEnv** out) {
+  US_ASSERT(name && out);
+  *out = NULL;
+  UsEnvConfig c = config ? *config : (UsEnvConfig){0};
+  US_TRY(check_config(name, &c));
+  if (c.slots == 0) c.slots = 1;
+  if (c.height == 0) c.height = c.width;
+  if (c.width == 0) c.width = c.height;
+  const char* colon = strchr(name, ':');
+  const UsEnvClass* cls = colon ? find_class(name, colon) : NULL;
+  if (!cls || !colon[1]) {
+    return us_fail(US_USAGE, "%s: expected an env as sim:<task> or model:<folder>", name);
+  }
+  if (strlen(name) >= sizeof(((UsEnvInfo*)NULL)->name)) {
+    return us_fail(US_USAGE, "%s: expected a name of at most %zu characters", name,
+                   sizeof(((UsEnvInfo*)NULL)->name) - 1);
+  }
+  return cls->open(name, colon + 1, tasks, &c, out);
+}
+
+void us_env_close(UsEnv* e) {
+  if (!e) return;
+  free(e->scratch);
+  e->cls->close(e);
+}
+
+const UsEnvInfo* us_env_info(const UsEnv* e) {
+  return &e->info;
+}
+
+// ---- checked forwarding ----
+
+static void check_slots(const UsEnv* e, int n, const int* slots) {
+  US_ASSERT(n == 0 || slots);
+  for (int i = 0; i < n; i++) US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
+}
+
+void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
+  US_ASSERT(seeds);
+  e->cls->reset(e, mask, seeds);
+}
+
+void us_env_step(UsEnv* e, const float* actions, const UsStep* out) {
+  US_ASSERT(actions);
+  static const UsStep nothing;
+  e->cls->step(e, actions, out ? out : &nothing);
+}
+
+UsStatus us_env_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  check_slots(e, n, slots);
+  US_ASSERT(n == 0 || obs);
+  return e->cls->observe(e, n, slots, obs);
+}
+
+UsStatus us_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  check_slots(e, n, slots);
+  US_ASSERT(n == 0 || obs);
+  return e->cls->set_goal(e, n, slots, obs);
+}
+
+UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
+  check_slots(e, n, slots);
+  US_ASSERT(n == 0 || obs);
+  if (!e->cls->look) return us_fail(US_UNSUPPORTED, "%s: this env shows nothing", e->info.name);
+  return e->cls->look(e, n, slots, obs);
+}
+
+void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
+  check_slots(e, n, slots);
+  e->cls->score(e, n, slots, distance, success);
+}
+
+UsStatus us_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
+  check_slots(e, n, slots);
+  US_ASSERT(n == 0 || pixels);
+  if (!e->cls->render) return us_fail(US_UNSUPPORTED, "%s: this env cannot render", e->info.name);
+  return e->cls->render(e, n, slots, pixels);
+}
+
+size_t us_env_save_size(const UsEnv* e) {
+  return e->save_size;
+}
+
+void us_env_save(UsEnv* e, int slot, void* bytes) {
+  check_slots(e, 1, &slot);
+  US_ASSERT(bytes);
+  e->cls->save(e, slot, bytes);
+}
+
+void us_env_restore(UsEnv* e, int slot, const void* bytes) {
+  check_slots(e, 1, &slot);
+  US_ASSERT(bytes);
+  e->cls->restore(e, slot, bytes);
+}
+
+// ---- what save, step and restore can do for any kind ----
+
+// Scratch memory that stays with the env, so that only the first and larger calls allocate.
+static void* scratch(UsEnv* e, size_t size) {
+  if (size > e->scratch_size) {
+    free(e->scratch);
+    e->scratch = malloc(size);
+    US_ASSERT(e->scratch);
+    e->scratch_size = size;
+  }
+  return e->scratch;
+}
+
+void us_env_fork(UsEnv* e, int slot, int n, const int* targets) {
+  check_slots(e, 1, &slot);
+  check_slots(e, n, targets);
+  if (e->cls->fork) {
+    e->cls->fork(e, slot, n, targets);
+    return;
+  }
+  void* bytes = scratch(e, e->save_size);
+  e->cls->save(e, slot, bytes);
+  for (int i = 0; i < n; i++) {
+    if (targets[i] != slot) e->cls->restore(e, targets[i], bytes);
+  }
+}
+
+// Every slot imagines one candidate at a time: N candidates in a round, whichever slots they are
+// of.
+static void default_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                            const float* actions, float* rewards) {
+  const int count = e->info.slots;
+  const size_t block = (size_t)e->info.block * (size_t)e->info.action;
+  const size_t row = (e->save_size + 63) / 64 * 64;
+  const size_t items = (size_t)n * (size_t)samples, length = (size_t)horizon * block;
+  char* saved = scratch(e, row * (size_t)count + sizeof(float) * (size_t)count * (block + 1));
+  float* played = (float*)(saved + row * (size_t)count);  // (N, K, A)
+  float* reward = played + block * (size_t)count;         // (N)
+  for (int i = 0; i < count; i++) e->cls->save(e, i, saved + row * (size_t)i);
+  const UsStep out = {.reward = reward};
+  for (size_t first = 0; first < items; first += (size_t)count) {
+    size_t now = items - first < (size_t)count ? items - first : (size_t)count;
+    for (size_t i = 0; i < now; i++) {
+      int slot = slots[(first + i) / (size_t)samples];
+      e->cls->restore(e, (int)i, saved + row * (size_t)slot);
+    }
+    memset(played, 0, sizeof(float) * block * (size_t)count);
+    for (int h = 0; h < horizon; h++) {
+      for (size_t i = 0; i < now; i++) {
+        memcpy(played + i * block, actions + (first + i) * length + (size_t)h * block,
+               sizeof(float) * block);
+      }
+      e->cls->step(e, played, &out);
+      for (size_t i = 0; i < now; i++)
+        rewards[(first + i) * (size_t)horizon + (size_t)h] = reward[i];
+    }
+  }
+  for (int i = 0; i < count; i++) e->cls->restore(e, i, saved + row * (size_t)i);
+}
+
+void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                    const float* actions, float* rewards) {
+  check_slots(e, n, slots);
+  US_ASSERT(samples >= 0 && horizon >= 0);
+  if (n == 0 || samples == 0 || horizon == 0) return;
+  US_ASSERT(actions && rewards);
+  if (e->cls->rollout) {
+    e->cls->rollout(e, n, slots, samples, horizon, actions, rewards);
+  } else {
+    default_rollout(e, n, slots, samples, horizon, actions, rewards);
+  }
+}

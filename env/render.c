@@ -1,0 +1,221 @@
+#include "env/render.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "env/gl.h"
+#include "env/trap.h"
+
+enum { MOST_GEOMS = 2000, MESSAGE = 512, CHUNK = 16 };
+
+// What one worker draws with.
+typedef struct Painter {
+  struct UsRender* render;
+  UsGl gl;
+  mjData* data;
+  mjvScene scene;
+  mjrContext context;
+  uint8_t* flipped;  // (height, width, 3) rows from bottom to top, as OpenGL has them
+  int ready;
+  UsStatus status;
+  char message[MESSAGE];
+} Painter;
+
+struct UsRender {
+  char name[256];
+  mjModel* model;  // with the visual settings of an offscreen buffer of this size
+  UsPool* pool;
+  int height, width;
+  mjvOption option;
+  mjvCamera camera;
+  int painters;
+  Painter* painter;  // (painters) one for each worker
+};
+
+// ---- a painter ----
+
+static void make_scene(void* arg) {
+  Painter* p = arg;
+  const mjModel* m = p->render->model;
+  p->data = mj_makeData(m);
+  mjv_makeScene(m, &p->scene, MOST_GEOMS);
+  const int off[] = {mjRND_SHADOW, mjRND_REFLECTION, mjRND_SKYBOX, mjRND_FOG, mjRND_HAZE};
+  for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) p->scene.flags[off[i]] = 0;
+  mjr_makeContext(m, &p->context, mjFONTSCALE_50);
+  mjr_setBuffer(mjFB_OFFSCREEN, &p->context);
+}
+
+static UsStatus open_painter(Painter* p) {
+  const UsRender* r = p->render;
+  if (!p->gl.context) US_TRY(us_gl_open(r->name, &p->gl));
+  free(p->flipped);
+  p->flipped = malloc((size_t)r->height * (size_t)r->width * 3);
+  if (!p->flipped) return us_fail(US_MEMORY, "%s: no memory for frames", r->name);
+  if (!us_gl_enter(&p->gl)) return us_fail(US_GL, "%s: EGL refused its own context", r->name);
+  char found[MESSAGE] = "";
+  int failed = us_trap_run(make_scene, p, found, sizeof(found));
+  if (!failed && p->context.currentBuffer != mjFB_OFFSCREEN) {
+    failed = 1;
+    snprintf(found, sizeof(found), "no offscreen buffer of %d x %d", r->width, r->height);
+  }
+  us_gl_leave(&p->gl);
+  if (failed) return us_fail(US_GL, "%s: MuJoCo could not start OpenGL: %s", r->name, found);
+  p->ready = 1;
+  return US_OK;
+}
+
+static void free_context(void* arg) {
+  Painter* p = arg;
+  mjr_freeContext(&p->context);
+}
+
+static void close_painter(Painter* p) {
+  char found[MESSAGE];
+  if (p->gl.context && us_gl_enter(&p->gl)) {
+    us_trap_run(free_context, p, found, sizeof(found));
+    us_gl_leave(&p->gl);
+  }
+  mjv_freeScene(&p->scene);
+  mj_deleteData(p->data);
+  if (p->gl.context) us_gl_close(&p->gl);
+  free(p->flipped);
+}
+
+// ---- frames ----
+
+typedef struct Frames {
+  UsRender* render;
+  int n, chunk;
+  const int* ids;
+  const mjtNum* rows;
+  int stride;
+  uint8_t* pixels;
+} Frames;
+
+typedef struct Chunk {
+  const Frames* frames;
+  Painter* painter;
+  int first, end;
+} Chunk;
+
+static void draw(Painter* p, const mjtNum* row, uint8_t* pixels) {
+  UsRender* r = p->render;
+  const mjModel* m = r->model;
+  mj_setState(m, p->data, row, mjSTATE_INTEGRATION);
+  mj_kinematics(m, p->data);
+  mj_comPos(m, p->data);
+  mj_camlight(m, p->data);
+  if (m->nflex) mj_flex(m, p->data);
+  if (m->ntendon) mj_tendon(m, p->data);
+  mjvCamera camera = r->camera;
+  mjv_updateScene(m, p->data, &r->option, NULL, &camera, mjCAT_ALL, &p->scene);
+  const mjrRect view = {0, 0, r->width, r->height};
+  mjr_render(view, &p->scene, &p->context);
+  mjr_readPixels(p->flipped, NULL, view, &p->context);
+  const size_t line = (size_t)r->width * 3;
+  for (int y = 0; y < r->height; y++) {
+    memcpy(pixels + (size_t)y * line, p->flipped + (size_t)(r->height - 1 - y) * line, line);
+  }
+}
+
+static void draw_chunk(void* arg) {
+  Chunk* c = arg;
+  const Frames* f = c->frames;
+  const size_t frame = (size_t)c->painter->render->height * (size_t)c->painter->render->width * 3;
+  for (int i = c->first; i < c->end; i++) {
+    size_t id = (size_t)(f->ids ? f->ids[i] : i);
+    draw(c->painter, f->rows + id * (size_t)f->stride, f->pixels + (size_t)i * frame);
+  }
+}
+
+static UsStatus paint(Painter* p, const Frames* f, int item) {
+  if (!p->ready) US_TRY(open_painter(p));
+  if (!us_gl_enter(&p->gl)) {
+    return us_fail(US_GL, "%s: EGL refused its own context", p->render->name);
+  }
+  Chunk c = {.frames = f, .painter = p, .first = item * f->chunk};
+  c.end = c.first + f->chunk < f->n ? c.first + f->chunk : f->n;
+  char found[MESSAGE] = "";
+  int failed = us_trap_run(draw_chunk, &c, found, sizeof(found));
+  us_gl_leave(&p->gl);
+  return failed ? us_fail(US_GL, "%s: rendering: %s", p->render->name, found) : US_OK;
+}
+
+static void paint_item(void* arg, int item, int worker) {
+  const Frames* f = arg;
+  Painter* p = &f->render->painter[worker];
+  if (p->status != US_OK) return;
+  p->status = paint(p, f, item);
+  if (p->status != US_OK) snprintf(p->message, sizeof(p->message), "%s", us_message());
+}
+
+UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
+                          uint8_t* pixels) {
+  int chunk = n / r->painters;
+  if (chunk > CHUNK) chunk = CHUNK;
+  if (chunk < 1) chunk = 1;
+  Frames f = {r, n, chunk, ids, rows, stride, pixels};
+  for (int i = 0; i < r->painters; i++) r->painter[i].status = US_OK;
+  us_pool_run(r->pool, (n + chunk - 1) / chunk, paint_item, &f);
+  for (int i = 0; i < r->painters; i++) {
+    const Painter* p = &r->painter[i];
+    if (p->status != US_OK) return us_fail(p->status, "%s", p->message);
+  }
+  return US_OK;
+}
+
+// ---- open and close ----
+
+static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
+  int id = camera ? mj_name2id(m, mjOBJ_CAMERA, camera) : -1;
+  if (id < 0) {
+    return us_fail(US_MUJOCO, "%s: expected a camera named %s in the scene, found none", r->name,
+                   camera ? camera : "(null)");
+  }
+  r->model = mj_copyModel(NULL, m);
+  r->painter = calloc((size_t)r->painters, sizeof(*r->painter));
+  if (!r->model || !r->painter) return us_fail(US_MEMORY, "%s: no memory to render", r->name);
+  r->model->vis.global.offwidth = r->width;
+  r->model->vis.global.offheight = r->height;
+  r->model->vis.quality.offsamples = 0;
+  r->model->vis.quality.shadowsize = 0;
+  mjv_defaultOption(&r->option);
+  mjv_defaultCamera(&r->camera);
+  r->camera.type = mjCAMERA_FIXED;
+  r->camera.fixedcamid = id;
+  for (int i = 0; i < r->painters; i++) {
+    r->painter[i].render = r;
+    mjv_defaultScene(&r->painter[i].scene);
+    mjr_defaultContext(&r->painter[i].context);
+  }
+  return open_painter(&r->painter[0]);
+}
+
+UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,
+                        int width, UsPool* pool, UsRender** out) {
+  *out = NULL;
+  us_trap_install();
+  UsRender* r = calloc(1, sizeof(*r));
+  if (!r) return us_fail(US_MEMORY, "%s: no memory to render", name);
+  snprintf(r->name, sizeof(r->name), "%s", name);
+  r->pool = pool;
+  r->height = height;
+  r->width = width;
+  r->painters = us_pool_threads(pool);
+  UsStatus status = set_up(r, m, camera);
+  if (status != US_OK) {
+    us_render_close(r);
+    return status;
+  }
+  *out = r;
+  return US_OK;
+}
+
+void us_render_close(UsRender* r) {
+  if (!r) return;
+  for (int i = 0; r->painter && i < r->painters; i++) close_painter(&r->painter[i]);
+  free(r->painter);
+  mj_deleteModel(r->model);
+  free(r);
+}

@@ -1,0 +1,41 @@
+#ifndef UNDERSTUDY_RENDER_H_
+#define UNDERSTUDY_RENDER_H_
+
+// Offscreen rendering of MuJoCo states, spread over a pool.
+//
+// OpenGL comes from EGL without a window system: Mesa's surfaceless platform (software, the same
+// bits on every machine that has it), else the first EGL device that works, else the default
+// display. EGL is loaded at run time, so that everything which does not render works without it.
+// Each worker of the pool has a context, a scene and an mjData of its own, made on its first
+// frames; a context is current only while its worker draws.
+//
+// Frames are flat: no shadows, reflections, multisampling, haze or sky. They are functions of the
+// state row alone, whichever worker draws them.
+//
+// Ownership: the renderer keeps a copy of the model. Threads: one call at a time per renderer.
+
+#include <stdint.h>
+
+#include <mujoco/mujoco.h>
+
+#include "worldmodel/base/pool.h"
+#include "worldmodel/base/status.h"
+
+typedef struct UsRender UsRender;
+
+// A renderer of `camera` (a name in the model) at height x width. Makes the calling thread's
+// context, so that a missing OpenGL fails here. `name` stands in messages. On failure *out is NULL.
+// Nullable: pool.
+UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,
+                        int width, UsPool* pool, UsRender** out);
+
+// NULL is fine.
+void us_render_close(UsRender* r);
+
+// Draws n states: rows (n, stride) doubles start with mjSTATE_INTEGRATION of the model; ids (n)
+// picks the row of each frame; pixels (n, height, width, 3), rows from top to bottom. Nullable:
+// ids.
+UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
+                          uint8_t* pixels);
+
+#endif  // UNDERSTUDY_RENDER_H_
