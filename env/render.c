@@ -8,6 +8,7 @@
 #include "env/trap.h"
 
 enum { MOST_GEOMS = 2000, MESSAGE = 512, CHUNK = 16 };
+enum { FINE = 2 };  // fine pixels of a pixel's side: frames are drawn larger and averaged
 
 // What one worker draws with.
 typedef struct Painter {
@@ -16,7 +17,7 @@ typedef struct Painter {
   mjData* data;
   mjvScene scene;
   mjrContext context;
-  uint8_t* flipped;  // (height, width, 3) rows from bottom to top, as OpenGL has them
+  uint8_t* fine;  // (height FINE, width FINE, 3) rows from bottom to top, as OpenGL has them
   int ready;
   UsStatus status;
   char message[MESSAGE];
@@ -49,9 +50,9 @@ static void make_scene(void* arg) {
 static UsStatus open_painter(Painter* p) {
   const UsRender* r = p->render;
   if (!p->gl.context) US_TRY(us_gl_open(r->name, &p->gl));
-  free(p->flipped);
-  p->flipped = malloc((size_t)r->height * (size_t)r->width * 3);
-  if (!p->flipped) return us_fail(US_MEMORY, "%s: no memory for frames", r->name);
+  free(p->fine);
+  p->fine = malloc((size_t)r->height * (size_t)r->width * 3 * FINE * FINE);
+  if (!p->fine) return us_fail(US_MEMORY, "%s: no memory for frames", r->name);
   if (!us_gl_enter(&p->gl)) return us_fail(US_GL, "%s: EGL refused its own context", r->name);
   char found[MESSAGE] = "";
   int failed = us_trap_run(make_scene, p, found, sizeof(found));
@@ -79,7 +80,7 @@ static void close_painter(Painter* p) {
   mjv_freeScene(&p->scene);
   mj_deleteData(p->data);
   if (p->gl.context) us_gl_close(&p->gl);
-  free(p->flipped);
+  free(p->fine);
 }
 
 // ---- frames ----
@@ -99,6 +100,24 @@ typedef struct Chunk {
   int first, end;
 } Chunk;
 
+// Averages squares of FINE x FINE pixels and turns the rows over. pixels (height, width, 3)
+static void shrink(const Painter* p, uint8_t* pixels) {
+  const int height = p->render->height, width = p->render->width;
+  const size_t line = (size_t)width * 3 * FINE;
+  for (int y = 0; y < height; y++) {
+    const uint8_t* square = p->fine + (size_t)(height - 1 - y) * FINE * line;
+    for (int x = 0; x < width; x++, square += 3 * FINE) {
+      for (int c = 0; c < 3; c++) {
+        int sum = FINE * FINE / 2;
+        for (size_t v = 0; v < FINE; v++) {
+          for (size_t u = 0; u < FINE; u++) sum += square[v * line + u * 3 + (size_t)c];
+        }
+        *pixels++ = (uint8_t)(sum / (FINE * FINE));
+      }
+    }
+  }
+}
+
 static void draw(Painter* p, const mjtNum* row, uint8_t* pixels) {
   UsRender* r = p->render;
   const mjModel* m = r->model;
@@ -110,13 +129,10 @@ static void draw(Painter* p, const mjtNum* row, uint8_t* pixels) {
   if (m->ntendon) mj_tendon(m, p->data);
   mjvCamera camera = r->camera;
   mjv_updateScene(m, p->data, &r->option, NULL, &camera, mjCAT_ALL, &p->scene);
-  const mjrRect view = {0, 0, r->width, r->height};
+  const mjrRect view = {0, 0, r->width * FINE, r->height * FINE};
   mjr_render(view, &p->scene, &p->context);
-  mjr_readPixels(p->flipped, NULL, view, &p->context);
-  const size_t line = (size_t)r->width * 3;
-  for (int y = 0; y < r->height; y++) {
-    memcpy(pixels + (size_t)y * line, p->flipped + (size_t)(r->height - 1 - y) * line, line);
-  }
+  mjr_readPixels(p->fine, NULL, view, &p->context);
+  shrink(p, pixels);
 }
 
 static void draw_chunk(void* arg) {
@@ -176,8 +192,8 @@ static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
   r->model = mj_copyModel(NULL, m);
   r->painter = calloc((size_t)r->painters, sizeof(*r->painter));
   if (!r->model || !r->painter) return us_fail(US_MEMORY, "%s: no memory to render", r->name);
-  r->model->vis.global.offwidth = r->width;
-  r->model->vis.global.offheight = r->height;
+  r->model->vis.global.offwidth = r->width * FINE;
+  r->model->vis.global.offheight = r->height * FINE;
   r->model->vis.quality.offsamples = 0;
   r->model->vis.quality.shadowsize = 0;
   mjv_defaultOption(&r->option);

@@ -9,8 +9,9 @@
 // Each worker of the pool has a context, a scene and an mjData of its own, made on its first
 // frames; a context is current only while its worker draws.
 //
-// Frames are flat: no shadows, reflections, multisampling, haze or sky. They are functions of the
-// state row alone, whichever worker draws them.
+// Frames are flat: no shadows, reflections, haze or sky. Edges are smooth, because frames are drawn
+// at twice the size and averaged. A frame is a function of the state row alone, whichever worker
+// draws it.
 //
 // Ownership: the renderer keeps a copy of the model. Threads: one call at a time per renderer.
 
