@@ -138,10 +138,11 @@ UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** 
     return us_fail(US_FORMAT, "%s: expected JSON, found an error at byte %zu", name,
                    end ? (size_t)(end - text) : 0);
   }
-  if (!cJSON_IsObject(*out)) {
+  while (end < text + size && strchr(" \t\r\n", *end)) ++end;
+  if (!cJSON_IsObject(*out) || end < text + size) {
     cJSON_Delete(*out);
     *out = NULL;
-    return us_fail(US_FORMAT, "%s: expected a JSON object, found another value", name);
+    return us_fail(US_FORMAT, "%s: expected one JSON object, found something else", name);
   }
   return US_OK;
 }

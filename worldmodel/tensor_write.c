@@ -1,0 +1,81 @@
+// The writing half of tensor_file.h.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/tensor_file.h"
+
+static size_t bytes_of(const UsTensorOut* t) {
+  size_t n = sizeof(float);
+  for (int i = 0; i < t->rank; ++i) n *= (size_t)t->shape[i];
+  return n;
+}
+
+// {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}; NULL when out of memory.
+static cJSON* describe(const UsTensorOut* t, size_t begin) {
+  cJSON* entry = cJSON_CreateObject();
+  cJSON_AddStringToObject(entry, "dtype", "F32");
+  cJSON* shape = cJSON_AddArrayToObject(entry, "shape");
+  for (int i = 0; i < t->rank; ++i) {
+    cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[i]));
+  }
+  double offsets[] = {(double)begin, (double)(begin + bytes_of(t))};
+  cJSON* pair = cJSON_CreateDoubleArray(offsets, 2);
+  if (pair && cJSON_AddItemToObject(entry, "data_offsets", pair)) return entry;
+  cJSON_Delete(pair);
+  cJSON_Delete(entry);
+  return NULL;
+}
+
+// The header as text, which the caller frees; NULL when out of memory. *total: bytes of the data.
+static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const char* const* keys,
+                         const char* const* values, size_t* total) {
+  cJSON* header = cJSON_CreateObject();
+  int good = header != NULL;
+  if (nmeta > 0) {
+    cJSON* metadata = cJSON_AddObjectToObject(header, "__metadata__");
+    for (int i = 0; i < nmeta; ++i) {
+      US_ASSERT(!cJSON_GetObjectItemCaseSensitive(metadata, keys[i]));
+      good = good && cJSON_AddStringToObject(metadata, keys[i], values[i]);
+    }
+  }
+  *total = 0;
+  for (int i = 0; i < n && good; ++i) {
+    const UsTensorOut* t = &tensors[i];
+    US_ASSERT(t->rank >= 0 && t->rank <= 4 && strlen(t->name) < US_TENSOR_NAME);
+    US_ASSERT(!cJSON_GetObjectItemCaseSensitive(header, t->name));
+    cJSON* entry = describe(t, *total);
+    good = entry && cJSON_AddItemToObject(header, t->name, entry);
+    *total += bytes_of(t);
+  }
+  char* text = good ? cJSON_PrintUnformatted(header) : NULL;
+  cJSON_Delete(header);
+  return text;
+}
+
+UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, int nmeta,
+                          const char* const* keys, const char* const* values) {
+  size_t total;
+  char* header = make_header(n, tensors, nmeta, keys, values, &total);
+  if (!header) return us_fail(US_MEMORY, "%s: out of memory", path);
+  size_t used = strlen(header), length = (used + 7) / 8 * 8;  // so that the data is aligned
+  unsigned char* file = malloc(8 + length + total);
+  if (!file) {
+    free(header);
+    return us_fail(US_MEMORY, "%s: out of memory for its %zu bytes", path, 8 + length + total);
+  }
+  for (int i = 0; i < 8; ++i) file[i] = (unsigned char)((uint64_t)length >> 8 * i);
+  memset(file + 8, ' ', length);
+  memcpy(file + 8, header, used);
+  unsigned char* at = file + 8 + length;
+  for (int i = 0; i < n; ++i) {
+    size_t bytes = bytes_of(&tensors[i]);
+    if (bytes) memcpy(at, tensors[i].data, bytes);
+    at += bytes;
+  }
+  UsStatus status = us_file_write(path, file, 8 + length + total);
+  free(file);
+  free(header);
+  return status;
+}
