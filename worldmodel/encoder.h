@@ -23,6 +23,8 @@
   X(pca)               \
   X(state)
 
+struct UsVitConfig;
+
 typedef struct UsEncoder UsEncoder;
 
 typedef struct UsEncoderInfo {
@@ -54,6 +56,12 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
 // Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3).
 UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
                              UsPool* pool, UsEncoder** out);
+
+// Makes a `vit` encoder from weights, ordinary memory laid out as vit.h's params (and decoder.h's
+// for decoder_weights). Nullable: decoder_weights.
+
+UsStatus us_encoder_make_vit(const struct UsVitConfig* config, const float* weights,
+                             const float* decoder_weights, UsEncoder** out);
 
 // latents (n, G, D) of pixels (n, height, width, 3) or, for `state`, of states (n, S). Ordinary
 // memory. Nullable: the one of pixels, states that the kind does not read; pool.

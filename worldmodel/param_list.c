@@ -56,3 +56,30 @@ const UsParam* us_params_find(const UsParamList* l, const char* name) {
   }
   return NULL;
 }
+
+UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix,
+                        const char* skip, float* weights) {
+  for (int i = 0; i < l->count; i++) {
+    const UsParam* p = &l->param[i];
+    if (skip && !strcmp(p->name, skip)) continue;
+    char name[US_TENSOR_NAME];
+    snprintf(name, sizeof(name), "%s%s", prefix, p->name);
+    if (p->flags & US_PARAM_OPTIONAL && us_tensors_find(file, name) < 0) continue;
+    int64_t shape[4] = {p->dim[0], p->dim[1], p->dim[2], p->dim[3]};
+    US_TRY(us_tensors_read(file, name, p->rank, shape, weights + p->offset));
+  }
+  return US_OK;
+}
+
+UsStatus us_params_write(const UsParamList* l, const char* path, const float* weights) {
+  UsTensorOut* out = calloc((size_t)l->count, sizeof(UsTensorOut));
+  if (!out) return us_fail(US_MEMORY, "%s: out of memory for %d tensors", path, l->count);
+  for (int i = 0; i < l->count; i++) {
+    const UsParam* p = &l->param[i];
+    out[i] = (UsTensorOut){.name = p->name, .rank = p->rank, .data = weights + p->offset};
+    for (int j = 0; j < p->rank; j++) out[i].shape[j] = p->dim[j];
+  }
+  UsStatus status = us_tensors_write(path, l->count, out, 0, NULL, NULL);
+  free(out);
+  return status;
+}

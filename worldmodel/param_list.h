@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "worldmodel/base/status.h"
+#include "worldmodel/tensor_file.h"
 
 // Properties of a tensor, or-ed together.
 enum {
@@ -55,5 +56,14 @@ void us_params_init(const UsParamList* l, uint64_t seed, int salt, float* weight
 
 // The tensor of this name, NULL if there is none.
 const UsParam* us_params_find(const UsParamList* l, const char* name);
+
+// Reads every tensor of the list but `skip` into weights (l->floats), ordinary memory. `prefix`
+// stands before the names in the file. Optional tensors that are missing keep what weights held.
+// Nullable: skip.
+UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix,
+                        const char* skip, float* weights);
+
+// Writes all tensors of weights (l->floats), ordinary memory.
+UsStatus us_params_write(const UsParamList* l, const char* path, const float* weights);
 
 #endif  // UNDERSTUDY_PARAM_LIST_H_

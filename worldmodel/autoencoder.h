@@ -1,0 +1,70 @@
+#ifndef UNDERSTUDY_AUTOENCODER_H_
+#define UNDERSTUDY_AUTOENCODER_H_
+
+// Self-supervised training of a `vit` encoder with a global vector: an autoencoder whose latent is
+// normalised to unit variance and then disturbed, so that the noise cannot be escaped by growing.
+//
+//   z = vit(frame), layer norm without gain;  y = decoder(z + noise * normal)
+//   loss = mean of w (y - frame)^2,  w = 1 + foreground where the frame differs from the mean image
+//          of its set by more than a tenth of full scale in some channel, else 1
+//
+// A step takes shards * shard_frames frames, an equal share of each set. Every shard has a fixed
+// shape and its own gradient; gradients are summed in the order of the shards, so the bits do not
+// depend on the number of threads. AdamW, linear warm-up, cosine, clipping by the global norm.
+//
+// Threads: one call at a time; inside, the pool works.
+
+#include "worldmodel/encoder.h"
+#include "worldmodel/vit.h"
+
+typedef struct UsAutoencoderConfig {
+  UsVitConfig vit;  // with a head of merge, global_dim and norm
+  uint64_t seed;
+  int steps;         // of the whole schedule
+  int shards;        // 0: 4
+  int shard_frames;  // 0: 12
+  int warmup;        // steps; 0: 200
+  float rate;        // 0: 1e-3
+  float decay;       // of weights, matrices only; 0: 0.01; below 0: none
+  float clip;        // bound of the gradient's norm; 0: 1
+  float noise;       // deviation on the latent; 0: 0.05; below 0: none
+  float foreground;  // additional weight; 0: 20; below 0: none
+} UsAutoencoderConfig;
+
+// Frames of one dataset: frames (count, height, width, 3), not owned, kept until destroy.
+typedef struct UsFrameSet {
+  const uint8_t* frames;
+  int count;
+} UsFrameSet;
+
+typedef struct UsAutoencoder UsAutoencoder;
+
+// Copies `sets` sets (not their frames) and takes all memory that training needs. On failure *out
+// is NULL.
+UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set, int sets,
+                               UsAutoencoder** out);
+
+// NULL is fine.
+void us_autoencoder_destroy(UsAutoencoder* a);
+
+// Steps done so far.
+int us_autoencoder_steps(const UsAutoencoder* a);
+
+// One step; gives its loss, NaN when training diverged. Nullable: pool.
+double us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
+
+// Writes weights, moments and step to a file, and goes on from one of the same config.
+UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path);
+UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
+
+// An encoder with decoder from the present weights. Its latents have zero mean and unit average
+// variance over (a sample of) the frames: the map is folded into the last norm and the decoder's
+// first layer. Nullable: pool.
+UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out);
+
+// The config that `encoder train` uses: frames of height x width, patches of 8, cells of 2 x 2
+// patches with 32 numbers, blocks of `width` with heads of 32, a vector of dim.
+void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
+                             UsAutoencoderConfig* out);
+
+#endif  // UNDERSTUDY_AUTOENCODER_H_

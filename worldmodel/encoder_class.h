@@ -1,0 +1,63 @@
+#ifndef UNDERSTUDY_ENCODER_CLASS_H_
+#define UNDERSTUDY_ENCODER_CLASS_H_
+
+// Inside the encoders: what a kind provides and what all kinds share.
+//
+// A kind is one file, encoder_<kind>.c, with one table us_encoder_class_<kind>, and one line in
+// US_ENCODERS. Its tensors stand in lists, so opening, saving and hashing are the same for all.
+
+#include <pthread.h>
+
+#include "worldmodel/encoder.h"
+#include "worldmodel/param_list.h"
+
+typedef struct UsEncoderClass {
+  const char* name;
+
+  // Fills info, lists and self from a config; the weights are allocated after it.
+  UsStatus (*parse)(UsEncoder* e, const char* name, const cJSON* config);
+
+  // The config as JSON; NULL when out of memory.
+  cJSON* (*config)(const UsEncoder* e);
+
+  // Reads the model's weights into host memory (params->floats).
+  UsStatus (*read)(UsEncoder* e, const UsTensors* file, float* host);
+
+  // Scratch memory of one worker; NULL when out of memory.
+  void* (*work_create)(const UsEncoder* e);
+  void (*work_destroy)(void* work);
+
+  // One frame or state: latents (G, D), ordinary memory.
+  void (*encode)(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
+                 float* latents);
+
+  // One latent (G, D) to pixels (height, width, 3). Nullable.
+  void (*decode)(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels);
+
+  void (*destroy)(UsEncoder* e);  // frees self
+} UsEncoderClass;
+
+struct UsEncoder {
+  const UsEncoderClass* kind;
+  UsEncoderInfo info;
+  const UsParamList* params;          // of the model
+  const UsParamList* decoder_params;  // NULL: the kind has no decoder of its own
+  float* weights;                     // (params->floats) tensor memory
+  float* decoder_weights;             // (decoder_params->floats) tensor memory; NULL: no decoder
+  void* self;                         // the kind's own
+
+  pthread_mutex_t lock;   // guards the free works
+  pthread_cond_t change;  // a work came back
+  void** idle;            // (room): works that nobody uses
+  int idle_count, made, room;
+};
+
+extern const UsEncoderClass us_encoder_class_vit;
+extern const UsEncoderClass us_encoder_class_pca;
+extern const UsEncoderClass us_encoder_class_state;
+
+// An encoder of a kind and config, weights from host (params->floats) and decoder (or NULL).
+UsStatus us_encoder_make(const UsEncoderClass* kind, const char* name, const cJSON* config,
+                         const float* host, const float* decoder, UsEncoder** out);
+
+#endif  // UNDERSTUDY_ENCODER_CLASS_H_
