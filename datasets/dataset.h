@@ -11,13 +11,15 @@
 //   reward   float32 (N), terminated, truncated uint8 (N)
 //   episode_idx int32 (N), step_idx int32 (N), time float64 (N) s
 //   ep_len   int32 (E), ep_offset int64 (E)
-//   attributes of the root: task, seed, version, env_dt, camera, action bounds, statistics
+//   attributes of the root: task, seed, version, policy, camera, env_dt, finished, action_low and
+//   action_high (A), and {action, proprio, state}_{mean, std, min, max}
 //
-// A writer allocates fixed contiguous columns for the asked number of episodes and writes the count
-// last, so a killed run leaves a readable file with the episodes that were finished.
+// A writer allocates fixed contiguous columns for the asked number of episodes and writes an
+// episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
+// `finished` is 0 and the lengths end in zeros.
 //
-// Threads: HDF5 calls come from one thread at a time; the small columns lie in memory and may be
-// read from anywhere.
+// Threads: calls on all datasets of a program come from one thread at a time; the small columns lie
+// in memory and may be read from anywhere.
 
 #include <stdint.h>
 
@@ -25,14 +27,16 @@
 
 typedef struct UsDatasetInfo {
   char task[64];
-  char version[64];   // of the program that wrote it
+  char version[64];  // of the program that wrote it
   char policy[64];
+  char camera[64];
   uint64_t seed;
   int64_t rows;       // N
   int64_t episodes;   // E
   int height, width;  // of pixels; 0: the file has none
   int action, proprio, state;
-  double dt;          // s an env step
+  double dt;     // s an env step
+  int finished;  // 0: the run that wrote it was killed; ignored by a writer
 } UsDatasetInfo;
 
 // ---- reading ----
@@ -40,7 +44,8 @@ typedef struct UsDatasetInfo {
 typedef struct UsDataset UsDataset;
 
 // Opens a file and checks everything but the pixels' values: columns, types, lengths, offsets,
-// counters, finite actions. On failure *out is NULL and the message names the row or episode.
+// counters, rising times, finite numbers, actions in [-1, 1]. Of a file whose writer was killed the
+// finished episodes are seen. On failure *out is NULL and the message names the row or episode.
 UsStatus us_dataset_open(const char* path, UsDataset** out);
 
 // NULL is fine.
@@ -61,7 +66,8 @@ const double* us_dataset_times(const UsDataset* d);
 // Reads `rows` frames from `first` on: pixels (rows, H, W, 3).
 UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels);
 
-// SHA-256 over all columns that training reads.
+// SHA-256 over the sizes and all columns that training reads (pixels, action, proprio, state, time,
+// ep_len); the first call reads the whole file.
 UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
 
 // ---- writing ----
@@ -81,16 +87,16 @@ typedef struct UsEpisode {
   const double* times;        // (T)
 } UsEpisode;
 
-// Creates `path` for `episodes` episodes of `rows` rows each, from info's task, seed, sizes, dt.
-// An existing file is replaced only when `overwrite` is set.
+// Creates `path` for `episodes` episodes of at most `rows` rows each, from info's texts, seed,
+// sizes and dt. An existing file is replaced only when `overwrite` is set. On failure *out is NULL.
 UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int overwrite, UsDatasetWriter** out);
 
-// Appends an episode and makes it durable.
+// Appends an episode; after the call it outlives a killed process.
 UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* episode);
 
-// Writes the statistics and closes; with fewer episodes than asked for, the file holds those.
-// Frees w in every case.
+// Writes the statistics and closes; with fewer rows than asked for, the file is packed to those it
+// has, and with none it is removed. Frees w in every case. NULL is fine.
 UsStatus us_dataset_finish(UsDatasetWriter* w);
 
 #endif  // UNDERSTUDY_DATASET_H_

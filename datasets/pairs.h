@@ -10,8 +10,8 @@
 typedef struct UsPair {
   int64_t before, start, goal;  // rows of the dataset
   int32_t episode;
-  float distance;               // the task's, start to goal
-  int hard;                     // the task's own rule, or the farther half
+  float distance;  // the task's, start to goal
+  int hard;        // the task's own rule, or the farther half
 } UsPair;
 
 typedef struct UsPairs {
@@ -21,9 +21,9 @@ typedef struct UsPairs {
   char hash[US_HASH_CHARS];  // SHA-256 of the list
 } UsPairs;
 
-// Draws `count` pairs from the dataset in an order that depends on seed alone; `sim` is a `sim:` env
-// of the dataset's task. One episode gives several pairs only when there are fewer episodes than
-// pairs. Fails when the dataset cannot give so many. Free with us_pairs_free.
+// Draws `count` pairs from the dataset in an order that depends on seed alone; `sim` is a `sim:`
+// env of the dataset's task. One episode gives several pairs only when there are fewer episodes
+// than pairs. Fails when the dataset cannot give so many. Free with us_pairs_free.
 UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
                        int ahead, int keep_solved, UsPairs* out);
 

@@ -223,7 +223,7 @@ static void draw_all(const char* where) {
   static const char* caption[] = {"start", "t = 5", "t = 10", NULL, "goal"};
   p = canvas(520, 130);
   us_picture_strip(p, 20, 24, 5, 8, 5, 16, 16, frames[0][0][0], caption);
-  us_picture_text(p, 450, 64, 12, US_INK, US_LEFT, "pair 12");
+  us_picture_text(p, 462, 64, 12, US_INK, US_LEFT, "pair 12");
   us_picture_save(p, us_path_join(path, sizeof(path), where, "strip.png"));
   us_picture_destroy(p);
 }

@@ -1,0 +1,333 @@
+// Reading a dataset: the file, its attributes, every column's type and extents, then the values of
+// the small columns.
+
+#define _GNU_SOURCE
+#include "datasets/dataset.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datasets/columns.h"
+#include "datasets/dataset_check.h"
+
+enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kHashBytes = 4 << 20 };
+
+struct UsDataset {
+  char* path;
+  UsDatasetInfo info;
+  hid_t file;
+  hid_t column[US_COLUMN_COUNT];    // -1: not there
+  hsize_t extent[US_COLUMN_COUNT];  // rows of a column as the file has it
+  UsDatasetColumns c;
+  char hash[US_HASH_CHARS];  // "": not computed yet
+};
+
+// ---- the file ----
+
+static UsStatus open_file(UsDataset* d) {
+  const char* path = d->path;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
+  struct stat found;
+  int good = fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
+  close(fd);
+  if (!good) return us_fail(US_IO, "%s: expected a file, found something else", path);
+  if (found.st_size == 0) {
+    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found an empty file", path);
+  }
+  if (H5Fis_hdf5(path) <= 0) {
+    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found something else", path);
+  }
+  d->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (d->file >= 0) return US_OK;
+  char reason[256];
+  return us_fail(US_FORMAT, "%s: expected a readable HDF5 file, found: %s", path,
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+static void read_attributes(UsDataset* d) {
+  UsDatasetInfo* info = &d->info;
+  us_attribute_read_text(d->file, "task", info->task, sizeof(info->task));
+  us_attribute_read_text(d->file, "version", info->version, sizeof(info->version));
+  us_attribute_read_text(d->file, "policy", info->policy, sizeof(info->policy));
+  us_attribute_read_text(d->file, "camera", info->camera, sizeof(info->camera));
+  us_attribute_read(d->file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
+  us_attribute_read(d->file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
+  info->finished = 1;  // files of other programs do not say
+  us_attribute_read(d->file, "finished", H5T_NATIVE_INT, 0, &info->finished);
+}
+
+// ---- columns ----
+
+static const char* type_text(hid_t type, char text[64]) {
+  static const char* const name[] = {"integer", "float", "time", "text", "bit field", "opaque"};
+  H5T_class_t class = H5Tget_class(type);
+  const char* sign = "";
+  if (class == H5T_INTEGER) sign = H5Tget_sign(type) == H5T_SGN_NONE ? "unsigned " : "signed ";
+  const char* order = H5Tget_order(type) == H5T_ORDER_BE ? "big-endian " : "";
+  snprintf(text, 64, "%s%s%zu-bit %s", order, sign, 8 * H5Tget_size(type),
+           class >= 0 && class <= H5T_OPAQUE ? name[class] : "compound or enumeration");
+  return text;
+}
+
+static UsStatus check_type(UsDataset* d, UsColumnId id) {
+  const UsColumn* column = &us_columns[id];
+  hid_t type = H5Dget_type(d->column[id]);
+  hid_t want = us_column_stored(column->type), also = us_column_stored(column->also);
+  char expected[64], found[64];
+  int good = H5Tequal(type, want) > 0 || H5Tequal(type, also) > 0;
+  type_text(type, found);
+  H5Tclose(type);
+  if (good) return US_OK;
+  return us_fail(US_FORMAT, "%s: %s: expected %s, found %s", d->path, column->name,
+                 type_text(want, expected), found);
+}
+
+static UsStatus read_shape(UsDataset* d, UsColumnId id, int rank, hsize_t dims[4]) {
+  hid_t space = H5Dget_space(d->column[id]);
+  int found = H5Sis_simple(space) > 0 ? H5Sget_simple_extent_ndims(space) : -1;
+  if (found == rank) H5Sget_simple_extent_dims(space, dims, NULL);
+  H5Sclose(space);
+  if (found == rank) {
+    d->extent[id] = dims[0];
+    return US_OK;
+  }
+  return us_fail(US_FORMAT, "%s: %s: expected %d axes, found %d", d->path, us_columns[id].name,
+                 rank, found);
+}
+
+// Takes over the sizes that a column with extents behind the first has.
+static UsStatus take_sizes(UsDataset* d, UsColumnId id, const hsize_t dims[4]) {
+  const char* name = us_columns[id].name;
+  if (id == US_COLUMN_PIXELS) {
+    if (dims[1] < 1 || dims[2] < 1 || dims[1] > kMaxSide || dims[2] > kMaxSide || dims[3] != 3) {
+      return us_fail(
+          US_FORMAT, "%s: %s: expected (rows, 1..%d, 1..%d, 3), found (%llu, %llu, %llu, %llu)",
+          d->path, name, kMaxSide, kMaxSide, (unsigned long long)dims[0],
+          (unsigned long long)dims[1], (unsigned long long)dims[2], (unsigned long long)dims[3]);
+    }
+    d->info.height = (int)dims[1];
+    d->info.width = (int)dims[2];
+    return US_OK;
+  }
+  if (dims[1] < 1 || dims[1] > kMaxWidth) {
+    return us_fail(US_FORMAT, "%s: %s: expected 1 to %d numbers a row, found %llu", d->path, name,
+                   kMaxWidth, (unsigned long long)dims[1]);
+  }
+  int* width = id == US_COLUMN_ACTION    ? &d->info.action
+               : id == US_COLUMN_PROPRIO ? &d->info.proprio
+                                         : &d->info.state;
+  *width = (int)dims[1];
+  return US_OK;
+}
+
+static UsStatus open_column(UsDataset* d, UsColumnId id) {
+  const UsColumn* column = &us_columns[id];
+  const char* name = column->name;
+  if (H5Lexists(d->file, name, H5P_DEFAULT) <= 0) {
+    name = column->other;
+    if (!name || H5Lexists(d->file, name, H5P_DEFAULT) <= 0) {
+      if (!column->required) return US_OK;
+      return us_fail(US_FORMAT, "%s: expected a column %s at the root, found none", d->path,
+                     column->name);
+    }
+  }
+  d->column[id] = H5Dopen2(d->file, name, H5P_DEFAULT);
+  if (d->column[id] < 0) {
+    char reason[256];
+    return us_fail(US_FORMAT, "%s: %s: expected a column, found: %s", d->path, name,
+                   us_hdf5_reason(reason, sizeof(reason)));
+  }
+  US_TRY(check_type(d, id));
+  hsize_t dims[4], ignored[3];
+  int rank = 1 + us_column_shape(id, &d->info, ignored);
+  US_TRY(read_shape(d, id, rank, dims));
+  return rank > 1 ? take_sizes(d, id, dims) : US_OK;
+}
+
+// All columns of rows have one number of rows, those of episodes one number of episodes.
+static UsStatus check_extents(const UsDataset* d) {
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (d->column[id] < 0) continue;
+    int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : US_COLUMN_ACTION;
+    if (d->extent[id] == d->extent[leader]) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected %llu rows as %s has, found %llu", d->path,
+                   us_columns[id].name, (unsigned long long)d->extent[leader],
+                   us_columns[leader].name, (unsigned long long)d->extent[id]);
+  }
+  return US_OK;
+}
+
+// Reads the first rows of a column into memory of its own, *out.
+static UsStatus load(UsDataset* d, UsColumnId id, int64_t rows, void* out) {
+  size_t bytes = us_column_width(id, &d->info) * us_column_bytes(us_columns[id].type);
+  void* data = calloc((size_t)rows + 1, bytes);
+  memcpy(out, &data, sizeof(data));
+  if (!data) {
+    return us_fail(US_MEMORY, "%s: %s: out of memory for its %lld rows", d->path,
+                   us_columns[id].name, (long long)rows);
+  }
+  if (rows == 0 || us_column_move(d->column[id], id, 0, rows, data, 0) == 0) return US_OK;
+  char reason[256];
+  return us_fail(US_FORMAT, "%s: %s: expected %lld readable rows, found: %s", d->path,
+                 us_columns[id].name, (long long)rows, us_hdf5_reason(reason, sizeof(reason)));
+}
+
+static UsStatus load_columns(UsDataset* d) {
+  UsDatasetColumns* c = &d->c;
+  int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
+  int64_t room = (int64_t)d->extent[US_COLUMN_ACTION];
+  US_TRY(load(d, US_COLUMN_EP_LEN, asked, &c->lengths));
+  US_TRY(load(d, US_COLUMN_EP_OFFSET, asked, &c->offsets));
+  US_TRY(us_dataset_check_episodes(d->path, c, asked, room, &d->info));
+  int64_t rows = d->info.rows;
+  US_TRY(load(d, US_COLUMN_ACTION, rows, &c->actions));
+  US_TRY(load(d, US_COLUMN_PROPRIO, rows, &c->proprio));
+  US_TRY(load(d, US_COLUMN_STATE, rows, &c->states));
+  US_TRY(load(d, US_COLUMN_TIME, rows, &c->times));
+  US_TRY(load(d, US_COLUMN_EPISODE_IDX, rows, &c->episode_idx));
+  US_TRY(load(d, US_COLUMN_STEP_IDX, rows, &c->step_idx));
+  UsStatus status = us_dataset_check_rows(d->path, c, &d->info);
+  free(c->episode_idx);
+  free(c->step_idx);
+  c->episode_idx = c->step_idx = NULL;
+  return status;
+}
+
+static UsStatus open_all(UsDataset* d) {
+  US_TRY(open_file(d));
+  read_attributes(d);
+  for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
+  US_TRY(check_extents(d));
+  US_TRY(load_columns(d));
+  if (!(d->info.dt > 0)) d->info.dt = d->info.rows > 1 ? d->c.times[1] - d->c.times[0] : 0;
+  return US_OK;
+}
+
+UsStatus us_dataset_open(const char* path, UsDataset** out) {
+  *out = NULL;
+  us_hdf5_quiet();
+  UsDataset* d = calloc(1, sizeof(*d));
+  if (!d) return us_fail(US_MEMORY, "%s: out of memory", path);
+  d->file = -1;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) d->column[i] = -1;
+  d->path = strdup(path);
+  UsStatus status = d->path ? open_all(d) : us_fail(US_MEMORY, "%s: out of memory", path);
+  if (status != US_OK) {
+    us_dataset_close(d);
+    return status;
+  }
+  *out = d;
+  return US_OK;
+}
+
+void us_dataset_close(UsDataset* d) {
+  if (!d) return;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    if (d->column[i] >= 0) H5Dclose(d->column[i]);
+  }
+  if (d->file >= 0) H5Fclose(d->file);
+  UsDatasetColumns* c = &d->c;
+  void* own[] = {c->lengths, c->offsets, c->actions,     c->proprio,
+                 c->states,  c->times,   c->episode_idx, c->step_idx};
+  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
+  free(d->path);
+  free(d);
+}
+
+// ---- queries ----
+
+const UsDatasetInfo* us_dataset_info(const UsDataset* d) {
+  return &d->info;
+}
+const char* us_dataset_path(const UsDataset* d) {
+  return d->path;
+}
+const int32_t* us_dataset_lengths(const UsDataset* d) {
+  return d->c.lengths;
+}
+const int64_t* us_dataset_offsets(const UsDataset* d) {
+  return d->c.offsets;
+}
+const float* us_dataset_actions(const UsDataset* d) {
+  return d->c.actions;
+}
+const float* us_dataset_proprio(const UsDataset* d) {
+  return d->c.proprio;
+}
+const double* us_dataset_states(const UsDataset* d) {
+  return d->c.states;
+}
+const double* us_dataset_times(const UsDataset* d) {
+  return d->c.times;
+}
+
+UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels) {
+  US_ASSERT(first >= 0 && rows >= 0 && first + rows <= d->info.rows);
+  hid_t column = d->column[US_COLUMN_PIXELS];
+  if (column < 0) {
+    return us_fail(US_FORMAT, "%s: expected a column pixels at the root, found none", d->path);
+  }
+  if (rows == 0 || us_column_move(column, US_COLUMN_PIXELS, first, rows, pixels, 0) == 0) {
+    return US_OK;
+  }
+  char reason[256];
+  return us_fail(US_IO, "%s: pixels, rows %lld to %lld: cannot be read: %s", d->path,
+                 (long long)first, (long long)(first + rows - 1),
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+static UsStatus hash_pixels(UsDataset* d, EVP_MD_CTX* context) {
+  if (d->info.height == 0) return US_OK;
+  size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
+  int64_t chunk = bytes < kHashBytes ? (int64_t)(kHashBytes / bytes) : 1;
+  uint8_t* buffer = malloc((size_t)chunk * bytes);
+  if (!buffer) return us_fail(US_MEMORY, "%s: out of memory", d->path);
+  UsStatus status = US_OK;
+  for (int64_t first = 0; first < d->info.rows && status == US_OK; first += chunk) {
+    int64_t n = d->info.rows - first < chunk ? d->info.rows - first : chunk;
+    status = us_dataset_pixels(d, first, n, buffer);
+    if (status == US_OK) EVP_DigestUpdate(context, buffer, (size_t)n * bytes);
+  }
+  free(buffer);
+  return status;
+}
+
+static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
+  const UsDatasetInfo* info = &d->info;
+  size_t rows = (size_t)info->rows;
+  int64_t sizes[7] = {info->rows,   info->episodes, info->height, info->width,
+                      info->action, info->proprio,  info->state};
+  EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+  EVP_DigestUpdate(context, sizes, sizeof(sizes));
+  EVP_DigestUpdate(context, d->c.lengths, (size_t)info->episodes * sizeof(int32_t));
+  EVP_DigestUpdate(context, d->c.actions, rows * (size_t)info->action * sizeof(float));
+  EVP_DigestUpdate(context, d->c.proprio, rows * (size_t)info->proprio * sizeof(float));
+  EVP_DigestUpdate(context, d->c.states, rows * (size_t)info->state * sizeof(double));
+  EVP_DigestUpdate(context, d->c.times, rows * sizeof(double));
+  US_TRY(hash_pixels(d, context));
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  EVP_DigestFinal_ex(context, digest, NULL);
+  for (int i = 0; i < 32; i++) snprintf(d->hash + 2 * i, 3, "%02x", digest[i]);
+  return US_OK;
+}
+
+UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
+  hex[0] = 0;
+  if (!d->hash[0]) {
+    EVP_MD_CTX* context = EVP_MD_CTX_new();
+    UsStatus status =
+        context ? hash_columns(d, context) : us_fail(US_MEMORY, "%s: out of memory", d->path);
+    EVP_MD_CTX_free(context);
+    US_TRY(status);
+  }
+  memcpy(hex, d->hash, US_HASH_CHARS);
+  return US_OK;
+}

@@ -1,0 +1,360 @@
+// Writing a dataset so that a process killed at any moment leaves a file that opens.
+//
+// Everything HDF5 keeps about the file (columns, extents, attributes) is written and flushed before
+// the first episode and never changes its size afterwards; every column is contiguous and allocated
+// at once. Appending therefore only writes numbers into place. An episode's length is written after
+// all its rows have left the process, so a length above zero means that the episode is whole.
+//
+// A contiguous column cannot shrink: with fewer rows than asked for, finishing copies what there is
+// into a file of the right extents and renames it into place.
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datasets/columns.h"
+
+enum { kPackBytes = 8 << 20 };
+
+// Running statistics of one number of a column (Welford).
+typedef struct Moments {
+  double count, mean, square, low, high;
+} Moments;
+
+struct UsDatasetWriter {
+  char* path;
+  hid_t file;
+  hid_t column[US_COLUMN_COUNT];  // -1: not there
+  UsDatasetInfo info;
+  int64_t room_episodes, room_rows;  // asked for
+  int64_t episodes, rows;            // written
+  int32_t* counter;                  // (2, rows of an episode) episode_idx and step_idx
+  Moments* moments[3];               // (width) of us_statistics_columns
+};
+
+static UsStatus fail(const UsDatasetWriter* w, const char* what) {
+  char reason[256];
+  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what,
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+static void close_file(UsDatasetWriter* w) {
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    if (w->column[i] >= 0) H5Dclose(w->column[i]);
+    w->column[i] = -1;
+  }
+  if (w->file >= 0) H5Fclose(w->file);
+  w->file = -1;
+}
+
+static void destroy(UsDatasetWriter* w) {
+  close_file(w);
+  for (int i = 0; i < 3; i++) free(w->moments[i]);
+  free(w->counter);
+  free(w->path);
+  free(w);
+}
+
+// ---- creating ----
+
+static int has_column(const UsDatasetWriter* w, UsColumnId id) {
+  return id != US_COLUMN_PIXELS || w->info.height > 0;
+}
+
+static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
+  int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+  hsize_t dims[4] = {(hsize_t)(per_episode ? w->room_episodes : w->room_rows)};
+  int rank = 1 + us_column_shape(id, &w->info, dims + 1);
+  hid_t space = H5Screate_simple(rank, dims, NULL);
+  hid_t how = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_layout(how, H5D_CONTIGUOUS);
+  H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
+  H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  const UsColumn* column = &us_columns[id];
+  w->column[id] = H5Dcreate2(w->file, column->name, us_column_stored(column->type), space,
+                             H5P_DEFAULT, how, H5P_DEFAULT);
+  H5Pclose(how);
+  H5Sclose(space);
+  if (w->column[id] < 0) return fail(w, column->name);
+  if (!per_episode) return US_OK;
+  void* zero = calloc((size_t)w->room_episodes, us_column_bytes(column->type));
+  if (!zero) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  int bad = us_column_move(w->column[id], id, 0, w->room_episodes, zero, 1);
+  free(zero);
+  return bad ? fail(w, column->name) : US_OK;
+}
+
+static int write_statistics(UsDatasetWriter* w) {
+  int bad = 0;
+  for (int c = 0; c < 3; c++) {
+    UsColumnId id = us_statistics_columns[c];
+    int width = (int)us_column_width(id, &w->info);
+    double* value = malloc((size_t)width * sizeof(double));
+    if (!value) return -1;
+    for (int s = 0; s < US_STATISTICS; s++) {
+      for (int i = 0; i < width; i++) {
+        const Moments* m = &w->moments[c][i];
+        const double of[US_STATISTICS] = {m->mean, sqrt(m->square / m->count), m->low, m->high};
+        value[i] = m->count > 0 ? of[s] : NAN;
+      }
+      char name[64];
+      snprintf(name, sizeof(name), "%s_%s", us_columns[id].name, us_statistics_names[s]);
+      bad |= us_attribute_write(w->file, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, width, value);
+    }
+    free(value);
+  }
+  return bad;
+}
+
+static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
+  const UsDatasetInfo* info = &w->info;
+  int bad = us_attribute_write_text(w->file, "task", info->task, sizeof(info->task)) |
+            us_attribute_write_text(w->file, "version", info->version, sizeof(info->version)) |
+            us_attribute_write_text(w->file, "policy", info->policy, sizeof(info->policy)) |
+            us_attribute_write_text(w->file, "camera", info->camera, sizeof(info->camera)) |
+            us_attribute_write(w->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
+            us_attribute_write(w->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt) |
+            us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished);
+  float* bound = malloc((size_t)info->action * sizeof(float));
+  if (!bound) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  for (int sign = -1; sign <= 1; sign += 2) {
+    for (int i = 0; i < info->action; i++) bound[i] = (float)sign;
+    bad |= us_attribute_write(w->file, sign < 0 ? "action_low" : "action_high", H5T_IEEE_F32LE,
+                              H5T_NATIVE_FLOAT, info->action, bound);
+  }
+  free(bound);
+  return write_statistics(w) || bad ? fail(w, "an attribute") : US_OK;
+}
+
+static UsStatus create_file(UsDatasetWriter* w) {
+  w->file = H5Fcreate(w->path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  if (w->file < 0) return fail(w, "the file");
+  US_TRY(write_attributes(w, 0));
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (has_column(w, (UsColumnId)id)) US_TRY(create_column(w, (UsColumnId)id));
+  }
+  return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "the file") : US_OK;
+}
+
+static void reset_moments(UsDatasetWriter* w) {
+  for (int c = 0; c < 3; c++) {
+    size_t width = us_column_width(us_statistics_columns[c], &w->info);
+    for (size_t i = 0; i < width; i++) w->moments[c][i] = (Moments){0, 0, 0, INFINITY, -INFINITY};
+  }
+}
+
+// A writer without a file.
+static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_t episodes,
+                             int64_t rows, int episode_rows) {
+  UsDatasetWriter* w = calloc(1, sizeof(*w));
+  if (!w) return NULL;
+  w->file = -1;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) w->column[i] = -1;
+  w->info = *info;
+  w->room_episodes = episodes;
+  w->room_rows = rows;
+  w->path = strdup(path);
+  w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
+  int bad = !w->path || !w->counter;
+  for (int c = 0; c < 3; c++) {
+    w->moments[c] = calloc(us_column_width(us_statistics_columns[c], info), sizeof(Moments));
+    bad |= !w->moments[c];
+  }
+  if (bad) {
+    destroy(w);
+    return NULL;
+  }
+  reset_moments(w);
+  return w;
+}
+
+UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
+                           int overwrite, UsDatasetWriter** out) {
+  *out = NULL;
+  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 1);
+  US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
+  us_hdf5_quiet();
+  struct stat found;
+  if (stat(path, &found) == 0) {
+    if (!S_ISREG(found.st_mode))
+      return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
+    if (!overwrite) {
+      return us_fail(US_IO, "%s: the file exists; expected a new name or permission to overwrite",
+                     path);
+    }
+  } else if (errno != ENOENT) {
+    return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
+  }
+  int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // for the system's own reason
+  if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
+  close(fd);
+  UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
+  if (!w) return us_fail(US_MEMORY, "%s: out of memory", path);
+  UsStatus status = create_file(w);
+  if (status != US_OK) {
+    destroy(w);
+    return status;
+  }
+  *out = w;
+  return US_OK;
+}
+
+// ---- appending ----
+
+static void add_moments(Moments* m, double x) {
+  if (!isfinite(x)) return;
+  m->count += 1;
+  double delta = x - m->mean;
+  m->mean += delta / m->count;
+  m->square += delta * (x - m->mean);
+  m->low = fmin(m->low, x);
+  m->high = fmax(m->high, x);
+}
+
+static void add_statistics(UsDatasetWriter* w, const UsEpisode* e) {
+  for (int t = 0; t < e->rows; t++) {
+    for (int i = 0; i < w->info.action; i++) {
+      add_moments(&w->moments[0][i],
+                  (double)e->actions[(size_t)t * (size_t)w->info.action + (size_t)i]);
+    }
+    for (int i = 0; i < w->info.proprio; i++) {
+      add_moments(&w->moments[1][i],
+                  (double)e->proprio[(size_t)t * (size_t)w->info.proprio + (size_t)i]);
+    }
+    for (int i = 0; i < w->info.state; i++) {
+      add_moments(&w->moments[2][i], e->states[(size_t)t * (size_t)w->info.state + (size_t)i]);
+    }
+  }
+}
+
+static UsStatus put(UsDatasetWriter* w, UsColumnId id, int64_t first, int64_t rows,
+                    const void* data) {
+  if (w->column[id] < 0) return US_OK;
+  US_ASSERT(data);
+  return us_column_move(w->column[id], id, first, rows, (void*)data, 1)
+             ? fail(w, us_columns[id].name)
+             : US_OK;
+}
+
+static UsStatus flush(UsDatasetWriter* w) {
+  return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "an episode") : US_OK;
+}
+
+UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
+  US_ASSERT(w->episodes < w->room_episodes && e->rows >= 1 && w->rows + e->rows <= w->room_rows);
+  US_ASSERT(e->rows <= w->room_rows / w->room_episodes);
+  int32_t* step = w->counter + e->rows;
+  for (int t = 0; t < e->rows; t++) {
+    w->counter[t] = (int32_t)w->episodes;
+    step[t] = t;
+  }
+  US_TRY(put(w, US_COLUMN_PIXELS, w->rows, e->rows, e->pixels));
+  US_TRY(put(w, US_COLUMN_ACTION, w->rows, e->rows, e->actions));
+  US_TRY(put(w, US_COLUMN_PROPRIO, w->rows, e->rows, e->proprio));
+  US_TRY(put(w, US_COLUMN_STATE, w->rows, e->rows, e->states));
+  US_TRY(put(w, US_COLUMN_REWARD, w->rows, e->rows, e->rewards));
+  US_TRY(put(w, US_COLUMN_TERMINATED, w->rows, e->rows, e->terminated));
+  US_TRY(put(w, US_COLUMN_TRUNCATED, w->rows, e->rows, e->truncated));
+  US_TRY(put(w, US_COLUMN_EPISODE_IDX, w->rows, e->rows, w->counter));
+  US_TRY(put(w, US_COLUMN_STEP_IDX, w->rows, e->rows, step));
+  US_TRY(put(w, US_COLUMN_TIME, w->rows, e->rows, e->times));
+  US_TRY(put(w, US_COLUMN_EP_OFFSET, w->episodes, 1, &w->rows));
+  US_TRY(flush(w));
+  int32_t rows = e->rows;
+  US_TRY(put(w, US_COLUMN_EP_LEN, w->episodes, 1, &rows));
+  US_TRY(flush(w));
+  add_statistics(w, e);
+  w->episodes++;
+  w->rows += e->rows;
+  return US_OK;
+}
+
+// ---- finishing ----
+
+static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumnId id) {
+  int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+  int64_t rows = per_episode ? from->episodes : from->rows;
+  size_t bytes = us_column_width(id, &from->info) * us_column_bytes(us_columns[id].type);
+  int64_t chunk = bytes < kPackBytes ? (int64_t)(kPackBytes / bytes) : 1;
+  void* buffer = malloc((size_t)chunk * bytes);
+  if (!buffer) return us_fail(US_MEMORY, "%s: out of memory", from->path);
+  UsStatus status = US_OK;
+  for (int64_t first = 0; first < rows && status == US_OK; first += chunk) {
+    int64_t n = rows - first < chunk ? rows - first : chunk;
+    status = us_column_move(from->column[id], id, first, n, buffer, 0)
+                 ? us_fail(US_IO, "%s: %s cannot be read back", from->path, us_columns[id].name)
+                 : put(to, id, first, n, buffer);
+  }
+  free(buffer);
+  return status;
+}
+
+static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to) {
+  US_TRY(create_file(to));
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (from->column[id] >= 0) US_TRY(copy_column(from, to, (UsColumnId)id));
+  }
+  to->episodes = from->episodes;
+  to->rows = from->rows;
+  for (int c = 0; c < 3; c++) {
+    size_t width = us_column_width(us_statistics_columns[c], &from->info);
+    memcpy(to->moments[c], from->moments[c], width * sizeof(Moments));
+  }
+  return US_OK;
+}
+
+static UsStatus seal(UsDatasetWriter* w) {
+  US_TRY(flush(w));
+  US_TRY(write_attributes(w, 1));
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    if (w->column[i] >= 0 && H5Dclose(w->column[i]) < 0) return fail(w, us_columns[i].name);
+    w->column[i] = -1;
+  }
+  herr_t bad = H5Fclose(w->file);
+  w->file = -1;
+  if (bad < 0) return fail(w, "the file");
+  int fd = open(w->path, O_RDONLY | O_CLOEXEC);
+  bad = fd < 0 || fsync(fd) != 0;
+  int error = errno;
+  if (fd >= 0) close(fd);
+  return bad ? us_fail(US_IO, "%s: cannot be written: %s", w->path, strerror(error)) : US_OK;
+}
+
+// Copies the written rows into a file of their size and puts it in the place of w's.
+static UsStatus pack(UsDatasetWriter* w) {
+  char* path = NULL;
+  if (asprintf(&path, "%s.tmp", w->path) < 0) return us_fail(US_MEMORY, "out of memory");
+  UsDatasetWriter* to = make(path, &w->info, w->episodes, w->rows, 1);
+  UsStatus status = to ? copy_all(w, to) : us_fail(US_MEMORY, "%s: out of memory", path);
+  if (status == US_OK) status = seal(to);
+  if (to) destroy(to);
+  if (status == US_OK && rename(path, w->path) != 0) {
+    status = us_fail(US_IO, "%s: cannot be renamed to %s: %s", path, w->path, strerror(errno));
+  }
+  if (status != US_OK) unlink(path);
+  free(path);
+  return status;
+}
+
+UsStatus us_dataset_finish(UsDatasetWriter* w) {
+  if (!w) return US_OK;
+  UsStatus status = US_OK;
+  if (w->episodes == 0) {
+    close_file(w);
+    if (unlink(w->path) != 0) {
+      status = us_fail(US_IO, "%s: cannot be removed: %s", w->path, strerror(errno));
+    }
+  } else if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
+    status = pack(w);
+  } else {
+    status = seal(w);
+  }
+  destroy(w);
+  return status;
+}
