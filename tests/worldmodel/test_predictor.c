@@ -1,0 +1,374 @@
+// The predictor: gradients by central differences, what the action blocks start as, and imagination
+// against the teacher-forced pass, bit for bit across tiles.
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/rng.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/predictor.h"
+
+enum { kBatch = 3, kFrames = 6 };
+
+typedef struct Case {
+  const char* name;
+  int grid_h, grid_w, residual, action, context;
+  int first, rollout;
+} Case;
+
+static const Case cases[] = {
+    {"one token, teacher", 1, 1, 1, 2, 2, 2, 0},   {"one token, rollout", 1, 1, 1, 2, 2, 0, 4},
+    {"four tokens, rollout", 2, 2, 1, 2, 2, 1, 3}, {"no residual, rollout", 2, 2, 0, 2, 2, 2, 3},
+    {"no actions, teacher", 2, 1, 1, 0, 3, 1, 0},  {"three frames, rollout", 1, 1, 0, 1, 3, 3, 3},
+};
+enum { kCases = sizeof(cases) / sizeof(cases[0]) };
+
+static UsPredictorConfig tiny(const Case* c) {
+  return (UsPredictorConfig){.grid_h = c->grid_h,
+                             .grid_w = c->grid_w,
+                             .dim = 3,
+                             .width = 12,
+                             .depth = 2,
+                             .heads = 2,
+                             .mlp = 2,
+                             .context = c->context,
+                             .block = 2,
+                             .action = c->action,
+                             .action_hidden = 5,
+                             .residual = c->residual};
+}
+
+// Fills host memory with normal numbers times `scale`.
+static float* noise(size_t count, float scale, int stream) {
+  float* x = malloc(count * sizeof(float));
+  UsRng r = us_rng(7, US_RNG_TEST, (uint64_t)stream, 0, 0);
+  for (size_t i = 0; i < count; i++) x[i] = scale * us_rng_normal(&r);
+  return x;
+}
+
+// A predictor whose weights are all random, gains near 1, normalisation not the identity.
+static UsPredictor* make(const UsPredictorConfig* c) {
+  UsPredictor* p;
+  assert_int_equal(us_predictor_create("test", c, &p), US_OK);
+  const UsParamList* list = us_predictor_list(p);
+  float* x = noise(list->floats, 0.3f, 1);
+  for (int i = 0; i < list->count; i++) {
+    const UsParam* t = &list->param[i];
+    for (size_t k = 0; (t->flags & US_PARAM_ONE) && k < t->count; k++) x[t->offset + k] += 1;
+  }
+  us_ops_put(us_predictor_params(p), x, list->floats);
+  free(x);
+  float* mean = noise((size_t)c->dim, 1, 2);
+  us_predictor_set_norm(p, mean, 1.5f);
+  free(mean);
+  return p;
+}
+
+static UsBatch make_batch(const UsPredictorConfig* c, int batch, int frames) {
+  size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), n = (size_t)(batch * frames);
+  UsBatch b = {.batch = batch, .frames = frames};
+  b.latents = noise(n * one, 1.5f, 3);
+  b.times = noise(n, 0.02f, 4);
+  b.actions = noise(n * (size_t)(c->block * c->action + 1), 1, 5);
+  for (int i = 0; i < batch * frames; i++) b.times[i] += 0.25f * (float)(i % frames) + 3;
+  return b;
+}
+
+static void free_batch(UsBatch* b) {
+  free(b->latents);
+  free(b->times);
+  free(b->actions);
+}
+
+static double loss_of(const UsPredictor* p, UsTape* t, const UsBatch* b, float weight) {
+  UsLosses l = us_predictor_loss(p, t, b, b->batch, 0, NULL);
+  return l.teacher + weight * l.rollout;
+}
+
+// Loss at the parameters plus `step` times direction (count) in tensor memory from `offset` on.
+static double loss_at(UsPredictor* p, UsTape* t, const UsBatch* b, float weight, const UsParam* at,
+                      const float* direction, float step) {
+  float* x = us_predictor_params(p) + at->offset;
+  us_ops_add(at->count, step, direction, x);
+  double loss = loss_of(p, t, b, weight);
+  us_ops_add(at->count, -step, direction, x);
+  return loss;
+}
+
+// Slopes along the gradient and along a random direction must be those that the gradient says.
+static void check_tensor(UsPredictor* p, UsTape* t, const UsBatch* b, float weight,
+                         const UsParam* at, const float* gradient, const char* name) {
+  for (int kind = 0; kind < 2; kind++) {
+    float* v = noise(at->count, 1, 6 + kind);
+    if (kind == 0) memcpy(v, gradient + at->offset, at->count * sizeof(float));
+    double norm = 1e-30, slope = 0, all = 0;
+    for (size_t i = 0; i < at->count; i++) norm += (double)v[i] * v[i];
+    for (size_t i = 0; i < at->count; i++) v[i] /= (float)sqrt(norm);
+    for (size_t i = 0; i < at->count; i++) {
+      double g = gradient[at->offset + i];
+      slope += g * v[i];
+      all += g * g;
+    }
+    float* direction = us_ops_alloc(at->count);
+    us_ops_put(direction, v, at->count);
+    const float step = 0.01f;
+    double found = (loss_at(p, t, b, weight, at, direction, step) -
+                    loss_at(p, t, b, weight, at, direction, -step)) /
+                   (2 * step);
+    us_ops_free(direction);
+    free(v);
+    if (fabs(found - slope) > 0.01 * sqrt(all) + 2e-5) {
+      fail_msg("%s: %s: gradient %g, central difference %g", name, at->name, slope, found);
+    }
+  }
+}
+
+static void test_gradients(void** state) {
+  for (int i = 0; i < kCases; i++) {
+    const Case* k = &cases[i];
+    UsPredictorConfig c = tiny(k);
+    UsPredictor* p = make(&c);
+    UsBatch b = make_batch(&c, kBatch, kFrames);
+    const UsLossConfig loss = {.batch = kBatch,
+                               .frames = kFrames,
+                               .first = k->first,
+                               .rollout = k->rollout,
+                               .weight = 0.7f,
+                               .beta = 0.5f};
+    UsTape* t = us_tape_create(p, &loss);
+    const UsParamList* list = us_predictor_list(p);
+    float* gradient = us_ops_alloc(list->floats);
+    float* host = malloc(list->floats * sizeof(float));
+    us_predictor_loss(p, t, &b, kBatch, 0, gradient);
+    us_ops_get(gradient, host, list->floats);
+    for (int n = 0; n < list->count; n++) {
+      check_tensor(p, t, &b, 0.7f, &list->param[n], host, k->name);
+    }
+    free(host);
+    us_ops_free(gradient);
+    us_tape_destroy(t);
+    free_batch(&b);
+    us_predictor_destroy(p);
+  }
+}
+
+// With action_only the trunk gets nothing and the action blocks the same numbers.
+static void test_action_only_gradient(void** state) {
+  UsPredictorConfig c = tiny(&cases[2]);
+  UsPredictor* p = make(&c);
+  UsBatch b = make_batch(&c, kBatch, kFrames);
+  UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
+  const UsParamList* list = us_predictor_list(p);
+  float *all = us_ops_alloc(list->floats), *some = us_ops_alloc(list->floats);
+  us_predictor_loss(p, t, &b, kBatch, 0, all);
+  us_predictor_loss(p, t, &b, kBatch, 1, some);
+  for (int i = 0; i < list->count; i++) {
+    const UsParam* at = &list->param[i];
+    double square = us_ops_square_sum(at->count, some + at->offset);
+    if (!(at->flags & US_PREDICTOR_ACTION)) {
+      assert_true(square == 0);
+      continue;
+    }
+    assert_true(square == us_ops_square_sum(at->count, all + at->offset));
+    assert_true(square > 0);
+  }
+  us_ops_free(all);
+  us_ops_free(some);
+  us_tape_destroy(t);
+  free_batch(&b);
+  us_predictor_destroy(p);
+}
+
+// Freshly drawn action blocks change nothing; a residual predictor starts by repeating the frame.
+static void test_first_weights(void** state) {
+  for (int residual = 0; residual < 2; residual++) {
+    Case k = cases[2];
+    k.residual = residual;
+    UsPredictorConfig with = tiny(&k), without;
+    k.action = 0;
+    without = tiny(&k);
+    UsPredictor *p, *q;
+    assert_int_equal(us_predictor_create("test", &with, &p), US_OK);
+    assert_int_equal(us_predictor_create("test", &without, &q), US_OK);
+    us_predictor_init(q, 5);
+    us_predictor_init(p, 6);
+    assert_int_equal(us_predictor_adopt(p, q), 1);
+    UsBatch b = make_batch(&with, kBatch, kFrames);
+    size_t count = (size_t)(kBatch * (kFrames - 2) * 4 * 3);
+    float *a = malloc(count * sizeof(float)), *o = malloc(count * sizeof(float));
+    const UsLossConfig loss = {.batch = kBatch, .frames = kFrames};
+    UsTape *tp = us_tape_create(p, &loss), *tq = us_tape_create(q, &loss);
+    us_predictor_loss(p, tp, &b, kBatch, 0, NULL);
+    us_predictor_loss(q, tq, &b, kBatch, 0, NULL);
+    us_tape_predictions(tp, a, NULL);
+    us_tape_predictions(tq, o, NULL);
+    assert_memory_equal(a, o, count * sizeof(float));
+    double error, copy;
+    us_tape_errors(tp, &error, &copy);
+    assert_true(residual ? error == copy : error != copy);
+    us_tape_destroy(tp);
+    us_tape_destroy(tq);
+    free(a);
+    free(o);
+    free_batch(&b);
+    us_predictor_destroy(p);
+    us_predictor_destroy(q);
+  }
+}
+
+// Imagines sample 0 of a batch whose frames are 0.25 s apart: `count` candidates, all with that
+// sample's actions, out (H, G, D) of candidate `which`; tile candidates in a tile.
+static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count, int which,
+                    int horizon, int forget, float* out) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  size_t g = (size_t)(c->grid_h * c->grid_w), one = g * (size_t)c->dim;
+  size_t ka = (size_t)(c->block * c->action), frames = (size_t)c->context;
+  UsImagination* m = us_imagination_create(p, tile);
+  float* context = us_ops_alloc(frames * one);
+  float* memory = us_ops_alloc(us_predictor_memory(p));
+  float* all = us_ops_alloc((size_t)horizon * (size_t)tile * one);
+  us_ops_put(context, b->latents, frames * one);
+  us_predictor_normalise(p, (int)(frames * g), context, context);
+  double times[US_CONTEXT_MAX];
+  for (int i = 0; i < c->context; i++) times[i] = b->times[i];
+  us_predictor_remember(p, m, context, times, memory);
+  float* actions = malloc((size_t)(count * horizon) * ka * sizeof(float) + 4);
+  for (int i = 0; i < count; i++) {
+    memcpy(actions + (size_t)(i * horizon) * ka, b->actions + (frames - 1) * ka,
+           (size_t)horizon * ka * sizeof(float));
+    for (size_t e = 0; e < (size_t)horizon * ka && i != which; e++) {
+      actions[(size_t)(i * horizon) * ka + e] += (float)(i - which);
+    }
+  }
+  us_predictor_imagine(p, m,
+                       &(UsImagine){.context = context,
+                                    .memory = memory,
+                                    .step = 0.25,
+                                    .count = count,
+                                    .horizon = horizon,
+                                    .actions = actions,
+                                    .frames = all,
+                                    .forget = forget});
+  for (int f = 0; f < horizon; f++) {
+    us_ops_get(all + (size_t)(f * tile + which) * one, out + (size_t)f * one, one);
+  }
+  free(actions);
+  us_ops_free(context);
+  us_ops_free(memory);
+  us_ops_free(all);
+  us_imagination_destroy(m);
+}
+
+static void even_times(UsBatch* b) {
+  for (int i = 0; i < b->batch * b->frames; i++) b->times[i] = 0.25f * (float)(i % b->frames) + 3;
+}
+
+// Cached keys and values, ring and tile give what the training pass gives, frame by frame.
+static void test_imagination_equals_training(void** state) {
+  for (int i = 0; i < kCases; i++) {
+    UsPredictorConfig c = tiny(&cases[i]);
+    UsPredictor* p = make(&c);
+    UsBatch b = make_batch(&c, 1, 8);
+    even_times(&b);
+    int horizon = 8 - c.context, one = c.grid_h * c.grid_w * c.dim;
+    size_t count = (size_t)(horizon * one);
+    float *want = malloc(count * sizeof(float)), *got = malloc(count * sizeof(float));
+    UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = 1, .frames = 8, .rollout = horizon});
+    us_predictor_loss(p, t, &b, 1, 0, NULL);
+    us_tape_predictions(t, NULL, want);
+    imagine(p, &b, 5, 4, 2, horizon, 0, got);
+    for (size_t k = 0; k < count; k++) {
+      if (!(fabsf(want[k] - got[k]) < 1e-4f)) {
+        fail_msg("%s: frame %zu: trained %g, imagined %g", cases[i].name, k / (size_t)one, want[k],
+                 got[k]);
+      }
+    }
+    us_tape_destroy(t);
+    free(want);
+    free(got);
+    free_batch(&b);
+    us_predictor_destroy(p);
+  }
+}
+
+// A candidate's numbers do not depend on how many others are in its tile.
+static void test_neighbours_do_not_matter(void** state) {
+  UsPredictorConfig c = us_predictor_config_default(1, 1, 64, 5, 2);
+  UsPredictor* p = make(&c);
+  UsBatch b = make_batch(&c, 1, 8);
+  even_times(&b);
+  int tile = us_predictor_tile(p);
+  assert_int_equal(tile, 64);
+  float want[5 * 64], got[5 * 64];
+  imagine(p, &b, tile, 64, 9, 5, 0, want);
+  for (int count = 10; count < 64; count += 11) {
+    imagine(p, &b, tile, count, 9, 5, 0, got);
+    assert_memory_equal(want, got, sizeof(want));
+  }
+  free_batch(&b);
+  us_predictor_destroy(p);
+}
+
+static void test_files(void** state) {
+  char folder[] = "/tmp/us_predictor_XXXXXX", path[128];
+  assert_non_null(mkdtemp(folder));
+  us_path_join(path, sizeof(path), folder, "p.safetensors");
+  UsPredictorConfig c = tiny(&cases[2]), other = c, parsed;
+  UsPredictor *p = make(&c), *q;
+  cJSON* json = us_predictor_config_json(&c);
+  assert_int_equal(us_predictor_config_parse("test", json, &parsed), US_OK);
+  assert_memory_equal(&parsed, &c, sizeof(c));
+  cJSON_ReplaceItemInObject(json, "heads", cJSON_CreateNumber(5));
+  assert_int_equal(us_predictor_config_parse("test", json, &parsed), US_FORMAT);
+  cJSON_Delete(json);
+
+  assert_int_equal(us_predictor_save(p, path), US_OK);
+  assert_int_equal(us_predictor_create("test", &c, &q), US_OK);
+  assert_int_equal(us_predictor_load(q, path), US_OK);
+  size_t floats = us_predictor_list(p)->floats;
+  float *a = malloc(floats * sizeof(float)), *b = malloc(floats * sizeof(float));
+  us_ops_get(us_predictor_params(p), a, floats);
+  us_ops_get(us_predictor_params(q), b, floats);
+  for (int i = 0; i < us_predictor_list(p)->count; i++) {
+    const UsParam* t = &us_predictor_list(p)->param[i];
+    assert_memory_equal(a + t->offset, b + t->offset, t->count * sizeof(float));
+  }
+  float mean[3], scale, mean2[3], scale2;
+  us_predictor_norm(p, mean, &scale);
+  us_predictor_norm(q, mean2, &scale2);
+  assert_memory_equal(mean, mean2, sizeof(mean));
+  assert_true(scale == scale2);
+  us_predictor_destroy(q);
+
+  other.residual = 0;
+  assert_int_equal(us_predictor_create("test", &other, &q), US_OK);
+  assert_int_equal(us_predictor_load(q, path), US_FORMAT);
+  assert_non_null(strstr(us_message(), path));
+  assert_int_equal(us_predictor_adopt(q, p), 0);
+  us_predictor_destroy(q);
+  free(a);
+  free(b);
+  us_predictor_destroy(p);
+  unlink(path);
+  rmdir(folder);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_action_only_gradient),
+      cmocka_unit_test(test_first_weights),
+      cmocka_unit_test(test_imagination_equals_training),
+      cmocka_unit_test(test_neighbours_do_not_matter),
+      cmocka_unit_test(test_files),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

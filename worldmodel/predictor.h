@@ -1,0 +1,195 @@
+#ifndef UNDERSTUDY_PREDICTOR_H_
+#define UNDERSTUDY_PREDICTOR_H_
+
+// The predictor of the world model: the tokens of the next frame from those of the last C frames,
+// as in DINO-world (arXiv 2507.19468), with action blocks.
+//
+//   z = (x - mean) / scale              raw tokens x (G, D); mean (D) and one common scale
+//
+// The target frame at time tau has one query per place; it sees the C frames before it. Per block
+// l:
+//
+//   k_l = R(pos) (K_l z + bk_l)         keys and values of every seen token: linear in z itself,
+//   v_l = V_l z + bv_l                  so those of real frames are computed once per plan
+//   q  += O_l attend(R(pos') (Q_l norm1_l(q) + bq_l), k_l, v_l) + bo_l
+//   q  += M2_l gelu(M1_l norm2_l(q) + b1_l) + b2_l
+//   q  += A2_l gelu(A1_l norm3_l([q, a]) + c1_l) + c2_l      action block; A2 = 0, c2 = 0 at first
+//
+// q starts as the learned vector `query`; the prediction is z' = H norm(q) + h. With `residual`,
+// q starts as query + S last + s and z' = last + H norm(q) + h (H = 0, h = 0 at first), where
+// `last` is the token z at the same place in the frame before the target. a are the K A numbers of
+// the block of actions that leads to the target. norm is layer norm with eps 1e-5, gelu the exact
+// form, attend softmax attention with `heads` heads and scale 1 / sqrt(d), d = width / heads.
+//
+// R turns pair i (elements i and i + d/2 of each head) by 2 pi position / period, (e, f) ->
+// (e cos - f sin, e sin + f cos). The d/2 pairs are split over three axes in this order: time (s),
+// then y, then x with floor(d / 6) pairs each; time has the rest. Pair j of the n of an axis has
+// the period 10^(-2 + 4 j / (n - 1)), or 1 when n = 1. Row r of R rows lies at y = (2 r + 1) / R -
+// 1, x likewise, so that a frame is [-1, 1]^2.
+//
+// Tensors (checkpoint names; vectors have one dimension): query (width); kv.weight (depth, 2, width
+// flattened; dim), whose rows of block l are K_l, then V_l, and kv.bias; seed.weight, seed.bias (S,
+// s; only with residual); last.weight, last.bias (the last norm); head.weight, head.bias; per block
+// "blocks.<l>.": norm1, query, out, norm2, up (M1), down (M2) and, with actions, norm3, action_up
+// (A1), action_down (A2), each .weight (out, in) and .bias. Beside them `mean` (dim), `scale` (1).
+//
+// Threads: a predictor is constant while it is used; tapes and imaginations are per thread.
+
+#include <cjson/cJSON.h>
+
+#include "worldmodel/base/status.h"
+#include "worldmodel/batch.h"
+#include "worldmodel/param_list.h"
+
+enum {
+  US_PREDICTOR_ACTION = 256,  // in UsParam.flags: a tensor of an action block
+  US_CONTEXT_MAX = 8          // frames
+};
+
+typedef struct UsPredictorConfig {
+  int grid_h, grid_w;  // places; G = grid_h * grid_w
+  int dim;             // D of a token
+  int width;           // of the queries
+  int depth;           // blocks
+  int heads;           // width / heads is even
+  int mlp;             // the MLP's hidden width is mlp * width
+  int context;         // C, frames that a target sees
+  int block;           // K, env steps a block of actions
+  int action;          // A; 0: no action blocks
+  int action_hidden;   // hidden width of the action blocks' MLP
+  int residual;        // 1: start from the last frame, as above
+} UsPredictorConfig;
+
+typedef struct UsPredictor UsPredictor;
+
+// The default sizes for tokens (grid_h grid_w, dim) and actions (block, action).
+UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, int block,
+                                              int action);
+
+// A predictor with zero weights, mean 0, scale 1. Fails on a config that makes no sense; `name`
+// stands for its origin in the message. On failure *out is NULL.
+UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, UsPredictor** out);
+
+// NULL is fine.
+void us_predictor_destroy(UsPredictor* p);
+
+const UsPredictorConfig* us_predictor_config(const UsPredictor* p);
+
+// The tensors in the flat array, and the array itself (floats of the list), tensor memory.
+const UsParamList* us_predictor_list(const UsPredictor* p);
+float* us_predictor_params(const UsPredictor* p);
+
+// Draws first weights from a seed.
+void us_predictor_init(UsPredictor* p, uint64_t seed);
+
+// Sets or reads the normalisation. mean (D) host. scale > 0.
+void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale);
+void us_predictor_norm(const UsPredictor* p, float* mean, float* scale);
+
+// z (rows, D) of raw x (rows, D) and back, tensor memory; may alias.
+void us_predictor_normalise(const UsPredictor* p, int rows, const float* x, float* z);
+void us_predictor_denormalise(const UsPredictor* p, int rows, const float* z, float* x);
+
+// Copies normalisation and every tensor but those of the action blocks from `source`, whose other
+// sizes must be the same: 0 and nothing copied when they differ.
+int us_predictor_adopt(UsPredictor* p, const UsPredictor* source);
+
+// The config as a JSON object and back; `name` is the file for messages.
+cJSON* us_predictor_config_json(const UsPredictorConfig* c);
+UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredictorConfig* out);
+
+// Weights as safetensors. Loading is strict: names, shapes, finite numbers.
+UsStatus us_predictor_save(const UsPredictor* p, const char* path);
+UsStatus us_predictor_load(UsPredictor* p, const char* path);
+// Loads from bytes; `name` stands for the file in messages.
+UsStatus us_predictor_load_bytes(UsPredictor* p, const char* name, const void* data, size_t size);
+
+// ---- training ----
+
+// The loss of B samples of T frames is teacher + weight * rollout:
+//   teacher  smooth L1 of the predictions of frames first .. T - 1, each from the real frames
+//            before it (at most C), averaged over all numbers;
+//   rollout  frame C as predicted there is fed back, and frames C + 1 .. C + k - 1 are predicted
+//            from the last C frames, predicted ones included; smooth L1 averaged over their
+//            numbers.
+// All in normalised tokens. Gradients flow through the fed-back tokens.
+typedef struct UsLossConfig {
+  int batch;     // B of one call: a shard of the batch
+  int frames;    // T
+  int first;     // 1 .. C: first target frame; 0: C
+  int rollout;   // k, 1 <= k <= T - C; 0 or 1: none
+  float weight;  // of the rollout loss; 0: 1
+  float beta;    // threshold of smooth L1; 0: 1
+} UsLossConfig;
+
+typedef struct UsLosses {
+  double teacher, rollout;  // rollout without its weight
+} UsLosses;
+
+// Everything that one thread needs for forward and backward passes of one shape.
+typedef struct UsTape UsTape;
+
+// NULL when out of memory.
+UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
+void us_tape_destroy(UsTape* t);
+
+// The losses of a shard (config.batch samples) of a batch of `total` samples: sums over shards are
+// the losses of the batch. gradient (list floats), tensor memory, accumulates; with action_only,
+// only in the tensors of the action blocks. Nullable: gradient.
+UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
+                           int action_only, float* gradient);
+
+// Predictions of the last us_predictor_loss, normalised, ordinary memory: teacher-forced
+// (B, T - first, G, D) and rolled out (max(k, 1), B, G, D), whose first is frame C. Nullable: both.
+void us_tape_predictions(UsTape* t, float* teacher, float* rollout);
+
+// Mean squared error (normalised) of the open-loop predictions of the last us_predictor_loss, frame
+// C + j in error[j], and of repeating frame C - 1 in copy[j]. error, copy (max(k, 1)).
+void us_tape_errors(UsTape* t, double* error, double* copy);
+
+// ---- imagination ----
+
+// Rolls candidates of one slot forward in a tile of a fixed number of rows, all frames of a tile
+// before the next tile, so that a tile stays in cache. The caller keeps per slot its context and
+// the context's keys and values (its memory).
+
+// Scratch of one thread for tiles of `candidates` candidates.
+typedef struct UsImagination UsImagination;
+
+// Candidates in a tile so that it has 64 rows: 64 / G, at least 1.
+int us_predictor_tile(const UsPredictor* p);
+
+// NULL when out of memory.
+UsImagination* us_imagination_create(const UsPredictor* p, int candidates);
+void us_imagination_destroy(UsImagination* m);
+
+// Floats of the memory of one slot.
+size_t us_predictor_memory(const UsPredictor* p);
+
+// Computes the memory of a context: context (C, G, D) normalised, oldest first, tensor memory;
+// times (C) s, on any clock, host; memory (us_predictor_memory), tensor memory. Positions count
+// from the newest frame, so the clock's zero does not matter.
+void us_predictor_remember(const UsPredictor* p, UsImagination* m, const float* context,
+                           const double* times, float* memory);
+
+typedef struct UsImagine {
+  const float* context;  // (C, G, D) normalised, tensor memory
+  const float* memory;   // of that context
+  double step;           // s between predicted frames
+  int count;             // candidates, at most those of the tile; the others' rows are idle
+  int horizon;           // H
+  const float* actions;  // (count, H, K, A), ordinary memory; NULL without action blocks
+  const float* goal;     // (G, D) normalised, tensor memory. Nullable
+  float* distance;  // (count, H), ordinary memory: mean squared difference to the goal. Nullable
+  float* last;      // (count, G, D) normalised, tensor memory: the last frame. Nullable
+  float* frames;    // (H, tile, G, D) normalised, tensor memory: every frame. Nullable
+  int forget;       // 1: recompute all keys and values at every frame, for benchmarks
+} UsImagine;
+
+void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagine* task);
+
+// Multiplications and additions in the matrices of one frame of one candidate (2 per weight used),
+// with keys and values of its own frames cached.
+double us_predictor_flops(const UsPredictor* p);
+
+#endif  // UNDERSTUDY_PREDICTOR_H_

@@ -1,0 +1,102 @@
+#ifndef UNDERSTUDY_PREDICTOR_INNER_H_
+#define UNDERSTUDY_PREDICTOR_INNER_H_
+
+// What the parts of the predictor share: its tensors by name, its angles. Equations in predictor.h.
+
+#include "worldmodel/ops.h"
+#include "worldmodel/predictor.h"
+
+// Sizes by the names that the lists below use.
+#define PREDICTOR_SIZES(c)                                                          \
+  const int w = (c)->width, d = (c)->dim, h = (c)->mlp * w, u = (c)->action_hidden, \
+            j = w + (c)->block * (c)->action, n = (c)->depth;                       \
+  (void)w, (void)d, (void)h, (void)u, (void)j, (void)n
+
+// field, name in the checkpoint, rows, columns (0: a vector), flags
+#define PREDICTOR_PARAMS(X)                       \
+  X(query, "query", w, 0, US_PARAM_SMALL)         \
+  X(kv_w, "kv.weight", n * 2 * w, d, kMatrix)     \
+  X(kv_b, "kv.bias", n * 2 * w, 0, 0)             \
+  X(last_gain, "last.weight", w, 0, US_PARAM_ONE) \
+  X(last_bias, "last.bias", w, 0, 0)              \
+  X(head_w, "head.weight", d, w, kHead)           \
+  X(head_b, "head.bias", d, 0, 0)
+
+#define PREDICTOR_SEED_PARAMS(X)          \
+  X(seed_w, "seed.weight", w, d, kMatrix) \
+  X(seed_b, "seed.bias", w, 0, 0)
+
+#define PREDICTOR_BLOCK_PARAMS(X)                   \
+  X(norm1_gain, "norm1.weight", w, 0, US_PARAM_ONE) \
+  X(norm1_bias, "norm1.bias", w, 0, 0)              \
+  X(query_w, "query.weight", w, w, kMatrix)         \
+  X(query_b, "query.bias", w, 0, 0)                 \
+  X(out_w, "out.weight", w, w, kMatrix)             \
+  X(out_b, "out.bias", w, 0, 0)                     \
+  X(norm2_gain, "norm2.weight", w, 0, US_PARAM_ONE) \
+  X(norm2_bias, "norm2.bias", w, 0, 0)              \
+  X(up_w, "up.weight", h, w, kMatrix)               \
+  X(up_b, "up.bias", h, 0, 0)                       \
+  X(down_w, "down.weight", w, h, kMatrix)           \
+  X(down_b, "down.bias", w, 0, 0)
+
+#define PREDICTOR_ACTION_PARAMS(X)                                             \
+  X(norm3_gain, "norm3.weight", j, 0, US_PARAM_ONE | US_PREDICTOR_ACTION)      \
+  X(norm3_bias, "norm3.bias", j, 0, US_PREDICTOR_ACTION)                       \
+  X(aup_w, "action_up.weight", u, j, kMatrix | US_PREDICTOR_ACTION)            \
+  X(aup_b, "action_up.bias", u, 0, US_PREDICTOR_ACTION)                        \
+  X(adown_w, "action_down.weight", w, u, US_PARAM_DECAY | US_PREDICTOR_ACTION) \
+  X(adown_b, "action_down.bias", w, 0, US_PREDICTOR_ACTION)
+
+// Offsets into the flat array.
+typedef struct PredictorBlock {
+#define X(field, name, rows, columns, flags) size_t field;
+  PREDICTOR_BLOCK_PARAMS(X)
+  PREDICTOR_ACTION_PARAMS(X)
+#undef X
+} PredictorBlock;
+
+typedef struct PredictorOffsets {
+#define X(field, name, rows, columns, flags) size_t field;
+  PREDICTOR_PARAMS(X)
+  PREDICTOR_SEED_PARAMS(X)
+#undef X
+} PredictorOffsets;
+
+struct UsPredictor {
+  UsPredictorConfig c;
+  UsParamList list;
+  PredictorOffsets at;
+  PredictorBlock* block;  // (depth)
+  float* params;          // list.floats, tensor memory
+  float* norm;            // tensor memory (4, D): gain and bias to z, gain and bias back to x
+};
+
+#define US_PREDICTOR_EPS 1e-5f
+
+static inline int predictor_tokens(const UsPredictorConfig* c) {
+  return c->grid_h * c->grid_w;
+}
+static inline int predictor_inputs(const UsPredictorConfig* c) {
+  return c->block * c->action;
+}
+static inline int predictor_pairs(const UsPredictorConfig* c) {
+  return c->width / c->heads / 2;
+}
+
+// Cosines and sines of the turns of the G tokens of a frame at `time`: out (G, pairs, 2), host.
+void predictor_angles(const UsPredictorConfig* c, double time, float* out);
+
+// Hands out pieces of one block of tensor memory, aligned to 64 bytes: counts while base is NULL.
+typedef struct Carve {
+  float* base;
+  size_t used;
+} Carve;
+
+static inline float* carve(Carve* c, size_t count) {
+  size_t at = c->used;
+  c->used += (count + 15) / 16 * 16;
+  return c->base ? c->base + at : NULL;
+}
+
+#endif  // UNDERSTUDY_PREDICTOR_INNER_H_
