@@ -1,0 +1,177 @@
+// Files, folders, hashes, JSON, and what their messages say.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "worldmodel/base/file.h"
+
+static char folder[] = "/tmp/test_file_XXXXXX";
+static char path[300];
+
+static int setup(void** state) {
+  if (!mkdtemp(folder)) return -1;
+  us_path_join(path, sizeof path, folder, "file");
+  return 0;
+}
+
+static int teardown(void** state) {
+  unlink(path);
+  return rmdir(folder);
+}
+
+static void says(const char* part) {
+  if (!strstr(us_message(), part)) fail_msg("\"%s\" does not say \"%s\"", us_message(), part);
+}
+
+static void test_write_and_read(void** state) {
+  void* data;
+  size_t size;
+  char text[300];
+  assert_int_equal(us_file_write(path, "first", 5), US_OK);
+  assert_int_equal(us_file_write(path, "a\0b", 3), US_OK);
+  assert_int_equal(us_file_read(path, 0, &data, &size), US_OK);
+  assert_int_equal(size, 3);
+  assert_memory_equal(data, "a\0b\0", 4);
+  free(data);
+  assert_int_equal(us_file_exists(us_path_join(text, sizeof text, folder, "file.tmp")), 0);
+  assert_int_equal(us_file_write(path, NULL, 0), US_OK);
+  assert_int_equal(us_file_read(path, 0, &data, &size), US_OK);
+  assert_int_equal(size, 0);
+  free(data);
+}
+
+// A write that fails leaves the old file: here the temporary file cannot be made.
+static void test_write_is_atomic(void** state) {
+  char temporary[310];
+  void* data;
+  size_t size;
+  snprintf(temporary, sizeof temporary, "%s.tmp", path);
+  assert_int_equal(us_file_write(path, "old", 3), US_OK);
+  assert_int_equal(mkdir(temporary, 0777), 0);
+  assert_int_equal(us_file_write(path, "new", 3), US_IO);
+  says(path);
+  rmdir(temporary);
+  assert_int_equal(us_file_read(path, 0, &data, &size), US_OK);
+  assert_memory_equal(data, "old", 4);
+  free(data);
+}
+
+static void test_read_failures(void** state) {
+  void* data = path;
+  size_t size;
+  assert_int_equal(us_file_read("/no/such/file", 0, &data, &size), US_IO);
+  assert_null(data);
+  says("/no/such/file");
+  assert_int_equal(us_file_read(folder, 0, &data, &size), US_IO);
+  says("expected a file");
+  assert_int_equal(us_file_write(path, "12345", 5), US_OK);
+  assert_int_equal(us_file_read(path, 4, &data, &size), US_FORMAT);
+  says("at most 4 bytes, found 5");
+  assert_null(data);
+}
+
+static void test_folders(void** state) {
+  char deep[300], inner[300];
+  us_path_join(inner, sizeof inner, folder, "a");
+  us_path_join(deep, sizeof deep, inner, "b");
+  assert_int_equal(us_folder_make(deep), US_OK);
+  assert_int_equal(us_folder_make(deep), US_OK);
+  assert_true(us_file_exists(deep));
+  rmdir(deep), rmdir(inner);
+  assert_int_equal(us_file_write(path, "x", 1), US_OK);
+  us_path_join(deep, sizeof deep, path, "below a file");
+  assert_int_equal(us_folder_make(deep), US_IO);
+}
+
+static void test_hash(void** state) {
+  char hex[US_HASH_CHARS], file[US_HASH_CHARS];
+  us_hash_bytes("abc", 3, hex);
+  assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  us_hash_bytes("", 0, hex);
+  assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  size_t n = 3 << 20;  // more than one read
+  char* many = malloc(n);
+  memset(many, 'x', n);
+  us_hash_bytes(many, n, hex);
+  assert_int_equal(us_file_write(path, many, n), US_OK);
+  free(many);
+  assert_int_equal(us_hash_file(path, file), US_OK);
+  assert_string_equal(hex, file);
+  assert_int_equal(us_hash_file("/no/such/file", file), US_IO);
+}
+
+static void test_json_parse(void** state) {
+  const char* bad[] = {"", "{", "[1]", "3", "{\"a\":}", "{\"a\":1} more", "{}{}", "nul"};
+  cJSON* json;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
+    if (us_json_parse("bad.json", bad[i], strlen(bad[i]), &json) != US_FORMAT) {
+      fail_msg("accepted %s", bad[i]);
+    }
+    assert_null(json);
+    says("bad.json");
+  }
+  assert_int_equal(us_json_parse("good.json", " {\"a\": 1}\n", 10, &json), US_OK);
+  assert_int_equal(us_json_write(path, json), US_OK);
+  cJSON_Delete(json);
+  assert_int_equal(us_json_read(path, &json), US_OK);
+  assert_true(cJSON_GetObjectItemCaseSensitive(json, "a")->valuedouble == 1.0);
+  cJSON_Delete(json);
+  assert_int_equal(us_json_read("/no/such/file", &json), US_IO);
+  assert_null(json);
+}
+
+static void test_json_members(void** state) {
+  const char* text = "{\"n\": 2.5, \"i\": 7, \"t\": \"hello\", \"null\": null}";
+  cJSON* json;
+  double x;
+  int i, seven = 7;
+  char out[6];
+  assert_int_equal(us_json_parse("x.json", text, strlen(text), &json), US_OK);
+  assert_int_equal(us_json_number("x.json", json, "n", 0, 3, NULL, &x), US_OK);
+  assert_true(x == 2.5);
+  assert_int_equal(us_json_number("x.json", json, "n", 0, 2, NULL, &x), US_FORMAT);
+  says("x.json: expected \"n\" in [0, 2], found 2.5");
+  assert_int_equal(us_json_number("x.json", json, "t", 0, 2, NULL, &x), US_FORMAT);
+  assert_int_equal(us_json_number("x.json", json, "null", 0, 2, &x, &x), US_FORMAT);
+  assert_int_equal(us_json_number("x.json", json, "none", 0, 2, NULL, &x), US_FORMAT);
+  assert_int_equal(us_json_int("x.json", json, "i", 0, 9, NULL, &i), US_OK);
+  assert_int_equal(i, 7);
+  assert_int_equal(us_json_int("x.json", json, "n", 0, 9, NULL, &i), US_FORMAT);
+  says("whole");
+  assert_int_equal(us_json_int("x.json", json, "none", 0, 9, &seven, &i), US_OK);
+  assert_int_equal(i, 7);
+  assert_int_equal(us_json_text("x.json", json, "t", NULL, out, sizeof out), US_OK);
+  assert_string_equal(out, "hello");
+  assert_int_equal(us_json_text("x.json", json, "t", NULL, out, 5), US_FORMAT);
+  assert_int_equal(us_json_text("x.json", json, "i", "d", out, 5), US_FORMAT);
+  assert_int_equal(us_json_text("x.json", json, "none", "d", out, 5), US_OK);
+  assert_string_equal(out, "d");
+  cJSON_Delete(json);
+}
+
+static void test_status(void** state) {
+  assert_string_equal(us_status_text(US_OK), "ok");
+  assert_string_equal(us_status_text((UsStatus)99), "unknown");
+  assert_int_equal(us_fail(US_GL, "first %d", 1), US_GL);
+  us_fail(US_IO, "second: %s", us_message());
+  assert_string_equal(us_message(), "second: first 1");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_write_is_atomic),
+      cmocka_unit_test(test_read_failures),  cmocka_unit_test(test_folders),
+      cmocka_unit_test(test_hash),           cmocka_unit_test(test_json_parse),
+      cmocka_unit_test(test_json_members),   cmocka_unit_test(test_status),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
