@@ -48,7 +48,7 @@ typedef struct Sim {
 } Sim;
 
 static Sim* of(UsEnv* e) {
-  US_ASSERT(e && e->cls == &us_env_class_sim);
+  US_ASSERT(e && e->cls->open == us_env_class_sim.open);
   return (Sim*)e;
 }
 

@@ -1,0 +1,188 @@
+// The contract that every task of the list keeps.
+
+#include <math.h>
+
+#include "tests/env/env_help.h"
+
+enum { N = 16 };
+
+typedef void (*Check)(const UsTask* t, UsEnv* e);
+
+static void for_every_task(int block, Check check) {
+  assert_non_null(us_tasks[0]);
+  for (int i = 0; us_tasks[i]; i++) {
+    char name[128] = "sim:";
+    strcat(name, us_tasks[i]->name);
+    UsEnv* e = open_env(name, &(UsEnvConfig){.slots = N, .block = block});
+    check(us_tasks[i], e);
+    us_env_close(e);
+  }
+}
+
+static void reset_seeds(UsEnv* e, uint64_t first) {
+  uint64_t seeds[N];
+  for (int i = 0; i < N; i++) seeds[i] = first + (uint64_t)i;
+  us_env_reset(e, NULL, seeds);
+}
+
+// states (N, S) of all slots, which the caller frees.
+static double* all_states(UsEnv* e) {
+  int width = us_env_info(e)->state;
+  double* states = calloc((size_t)(N * width), sizeof(double));
+  for (int i = 0; i < N; i++) get_state(e, i, states + i * width);
+  return states;
+}
+
+static void check_table(const UsTask* t, UsEnv* e) {
+  const UsEnvInfo* info = us_env_info(e);
+  assert_true(t->name[0] && t->summary[0] && t->radius > 0);
+  assert_true(mj_name2id(us_sim_model(e), mjOBJ_CAMERA, t->camera) >= 0);
+  assert_true(us_sim_task(e) == t);
+  assert_int_equal(info->action, t->action);
+  assert_int_equal(info->proprio, t->proprio);
+  assert_int_equal(info->block, t->block);
+  assert_int_equal(info->state, info->observation);
+  assert_non_null(t->policies[0].name);
+  int random = 0;
+  for (const UsPolicy* p = t->policies; p->name; p++) {
+    assert_true(p->summary[0] && p->act);
+    random |= strcmp(p->name, "random") == 0;
+  }
+  assert_true(random);
+}
+
+static void tables_are_complete(void** state) {
+  for_every_task(0, check_table);
+}
+
+static void check_seeds(const UsTask* t, UsEnv* e) {
+  size_t bytes = sizeof(double) * (size_t)(N * us_env_info(e)->state);
+  reset_seeds(e, 100);
+  double* a = all_states(e);
+  float actions[N * US_TASK_ACTIONS] = {0};
+  us_env_step(e, actions, NULL);
+  reset_seeds(e, 100);
+  double* b = all_states(e);
+  reset_seeds(e, 101);
+  double* c = all_states(e);
+  assert_memory_equal(a, b, bytes);
+  size_t row = bytes / N;
+  assert_memory_equal((char*)a + row, c, bytes - row);  // a seed's start is the seed's alone
+  for (int i = 1; i < N; i++) assert_memory_not_equal(a, (char*)a + (size_t)i * row, row);
+  free(a), free(b), free(c);
+}
+
+static void starts_follow_seeds(void** state) {
+  for_every_task(1, check_seeds);
+}
+
+// Plays 200 env steps of a policy and checks all numbers; returns a hash of the actions.
+static double play(const UsTask* t, UsEnv* e, int policy, uint64_t seed) {
+  const int width = us_env_info(e)->state, a = t->action;
+  float* observation = malloc(sizeof(float) * (size_t)(N * width));
+  float actions[N * US_TASK_ACTIONS];
+  int steps[N];
+  uint8_t terminated[N];
+  double sum = 0;
+  reset_seeds(e, seed);
+  for (int k = 0; k < 200; k++) {
+    for (int i = 0; i < N; i++) steps[i] = k;
+    us_sim_policy(e, policy, steps, actions);
+    for (int i = 0; i < N * a; i++) {
+      assert_true(actions[i] >= -1 && actions[i] <= 1);
+      sum += actions[i] * sin(1 + i + 17 * k);
+    }
+    us_env_step(e, actions, &(UsStep){.observation = observation, .terminated = terminated});
+    for (int i = 0; i < N * width; i++) assert_true(isfinite(observation[i]));
+    for (int i = 0; i < N; i++) assert_int_equal(terminated[i], 0);
+  }
+  free(observation);
+  return sum;
+}
+
+static void check_policies(const UsTask* t, UsEnv* e) {
+  for (int p = 0; t->policies[p].name; p++) {
+    double first = play(t, e, p, 5);
+    assert_true(first == play(t, e, p, 5));
+    assert_true(first != play(t, e, p, 900));
+  }
+}
+
+static void policies_are_finite_and_seeded(void** state) {
+  for_every_task(1, check_policies);
+}
+
+static void check_goals(const UsTask* t, UsEnv* e) {
+  const UsEnvInfo* info = us_env_info(e);
+  int slots[N];
+  UsObs obs[N];
+  float distance[N];
+  uint8_t success[N];
+  reset_seeds(e, 40);
+  double* states = all_states(e);
+  double measures[N * US_TASK_MEASURES];
+  us_sim_measure(e, N, states, measures);
+  for (int i = 0; i < N; i++) {
+    slots[i] = i;
+    obs[i] = (UsObs){.state = states + i * info->state};
+  }
+  assert_int_equal(us_env_set_goal(e, N, slots, obs), US_OK);
+  us_env_score(e, N, slots, distance, success);
+  for (int i = 0; i < N; i++) {
+    assert_true(distance[i] == 0);
+    assert_int_equal(success[i], 1);
+    for (int j = 0; j < N; j++) {
+      const double *a = measures + i * t->measure, *b = measures + j * t->measure;
+      double d = t->distance(a, b);
+      assert_true(d >= 0 && fabs(d - t->distance(b, a)) < 1e-12);
+      if (t->success(a, b)) assert_true(d <= t->radius);
+      if (i == j) assert_true(t->success(a, b) && (!t->hard || !t->hard(a, b)));
+    }
+  }
+  free(states);
+}
+
+static void goals_have_distance_zero(void** state) {
+  for_every_task(0, check_goals);
+}
+
+// Full random actions: contacts stay shallow.
+static void check_contacts(const UsTask* t, UsEnv* e) {
+  const mjModel* m = us_sim_model(e);
+  mjData* d = mj_makeData(m);
+  reset_seeds(e, 60);
+  UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
+  float actions[N * US_TASK_ACTIONS];
+  int touched = 0;
+  for (int k = 0; k < 200; k++) {
+    for (int i = 0; i < N * t->action; i++) actions[i] = us_rng_below(&rng, 8) < 4 ? -1.0f : 1.0f;
+    us_env_step(e, actions, NULL);
+    double* states = all_states(e);
+    for (int i = 0; i < N; i++) {
+      const double* row = states + i * us_env_info(e)->state;
+      mju_copy(d->qpos, row, (int)m->nq);
+      mju_copy(d->qvel, row + m->nq, (int)m->nv);
+      mj_forward(m, d);
+      touched += d->ncon > 0;
+      for (int c = 0; c < d->ncon; c++) assert_true(d->contact[c].dist > -0.1);
+    }
+    free(states);
+  }
+  assert_true(touched > 0);
+  mj_deleteData(d);
+}
+
+static void contacts_stay_shallow(void** state) {
+  for_every_task(1, check_contacts);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tables_are_complete),
+      cmocka_unit_test(starts_follow_seeds),
+      cmocka_unit_test(policies_are_finite_and_seeded),
+      cmocka_unit_test(goals_have_distance_zero),
+      cmocka_unit_test(contacts_stay_shallow),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
