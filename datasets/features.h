@@ -15,7 +15,9 @@
 typedef struct UsFeatures UsFeatures;
 
 // Opens the features of `data` under `encoder`, computing them (with a progress bar) when the cache
-// file beside the dataset is missing, unfinished or of another key. Ctrl-C keeps what is there.
+// file beside the dataset, <dataset without .h5>.features-<key>.bin, is missing, unfinished or of
+// another key. Ctrl-C ends with US_INTERRUPTED and keeps what is there. Memory is that of a few
+// hundred frames. On failure *out is NULL. Nullable: pool.
 UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, UsPool* pool,
                           UsFeatures** out);
 
@@ -24,6 +26,11 @@ void us_features_close(UsFeatures* f);
 
 // The features of a row: (G, D).
 const float* us_features_row(const UsFeatures* f, int64_t row);
+
+// The cache file, G and D.
+const char* us_features_path(const UsFeatures* f);
+int us_features_tokens(const UsFeatures* f);
+int us_features_dim(const UsFeatures* f);
 
 typedef struct UsSamplerConfig {
   uint64_t seed;
@@ -35,13 +42,18 @@ typedef struct UsSamplerConfig {
 
 typedef struct UsSampler UsSampler;
 
-// A source of batches: an episode is drawn in proportion to the windows in it, then a window at any
-// phase. Fails when no episode is long enough.
+// A source of batches: an episode is drawn in proportion to the windows in it (with gap_max: to the
+// widest windows), then a window at any phase. Times are seconds since the window's first frame.
+// Draws come from the streams (seed, US_RNG_BATCH, step, b, 0 and 1). Fails when no episode is long
+// enough. data and features are not owned.
 UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
                            const UsSamplerConfig* config, UsSampler** out);
 void us_sampler_destroy(UsSampler* s);
 
-// A UsBatchSource; `source` is the sampler.
+// Windows that can be drawn (with gap_max: of the widest kind).
+int64_t us_sampler_windows(const UsSampler* s);
+
+// A UsBatchSource; `source` is the sampler. With gap_max > 0 out->actions must be NULL.
 void us_sampler_source(void* source, int64_t step, int b, UsBatch* out);
 
 #endif  // UNDERSTUDY_FEATURES_H_

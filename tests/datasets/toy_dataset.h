@@ -22,7 +22,7 @@ static inline float toy_proprio(int64_t e, int t, int i) {
 }
 
 static inline double toy_state(int64_t e, int t, int i) {
-  return 10.0 * (double)e + t + 0.1 * i;
+  return 100.0 * (double)e + t + 0.1 * i;
 }
 
 static inline double toy_time(int64_t e, int t) {

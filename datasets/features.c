@@ -1,0 +1,291 @@
+// The feature cache: a page of header, then the float32 rows (N, G, D), memory-mapped.
+//
+// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes. Hashing a
+// dataset reads all of it, so the header also keeps the stamp (size and time of change) of the
+// dataset file the hash was taken from: a cache with the same stamp and encoder needs no hashing.
+// `done` counts finished rows and is written after them, so an interrupted run goes on.
+
+#define _GNU_SOURCE
+#include "datasets/features.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "worldmodel/base/progress.h"
+
+enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12 };
+static const char kMagic[16] = "understudy-feat";
+
+typedef struct Header {
+  char magic[16];
+  int32_t version;
+  int32_t tokens, dim;      // G, D
+  int64_t rows, done;       // N, and how many of them are computed
+  int64_t stamp[3];         // size, seconds, nanoseconds of the dataset file
+  char key[US_HASH_CHARS];  // of data and encoder
+  char encoder[US_HASH_CHARS];
+} Header;
+
+struct UsFeatures {
+  char path[kPath];
+  Header header;
+  const char* map;  // kHeader bytes, then the rows
+  size_t bytes;
+  size_t row;  // floats in a row, G D
+};
+
+// ---- the file ----
+
+static size_t file_bytes(const Header* h) {
+  return kHeader + (size_t)h->rows * (size_t)h->tokens * (size_t)h->dim * sizeof(float);
+}
+
+// 1 when `path` is a cache of this shape whose header is whole; fills found.
+static int read_header(const char* path, const Header* want, Header* found) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  struct stat info;
+  int good =
+      pread(fd, found, sizeof(*found), 0) == (ssize_t)sizeof(*found) && fstat(fd, &info) == 0;
+  close(fd);
+  return good && memcmp(found->magic, kMagic, sizeof(kMagic)) == 0 && found->version == kVersion &&
+         found->tokens == want->tokens && found->dim == want->dim && found->rows == want->rows &&
+         memcmp(found->encoder, want->encoder, US_HASH_CHARS) == 0 && found->done >= 0 &&
+         found->done <= found->rows && (size_t)info.st_size == file_bytes(found);
+}
+
+static UsStatus write_at(const char* path, int fd, const void* data, size_t size, size_t offset) {
+  const char* bytes = data;
+  while (size > 0) {
+    ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return us_fail(US_IO, "%s: cannot be written: %s", path, strerror(errno));
+    bytes += n;
+    offset += (size_t)n;
+    size -= (size_t)n;
+  }
+  return US_OK;
+}
+
+static UsStatus map_file(UsFeatures* f) {
+  f->bytes = file_bytes(&f->header);
+  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+  void* map = fd < 0 ? MAP_FAILED : mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
+  int error = errno;
+  if (fd >= 0) close(fd);
+  if (map == MAP_FAILED) {
+    return us_fail(US_IO, "%s: cannot be mapped: %s", f->path, strerror(error));
+  }
+  f->map = map;
+  return US_OK;
+}
+
+// ---- finding ----
+
+static UsStatus read_stamp(const char* path, int64_t stamp[3]) {
+  struct stat info;
+  if (stat(path, &info) != 0) {
+    return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
+  }
+  stamp[0] = (int64_t)info.st_size;
+  stamp[1] = (int64_t)info.st_mtim.tv_sec;
+  stamp[2] = (int64_t)info.st_mtim.tv_nsec;
+  return US_OK;
+}
+
+// <dataset without .h5>.features-<key>.bin
+static UsStatus cache_path(const char* data, const char* key, char path[kPath]) {
+  size_t n = strlen(data);
+  if (n > 3 && strcmp(data + n - 3, ".h5") == 0) n -= 3;
+  if (n + 64 > kPath) return us_fail(US_IO, "%s: the path is too long", data);
+  snprintf(path, kPath, "%.*s.features-%.*s.bin", (int)n, data, kKeyChars, key);
+  return US_OK;
+}
+
+// Looks for a cache that was computed from the dataset file as it is now; 1 when found.
+static int find_by_stamp(const char* data, UsFeatures* f) {
+  char pattern[kPath];
+  if (cache_path(data, "[0-9a-f]*", pattern) != US_OK) return 0;
+  glob_t list;
+  if (glob(pattern, GLOB_NOSORT, NULL, &list) != 0) return 0;
+  int good = 0;
+  for (size_t i = 0; i < list.gl_pathc && !good; i++) {
+    Header found;
+    good = read_header(list.gl_pathv[i], &f->header, &found) &&
+           memcmp(found.stamp, f->header.stamp, sizeof(found.stamp)) == 0;
+    if (good) {
+      snprintf(f->path, sizeof(f->path), "%s", list.gl_pathv[i]);
+      f->header = found;
+    }
+  }
+  globfree(&list);
+  return good;
+}
+
+// Notes the present stamp in a finished cache; a folder that cannot be written costs the next run
+// the hashing, no more.
+static void refresh_stamp(const UsFeatures* f) {
+  int fd = open(f->path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  write_at(f->path, fd, &f->header, sizeof(f->header), 0);
+  close(fd);
+}
+
+// Takes the key from the content, and what an earlier run left under that key.
+static UsStatus find_by_key(UsDataset* data, UsFeatures* f) {
+  char text[2 * US_HASH_CHARS] = "", hash[US_HASH_CHARS];
+  US_TRY(us_dataset_hash(data, hash));
+  snprintf(text, sizeof(text), "%s%s", hash, f->header.encoder);
+  us_hash_bytes(text, strlen(text), f->header.key);
+  US_TRY(cache_path(us_dataset_path(data), f->header.key, f->path));
+  Header found;
+  if (read_header(f->path, &f->header, &found) &&
+      memcmp(found.key, f->header.key, US_HASH_CHARS) == 0) {
+    f->header.done = found.done;
+    if (found.done == found.rows) refresh_stamp(f);
+  }
+  return US_OK;
+}
+
+// ---- computing ----
+
+typedef struct Work {
+  UsDataset* data;
+  const UsEncoder* encoder;
+  UsPool* pool;
+  uint8_t* pixels;  // (kChunk, H, W, 3) or NULL
+  float* latents;   // (kChunk, G, D)
+  int fd;
+} Work;
+
+static UsStatus encode_chunk(UsFeatures* f, Work* w, int64_t first, int n) {
+  const double* states = us_dataset_states(w->data) + first * us_dataset_info(w->data)->state;
+  if (w->pixels) US_TRY(us_dataset_pixels(w->data, first, n, w->pixels));
+  us_encoder_encode(w->encoder, n, w->pixels, states, w->latents, w->pool);
+  size_t bytes = f->row * sizeof(float);
+  US_TRY(write_at(f->path, w->fd, w->latents, (size_t)n * bytes, kHeader + (size_t)first * bytes));
+  f->header.done = first + n;
+  return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
+}
+
+static UsStatus encode_rows(UsFeatures* f, Work* w) {
+  int64_t rows = f->header.rows;
+  UsProgress bar = us_progress_start("encode", "frames", (double)rows, (double)f->header.done);
+  UsStatus status = US_OK;
+  while (status == US_OK && f->header.done < rows) {
+    int64_t left = rows - f->header.done;
+    status = encode_chunk(f, w, f->header.done, left < kChunk ? (int)left : kChunk);
+    us_progress_show(&bar, (double)f->header.done, NULL);
+    if (status == US_OK && f->header.done < rows && us_interrupted()) {
+      status =
+          us_fail(US_INTERRUPTED, "%s: stopped after %lld of %lld frames; the next run goes on",
+                  f->path, (long long)f->header.done, (long long)rows);
+    }
+  }
+  us_progress_end(&bar);
+  return status;
+}
+
+static UsStatus start_file(UsFeatures* f, Work* w) {
+  w->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (w->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", f->path, strerror(errno));
+  size_t bytes = file_bytes(&f->header);
+  if ((f->header.done == 0 && ftruncate(w->fd, 0) != 0) || ftruncate(w->fd, (off_t)bytes) != 0) {
+    return us_fail(US_IO, "%s: cannot be written: %s", f->path, strerror(errno));
+  }
+  return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
+}
+
+static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder, UsPool* pool) {
+  const UsDatasetInfo* info = us_dataset_info(data);
+  int reads_pixels = us_encoder_info(encoder)->height > 0;
+  Work w = {.data = data, .encoder = encoder, .pool = pool, .fd = -1};
+  w.latents = malloc(kChunk * f->row * sizeof(float));
+  if (reads_pixels)
+    w.pixels = malloc((size_t)kChunk * (size_t)info->height * (size_t)info->width * 3);
+  UsStatus status = w.latents && (w.pixels || !reads_pixels)
+                        ? start_file(f, &w)
+                        : us_fail(US_MEMORY, "%s: out of memory", f->path);
+  if (status == US_OK) status = encode_rows(f, &w);
+  if (w.fd >= 0 && fsync(w.fd) != 0 && status == US_OK) {
+    status = us_fail(US_IO, "%s: cannot be written: %s", f->path, strerror(errno));
+  }
+  if (w.fd >= 0) close(w.fd);
+  free(w.latents);
+  free(w.pixels);
+  return status;
+}
+
+// ---- opening ----
+
+static UsStatus check_match(const UsDataset* data, const UsEncoderInfo* e) {
+  const UsDatasetInfo* info = us_dataset_info(data);
+  const char* path = us_dataset_path(data);
+  if (e->state > 0 && e->state != info->state) {
+    return us_fail(US_FORMAT, "%s: expected states of %d numbers for the encoder, found %d", path,
+                   e->state, info->state);
+  }
+  if (e->height > 0 && (e->height != info->height || e->width != info->width)) {
+    return us_fail(US_FORMAT, "%s: expected frames of %d x %d for the encoder, found %d x %d", path,
+                   e->height, e->width, info->height, info->width);
+  }
+  return US_OK;
+}
+
+static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encoder, UsPool* pool) {
+  const UsEncoderInfo* e = us_encoder_info(encoder);
+  US_TRY(check_match(data, e));
+  f->row = (size_t)e->tokens * (size_t)e->dim;
+  f->header = (Header){
+      .version = kVersion, .tokens = e->tokens, .dim = e->dim, .rows = us_dataset_info(data)->rows};
+  memcpy(f->header.magic, kMagic, sizeof(kMagic));
+  memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
+  US_TRY(read_stamp(us_dataset_path(data), f->header.stamp));
+  if (!find_by_stamp(us_dataset_path(data), f)) US_TRY(find_by_key(data, f));
+  if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
+  return map_file(f);
+}
+
+UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, UsPool* pool,
+                          UsFeatures** out) {
+  *out = NULL;
+  UsFeatures* f = calloc(1, sizeof(*f));
+  if (!f) return us_fail(US_MEMORY, "out of memory");
+  UsStatus status = open_all(f, data, encoder, pool);
+  if (status != US_OK) {
+    us_features_close(f);
+    return status;
+  }
+  *out = f;
+  return US_OK;
+}
+
+void us_features_close(UsFeatures* f) {
+  if (!f) return;
+  if (f->map) munmap((void*)f->map, f->bytes);
+  free(f);
+}
+
+const float* us_features_row(const UsFeatures* f, int64_t row) {
+  US_ASSERT(row >= 0 && row < f->header.rows);
+  return (const float*)(f->map + kHeader) + (size_t)row * f->row;
+}
+
+const char* us_features_path(const UsFeatures* f) {
+  return f->path;
+}
+
+int us_features_tokens(const UsFeatures* f) {
+  return f->header.tokens;
+}
+
+int us_features_dim(const UsFeatures* f) {
+  return f->header.dim;
+}

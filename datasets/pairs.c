@@ -1,0 +1,175 @@
+// Drawing pairs: the episodes are put into a random order once; then level after level every
+// episode may give one pair more, with a few rounds of tries for those whose draw was already
+// solved. Pair i is therefore the same whatever `count` is, and an episode gives a second pair only
+// when every other has given one or cannot.
+
+#include "datasets/pairs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "env/sim.h"
+#include "worldmodel/base/rng.h"
+
+enum { kRounds = 16 };
+
+typedef struct Drawer {
+  const UsDataset* data;
+  UsEnv* sim;
+  const UsTask* task;
+  uint64_t seed;
+  int count, block, ahead, keep_solved;
+  int64_t* order;  // (E) episodes, shuffled
+  int* given;      // (E) pairs that an episode gave
+  uint64_t draws;  // so far, which names the next draw's stream
+  UsPairs* out;
+} Drawer;
+
+static int64_t candidates(const Drawer* d, int64_t episode) {
+  return us_dataset_lengths(d->data)[episode] - d->block - d->ahead;
+}
+
+static void shuffle(Drawer* d, int64_t episodes) {
+  UsRng rng = us_rng(d->seed, US_RNG_PAIRS, 0, 0, 1);
+  for (int64_t e = 0; e < episodes; e++) d->order[e] = e;
+  for (int64_t e = episodes - 1; e > 0; e--) {
+    int64_t other = us_rng_below(&rng, (uint32_t)(e + 1)), kept = d->order[e];
+    d->order[e] = d->order[other];
+    d->order[other] = kept;
+  }
+}
+
+static int is_taken(const UsPairs* p, int64_t start) {
+  for (int i = 0; i < p->count; i++) {
+    if (p->pair[i].start == start) return 1;
+  }
+  return 0;
+}
+
+// One draw from an episode; 1 when it gave a pair.
+static int try_episode(Drawer* d, int64_t episode) {
+  UsRng rng = us_rng(d->seed, US_RNG_PAIRS, d->draws++, 0, 0);
+  int64_t start = us_dataset_offsets(d->data)[episode] + d->block +
+                  us_rng_below(&rng, (uint32_t)candidates(d, episode));
+  if (is_taken(d->out, start)) return 0;
+  UsPair pair = {start - d->block, start, start + d->ahead, (int32_t)episode, 0, 0};
+  int width = us_dataset_info(d->data)->state;
+  const double* states = us_dataset_states(d->data);
+  double from[US_TASK_MEASURES], to[US_TASK_MEASURES];
+  us_sim_measure(d->sim, 1, states + pair.start * width, from);
+  us_sim_measure(d->sim, 1, states + pair.goal * width, to);
+  if (!d->keep_solved && d->task->success(from, to)) {
+    d->out->solved_at_start++;
+    return 0;
+  }
+  pair.distance = (float)d->task->distance(from, to);
+  if (d->task->hard) pair.hard = d->task->hard(from, to) != 0;
+  d->out->pair[d->out->count++] = pair;
+  return 1;
+}
+
+// Every episode gives its `level`-th pair, if it can; returns how many came.
+static int draw_level(Drawer* d, int level) {
+  int before = d->out->count;
+  int64_t episodes = us_dataset_info(d->data)->episodes;
+  for (int round = 0; round < kRounds; round++) {
+    for (int64_t i = 0; i < episodes; i++) {
+      int64_t e = d->order[i];
+      if (d->given[e] >= level || candidates(d, e) < 1) continue;
+      d->given[e] += try_episode(d, e);
+      if (d->out->count == d->count) return d->count - before;
+    }
+  }
+  return d->out->count - before;
+}
+
+static int farther(const void* a, const void* b) {
+  const UsPair *x = *(UsPair*const*)a, *y = *(UsPair*const*)b;
+  if (x->distance != y->distance) return x->distance < y->distance ? 1 : -1;
+  return x->start < y->start ? -1 : x->start > y->start;
+}
+
+// Marks the farther half; ties go to the earlier row.
+static UsStatus mark_far(UsPairs* p) {
+  UsPair** list = calloc((size_t)p->count, sizeof(UsPair*));
+  if (!list) return us_fail(US_MEMORY, "out of memory");
+  for (int i = 0; i < p->count; i++) list[i] = &p->pair[i];
+  qsort(list, (size_t)p->count, sizeof(UsPair*), farther);
+  for (int i = 0; i < p->count / 2; i++) list[i]->hard = 1;
+  free(list);
+  return US_OK;
+}
+
+static UsStatus hash_pairs(UsPairs* p) {
+  int64_t* rows = calloc((size_t)p->count, 3 * sizeof(int64_t));
+  if (!rows) return us_fail(US_MEMORY, "out of memory");
+  for (int i = 0; i < p->count; i++) {
+    rows[3 * i] = p->pair[i].before;
+    rows[3 * i + 1] = p->pair[i].start;
+    rows[3 * i + 2] = p->pair[i].goal;
+  }
+  us_hash_bytes(rows, (size_t)p->count * 3 * sizeof(int64_t), p->hash);
+  free(rows);
+  return US_OK;
+}
+
+static UsStatus draw_all(Drawer* d) {
+  UsPairs* out = d->out;
+  int64_t episodes = us_dataset_info(d->data)->episodes;
+  d->order = calloc((size_t)episodes, sizeof(*d->order));
+  d->given = calloc((size_t)episodes, sizeof(*d->given));
+  out->pair = calloc((size_t)d->count, sizeof(UsPair));
+  if (!d->order || !d->given || !out->pair) return us_fail(US_MEMORY, "out of memory");
+  shuffle(d, episodes);
+  for (int level = 1; out->count < d->count; level++) {
+    if (draw_level(d, level) == 0) {
+      return us_fail(US_FORMAT,
+                     "%s: expected %d pairs of a start and a goal %d rows later that is not solved "
+                     "yet, found %d",
+                     us_dataset_path(d->data), d->count, d->ahead, out->count);
+    }
+  }
+  if (!d->task->hard) US_TRY(mark_far(out));
+  return hash_pairs(out);
+}
+
+static UsStatus check_sim(const UsDataset* data, UsEnv* sim) {
+  const UsDatasetInfo* info = us_dataset_info(data);
+  const UsEnvInfo* env = us_env_info(sim);
+  if (info->task[0] && strcmp(info->task, env->task) != 0) {
+    return us_fail(US_FORMAT, "%s: expected a dataset of %s, found one of %s",
+                   us_dataset_path(data), env->task, info->task);
+  }
+  if (info->state != env->state) {
+    return us_fail(US_FORMAT, "%s: expected states of %d numbers for %s, found %d",
+                   us_dataset_path(data), env->state, env->task, info->state);
+  }
+  return US_OK;
+}
+
+UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
+                       int ahead, int keep_solved, UsPairs* out) {
+  *out = (UsPairs){0};
+  US_ASSERT(count >= 1 && block >= 0 && ahead >= 1);
+  US_TRY(check_sim(data, sim));
+  Drawer d = {.data = data,
+              .sim = sim,
+              .task = us_sim_task(sim),
+              .seed = seed,
+              .count = count,
+              .block = block,
+              .ahead = ahead,
+              .keep_solved = keep_solved,
+              .out = out};
+  UsStatus status = draw_all(&d);
+  free(d.order);
+  free(d.given);
+  if (status != US_OK) us_pairs_free(out);
+  return status;
+}
+
+void us_pairs_free(UsPairs* p) {
+  if (!p) return;
+  free(p->pair);
+  *p = (UsPairs){0};
+}

@@ -1,0 +1,132 @@
+// Training windows. Episode e has len(e) - span windows, where span is the rows between a window's
+// first and last frame; `first_window` holds their running sum, so that one uniform number and a
+// binary search pick a window.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/features.h"
+#include "worldmodel/base/rng.h"
+
+struct UsSampler {
+  UsSamplerConfig config;
+  const int32_t* length;  // (E)
+  const int64_t* offset;  // (E)
+  const float* actions;   // (N, A)
+  const double* times;    // (N)
+  const UsFeatures* features;
+  int action;  // A
+  size_t row;  // floats of a row, G D
+  int span;    // rows from the first frame to the last, of the widest window
+  int64_t episodes;
+  int64_t* first_window;  // (episodes + 1)
+};
+
+static int64_t count_windows(UsSampler* s) {
+  int64_t total = 0;
+  for (int64_t e = 0; e < s->episodes; e++) {
+    s->first_window[e] = total;
+    if (s->length[e] > s->span) total += s->length[e] - s->span;
+  }
+  s->first_window[s->episodes] = total;
+  return total;
+}
+
+UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
+                           const UsSamplerConfig* config, UsSampler** out) {
+  *out = NULL;
+  US_ASSERT(config->frames >= 1 && config->block >= 1 && config->gap_max >= 0);
+  const UsDatasetInfo* info = us_dataset_info(data);
+  UsSampler* s = calloc(1, sizeof(*s));
+  if (!s) return us_fail(US_MEMORY, "out of memory");
+  *s = (UsSampler){.config = *config,
+                   .length = us_dataset_lengths(data),
+                   .offset = us_dataset_offsets(data),
+                   .actions = us_dataset_actions(data),
+                   .times = us_dataset_times(data),
+                   .features = features,
+                   .action = info->action,
+                   .row = (size_t)us_features_tokens(features) * (size_t)us_features_dim(features)};
+  s->span = (config->frames - 1) * (config->gap_max ? config->gap_max : config->block);
+  s->episodes =
+      config->episodes > 0 && config->episodes < info->episodes ? config->episodes : info->episodes;
+  s->first_window = calloc((size_t)s->episodes + 1, sizeof(*s->first_window));
+  UsStatus status = US_OK;
+  int64_t windows = s->first_window ? count_windows(s) : 0;
+  if (!s->first_window) {
+    status = us_fail(US_MEMORY, "out of memory");
+  } else if (windows < 1 || windows > UINT32_MAX) {
+    status = us_fail(US_FORMAT,
+                     "%s: expected an episode of at least %d rows (and fewer than 2^32 windows), "
+                     "found %lld windows",
+                     us_dataset_path(data), s->span + 1, (long long)windows);
+  }
+  if (status != US_OK) {
+    us_sampler_destroy(s);
+    return status;
+  }
+  *out = s;
+  return US_OK;
+}
+
+void us_sampler_destroy(UsSampler* s) {
+  if (!s) return;
+  free(s->first_window);
+  free(s);
+}
+
+int64_t us_sampler_windows(const UsSampler* s) {
+  return s->first_window[s->episodes];
+}
+
+// The episode that window w lies in.
+static int64_t find_episode(const UsSampler* s, int64_t w) {
+  int64_t low = 0, high = s->episodes;  // first_window[low] <= w < first_window[high]
+  while (high - low > 1) {
+    int64_t middle = low + (high - low) / 2;
+    if (s->first_window[middle] <= w) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+// Rows from one frame to the next.
+static int draw_gap(const UsSamplerConfig* c, UsRng* rng) {
+  return c->gap_max > 0 ? 1 + (int)us_rng_below(rng, (uint32_t)c->gap_max) : c->block;
+}
+
+// Writes frame t of sample b from a row of the dataset.
+static void put_frame(const UsSampler* s, int b, int t, int64_t row, int64_t first, UsBatch* out) {
+  size_t at = (size_t)b * (size_t)out->frames + (size_t)t;
+  memcpy(out->latents + at * s->row, us_features_row(s->features, row), s->row * sizeof(float));
+  out->times[at] = (float)(s->times[row] - s->times[first]);
+}
+
+void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
+  const UsSampler* s = source;
+  const UsSamplerConfig* c = &s->config;
+  US_ASSERT(out->frames == c->frames && b >= 0 && b < out->batch);
+  US_ASSERT(!out->actions || c->gap_max == 0);
+  UsRng rng = us_rng(c->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 0);
+  UsRng gaps = us_rng(c->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 1);
+  int64_t window = us_rng_below(&rng, (uint32_t)s->first_window[s->episodes]);
+  int64_t episode = find_episode(s, window);
+  int64_t first = s->offset[episode] + window - s->first_window[episode];
+  if (c->gap_max > 0) {
+    UsRng ahead = gaps;
+    int span = 0;
+    for (int t = 1; t < c->frames; t++) span += draw_gap(c, &ahead);
+    first = s->offset[episode] + us_rng_below(&rng, (uint32_t)(s->length[episode] - span));
+  }
+  int64_t row = first;
+  for (int t = 0; t < c->frames; t++) {
+    if (t > 0) row += draw_gap(c, &gaps);
+    put_frame(s, b, t, row, first, out);
+  }
+  if (!out->actions) return;
+  size_t width = (size_t)(c->frames - 1) * (size_t)c->block * (size_t)s->action;
+  memcpy(out->actions + (size_t)b * width, s->actions + first * s->action, width * sizeof(float));
+}

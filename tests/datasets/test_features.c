@@ -1,0 +1,223 @@
+// The feature cache: rows are the encoder's, an interrupted run goes on, damage and other keys are
+// computed anew.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "datasets/features.h"
+#include "tests/datasets/toy_dataset.h"
+#include "worldmodel/base/progress.h"
+
+enum { kEpisodes = 60, kRows = kEpisodes * TOY_ROWS, kHeader = 4096 };
+
+static UsEncoder* make_encoder(double scale) {
+  double mean[TOY_STATE], std[TOY_STATE];
+  for (int i = 0; i < TOY_STATE; i++) {
+    mean[i] = 100 + i;
+    std[i] = scale + i;
+  }
+  UsEncoder* e;
+  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, &e), US_OK);
+  return e;
+}
+
+static UsDataset* make_data(const char* path) {
+  toy_write(path, kEpisodes, kEpisodes, 0);
+  UsDataset* d;
+  assert_int_equal(us_dataset_open(path, &d), US_OK);
+  return d;
+}
+
+static size_t row_floats(const UsFeatures* f) {
+  return (size_t)us_features_tokens(f) * (size_t)us_features_dim(f);
+}
+
+static void check_rows(const UsFeatures* f, const UsDataset* d, const UsEncoder* e) {
+  size_t n = row_floats(f);
+  float* want = malloc(n * sizeof(float));
+  for (int64_t row = 0; row < kRows; row++) {
+    us_encoder_encode(e, 1, NULL, us_dataset_states(d) + row * TOY_STATE, want, NULL);
+    assert_memory_equal(us_features_row(f, row), want, n * sizeof(float));
+  }
+  free(want);
+}
+
+static void test_rows_for_any_threads(void** state) {
+  const char* path = toy_path("rows.h5");
+  UsDataset* d = make_data(path);
+  UsEncoder* e = make_encoder(2);
+  for (int threads = 1; threads <= 2; threads++) {
+    UsPool* pool = us_pool_create(threads);
+    UsFeatures* f;
+    assert_int_equal(us_features_open(d, e, pool, &f), US_OK);
+    check_rows(f, d, e);
+    assert_non_null(strstr(us_features_path(f), "rows.features-"));
+    unlink(us_features_path(f));
+    us_features_close(f);
+    us_pool_destroy(pool);
+  }
+  us_features_close(NULL);
+  us_encoder_destroy(e);
+  us_dataset_close(d);
+}
+
+// A child that is told to stop before it starts, and so leaves one chunk of rows.
+static void leave_partial(const char* path, double scale) {
+  pid_t child = fork();
+  if (child == 0) {
+    UsDataset* d;
+    UsFeatures* f;
+    us_interrupt_install();
+    raise(SIGINT);
+    if (us_dataset_open(path, &d) != US_OK) _exit(1);
+    UsStatus status = us_features_open(d, make_encoder(scale), NULL, &f);
+    _exit(status == US_INTERRUPTED && !f && strstr(us_message(), "512 of 720") ? 0 : 1);
+  }
+  int how;
+  waitpid(child, &how, 0);
+  assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
+static void poke(const char* path, off_t offset, float value) {
+  int fd = open(path, O_RDWR);
+  assert_true(fd >= 0);
+  assert_int_equal(pwrite(fd, &value, sizeof(value), offset), sizeof(value));
+  close(fd);
+}
+
+static void test_interrupted_run_goes_on(void** state) {
+  const char* path = toy_path("resume.h5");
+  UsDataset* d = make_data(path);
+  UsEncoder* e = make_encoder(2);
+  UsFeatures* f;
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  char cache[256];
+  snprintf(cache, sizeof(cache), "%s", us_features_path(f));
+  us_features_close(f);
+  unlink(cache);
+  leave_partial(path, 2);
+  assert_true(us_file_exists(cache));
+  poke(cache, kHeader, 4321);  // a mark in a row that is done
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_true(us_features_row(f, 0)[0] == 4321);
+  float* want = malloc(row_floats(f) * sizeof(float));
+  for (int64_t row = 1; row < kRows; row++) {
+    us_encoder_encode(e, 1, NULL, us_dataset_states(d) + row * TOY_STATE, want, NULL);
+    assert_memory_equal(us_features_row(f, row), want, row_floats(f) * sizeof(float));
+  }
+  free(want);
+  us_features_close(f);
+  us_encoder_destroy(e);
+  us_dataset_close(d);
+}
+
+static void test_cache_is_used_again(void** state) {
+  const char* path = toy_path("again.h5");
+  UsDataset* d = make_data(path);
+  UsEncoder* e = make_encoder(2);
+  UsFeatures* f;
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  poke(us_features_path(f), kHeader, 77);
+  us_features_close(f);
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);  // by its stamp
+  assert_true(us_features_row(f, 0)[0] == 77);
+  us_features_close(f);
+  us_dataset_close(d);
+  d = make_data(path);  // the same content under a new stamp: by its key
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_true(us_features_row(f, 0)[0] == 77);
+  us_features_close(f);
+  us_encoder_destroy(e);
+  us_dataset_close(d);
+}
+
+static void test_other_encoder_or_data(void** state) {
+  const char* path = toy_path("other.h5");
+  UsDataset* d = make_data(path);
+  UsEncoder *e = make_encoder(2), *other = make_encoder(3);
+  UsFeatures *f, *g;
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, other, NULL, &g), US_OK);
+  assert_string_not_equal(us_features_path(f), us_features_path(g));
+  check_rows(f, d, e);
+  check_rows(g, d, other);
+  us_features_close(f);
+  us_features_close(g);
+  us_dataset_close(d);
+  toy_write(path, kEpisodes, kEpisodes - 1, 0);
+  assert_int_equal(us_dataset_open(path, &d), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  float* want = malloc(row_floats(f) * sizeof(float));
+  us_encoder_encode(e, 1, NULL, us_dataset_states(d) + 7 * TOY_STATE, want, NULL);
+  assert_memory_equal(us_features_row(f, 7), want, row_floats(f) * sizeof(float));
+  free(want);
+  us_features_close(f);
+  us_encoder_destroy(e);
+  us_encoder_destroy(other);
+  us_dataset_close(d);
+}
+
+static void test_damaged_cache_is_computed_anew(void** state) {
+  const char* path = toy_path("damaged.h5");
+  UsDataset* d = make_data(path);
+  UsEncoder* e = make_encoder(2);
+  UsFeatures* f;
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  char cache[256];
+  snprintf(cache, sizeof(cache), "%s", us_features_path(f));
+  us_features_close(f);
+  const off_t length[] = {0, 10, 500, kHeader, kHeader + 100};
+  for (size_t i = 0; i < sizeof(length) / sizeof(*length); i++) {
+    assert_int_equal(truncate(cache, length[i]), 0);
+    assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+    assert_string_equal(us_features_path(f), cache);
+    check_rows(f, d, e);
+    us_features_close(f);
+  }
+  assert_int_equal(us_file_write(cache, "not a cache", 11), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  check_rows(f, d, e);
+  us_features_close(f);
+  us_encoder_destroy(e);
+  us_dataset_close(d);
+}
+
+static void test_refusals(void** state) {
+  const char* path = toy_path("refused.h5");
+  UsDataset* d = make_data(path);
+  double mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
+  UsEncoder* narrow;
+  assert_int_equal(us_encoder_make_state(3, mean, std, &narrow), US_OK);
+  UsFeatures* f = (void*)1;
+  assert_int_equal(us_features_open(d, narrow, NULL, &f), US_FORMAT);
+  assert_null(f);
+  assert_non_null(strstr(us_message(), path));
+  assert_non_null(strstr(us_message(), "expected states of 3 numbers"));
+  us_encoder_destroy(narrow);
+  us_dataset_close(d);
+}
+
+static int teardown(void** state) {
+  toy_folder_remove();
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_rows_for_any_threads),
+      cmocka_unit_test(test_interrupted_run_goes_on),
+      cmocka_unit_test(test_cache_is_used_again),
+      cmocka_unit_test(test_other_encoder_or_data),
+      cmocka_unit_test(test_damaged_cache_is_computed_anew),
+      cmocka_unit_test(test_refusals),
+  };
+  return cmocka_run_group_tests(tests, NULL, teardown);
+}
