@@ -20,7 +20,8 @@
   X(GL, "no OpenGL for rendering")                        \
   X(MUJOCO, "MuJoCo refused a model or a call")           \
   X(INTERRUPTED, "stopped by a signal; what was written stays readable") \
-  X(UNSUPPORTED, "this kind of object cannot do that")
+  X(UNSUPPORTED, "this kind of object cannot do that")                   \
+  X(DIVERGED, "training reached numbers that are not finite")
 
 typedef enum UsStatus {
 #define X(name, text) US_##name,

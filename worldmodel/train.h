@@ -1,0 +1,106 @@
+#ifndef UNDERSTUDY_TRAIN_H_
+#define UNDERSTUDY_TRAIN_H_
+
+// The trainer of the predictor: AdamW with warm-up, cosine and clipping over batches from a source,
+// data-parallel over shards of a fixed size.
+//
+// A step fills the batch's samples, takes the gradient of each shard into an array of its own and
+// sums the arrays in order, so the weights are the same bits for any number of threads. All memory
+// is taken when the trainer is made.
+//
+// Threads: calls on one trainer come from one thread; inside, the pool works and asks the sources
+// from its threads.
+
+#include "worldmodel/base/pool.h"
+#include "worldmodel/predictor.h"
+
+typedef struct UsTrainConfig {
+  int64_t steps;         // in all; 0: as many as `minutes` allow
+  double minutes;        // stop after so long; 0: no limit. Without steps it sets the schedule
+  int batch;             // samples of a step; 0: 128
+  int frames;            // T of a sample; 0: C + max(2, rollout)
+  int first;             // first target frame; 0: C
+  int rollout;           // k steps of the rollout loss; 0 or 1: none
+  float rollout_weight;  // 0: 1
+  float beta;            // of smooth L1; 0: 1
+  float rate;            // peak learning rate; 0: 1e-3
+  float trunk_rate;      // factor for everything but the action blocks; 0: 1
+  int warmup;            // steps of linear warm-up; 0: 100
+  float decay;           // weight decay on matrices; 0: none
+  float clip;            // largest norm of the gradient; 0: 1
+  int action_only;       // 1: only the action blocks train
+  int horizon;           // frames of the open-loop validation; 0: 5
+  int validate_every;    // steps between validations; 0: 500
+  int validate_batches;  // of `batch` samples; 0: 4
+  int patience;          // stop after so many validations without a better one and keep the best
+                         // weights; 0: train to the end and keep the last
+} UsTrainConfig;
+
+// Where samples come from. T of `held` is C + horizon. Nullable: held.fill (no validation).
+typedef struct UsTrainData {
+  UsBatchSource fill;
+  void* source;
+} UsTrainData;
+
+typedef struct UsTrainStep {
+  int64_t step;             // counts from 1
+  double teacher, rollout;  // losses
+  double norm;              // of the gradient before clipping
+  double rate;
+  int finite;  // 0: a loss or gradient was not; the weights are as they were
+} UsTrainStep;
+
+// Errors on held-back samples as ratios to repeating the last known frame: of the next frame, and
+// of frame `horizon` of an open-loop rollout. NaN without a source.
+typedef struct UsValidation {
+  double one_step, open_loop;
+} UsValidation;
+
+typedef struct UsTrainer UsTrainer;
+
+// Fills in the defaults above for a predictor.
+UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config);
+
+// p is trained in place and must outlive the trainer. Nullable: pool. On failure *out is NULL.
+UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
+                           UsTrainData held, UsPool* pool, UsTrainer** out);
+
+// NULL is fine.
+void us_trainer_destroy(UsTrainer* t);
+
+// The config with its defaults filled in.
+const UsTrainConfig* us_trainer_config(const UsTrainer* t);
+
+// Takes the mean and the common deviation of the tokens of the first `batches` batches as the
+// predictor's normalisation.
+void us_trainer_normalise(UsTrainer* t, int batches);
+
+// One step. `progress` in [0, 1] places it on the cosine. Does not allocate.
+UsTrainStep us_trainer_step(UsTrainer* t, double progress);
+
+UsValidation us_trainer_validate(UsTrainer* t);
+
+// Steps taken so far, and the seconds that pool threads spent filling samples and in all of a step.
+int64_t us_trainer_steps(const UsTrainer* t);
+void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all);
+
+// Writes or takes over weights, optimizer and step. `key` names what the run depends on beyond this
+// (data, options): loading refuses a checkpoint of another key.
+UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key);
+UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key);
+
+typedef struct UsTrainRun {
+  const char* label;          // of the progress bar
+  const char* log;            // path of the JSON lines: {"step", "loss", ..}
+  const char* checkpoint;     // path
+  const char* key;            // of the checkpoint
+  double checkpoint_seconds;  // between checkpoints; 0: 30
+  int resume;                 // 1: continue from the checkpoint if there is one
+} UsTrainRun;
+
+// Trains to the end of the config with a progress bar, log and checkpoints; `result` (Nullable) is
+// the last (or best) validation. Ctrl-C leaves a checkpoint and gives US_INTERRUPTED; a loss that
+// is not finite gives US_DIVERGED with the step and leaves the last checkpoint as it was.
+UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result);
+
+#endif  // UNDERSTUDY_TRAIN_H_

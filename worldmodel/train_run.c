@@ -1,0 +1,248 @@
+// The training loop: schedule, progress, log, validation, checkpoints.
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/tensor_file.h"
+#include "worldmodel/train_inner.h"
+
+enum { kLogEvery = 50 };
+
+// ---- checkpoint ----
+
+// The numbers of a checkpoint besides its tensors, as text in the file's metadata.
+static void describe(const UsTrainer* t, char* out, size_t size) {
+  snprintf(out, size, "%lld %.17g %.17g %d", (long long)t->step, t->elapsed, t->best_error,
+           t->worse);
+}
+
+UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
+  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  float* host = malloc((4 * floats + d + 1) * sizeof(float));
+  if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
+  us_ops_get(us_predictor_params(t->p), host, floats);
+  us_ops_get(t->m, host + floats, floats);
+  us_ops_get(t->v, host + 2 * floats, floats);
+  us_ops_get(t->best, host + 3 * floats, floats);
+  float* mean = host + 4 * floats;
+  us_predictor_norm(t->p, mean, mean + d);
+  char state[128];
+  describe(t, state, sizeof(state));
+  const int64_t n = (int64_t)floats;
+  const UsTensorOut out[] = {
+      {"params", 1, {n}, host},         {"m", 1, {n}, host + floats},
+      {"v", 1, {n}, host + 2 * floats}, {"best", 1, {n}, host + 3 * floats},
+      {"mean", 1, {(int64_t)d}, mean},  {"scale", 1, {1}, mean + d},
+  };
+  const char* keys[] = {"state", "key"};
+  const char* values[] = {state, key};
+  UsStatus status = us_tensors_write(path, 6, out, 2, keys, values);
+  free(host);
+  return status;
+}
+
+// Reads into host (4 floats + d + 1), then takes everything over.
+static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const UsTensors* file,
+                          float* host) {
+  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  const int64_t n = (int64_t)floats, dim = (int64_t)d, one = 1;
+  const char* found = us_tensors_metadata(file, "key");
+  const char* state = us_tensors_metadata(file, "state");
+  if (!found || !state) return us_fail(US_FORMAT, "%s: expected a checkpoint, found none", path);
+  if (strcmp(found, key) != 0) {
+    return us_fail(US_FORMAT,
+                   "%s: expected a checkpoint of the same data and options (%s), found %s", path,
+                   key, found);
+  }
+  const char* names[] = {"params", "m", "v", "best"};
+  for (int i = 0; i < 4; i++) {
+    US_TRY(us_tensors_read(file, names[i], 1, &n, host + (size_t)i * floats));
+  }
+  float* mean = host + 4 * floats;
+  US_TRY(us_tensors_read(file, "mean", 1, &dim, mean));
+  US_TRY(us_tensors_read(file, "scale", 1, &one, mean + d));
+  long long step;
+  double elapsed, best;
+  int worse;
+  if (sscanf(state, "%lld %lf %lf %d", &step, &elapsed, &best, &worse) != 4 || step < 0 ||
+      !(mean[d] > 0)) {
+    return us_fail(US_FORMAT, "%s: expected a training state, found \"%s\"", path, state);
+  }
+  t->step = step;
+  t->elapsed = elapsed;
+  t->best_error = best;
+  t->worse = worse;
+  us_ops_put(us_predictor_params(t->p), host, floats);
+  us_ops_put(t->m, host + floats, floats);
+  us_ops_put(t->v, host + 2 * floats, floats);
+  us_ops_put(t->best, host + 3 * floats, floats);
+  us_predictor_set_norm(t->p, mean, mean[d]);
+  return US_OK;
+}
+
+UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key) {
+  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  UsTensors* file = NULL;
+  US_TRY(us_tensors_open(path, &file));
+  float* host = calloc(4 * floats + d + 1, sizeof(float));
+  UsStatus status =
+      host ? load_from(t, path, key, file, host) : us_fail(US_MEMORY, "%s: out of memory", path);
+  free(host);
+  us_tensors_close(file);
+  return status;
+}
+
+// ---- log ----
+
+// Keeps the lines of an earlier run up to `step`, so that a resumed log has every step once.
+static UsStatus trim_log(const char* path, int64_t step) {
+  void* data = NULL;
+  size_t size = 0;
+  if (!us_file_exists(path)) return US_OK;
+  US_TRY(us_file_read(path, 0, &data, &size));
+  char* text = data;
+  size_t kept = 0;
+  while (kept < size) {
+    char* end = memchr(text + kept, '\n', size - kept);
+    long long found;
+    if (!end || sscanf(text + kept, "{\"step\": %lld", &found) != 1 || found > step) break;
+    kept = (size_t)(end - text) + 1;
+  }
+  UsStatus status = us_file_write(path, data, kept);
+  free(data);
+  return status;
+}
+
+static UsStatus open_log(const char* path, int64_t step, FILE** out) {
+  *out = NULL;
+  if (!path) return US_OK;
+  if (step > 0) {
+    US_TRY(trim_log(path, step));
+  }
+  *out = fopen(path, step > 0 ? "a" : "w");
+  return *out ? US_OK : us_fail(US_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+// ---- loop ----
+
+typedef struct Loop {
+  UsTrainer* t;
+  const UsTrainRun* run;
+  FILE* log;
+  UsProgress bar;
+  double started, saved;    // s on the clock
+  double before;            // s of training in earlier runs
+  double loss, rollout;     // summed since the last line of the log
+  int count;                // steps in them
+  UsValidation validation;  // the last one
+} Loop;
+
+static double progress(const Loop* l) {
+  const UsTrainConfig* c = &l->t->c;
+  double by_steps = c->steps > 0 ? (double)l->t->step / (double)c->steps : 0;
+  if (c->steps > 0 && !(c->minutes > 0)) return by_steps;
+  return fmax(by_steps, l->t->elapsed / (60 * c->minutes));
+}
+
+static UsStatus checkpoint(Loop* l) {
+  l->saved = us_seconds();
+  if (!l->run->checkpoint) return US_OK;
+  return us_trainer_save(l->t, l->run->checkpoint, l->run->key ? l->run->key : "");
+}
+
+static void log_step(Loop* l, const UsTrainStep* s) {
+  l->loss += s->teacher;
+  l->rollout += s->rollout;
+  l->count++;
+  if (s->step % kLogEvery != 0) return;
+  char note[96];
+  double loss = l->loss / l->count, rollout = l->rollout / l->count;
+  snprintf(note, sizeof(note), "loss %.4f  held-back %.3f / %.3f of copy-last", loss,
+           l->validation.one_step, l->validation.open_loop);
+  if (l->t->c.steps > 0) us_progress_show(&l->bar, (double)s->step, note);
+  if (l->log) {
+    fprintf(l->log,
+            "{\"step\": %lld, \"loss\": %.6g, \"rollout\": %.6g, \"norm\": %.4g, \"rate\": %.4g, "
+            "\"seconds\": %.3f}\n",
+            (long long)s->step, loss, rollout, s->norm, s->rate, l->t->elapsed);
+  }
+  l->loss = l->rollout = 0;
+  l->count = 0;
+}
+
+// Validates and keeps the best weights; 1 when patience is at its end.
+static int validate(Loop* l) {
+  UsTrainer* t = l->t;
+  UsValidation v = l->validation = us_trainer_validate(t);
+  if (l->log && t->held.fill) {
+    fprintf(l->log, "{\"step\": %lld, \"one_step\": %.6g, \"open_loop\": %.6g}\n",
+            (long long)t->step, v.one_step, v.open_loop);
+    fflush(l->log);
+  }
+  if (t->c.patience <= 0 || !t->held.fill) return 0;
+  if (v.open_loop < t->best_error) {
+    t->best_error = v.open_loop;
+    t->worse = 0;
+    us_ops_copy(us_predictor_params(t->p), t->best, us_predictor_list(t->p)->floats);
+    return 0;
+  }
+  return ++t->worse >= t->c.patience;
+}
+
+static UsStatus loop(Loop* l) {
+  UsTrainer* t = l->t;
+  double every = l->run->checkpoint_seconds > 0 ? l->run->checkpoint_seconds : 30;
+  int done = t->c.patience > 0 && t->worse >= t->c.patience;
+  while (!done && progress(l) < 1) {
+    UsTrainStep s = us_trainer_step(t, progress(l));
+    if (!s.finite) {
+      return us_fail(US_DIVERGED, "training: step %lld: the loss is not finite (%g); %s%s",
+                     (long long)s.step, s.teacher + s.rollout,
+                     l->run->checkpoint ? "the last good weights are in " : "no checkpoint",
+                     l->run->checkpoint ? l->run->checkpoint : "");
+    }
+    t->elapsed = l->before + us_seconds() - l->started;
+    log_step(l, &s);
+    if (t->c.steps <= 0) us_progress_show(&l->bar, t->elapsed, NULL);
+    if (t->step % t->c.validate_every == 0) done = validate(l);
+    if (us_interrupted()) {
+      US_TRY(checkpoint(l));
+      return us_fail(US_INTERRUPTED, "training: stopped at step %lld; --resume continues",
+                     (long long)t->step);
+    }
+    if (us_seconds() - l->saved > every) US_TRY(checkpoint(l));
+  }
+  return US_OK;
+}
+
+UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
+  Loop l = {.t = t, .run = run, .validation = {NAN, NAN}};
+  if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
+    US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
+  }
+  US_TRY(open_log(run->log, t->step, &l.log));
+  l.before = t->elapsed;
+  l.started = l.saved = us_seconds();
+  l.bar = t->c.steps > 0
+              ? us_progress_start(run->label, "steps", (double)t->c.steps, (double)t->step)
+              : us_progress_start(run->label, "s", 60 * t->c.minutes, t->elapsed);
+  UsStatus status = checkpoint(&l);
+  if (status == US_OK) status = loop(&l);
+  if (status == US_OK && t->step % t->c.validate_every != 0) validate(&l);
+  if (status == US_OK && t->c.patience > 0 && isfinite(t->best_error)) {
+    us_ops_copy(t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
+    l.validation = us_trainer_validate(t);
+  }
+  if (status == US_OK && !isfinite(l.validation.one_step)) l.validation = us_trainer_validate(t);
+  if (status == US_OK) status = checkpoint(&l);
+  us_progress_end(&l.bar);
+  if (l.log) fclose(l.log);
+  if (result) *result = l.validation;
+  return status;
+}
