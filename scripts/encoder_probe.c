@@ -1,0 +1,231 @@
+// understudy encoder probe: what features know of the true state, as a table.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scripts/cli.h"
+#include "scripts/encoder_commands.h"
+#include "scripts/frames.h"
+#include "worldmodel/base/rng.h"
+#include "worldmodel/encoder.h"
+#include "worldmodel/probe.h"
+
+typedef struct Options {
+  char* encoder;
+  char* data;
+  int frames, dim, threads;
+} Options;
+
+typedef struct Probe {
+  UsFrames frames;
+  UsEncoder* encoder;
+  UsPool* pool;
+  int width;  // numbers of a latent
+  float* z;   // (count, width)
+  float* y;   // (count, state)
+  float* r2;  // (2, state): linear, MLP
+} Probe;
+
+// ---- encoders that are made from the frames ----
+
+static UsStatus make_state(const UsFrames* f, UsEncoder** out) {
+  int s = f->info.state;
+  double* mean = calloc(2 * (size_t)(s ? s : 1), sizeof(double));
+  if (!mean) return us_fail(US_MEMORY, "out of memory");
+  for (int j = 0; j < s; j++) {
+    double squares = 0;
+    for (int i = 0; i < f->count; i++) mean[j] += f->states[(size_t)i * s + j] / f->count;
+    for (int i = 0; i < f->count; i++) {
+      double off = f->states[(size_t)i * s + j] - mean[j];
+      squares += off * off;
+    }
+    mean[s + j] = sqrt(squares / f->count);
+  }
+  UsStatus status = us_encoder_make_state(s, mean, mean + s, out);
+  free(mean);
+  return status;
+}
+
+static UsStatus open_encoder(const Options* o, Probe* p) {
+  const UsFrames* f = &p->frames;
+  if (!strcmp(o->encoder, "state")) return make_state(f, &p->encoder);
+  if (!strcmp(o->encoder, "pca")) {
+    return us_encoder_make_pca(o->dim, f->count, f->info.height, f->info.width, f->pixels, p->pool,
+                               &p->encoder);
+  }
+  US_TRY(us_encoder_open(o->encoder, &p->encoder));
+  const UsEncoderInfo* info = us_encoder_info(p->encoder);
+  if (info->state == 0 && (info->height != f->info.height || info->width != f->info.width)) {
+    return us_fail(US_FORMAT, "%s: expected frames of %d x %d px, found %d x %d", o->data,
+                   info->height, info->width, f->info.height, f->info.width);
+  }
+  if (info->state && info->state != f->info.state) {
+    return us_fail(US_FORMAT, "%s: expected states of %d numbers, found %d", o->data, info->state,
+                   f->info.state);
+  }
+  return US_OK;
+}
+
+// ---- distances ----
+
+typedef struct Ranked {
+  double value;
+  int index;
+} Ranked;
+
+static int by_value(const void* a, const void* b) {
+  const Ranked *x = a, *y = b;
+  if (x->value != y->value) return x->value < y->value ? -1 : 1;
+  return x->index - y->index;
+}
+
+// Spearman's rank correlation of a (n) and b (n); NaN when out of memory.
+static double rank_correlation(int n, const double* a, const double* b) {
+  Ranked* list = malloc((size_t)n * sizeof(Ranked));
+  double* rank = malloc(2 * (size_t)n * sizeof(double));
+  double dot = 0, middle = (n - 1) / 2.0, squares = 0;
+  for (int which = 0; list && rank && which < 2; which++) {
+    for (int i = 0; i < n; i++) list[i] = (Ranked){(which ? b : a)[i], i};
+    qsort(list, (size_t)n, sizeof(Ranked), by_value);
+    for (int i = 0; i < n; i++) rank[which * n + list[i].index] = i;
+  }
+  for (int i = 0; list && rank && i < n; i++) {
+    dot += (rank[i] - middle) * (rank[n + i] - middle);
+    squares += (i - middle) * (i - middle);
+  }
+  int ok = list && rank;
+  free(list);
+  free(rank);
+  return ok ? dot / squares : NAN;
+}
+
+static double distance(const float* x, const float* y, int n) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+  return sqrt(sum);
+}
+
+// Rank correlations of latent and true distance: pairs over the whole range, and pairs nearer than
+// a quarter and a tenth of the mean true distance.
+static UsStatus print_distances(const Probe* p, int positions) {
+  enum { kPairs = 20000, kTries = 2000000 };
+  static const double within[3] = {INFINITY, 0.25, 0.1};
+  static const char* const names[3] = {"all pairs", "nearer than mean/4", "nearer than mean/10"};
+  double* d = malloc(2 * kPairs * sizeof(double));
+  if (!d) return us_fail(US_MEMORY, "out of memory for distances");
+  int s = p->frames.info.state;
+  double mean = 0;
+  printf("\nrank correlation of latent and true distance (first %d numbers of the state)\n",
+         positions);
+  for (int w = 0; w < 3; w++) {
+    UsRng r = us_rng(7, US_RNG_PAIRS, (uint64_t)w, 0, 0);
+    int n = 0;
+    for (int i = 0; i < kTries && n < kPairs; i++) {
+      size_t a = us_rng_below(&r, (uint32_t)p->frames.count);
+      size_t b = us_rng_below(&r, (uint32_t)p->frames.count);
+      double truth = distance(p->y + a * s, p->y + b * s, positions);
+      if (a == b || (w && truth > within[w] * mean)) continue;
+      d[n] = truth;
+      d[kPairs + n++] = distance(p->z + a * p->width, p->z + b * p->width, p->width);
+    }
+    if (n < 100) continue;
+    if (!w) {
+      for (int i = 0; i < n; i++) mean += d[i] / n;
+    }
+    printf("  %-22s %.3f  (%d pairs)\n", names[w], rank_correlation(n, d, d + kPairs), n);
+  }
+  free(d);
+  return US_OK;
+}
+
+// ---- the command ----
+
+static UsStatus encode(Probe* p) {
+  const UsEncoderInfo* info = us_encoder_info(p->encoder);
+  const UsFrames* f = &p->frames;
+  size_t n = (size_t)f->count, s = (size_t)f->info.state;
+  p->width = info->tokens * info->dim;
+  if (p->width > US_PROBE_WIDTH) {
+    return us_fail(US_UNSUPPORTED, "expected at most %d numbers a frame, found %d", US_PROBE_WIDTH,
+                   p->width);
+  }
+  p->z = malloc(n * (size_t)p->width * sizeof(float));
+  p->y = malloc(n * s * sizeof(float));
+  p->r2 = malloc(2 * s * sizeof(float));
+  if (!p->z || !p->y || !p->r2) return us_fail(US_MEMORY, "out of memory for features");
+  us_encoder_encode(p->encoder, f->count, f->pixels, f->states, p->z, p->pool);
+  for (size_t i = 0; i < n * s; i++) p->y[i] = (float)f->states[i];
+  return US_OK;
+}
+
+static UsStatus print_r2(const Probe* p) {
+  int s = p->frames.info.state, n = p->frames.count, train = n / 5 * 4;
+  // Rows are in the order of time, so the last fifth is other episodes.
+  US_TRY(us_probe(train, n - train, p->width, s, p->z, p->y, p->z + (size_t)train * p->width,
+                  p->y + (size_t)train * s, 1, p->r2, p->r2 + s));
+  printf("\nR^2 on held-out rows\n  %-10s", "state");
+  for (int i = 0; i < s; i++) printf(" %7d", i);
+  printf("\n  %-10s", "linear");
+  for (int i = 0; i < s; i++) printf(" %7.4f", (double)p->r2[i]);
+  printf("\n  %-10s", "MLP");
+  for (int i = 0; i < s; i++) printf(" %7.4f", (double)p->r2[s + i]);
+  printf("\n");
+  return US_OK;
+}
+
+static UsStatus run(const Options* o, Probe* p) {
+  p->pool = us_pool_create(o->threads);
+  if (!p->pool) return us_fail(US_MEMORY, "no memory for threads");
+  US_TRY(us_frames_read(o->data, o->frames, 1, &p->frames));
+  if (p->frames.info.state < 2 || p->frames.count < 100) {
+    return us_fail(US_FORMAT, "%s: expected at least 100 rows with states, found %d", o->data,
+                   p->frames.count);
+  }
+  US_TRY(open_encoder(o, p));
+  US_TRY(encode(p));
+  const UsEncoderInfo* info = us_encoder_info(p->encoder);
+  printf("%s (%s): %d tokens of %d; %s: %d rows\n", o->encoder, info->kind, info->tokens, info->dim,
+         o->data, p->frames.count);
+  US_TRY(print_r2(p));
+  return print_distances(p, 2);
+}
+
+int us_encoder_probe_command(int argc, const char** argv) {
+  Options o = {.frames = 10000, .dim = 64};
+  Probe p = {0};
+  const struct poptOption table[] = {
+      {"encoder", 0, POPT_ARG_STRING, &o.encoder, 0,
+       "a folder, or default, pca, state (the last two made from the data)", "DIR"},
+      {"data", 0, POPT_ARG_STRING, &o.data, 0, "dataset", "F.h5"},
+      {"frames", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.frames, 0, "rows used", "N"},
+      {"dim", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.dim, 0, "components of pca", "D"},
+      {"threads", 0, POPT_ARG_INT, &o.threads, 0, "threads; 0: one per processor", "N"},
+      POPT_TABLEEND};
+  int code =
+      us_cli_parse(argc, argv, table, "--encoder DIR --data F.h5 [options]",
+                   "Fits the true state from the features of frames, linearly and by a small\n"
+                   "network, and compares distances. Example:\n"
+                   "  understudy encoder probe --encoder default --data heldout.h5\n",
+                   NULL, 0);
+  if (code < 0 && (!o.encoder || !o.data)) {
+    code = us_cli_usage(argv[0], "expected --encoder and --data");
+  }
+  if (code < 0 && (o.frames < 100 || o.dim < 1 || o.threads < 0)) {
+    code = us_cli_usage(argv[0], "expected --frames of 100 or more, --dim of 1 or more");
+  }
+  if (code < 0) {
+    UsStatus status = run(&o, &p);
+    code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
+  }
+  us_frames_free(&p.frames);
+  us_encoder_destroy(p.encoder);
+  us_pool_destroy(p.pool);
+  free(p.z);
+  free(p.y);
+  free(p.r2);
+  free(o.encoder);
+  free(o.data);
+  return code;
+}
