@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "worldmodel/base/status.h"
 
@@ -54,7 +55,9 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
     if (!words || n >= max_words) {
       code = us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
     } else {
-      words[n++] = word;  // words point into argv
+      int at = 1;  // popt frees its copy of the word; argv keeps it
+      while (strcmp(argv[at], word)) at++;
+      words[n++] = argv[at];
     }
   }
   if (words) words[n] = NULL;
