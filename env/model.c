@@ -1,10 +1,508 @@
+// The stand-in env: a trained world model behind env.h.
+//
+// A slot is the C newest latents, real or imagined, their times and a goal. Latents are normalised
+// and lie in tensor memory. Keys and values of a slot's context (its memory) are computed when the
+// first rollout after a change asks for them.
+//
+// The reward is minus the mean squared difference of normalised latents to the goal's.
+//
+// Rows of a matrix product are candidates of one slot, at a place that their index alone decides; a
+// step takes one row per slot. So nothing depends on how many slots there are or are listed. A
+// rollout and a loop over steps agree to float rounding, not to the bit.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "env/env_class.h"
+#include "worldmodel/base/rng.h"
+#include "worldmodel/model.h"
+#include "worldmodel/ops.h"
+
+typedef struct Slot {
+  double times[US_CONTEXT_MAX];  // s since the start of the episode, oldest first
+  int goal;                      // 1: there is one
+  int steps;                     // env steps since reset
+  int remembered;                // 1: the memory is that of the context
+} Slot;
+
+typedef struct Worker {
+  UsImagination* tile;    // for rollouts
+  UsImagination* single;  // for steps
+  float* next;            // (G, D) tensor memory
+} Worker;
+
+typedef struct Model {
+  UsEnv base;
+  UsModel* model;
+  const UsPredictor* p;
+  const UsEncoder* encoder;
+  int context, tokens, dim, tile, workers, limit;
+  size_t one;       // G D
+  size_t memories;  // floats of a slot's memory
+  double step;      // s between frames
+  Slot* slot;       // (N)
+  float* contexts;  // (N, C, G, D) tensor memory
+  float* goals;     // (N, G, D) tensor memory
+  float* memory;    // (N, memories) tensor memory
+  float* fresh;     // (N, G, D) tensor memory, what was encoded last
+  Worker* worker;   // (workers)
+  int* stale;       // (N) slots whose memory has to be computed
+  uint8_t* pixels;  // (N, height, width, 3)
+  double* states;   // (N, S)
+  float* latents;   // (N, G, D) raw, ordinary memory
+} Model;
+
+static Model* of(UsEnv* e) {
+  return (Model*)e;
+}
+
+static float* context_of(Model* m, int slot) {
+  return m->contexts + (size_t)slot * (size_t)m->context * m->one;
+}
+
+static float* newest_of(Model* m, int slot) {
+  return context_of(m, slot) + (size_t)(m->context - 1) * m->one;
+}
+
+// ---- open and close ----
+
+static void model_close(UsEnv* e) {
+  Model* m = of(e);
+  for (int i = 0; m->worker && i < m->workers; i++) {
+    us_imagination_destroy(m->worker[i].tile);
+    us_imagination_destroy(m->worker[i].single);
+    us_ops_free(m->worker[i].next);
+  }
+  us_ops_free(m->contexts);
+  us_ops_free(m->goals);
+  us_ops_free(m->memory);
+  us_ops_free(m->fresh);
+  free(m->worker);
+  free(m->slot);
+  free(m->stale);
+  free(m->pixels);
+  free(m->states);
+  free(m->latents);
+  us_model_destroy(m->model);
+  free(m);
+}
+
+static UsStatus check_config(const char* name, const UsModelInfo* info, const UsEnvConfig* c) {
+  if (c->block && c->block != info->block) {
+    return us_fail(US_USAGE,
+                   "%s: expected a block of %d env steps as the model was trained, found %d", name,
+                   info->block, c->block);
+  }
+  if ((c->height && c->height != info->height) || (c->width && c->width != info->width)) {
+    return us_fail(US_USAGE,
+                   "%s: expected frames of %d x %d as the model was trained, found %d x %d", name,
+                   info->height, info->width, c->height, c->width);
+  }
+  return US_OK;
+}
+
+static void fill_info(Model* m, const char* name, const UsEnvConfig* c) {
+  const UsModelInfo* from = us_model_info(m->model);
+  const UsEncoderInfo* encoder = us_encoder_info(m->encoder);
+  UsEnvInfo* info = &m->base.info;
+  snprintf(info->name, sizeof(info->name), "%s", name);
+  snprintf(info->task, sizeof(info->task), "%s", from->task);
+  info->slots = c->slots;
+  info->block = from->block;
+  info->action = from->action;
+  info->state = encoder->state;
+  info->observation = (int)m->one;
+  info->height = from->height;
+  info->width = from->width;
+  info->context = m->context;
+  info->dt = from->dt;
+}
+
+static int allocate(Model* m) {
+  size_t n = (size_t)m->base.info.slots, frame = (size_t)m->context * m->one;
+  size_t image = (size_t)m->base.info.height * (size_t)m->base.info.width * 3;
+  m->slot = calloc(n, sizeof(*m->slot));
+  m->contexts = us_ops_alloc(n * frame);
+  m->goals = us_ops_alloc(n * m->one);
+  m->memory = us_ops_alloc(n * m->memories);
+  m->fresh = us_ops_alloc(n * m->one);
+  m->stale = calloc(n, sizeof(*m->stale));
+  m->pixels = calloc(n * image + 1, 1);
+  m->states = calloc(n * (size_t)m->base.info.state + 1, sizeof(double));
+  m->latents = calloc(n * frame, sizeof(float));
+  m->worker = calloc((size_t)m->workers, sizeof(*m->worker));
+  if (!m->slot || !m->contexts || !m->goals || !m->memory || !m->fresh || !m->stale || !m->pixels ||
+      !m->states || !m->latents || !m->worker) {
+    return 0;
+  }
+  for (int i = 0; i < m->workers; i++) {
+    Worker* w = &m->worker[i];
+    w->tile = us_imagination_create(m->p, m->tile);
+    w->single = us_imagination_create(m->p, 1);
+    w->next = us_ops_alloc(m->one);
+    if (!w->tile || !w->single || !w->next) return 0;
+  }
+  return 1;
+}
+
+static void reset_all(Model* m);
 
 static UsStatus model_open(const char* name, const char* what, const struct UsTask* const* tasks,
                            const UsEnvConfig* config, UsEnv** out) {
-  (void)what, (void)tasks, (void)config;
   *out = NULL;
-  return us_fail(US_UNSUPPORTED, "%s: not built yet", name);
+  Model* m = calloc(1, sizeof(*m));
+  if (!m) return us_fail(US_MEMORY, "%s: out of memory", name);
+  m->base.cls = &us_env_class_model;
+  m->base.pool = config->pool;
+  m->workers = us_pool_threads(config->pool);
+  UsStatus status = us_model_open(what, &m->model);
+  if (status == US_OK) status = check_config(name, us_model_info(m->model), config);
+  if (status != US_OK) {
+    model_close(&m->base);
+    return status;
+  }
+  m->p = us_model_predictor(m->model);
+  m->encoder = us_model_encoder(m->model);
+  const UsPredictorConfig* c = us_predictor_config(m->p);
+  m->context = c->context;
+  m->tokens = c->grid_h * c->grid_w;
+  m->dim = c->dim;
+  m->one = (size_t)(m->tokens * m->dim);
+  m->memories = us_predictor_memory(m->p);
+  m->tile = us_predictor_tile(m->p);
+  m->step = us_model_info(m->model)->dt * c->block;
+  m->limit = config->limit;
+  m->base.save_size = sizeof(Slot) + ((size_t)m->context + 1) * m->one * sizeof(float);
+  fill_info(m, name, config);
+  if (!allocate(m)) {
+    model_close(&m->base);
+    return us_fail(US_MEMORY, "%s: out of memory for %d slots", name, config->slots);
+  }
+  reset_all(m);
+  *out = &m->base;
+  return US_OK;
 }
 
-const UsEnvClass us_env_class_model = {.kind = "model", .open = model_open};
+// ---- reset ----
+
+// Raw latents `host` (frames G, D) into tensor memory `to`, normalised.
+static void put_latents(Model* m, int frames, const float* host, float* to) {
+  us_ops_put(to, host, (size_t)frames * m->one);
+  us_predictor_normalise(m->p, frames * m->tokens, to, to);
+}
+
+static void start(Model* m, int slot, uint64_t seed) {
+  Slot* s = &m->slot[slot];
+  UsRng r = us_rng(seed, US_RNG_CONTEXT, 0, 0, 0);
+  size_t pick = us_rng_below(&r, (uint32_t)us_model_info(m->model)->contexts);
+  const float* bank = us_model_contexts(m->model);
+  put_latents(m, m->context, bank + pick * (size_t)m->context * m->one, context_of(m, slot));
+  *s = (Slot){0};
+  for (int i = 0; i < m->context; i++) s->times[i] = (i + 1 - m->context) * m->step;
+}
+
+static void reset_all(Model* m) {
+  for (int i = 0; i < m->base.info.slots; i++) start(m, i, (uint64_t)i);
+}
+
+static void model_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
+  for (int i = 0; i < e->info.slots; i++) {
+    if (!mask || mask[i]) start(of(e), i, seeds[i]);
+  }
+}
+
+// ---- observe and goals ----
+
+static UsStatus need_parts(const UsEnv* e, int n, const UsObs* obs) {
+  for (int i = 0; i < n; i++) {
+    if (e->info.state ? !obs[i].state : !obs[i].pixels) {
+      return us_fail(US_UNSUPPORTED, "%s: expected an observation with the %s, found none",
+                     e->info.name, e->info.state ? "state" : "pixels");
+    }
+  }
+  return US_OK;
+}
+
+// Encodes obs (n), n at most N, into m->fresh (n, G, D), normalised.
+static void encode(Model* m, int n, const UsObs* obs) {
+  const UsEnvInfo* info = &m->base.info;
+  size_t image = (size_t)info->height * (size_t)info->width * 3, states = (size_t)info->state;
+  for (int i = 0; i < n; i++) {
+    if (states) {
+      memcpy(m->states + (size_t)i * states, obs[i].state, states * sizeof(double));
+    } else {
+      memcpy(m->pixels + (size_t)i * image, obs[i].pixels, image);
+    }
+  }
+  us_encoder_encode(m->encoder, n, states ? NULL : m->pixels, states ? m->states : NULL, m->latents,
+                    m->base.pool);
+  put_latents(m, n, m->latents, m->fresh);
+}
+
+// Drops the oldest frame of a slot and appends latent (G, D) at `time`.
+static void append(Model* m, int slot, const float* latent, double time) {
+  Slot* s = &m->slot[slot];
+  float* context = context_of(m, slot);
+  for (int i = 0; i + 1 < m->context; i++) {
+    us_ops_copy(context + (size_t)(i + 1) * m->one, context + (size_t)i * m->one, m->one);
+    s->times[i] = s->times[i + 1];
+  }
+  us_ops_copy(latent, newest_of(m, slot), m->one);
+  s->times[m->context - 1] = time;
+  s->remembered = 0;
+}
+
+// One frame says nothing about motion: it stands for all C, one block apart.
+static void begin(Model* m, int slot, const float* latent, double time) {
+  for (int i = m->context - 1; i >= 0; i--) append(m, slot, latent, time - i * m->step);
+}
+
+static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  Model* m = of(e);
+  US_TRY(need_parts(e, n, obs));
+  for (int from = 0; from < n; from += e->info.slots) {
+    int count = n - from < e->info.slots ? n - from : e->info.slots;
+    encode(m, count, obs + from);
+    for (int i = 0; i < count; i++) {
+      const UsObs* o = &obs[from + i];
+      const float* latent = m->fresh + (size_t)i * m->one;
+      if (o->first) {
+        begin(m, slots[from + i], latent, o->time);
+      } else {
+        append(m, slots[from + i], latent, o->time);
+      }
+    }
+  }
+  return US_OK;
+}
+
+static UsStatus model_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  Model* m = of(e);
+  US_TRY(need_parts(e, n, obs));
+  for (int from = 0; from < n; from += e->info.slots) {
+    int count = n - from < e->info.slots ? n - from : e->info.slots;
+    encode(m, count, obs + from);
+    for (int i = 0; i < count; i++) {
+      int slot = slots[from + i];
+      us_ops_copy(m->fresh + (size_t)i * m->one, m->goals + (size_t)slot * m->one, m->one);
+      m->slot[slot].goal = 1;
+    }
+  }
+  return US_OK;
+}
+
+// ---- rewards ----
+
+static float reward_of(float distance) {
+  return isfinite(distance) ? -distance : -INFINITY;
+}
+
+static float slot_reward(Model* m, int slot) {
+  if (!m->slot[slot].goal) return 0;
+  float distance;
+  us_ops_row_distance(1, (int)m->one, 1, newest_of(m, slot), m->goals + (size_t)slot * m->one,
+                      &distance);
+  return reward_of(distance);
+}
+
+static void model_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
+  for (int i = 0; i < n; i++) {
+    if (distance) distance[i] = -slot_reward(of(e), slots[i]);
+    if (success) success[i] = 0;
+  }
+}
+
+// ---- rollout ----
+
+typedef struct Rollout {
+  Model* m;
+  const int* slots;
+  int samples, horizon, tiles;  // tiles of a slot
+  const float* actions;
+  float* rewards;
+} Rollout;
+
+static void remember_item(void* arg, int item, int worker) {
+  Model* m = arg;
+  int slot = m->stale[item];
+  us_predictor_remember(m->p, m->worker[worker].tile, context_of(m, slot), m->slot[slot].times,
+                        m->memory + (size_t)slot * m->memories);
+}
+
+// Computes the memories that the listed slots lack.
+static void remember(Model* m, int n, const int* slots) {
+  int count = 0;
+  for (int i = 0; i < n; i++) {
+    Slot* s = &m->slot[slots[i]];
+    if (s->remembered) continue;
+    s->remembered = 1;
+    m->stale[count++] = slots[i];
+  }
+  us_pool_run(m->base.pool, count, remember_item, m);
+}
+
+static void rollout_item(void* arg, int item, int worker) {
+  const Rollout* r = arg;
+  Model* m = r->m;
+  int i = item / r->tiles, first = item % r->tiles * m->tile, slot = r->slots[i];
+  int count = r->samples - first < m->tile ? r->samples - first : m->tile;
+  size_t candidate = (size_t)i * (size_t)r->samples + (size_t)first;
+  size_t block = (size_t)(m->base.info.block * m->base.info.action);
+  float* rewards = r->rewards + candidate * (size_t)r->horizon;
+  size_t numbers = (size_t)count * (size_t)r->horizon;
+  if (!m->slot[slot].goal) {
+    memset(rewards, 0, numbers * sizeof(float));
+    return;
+  }
+  const UsImagine task = {.context = context_of(m, slot),
+                          .memory = m->memory + (size_t)slot * m->memories,
+                          .step = m->step,
+                          .count = count,
+                          .horizon = r->horizon,
+                          .actions = r->actions + candidate * (size_t)r->horizon * block,
+                          .goal = m->goals + (size_t)slot * m->one,
+                          .distance = rewards,
+                          .clip = 1};
+  us_predictor_imagine(m->p, m->worker[worker].tile, &task);
+  for (size_t k = 0; k < numbers; k++) rewards[k] = reward_of(rewards[k]);
+}
+
+static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                          const float* actions, float* rewards) {
+  Model* m = of(e);
+  Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, rewards};
+  remember(m, n, slots);
+  us_pool_run(e->pool, n * r.tiles, rollout_item, &r);
+}
+
+// ---- step ----
+
+typedef struct Step {
+  Model* m;
+  const float* actions;  // (N, K, A)
+  const UsStep* out;
+} Step;
+
+// The newest latent of a slot, raw, into host (G, D).
+static void get_latent(Model* m, int slot, Worker* w, float* host) {
+  us_predictor_denormalise(m->p, m->tokens, newest_of(m, slot), w->next);
+  us_ops_get(w->next, host, m->one);
+}
+
+static void step_item(void* arg, int item, int worker) {
+  const Step* s = arg;
+  Model* m = s->m;
+  const UsEnvInfo* info = &m->base.info;
+  Worker* w = &m->worker[worker];
+  Slot* slot = &m->slot[item];
+  const UsImagine task = {
+      .context = context_of(m, item),
+      .memory = m->memory + (size_t)item * m->memories,
+      .step = m->step,
+      .count = 1,
+      .horizon = 1,
+      .actions = s->actions + (size_t)item * (size_t)(info->block * info->action),
+      .last = w->next,
+      .clip = 1};
+  us_predictor_imagine(m->p, w->single, &task);
+  append(m, item, w->next, slot->times[m->context - 1] + m->step);
+  slot->steps += info->block;
+
+  float* latent = m->latents + (size_t)item * m->one;
+  get_latent(m, item, w, latent);
+  int finite = 1;
+  for (size_t i = 0; i < m->one; i++) finite &= isfinite(latent[i]) != 0;
+  const UsStep* out = s->out;
+  if (out->observation)
+    memcpy(out->observation + (size_t)item * m->one, latent, m->one * sizeof(float));
+  if (out->reward) out->reward[item] = finite ? slot_reward(m, item) : -INFINITY;
+  if (out->terminated) out->terminated[item] = !finite;
+  if (out->truncated) out->truncated[item] = m->limit > 0 && slot->steps >= m->limit;
+  if (out->success) memset(out->success + (size_t)(item * info->block), 0, (size_t)info->block);
+}
+
+static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
+  Model* m = of(e);
+  Step s = {m, actions, out};
+  int count = 0;
+  for (int i = 0; i < e->info.slots; i++) {
+    if (!m->slot[i].remembered) m->stale[count++] = i;
+  }
+  us_pool_run(e->pool, count, remember_item, m);
+  us_pool_run(e->pool, e->info.slots, step_item, &s);
+}
+
+// ---- look and render ----
+
+// Pictures of the listed slots (n, height, width, 3).
+static UsStatus model_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
+  Model* m = of(e);
+  size_t image = (size_t)e->info.height * (size_t)e->info.width * 3;
+  if (!us_encoder_info(m->encoder)->decoder) {
+    return us_fail(US_UNSUPPORTED, "%s: the model's encoder has no decoder to draw with",
+                   e->info.name);
+  }
+  for (int from = 0; from < n; from += e->info.slots) {
+    int count = n - from < e->info.slots ? n - from : e->info.slots;
+    for (int i = 0; i < count; i++) {
+      get_latent(m, slots[from + i], &m->worker[0], m->latents + (size_t)i * m->one);
+    }
+    us_encoder_decode(m->encoder, count, m->latents, pixels + (size_t)from * image, e->pool);
+  }
+  return US_OK;
+}
+
+static UsStatus model_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
+  Model* m = of(e);
+  size_t image = (size_t)e->info.height * (size_t)e->info.width * 3;
+  for (int i = 0; i < n; i++) {
+    if (obs[i].state || obs[i].proprio) {
+      return us_fail(US_UNSUPPORTED, "%s: a model knows neither state nor proprio", e->info.name);
+    }
+    if (obs[i].pixels) {
+      US_TRY(model_render(e, 1, &slots[i], m->pixels));
+      memcpy(obs[i].pixels, m->pixels, image);
+    }
+    obs[i].time = m->slot[slots[i]].times[m->context - 1];
+  }
+  return US_OK;
+}
+
+// ---- save and restore ----
+
+static void model_save(UsEnv* e, int slot, void* bytes) {
+  Model* m = of(e);
+  size_t frames = (size_t)m->context * m->one;
+  float* latents = (float*)((char*)bytes + sizeof(Slot));
+  memcpy(bytes, &m->slot[slot], sizeof(Slot));
+  us_ops_get(context_of(m, slot), latents, frames);
+  us_ops_get(m->goals + (size_t)slot * m->one, latents + frames, m->one);
+}
+
+static void model_restore(UsEnv* e, int slot, const void* bytes) {
+  Model* m = of(e);
+  size_t frames = (size_t)m->context * m->one;
+  const float* latents = (const float*)((const char*)bytes + sizeof(Slot));
+  memcpy(&m->slot[slot], bytes, sizeof(Slot));
+  m->slot[slot].remembered = 0;
+  us_ops_put(context_of(m, slot), latents, frames);
+  us_ops_put(m->goals + (size_t)slot * m->one, latents + frames, m->one);
+}
+
+const UsEnvClass us_env_class_model = {
+    .kind = "model",
+    .open = model_open,
+    .close = model_close,
+    .reset = model_reset,
+    .step = model_step,
+    .rollout = model_rollout,
+    .observe = model_observe,
+    .set_goal = model_set_goal,
+    .look = model_look,
+    .score = model_score,
+    .render = model_render,
+    .save = model_save,
+    .restore = model_restore,
+};

@@ -183,6 +183,7 @@ typedef struct UsImagine {
   float* distance;  // (count, H), ordinary memory: mean squared difference to the goal. Nullable
   float* last;      // (count, G, D) normalised, tensor memory: the last frame. Nullable
   float* frames;    // (H, tile, G, D) normalised, tensor memory: every frame. Nullable
+  int clip;         // 1: actions are clipped to [-1, 1] first
   int forget;       // 1: recompute all keys and values at every frame, for benchmarks
 } UsImagine;
 

@@ -31,6 +31,7 @@ struct UsImagination {
   float* actions;   // (m, K A)
   float* host;      // (C, G, pairs, 2) ordinary memory
   float* reward;    // (m) ordinary memory
+  float* played;    // (m, K A) ordinary memory
 };
 
 int us_predictor_tile(const UsPredictor* p) {
@@ -76,7 +77,8 @@ UsImagination* us_imagination_create(const UsPredictor* p, int candidates) {
   t->host =
       calloc((size_t)(c->context * predictor_tokens(c) * predictor_pairs(c)) * 2, sizeof(float));
   t->reward = calloc((size_t)candidates, sizeof(float));
-  if (!t->block || !t->host || !t->reward) {
+  t->played = calloc((size_t)(candidates * predictor_inputs(c) + 1), sizeof(float));
+  if (!t->block || !t->host || !t->reward || !t->played) {
     us_imagination_destroy(t);
     return NULL;
   }
@@ -90,6 +92,7 @@ void us_imagination_destroy(UsImagination* m) {
   us_ops_free(m->block);
   free(m->host);
   free(m->reward);
+  free(m->played);
   free(m);
 }
 
@@ -228,14 +231,18 @@ static void recompute(const UsPredictor* p, UsImagination* m, int frame) {
   }
 }
 
-// Actions of frame f into m->actions; idle candidates keep what they had.
+static float clipped(float x) {
+  return x < -1 ? -1 : x > 1 ? 1 : x;  // NaN stays
+}
+
+// Actions of frame f into m->actions; idle candidates do nothing.
 static void put_actions(const UsPredictor* p, UsImagination* m, const UsImagine* task, int f) {
-  int ka = predictor_inputs(&p->c);
-  for (int i = 0; i < task->count && ka > 0; i++) {
-    us_ops_put(m->actions + (size_t)(i * ka),
-               task->actions + ((size_t)i * (size_t)task->horizon + (size_t)f) * (size_t)ka,
-               (size_t)ka);
+  size_t ka = (size_t)predictor_inputs(&p->c), row = (size_t)task->horizon * ka;
+  for (size_t i = 0; i < (size_t)task->count; i++) {
+    const float* from = task->actions + i * row + (size_t)f * ka;
+    for (size_t k = 0; k < ka; k++) m->played[i * ka + k] = task->clip ? clipped(from[k]) : from[k];
   }
+  us_ops_put(m->actions, m->played, (size_t)task->count * ka);
 }
 
 static void get_distance(const UsPredictor* p, UsImagination* m, const UsImagine* task, int f) {
@@ -260,7 +267,7 @@ void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagin
     predictor_angles(c, (f + 1) * task->step, m->host);
     us_ops_put(m->angles, m->host, turn);
     if (task->forget) recompute(p, m, f);
-    put_actions(p, m, task, f);
+    if (c->action > 0) put_actions(p, m, task, f);
     advance(p, m);
     if (task->goal && task->distance) get_distance(p, m, task, f);
     if (task->frames) us_ops_copy(m->out, task->frames + (size_t)f * each, each);

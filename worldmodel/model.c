@@ -1,0 +1,275 @@
+// Model folders: written file by file, config.json last; read with every size checked against the
+// others.
+
+#include "worldmodel/model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/tensor_file.h"
+
+enum { kVersion = 1, kPath = 4096, kContextsMost = 1 << 20 };
+
+static const char format_model[] = "understudy model", format_pretrained[] = "understudy predictor";
+
+// The pretrained predictor in assets/predictor, when the library was built with one.
+extern const unsigned char us_asset_predictor_config_json[] __attribute__((weak));
+extern const uint64_t us_asset_predictor_config_json_size __attribute__((weak));
+extern const unsigned char us_asset_predictor_model[] __attribute__((weak));
+extern const uint64_t us_asset_predictor_model_size __attribute__((weak));
+
+struct UsModel {
+  UsModelInfo info;
+  UsPredictor* predictor;
+  UsEncoder* encoder;
+  float* contexts;  // (n, C, G, D)
+};
+
+const UsModelInfo* us_model_info(const UsModel* m) {
+  return &m->info;
+}
+const UsPredictor* us_model_predictor(const UsModel* m) {
+  return m->predictor;
+}
+const UsEncoder* us_model_encoder(const UsModel* m) {
+  return m->encoder;
+}
+const float* us_model_contexts(const UsModel* m) {
+  return m->contexts;
+}
+
+void us_model_destroy(UsModel* m) {
+  if (!m) return;
+  us_predictor_destroy(m->predictor);
+  us_encoder_destroy(m->encoder);
+  free(m->contexts);
+  free(m);
+}
+
+// ---- reading ----
+
+static UsStatus check_format(const char* path, const cJSON* json, const char* format) {
+  char found[64];
+  int version;
+  US_TRY(us_json_text(path, json, "format", NULL, found, sizeof(found)));
+  if (strcmp(found, format) != 0) {
+    return us_fail(US_FORMAT, "%s: expected the format \"%s\", found \"%s\"", path, format, found);
+  }
+  US_TRY(us_json_int(path, json, "version", 0, 1 << 30, NULL, &version));
+  if (version != kVersion) {
+    return us_fail(US_FORMAT, "%s: expected version %d, found %d", path, kVersion, version);
+  }
+  return US_OK;
+}
+
+static UsStatus read_config(const char* path, const cJSON* json, UsModelInfo* info,
+                            UsPredictorConfig* config, char encoder[US_HASH_CHARS]) {
+  US_TRY(check_format(path, json, format_model));
+  US_TRY(us_json_text(path, json, "task", NULL, info->task, sizeof(info->task)));
+  US_TRY(us_json_number(path, json, "dt", 1e-6, 1e3, NULL, &info->dt));
+  US_TRY(us_json_int(path, json, "height", 0, 16384, NULL, &info->height));
+  US_TRY(us_json_int(path, json, "width", 0, 16384, NULL, &info->width));
+  US_TRY(us_json_text(path, json, "encoder", NULL, encoder, US_HASH_CHARS));
+  US_TRY(
+      us_predictor_config_parse(path, cJSON_GetObjectItemCaseSensitive(json, "predictor"), config));
+  if (config->action == 0) {
+    return us_fail(US_FORMAT, "%s: expected a predictor with actions, found one without", path);
+  }
+  info->block = config->block;
+  info->action = config->action;
+  return US_OK;
+}
+
+// Encoder and predictor must speak of the same tokens and frames.
+static UsStatus check_encoder(const char* folder, const UsModel* m, const UsPredictorConfig* c,
+                              const char* hash) {
+  const UsEncoderInfo* e = us_encoder_info(m->encoder);
+  if (strcmp(e->hash, hash) != 0) {
+    return us_fail(US_FORMAT, "%s/encoder: expected the encoder %.12s of config.json, found %.12s",
+                   folder, hash, e->hash);
+  }
+  if (e->grid_h != c->grid_h || e->grid_w != c->grid_w || e->dim != c->dim) {
+    return us_fail(
+        US_FORMAT,
+        "%s: expected tokens of %d x %d places and %d numbers as the predictor has them, "
+        "found an encoder of %d x %d and %d",
+        folder, c->grid_h, c->grid_w, c->dim, e->grid_h, e->grid_w, e->dim);
+  }
+  if (e->height != m->info.height || e->width != m->info.width) {
+    return us_fail(US_FORMAT, "%s: expected frames of %d x %d, found an encoder for %d x %d",
+                   folder, m->info.height, m->info.width, e->height, e->width);
+  }
+  return US_OK;
+}
+
+static UsStatus read_contexts(const char* path, UsModel* m, const UsPredictorConfig* c) {
+  UsTensors* t = NULL;
+  US_TRY(us_tensors_open(path, &t));
+  const int64_t shape[4] = {-1, c->context, c->grid_h * c->grid_w, c->dim};
+  int i = us_tensors_find(t, "contexts");
+  size_t one = (size_t)(shape[1] * shape[2] * shape[3]);
+  size_t count = i < 0 || us_tensors_rank(t, i) != 4 ? 0 : (size_t)us_tensors_shape(t, i)[0];
+  UsStatus status = US_OK;
+  if (count < 1 || count > kContextsMost) {
+    status = us_fail(US_FORMAT, "%s: expected \"contexts\" of 4 dimensions and 1 .. %d rows", path,
+                     kContextsMost);
+  } else if (us_tensors_elements(t, i) != count * one) {
+    status = us_fail(US_FORMAT, "%s: expected contexts of %d x %d x %d numbers, found others", path,
+                     (int)shape[1], (int)shape[2], (int)shape[3]);
+  } else if (!(m->contexts = malloc(count * one * sizeof(float)))) {
+    status = us_fail(US_MEMORY, "%s: out of memory", path);
+  } else {
+    status = us_tensors_read(t, "contexts", 4, shape, m->contexts);
+    m->info.contexts = (int)count;
+  }
+  us_tensors_close(t);
+  return status;
+}
+
+// The model's hash: over the hashes of its files.
+static UsStatus hash_folder(const char* folder, const char* encoder, char out[US_HASH_CHARS]) {
+  static const char* const files[] = {"config.json", "predictor.safetensors",
+                                      "contexts.safetensors"};
+  char all[4 * US_HASH_CHARS] = "", path[kPath];
+  size_t at = 0;
+  for (int i = 0; i < 3; i++, at += US_HASH_CHARS - 1) {
+    US_TRY(us_hash_file(us_path_join(path, sizeof(path), folder, files[i]), all + at));
+  }
+  memcpy(all + at, encoder, US_HASH_CHARS - 1);
+  us_hash_bytes(all, at + US_HASH_CHARS - 1, out);
+  return US_OK;
+}
+
+static UsStatus open_parts(const char* folder, const cJSON* json, const char* config_path,
+                           UsModel* m) {
+  UsPredictorConfig c;
+  char path[kPath], encoder[US_HASH_CHARS];
+  US_TRY(read_config(config_path, json, &m->info, &c, encoder));
+  US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), &m->encoder));
+  US_TRY(check_encoder(folder, m, &c, encoder));
+  us_path_join(path, sizeof(path), folder, "predictor.safetensors");
+  US_TRY(us_predictor_create(config_path, &c, &m->predictor));
+  US_TRY(us_predictor_load(m->predictor, path));
+  US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m, &c));
+  return hash_folder(folder, encoder, m->info.hash);
+}
+
+UsStatus us_model_open(const char* folder, UsModel** out) {
+  *out = NULL;
+  char path[kPath];
+  cJSON* json = NULL;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
+  UsModel* m = calloc(1, sizeof(*m));
+  UsStatus status =
+      m ? open_parts(folder, json, path, m) : us_fail(US_MEMORY, "%s: out of memory", folder);
+  cJSON_Delete(json);
+  if (status != US_OK) {
+    us_model_destroy(m);
+    return status;
+  }
+  *out = m;
+  return US_OK;
+}
+
+// ---- writing ----
+
+static cJSON* config_start(const char* format, const UsPredictorConfig* c, const char* encoder,
+                           const cJSON* training) {
+  cJSON* json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "format", format);
+  cJSON_AddNumberToObject(json, "version", kVersion);
+  cJSON_AddStringToObject(json, "encoder", encoder);
+  cJSON_AddItemToObject(json, "predictor", us_predictor_config_json(c));
+  if (training) cJSON_AddItemToObject(json, "training", cJSON_Duplicate(training, 1));
+  return json;
+}
+
+static UsStatus write_config(const char* folder, cJSON* json) {
+  char path[kPath];
+  UsStatus status = us_json_write(us_path_join(path, sizeof(path), folder, "config.json"), json);
+  cJSON_Delete(json);
+  return status;
+}
+
+UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
+  char path[kPath];
+  const UsPredictorConfig* c = us_predictor_config(parts->predictor);
+  const UsEncoderInfo* e = us_encoder_info(parts->encoder);
+  US_TRY(us_folder_make(us_path_join(path, sizeof(path), folder, "encoder")));
+  US_TRY(us_encoder_save(parts->encoder, path));
+  us_path_join(path, sizeof(path), folder, "predictor.safetensors");
+  US_TRY(us_predictor_save(parts->predictor, path));
+  const UsTensorOut contexts = {
+      .name = "contexts",
+      .rank = 4,
+      .shape = {parts->contexts, c->context, c->grid_h * c->grid_w, c->dim},
+      .data = parts->context};
+  us_path_join(path, sizeof(path), folder, "contexts.safetensors");
+  US_TRY(us_tensors_write(path, 1, &contexts, 0, NULL, NULL));
+  cJSON* json = config_start(format_model, c, e->hash, parts->training);
+  cJSON_AddStringToObject(json, "task", parts->task);
+  cJSON_AddNumberToObject(json, "dt", parts->dt);
+  cJSON_AddNumberToObject(json, "height", e->height);
+  cJSON_AddNumberToObject(json, "width", e->width);
+  return write_config(folder, json);
+}
+
+// ---- pretrained predictors ----
+
+static UsStatus make_pretrained(const char* name, const cJSON* json, UsPredictor** out,
+                                char encoder[US_HASH_CHARS]) {
+  UsPredictorConfig c;
+  US_TRY(check_format(name, json, format_pretrained));
+  US_TRY(us_json_text(name, json, "encoder", NULL, encoder, US_HASH_CHARS));
+  US_TRY(us_predictor_config_parse(name, cJSON_GetObjectItemCaseSensitive(json, "predictor"), &c));
+  return us_predictor_create(name, &c, out);
+}
+
+static UsStatus open_embedded(UsPredictor** out, char encoder[US_HASH_CHARS]) {
+  static const char name[] = "assets/predictor";
+  if (!&us_asset_predictor_config_json_size || !&us_asset_predictor_model_size) {
+    return us_fail(US_IO, "%s: this build has no pretrained predictor", name);
+  }
+  cJSON* json = NULL;
+  US_TRY(us_json_parse(name, (const char*)us_asset_predictor_config_json,
+                       us_asset_predictor_config_json_size, &json));
+  UsStatus status = make_pretrained(name, json, out, encoder);
+  cJSON_Delete(json);
+  if (status != US_OK) return status;
+  return us_predictor_load_bytes(*out, name, us_asset_predictor_model,
+                                 us_asset_predictor_model_size);
+}
+
+static UsStatus open_pretrained(const char* folder, UsPredictor** out,
+                                char encoder[US_HASH_CHARS]) {
+  char path[kPath];
+  cJSON* json = NULL;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
+  UsStatus status = make_pretrained(path, json, out, encoder);
+  cJSON_Delete(json);
+  if (status != US_OK) return status;
+  return us_predictor_load(*out, us_path_join(path, sizeof(path), folder, "model.safetensors"));
+}
+
+UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]) {
+  *out = NULL;
+  UsStatus status = strcmp(folder, "default") == 0 ? open_embedded(out, encoder)
+                                                   : open_pretrained(folder, out, encoder);
+  if (status != US_OK) {
+    us_predictor_destroy(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
+                            const cJSON* training) {
+  char path[kPath];
+  US_TRY(us_folder_make(folder));
+  us_path_join(path, sizeof(path), folder, "model.safetensors");
+  US_TRY(us_predictor_save(p, path));
+  return write_config(folder,
+                      config_start(format_pretrained, us_predictor_config(p), encoder, training));
+}

@@ -1,0 +1,70 @@
+#ifndef UNDERSTUDY_MODEL_H_
+#define UNDERSTUDY_MODEL_H_
+
+// A trained world model as a folder that needs nothing else:
+//
+//   config.json            format, version, task, dt, frame size, predictor sizes, the encoder's
+//                          hash, what it was trained on
+//   predictor.safetensors  weights and normalisation
+//   encoder/               the frozen encoder, as us_encoder_save writes it
+//   contexts.safetensors   start contexts: `contexts` (n, C, G, D), raw features, frames one block
+//                          apart, oldest first
+//
+// and, for people, log.jsonl and loss.png. config.json is written last: a folder with it is whole.
+//
+// A pretrained predictor (without actions) is a smaller folder: config.json, model.safetensors.
+//
+// Threads: an open model is constant and may be used from several threads.
+
+#include <cjson/cJSON.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/encoder.h"
+#include "worldmodel/predictor.h"
+
+typedef struct UsModelInfo {
+  char task[64];             // of the data that it was trained on
+  double dt;                 // s an env step; frames are dt * block apart
+  int block, action;         // K, A
+  int height, width;         // of frames; 0 when the encoder reads states
+  int contexts;              // n start contexts
+  char hash[US_HASH_CHARS];  // SHA-256 over everything that imagination depends on
+} UsModelInfo;
+
+typedef struct UsModel UsModel;
+
+// Opens a folder. Missing or contradicting files are US_IO or US_FORMAT. On failure *out is NULL.
+UsStatus us_model_open(const char* folder, UsModel** out);
+
+// NULL is fine.
+void us_model_destroy(UsModel* m);
+
+const UsModelInfo* us_model_info(const UsModel* m);
+const UsPredictor* us_model_predictor(const UsModel* m);
+const UsEncoder* us_model_encoder(const UsModel* m);
+
+// The start contexts (n, C, G, D), raw, ordinary memory.
+const float* us_model_contexts(const UsModel* m);
+
+typedef struct UsModelParts {
+  const char* task;
+  double dt;
+  const UsPredictor* predictor;
+  const UsEncoder* encoder;
+  int contexts;           // n
+  const float* context;   // (n, C, G, D) raw
+  const cJSON* training;  // what it was trained on and how, for people. Nullable
+} UsModelParts;
+
+// Writes a folder, which is made if missing.
+UsStatus us_model_save(const char* folder, const UsModelParts* parts);
+
+// Opens a pretrained predictor's folder, or that embedded in the library for "default"; the encoder
+// whose tokens it knows is named by its hash. On failure *out is NULL.
+UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]);
+
+// Writes such a folder. Nullable: training.
+UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
+                            const cJSON* training);
+
+#endif  // UNDERSTUDY_MODEL_H_
