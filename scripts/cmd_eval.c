@@ -12,7 +12,7 @@
 #include "scripts/eval_json.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/file.h"
-#include "worldmodel/base/progress.h"
+#include "worldmodel/model.h"
 #include "worldmodel/ops.h"
 
 // The rows of the table, in its order: name, planner (NULL: the chosen one), what it sees.
@@ -59,7 +59,7 @@ typedef struct Job {
   UsPairs pairs;
   UsResult result[kRows];
   char data_hash[US_HASH_CHARS];
-  char model_hash[2][US_HASH_CHARS];  // of --model and --state-model
+  char model_hash[2][US_HASH_CHARS];  // of the rows model and state
 } Job;
 
 // ---- options ----
@@ -212,8 +212,41 @@ static UsStatus open_task(Job* j) {
   return j->task ? US_OK : us_fail(US_USAGE, "%s: there is no task \"%s\"", j->o.data, name);
 }
 
+// 1 if a text stands anywhere in a JSON value.
+static int mentions(const cJSON* json, const char* text) {
+  if (cJSON_IsString(json)) return !strcmp(json->valuestring, text);
+  const cJSON* item;
+  cJSON_ArrayForEach(item, json) {
+    if (mentions(item, text)) return 1;
+  }
+  return 0;
+}
+
+// Refuses data whose hash is among those that the model's folder says it was trained on.
+static UsStatus check_held_out(const Job* j, const char* folder) {
+  char path[4096];
+  cJSON* config;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
+  int seen = mentions(cJSON_GetObjectItemCaseSensitive(config, "training"), j->data_hash);
+  cJSON_Delete(config);
+  if (!seen) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected held-out trajectories, found those that %s was trained on",
+                 j->o.data, folder);
+}
+
+static UsStatus read_hash(const char* folder, char hash[US_HASH_CHARS]) {
+  UsModel* model;
+  US_TRY(us_model_open(folder, &model));
+  memcpy(hash, us_model_info(model)->hash, US_HASH_CHARS);
+  us_model_destroy(model);
+  return US_OK;
+}
+
 static UsStatus open_model(Job* j, RowKind row, const char* folder) {
   if (!j->on[row]) return US_OK;
+  US_TRY(read_hash(folder, j->model_hash[row]));
+  US_TRY(check_held_out(j, folder));
   char name[4096];
   snprintf(name, sizeof(name), "model:%s", folder);
   UsEnvConfig config = {.slots = j->o.batch, .pool = j->pool};
@@ -253,9 +286,9 @@ static UsStatus open_all(Job* j) {
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_dataset_open(o->data, &j->data));
   US_TRY(open_task(j));
+  US_TRY(us_dataset_hash(j->data, j->data_hash));
   US_TRY(open_model(j, kRow_model, o->model));
   US_TRY(open_model(j, kRow_state, o->state_model));
-  US_TRY(us_dataset_hash(j->data, j->data_hash));
   US_TRY(open_sims(j));
   return us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
                        j->protocol->ahead, j->protocol->keep_solved, &j->pairs);
@@ -390,8 +423,8 @@ static cJSON* hashes_json(const Job* j) {
   cJSON* h = cJSON_CreateObject();
   cJSON_AddStringToObject(h, "pairs", j->pairs.hash);
   cJSON_AddStringToObject(h, "data", j->data_hash);
-  if (j->on[kRow_model]) cJSON_AddStringToObject(h, "model", j->model_hash[0]);
-  if (j->on[kRow_state]) cJSON_AddStringToObject(h, "state_model", j->model_hash[1]);
+  if (j->on[kRow_model]) cJSON_AddStringToObject(h, "model", j->model_hash[kRow_model]);
+  if (j->on[kRow_state]) cJSON_AddStringToObject(h, "state_model", j->model_hash[kRow_state]);
   return h;
 }
 

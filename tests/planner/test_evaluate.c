@@ -1,0 +1,311 @@
+// What an evaluation counts, on a simulator whose every step is known: a point on a line that the
+// action moves by a tenth of itself.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "env/env_class.h"
+#include "planner/evaluate.h"
+#include "worldmodel/base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { kSlots = 8, kBlock = 5, kRowsOfEpisode = 60, kBudget = 20 };
+
+// ---- the line: x <- x + 0.1 a, solved within 0.05; beyond 0.9 it stops being a number ----
+
+typedef struct Line {
+  UsEnv base;
+  double x[kSlots], goal[kSlots];
+  int observed[kSlots];  // observations since the last reset
+} Line;
+
+static void line_reset(UsEnv* env, const uint8_t* mask, const uint64_t* seeds) {
+  (void)mask, (void)seeds;
+  Line* e = (Line*)env;
+  memset(e->x, 0, sizeof(e->x));
+  memset(e->goal, 0, sizeof(e->goal));
+  memset(e->observed, 0, sizeof(e->observed));
+}
+
+static void line_score(UsEnv* env, int n, const int* slots, float* distance, uint8_t* success) {
+  Line* e = (Line*)env;
+  for (int i = 0; i < n; i++) {
+    double d = fabs(e->x[slots[i]] - e->goal[slots[i]]);
+    if (distance) distance[i] = (float)d;
+    if (success) success[i] = d < 0.05;
+  }
+}
+
+static void line_step(UsEnv* env, const float* actions, const UsStep* out) {
+  Line* e = (Line*)env;
+  for (int s = 0; s < env->info.slots; s++) {
+    float distance;
+    for (int k = 0; k < kBlock; k++) {
+      e->x[s] += 0.1 * (double)*actions++;
+      if (e->x[s] > 0.9) e->x[s] = NAN;
+      line_score(env, 1, &s, &distance, out->success ? &out->success[s * kBlock + k] : NULL);
+    }
+    if (out->reward) out->reward[s] = isfinite(distance) ? -distance : -INFINITY;
+  }
+}
+
+static UsStatus line_observe(UsEnv* env, int n, const int* slots, const UsObs* obs) {
+  Line* e = (Line*)env;
+  for (int i = 0; i < n; i++) {
+    assert_non_null(obs[i].state);
+    assert_null(obs[i].pixels);
+    assert_int_equal(obs[i].first, e->observed[slots[i]] == 0);
+    e->observed[slots[i]]++;
+    e->x[slots[i]] = obs[i].state[0];
+  }
+  return US_OK;
+}
+
+static UsStatus line_set_goal(UsEnv* env, int n, const int* slots, const UsObs* obs) {
+  for (int i = 0; i < n; i++) ((Line*)env)->goal[slots[i]] = obs[i].state[0];
+  return US_OK;
+}
+
+static UsStatus line_look(UsEnv* env, int n, const int* slots, UsObs* obs) {
+  for (int i = 0; i < n; i++) obs[i].state[0] = ((Line*)env)->x[slots[i]];
+  return US_OK;
+}
+
+static void line_save(UsEnv* env, int slot, void* bytes) {
+  memcpy(bytes, &((Line*)env)->x[slot], sizeof(double));
+}
+
+static void line_restore(UsEnv* env, int slot, const void* bytes) {
+  memcpy(&((Line*)env)->x[slot], bytes, sizeof(double));
+}
+
+static void line_close(UsEnv* env) {
+  free(env);
+}
+
+static const UsEnvClass line_class = {.kind = "line",
+                                      .close = line_close,
+                                      .reset = line_reset,
+                                      .step = line_step,
+                                      .observe = line_observe,
+                                      .set_goal = line_set_goal,
+                                      .look = line_look,
+                                      .score = line_score,
+                                      .save = line_save,
+                                      .restore = line_restore};
+
+static UsEnv* line_open(int slots) {
+  Line* e = calloc(1, sizeof(*e));
+  e->base.cls = &line_class;
+  e->base.save_size = sizeof(double);
+  e->base.info = (UsEnvInfo){.name = "line",
+                             .slots = slots,
+                             .block = kBlock,
+                             .action = 1,
+                             .state = 1,
+                             .observation = 1,
+                             .dt = 0.1};
+  return &e->base;
+}
+
+// ---- a planner that plays what a test tells it: the same action for ever, by episode ----
+
+typedef struct Script {
+  UsPlanner base;
+  const float* action;  // by episode
+  uint64_t episode[kSlots];
+  int calls;
+} Script;
+
+static void script_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes) {
+  for (int i = 0; i < n; i++) ((Script*)p)->episode[slots[i]] = episodes[i];
+}
+
+static void script_plan(UsPlanner* p, int n, const int* slots, float* actions) {
+  Script* s = (Script*)p;
+  s->calls++;
+  for (int i = 0; i < n; i++) {
+    for (int k = 0; k < p->config.execute * kBlock; k++) {
+      *actions++ = s->action[s->episode[slots[i]]];
+    }
+  }
+}
+
+static const UsPlannerClass script_class = {
+    .name = "script", .start = script_start, .plan = script_plan};
+
+// ---- data: rows 0 .. 59 of one episode are the numbers -0.3, -0.29, ... ----
+
+static char path[] = "/tmp/understudy-evaluate-XXXXXX";
+
+static double value(int row) {
+  return -0.3 + 0.01 * row;
+}
+
+static int write_data(void) {
+  UsDatasetInfo info = {.task = "line", .action = 1, .state = 1, .proprio = 1, .dt = 0.1};
+  UsDatasetWriter* w;
+  if (us_dataset_create(path, &info, 1, kRowsOfEpisode, 1, &w) != US_OK) return 1;
+  static float actions[kRowsOfEpisode], zeros[kRowsOfEpisode];
+  static double states[kRowsOfEpisode], times[kRowsOfEpisode];
+  static uint8_t flags[kRowsOfEpisode];
+  for (int t = 0; t < kRowsOfEpisode; t++) {
+    states[t] = value(t);
+    times[t] = 0.1 * t;
+  }
+  actions[kRowsOfEpisode - 1] = NAN;
+  UsEpisode episode = {.rows = kRowsOfEpisode,
+                       .actions = actions,
+                       .proprio = zeros,
+                       .states = states,
+                       .rewards = zeros,
+                       .terminated = flags,
+                       .truncated = flags,
+                       .times = times};
+  if (us_dataset_append(w, &episode) != US_OK) return 1;
+  return us_dataset_finish(w) != US_OK;
+}
+
+enum { kStart = 30, kGoal = 55, kPairs = 5 };  // from 0 to 0.25
+
+// Plays five pairs from 0 to 0.25 with a fixed action each.
+static void play(const float* action, int slots, int execute, int stop, UsResult* out) {
+  UsDataset* data;
+  assert_int_equal(us_dataset_open(path, &data), US_OK);
+  UsPair pair[kPairs];
+  for (int i = 0; i < kPairs; i++) {
+    pair[i] = (UsPair){.before = kStart - kBlock, .start = kStart, .goal = kGoal, .hard = i == 0};
+  }
+  UsPairs pairs = {.count = kPairs, .pair = pair};
+  Script planner = {.base = {.cls = &script_class}, .action = action};
+  UsEnv *sim = line_open(slots), *answer = line_open(slots);
+  planner.base.env = answer;
+  planner.base.config.execute = execute;
+  UsEvaluation e = {.label = "test",
+                    .data = data,
+                    .pairs = &pairs,
+                    .count = kPairs,
+                    .sim = sim,
+                    .answer = answer,
+                    .sees = US_SEES_STATE,
+                    .planner = &planner.base,
+                    .budget = kBudget,
+                    .stop_at_hit = stop};
+  assert_int_equal(us_evaluate(&e, out), US_OK);
+  if (slots >= kPairs && !stop) {
+    assert_int_equal(planner.calls, (kBudget / kBlock + execute - 1) / execute);
+    // The two start rows, then what came of every block but the last.
+    assert_int_equal(((Line*)answer)->observed[0], 2 + kBudget / kBlock - 1);
+    assert_float_equal(((Line*)answer)->goal[0], value(kGoal), 1e-12);
+  }
+  UsRate all = us_result_rate(out, &pairs, US_RULE_first_hit, 0);
+  UsRate hard = us_result_rate(out, &pairs, US_RULE_first_hit, 1);
+  assert_int_equal(all.count, kPairs);
+  assert_int_equal(hard.count, 1);
+  us_env_close(sim);
+  us_env_close(answer);
+  us_dataset_close(data);
+}
+
+// Steps of 0.1 a from 0 with the goal at 0.25: a = 0.25 is within 0.05 after env steps 9 .. 11,
+// a = 1 never (it stands at 0.2 and 0.3, both 0.05 away), a = -1 never, 0.125 from step 17 on.
+static const float actions[kPairs] = {0.25f, -1, 0.125f, 1, 0};
+
+static void every_rule_counts_what_it_says(void** state) {
+  (void)state;
+  UsResult r;
+  play(actions, kSlots, 1, 0, &r);
+  assert_int_equal(r.outcome[0].first_hit, 9);
+  assert_int_equal(r.outcome[0].last_step, 0);
+  assert_int_equal(r.outcome[0].hold_3, 1);
+  assert_int_equal(r.outcome[0].plan_end, 1);  // step 10
+  assert_int_equal(r.outcome[0].played, 4);
+  assert_float_equal(r.distance[0], 0.25, 1e-6);
+  assert_float_equal(r.distance[2], 0, 1e-6);
+  assert_float_equal(r.outcome[0].distance, 0.25, 1e-6);
+  assert_int_equal(r.outcome[1].first_hit, -1);
+  assert_int_equal(r.outcome[2].first_hit, 17);
+  assert_int_equal(r.outcome[2].last_step, 1);
+  assert_int_equal(r.outcome[2].hold_3, 1);
+  assert_int_equal(r.outcome[4].first_hit, -1);
+  assert_int_equal(r.plans, kPairs * 4 - 2);  // the fourth stops being a number in its second
+  us_result_free(&r);
+  play(actions, kSlots, 4, 0, &r);
+  assert_int_equal(r.outcome[0].plan_end, 0);
+  assert_int_equal(r.outcome[0].first_hit, 9);
+  us_result_free(&r);
+}
+
+static void what_is_no_number_fails_and_ends(void** state) {
+  (void)state;
+  UsResult r;
+  float up[kPairs] = {0.25f, 1, 1, 0.125f, 0.5f};
+  play(up, kSlots, 2, 0, &r);
+  assert_int_equal(r.outcome[0].finite, 1);
+  assert_int_equal(r.outcome[1].finite, 0);
+  assert_int_equal(r.outcome[1].played, 2);
+  assert_true(isnan(r.outcome[1].distance));
+  assert_true(isnan(r.distance[5 + 3]));
+  assert_int_equal(us_outcome_solved(&r.outcome[1], US_RULE_first_hit), 0);
+  assert_int_equal(r.outcome[4].finite, 0);  // it was at the goal before
+  assert_true(r.outcome[4].first_hit > 0);
+  for (int rule = 0; rule < US_RULE_COUNT; rule++) {
+    assert_int_equal(us_outcome_solved(&r.outcome[4], (UsRule)rule), 0);
+  }
+  us_result_free(&r);
+}
+
+static void batches_and_stops(void** state) {
+  (void)state;
+  UsResult one, other;
+  play(actions, kSlots, 1, 0, &one);
+  const int slots[] = {1, 2, 3, 5};
+  for (int i = 0; i < 4; i++) {
+    play(actions, slots[i], 1, 0, &other);
+    assert_memory_equal(one.outcome, other.outcome, sizeof(UsOutcome) * kPairs);
+    us_result_free(&other);
+  }
+  play(actions, 2, 1, 1, &other);
+  for (int i = 0; i < kPairs; i++) {
+    assert_int_equal(one.outcome[i].first_hit, other.outcome[i].first_hit);
+  }
+  assert_int_equal(other.outcome[0].played, 2);
+  assert_int_equal(other.outcome[1].played, 4);
+  us_result_free(&other);
+  us_result_free(&one);
+}
+
+static void protocols_are_the_table(void** state) {
+  (void)state;
+  const UsProtocol* p = us_protocol_find("dinoworld");
+  assert_true(p && p->episodes == 512 && p->ahead == 25 && p->budget == 50 && p->replan == 1);
+  assert_true(!p->keep_solved && p->rule == US_RULE_first_hit);
+  assert_non_null(us_protocol_find("swm"));
+  assert_null(us_protocol_find("nothing"));
+  for (p = us_protocols; p->name; p++) assert_true(p->replan <= p->horizon && p->budget % 5 == 0);
+}
+
+int main(void) {
+  int file = mkstemp(path);
+  if (file < 0 || write_data()) {
+    fprintf(stderr, "%s\n", us_message());
+    return 1;
+  }
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_rule_counts_what_it_says),
+      cmocka_unit_test(what_is_no_number_fails_and_ends),
+      cmocka_unit_test(batches_and_stops),
+      cmocka_unit_test(protocols_are_the_table),
+  };
+  int failed = cmocka_run_group_tests_name("evaluate", tests, NULL, NULL);
+  remove(path);
+  return failed;
+}
