@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from golden import draw, save
 
-STEPS, RATE, BETAS, EPS, DECAY = 10, 3e-3, (0.9, 0.95), 1e-8, 0.1
+STEPS, RATE, BETAS, EPS, DECAY = 10, 3e-3, (0.9, 0.95), 1e-8, 2.0
 
 
 def make_weights(g, c):
