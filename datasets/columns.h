@@ -22,7 +22,7 @@ typedef enum UsColumnType {
 #define US_COLUMNS(X)                                                  \
   X(PIXELS, "pixels", NULL, US_TYPE_U8, US_TYPE_U8, 0)                 \
   X(ACTION, "action", NULL, US_TYPE_F32, US_TYPE_F32, 1)               \
-  X(PROPRIO, "proprio", NULL, US_TYPE_F32, US_TYPE_F32, 1)             \
+  X(PROPRIO, "proprio", NULL, US_TYPE_F32, US_TYPE_F32, 0)             \
   X(STATE, "state", NULL, US_TYPE_F64, US_TYPE_F32, 1)                 \
   X(REWARD, "reward", NULL, US_TYPE_F32, US_TYPE_F32, 1)               \
   X(TERMINATED, "terminated", NULL, US_TYPE_U8, US_TYPE_U8, 1)         \

@@ -165,8 +165,9 @@ static UsStatus check_extents(const UsDataset* d) {
   return US_OK;
 }
 
-// Reads the first rows of a column into memory of its own, *out.
+// Reads the first rows of a column into memory of its own, *out; NULL stays when it is not there.
 static UsStatus load(UsDataset* d, UsColumnId id, int64_t rows, void* out) {
+  if (d->column[id] < 0) return US_OK;
   size_t bytes = us_column_width(id, &d->info) * us_column_bytes(us_columns[id].type);
   void* data = calloc((size_t)rows + 1, bytes);
   memcpy(out, &data, sizeof(data));

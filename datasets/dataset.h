@@ -31,12 +31,12 @@ typedef struct UsDatasetInfo {
   char policy[64];
   char camera[64];
   uint64_t seed;
-  int64_t rows;       // N
-  int64_t episodes;   // E
-  int height, width;  // of pixels; 0: the file has none
-  int action, proprio, state;
-  double dt;     // s an env step
-  int finished;  // 0: the run that wrote it was killed; ignored by a writer
+  int64_t rows;                // N
+  int64_t episodes;            // E
+  int height, width;           // of pixels; 0: the file has none
+  int action, proprio, state;  // A, P (0: the file has none), S
+  double dt;                   // s an env step
+  int finished;                // 0: the run that wrote it was killed; ignored by a writer
 } UsDatasetInfo;
 
 // ---- reading ----
@@ -54,8 +54,8 @@ void us_dataset_close(UsDataset* d);
 const UsDatasetInfo* us_dataset_info(const UsDataset* d);
 const char* us_dataset_path(const UsDataset* d);
 
-// The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
-// states (N, S), times (N).
+// The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P; NULL
+// when P is 0), states (N, S), times (N).
 const int32_t* us_dataset_lengths(const UsDataset* d);
 const int64_t* us_dataset_offsets(const UsDataset* d);
 const float* us_dataset_actions(const UsDataset* d);
@@ -79,7 +79,7 @@ typedef struct UsEpisode {
   int rows;                   // T
   const uint8_t* pixels;      // (T, H, W, 3). Nullable when height is 0
   const float* actions;       // (T, A)
-  const float* proprio;       // (T, P)
+  const float* proprio;       // (T, P). Nullable when P is 0
   const double* states;       // (T, S)
   const float* rewards;       // (T)
   const uint8_t* terminated;  // (T)

@@ -64,7 +64,8 @@ static void destroy(UsDatasetWriter* w) {
 // ---- creating ----
 
 static int has_column(const UsDatasetWriter* w, UsColumnId id) {
-  return id != US_COLUMN_PIXELS || w->info.height > 0;
+  if (id == US_COLUMN_PIXELS) return w->info.height > 0;
+  return id != US_COLUMN_PROPRIO || w->info.proprio > 0;
 }
 
 static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
@@ -76,6 +77,7 @@ static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
   H5Pset_layout(how, H5D_CONTIGUOUS);
   H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  H5Pset_obj_track_times(how, 0);  // the same content is the same bytes
   const UsColumn* column = &us_columns[id];
   w->column[id] = H5Dcreate2(w->file, column->name, us_column_stored(column->type), space,
                              H5P_DEFAULT, how, H5P_DEFAULT);
@@ -95,6 +97,7 @@ static int write_statistics(UsDatasetWriter* w) {
   for (int c = 0; c < 3; c++) {
     UsColumnId id = us_statistics_columns[c];
     int width = (int)us_column_width(id, &w->info);
+    if (width == 0) continue;
     double* value = malloc((size_t)width * sizeof(double));
     if (!value) return -1;
     for (int s = 0; s < US_STATISTICS; s++) {
@@ -163,7 +166,7 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
   int bad = !w->path || !w->counter;
   for (int c = 0; c < 3; c++) {
-    w->moments[c] = calloc(us_column_width(us_statistics_columns[c], info), sizeof(Moments));
+    w->moments[c] = calloc(us_column_width(us_statistics_columns[c], info) + 1, sizeof(Moments));
     bad |= !w->moments[c];
   }
   if (bad) {
@@ -177,7 +180,7 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
 UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int overwrite, UsDatasetWriter** out) {
   *out = NULL;
-  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 1);
+  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 0);
   US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
   us_hdf5_quiet();
   struct stat found;

@@ -93,9 +93,9 @@ static void test_fewer_and_uneven_episodes_are_packed(void** state) {
   assert_false(us_file_exists(temporary));
 }
 
-static void test_no_pixels(void** state) {
+static void test_no_pixels_and_proprio(void** state) {
   UsDatasetInfo info = toy_info();
-  info.height = info.width = 0;
+  info.height = info.width = info.proprio = 0;
   UsDatasetWriter* w;
   const char* path = toy_path("blind.h5");
   assert_int_equal(us_dataset_create(path, &info, 1, TOY_ROWS, 0, &w), US_OK);
@@ -103,6 +103,8 @@ static void test_no_pixels(void** state) {
   assert_int_equal(us_dataset_finish(w), US_OK);
   UsDataset* d = open_good(path);
   assert_int_equal(us_dataset_info(d)->height, 0);
+  assert_int_equal(us_dataset_info(d)->proprio, 0);
+  assert_null(us_dataset_proprio(d));
   uint8_t pixel;
   assert_int_equal(us_dataset_pixels(d, 0, 1, &pixel), US_FORMAT);
   us_dataset_close(d);
@@ -315,9 +317,8 @@ static void replace(const char* path, const char* name, hid_t type, int rank, co
 }
 
 static void test_columns_and_types(void** state) {
-  static const char* const all[] = {"action",     "proprio",   "state",       "reward",
-                                    "terminated", "truncated", "episode_idx", "step_idx",
-                                    "time",       "ep_len",    "ep_offset"};
+  static const char* const all[] = {"action",      "state",    "reward", "terminated", "truncated",
+                                    "episode_idx", "step_idx", "time",   "ep_len",     "ep_offset"};
   const char* path = toy_path("types.h5");
   for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
     replace(path, all[i], -1, 0, NULL);
@@ -433,7 +434,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_round_trip),
       cmocka_unit_test(test_fewer_and_uneven_episodes_are_packed),
-      cmocka_unit_test(test_no_pixels),
+      cmocka_unit_test(test_no_pixels_and_proprio),
       cmocka_unit_test(test_existing_files_are_kept),
       cmocka_unit_test(test_nothing_written_leaves_no_file),
       cmocka_unit_test(test_statistics),
