@@ -1,10 +1,10 @@
 #ifndef UNDERSTUDY_OPS_H_
 #define UNDERSTUDY_OPS_H_
 
-// The numeric operations that models are written in. ops_cpu.c implements them on OpenBLAS; a second
-// implementation of the same symbols can put them on another device. So a pointer to tensor memory
-// comes from us_ops_alloc, and only us_ops_ functions read or write through it; us_ops_put and
-// us_ops_get carry numbers in and out. Pointers marked `host` are ordinary memory.
+// The numeric operations that models are written in. ops_cpu.c implements them on OpenBLAS; a
+// second implementation of the same symbols can put them on another device. So a pointer to tensor
+// memory comes from us_ops_alloc, and only us_ops_ functions read or write through it; us_ops_put
+// and us_ops_get carry numbers in and out. Pointers marked `host` are ordinary memory.
 //
 // All matrices are row-major and packed. A linear layer's weight is (out, in), as checkpoints have
 // it. `dx` overwrites, `dw`, `db`, `dgain` accumulate. Nothing allocates except us_ops_alloc.
@@ -38,8 +38,8 @@ const char* us_ops_name(void);
 void us_ops_linear(int rows, int out, int in, const float* x, const float* w, const float* b,
                    float* y);
 
-// Backward of us_ops_linear: dx (rows, in) = dy w; dw (out, in) += dy' x; db (out) += column sums of
-// dy. Nullable: dx, dw, db.
+// Backward of us_ops_linear: dx (rows, in) = dy w; dw (out, in) += dy' x; db (out) += column sums
+// of dy. Nullable: dx, dw, db.
 void us_ops_linear_back(int rows, int out, int in, const float* x, const float* w, const float* dy,
                         float* dx, float* dw, float* db);
 
@@ -84,7 +84,8 @@ void us_ops_concat(int rows, int wa, int wb, int repeat, const float* a, const f
 
 // Backward of us_ops_concat: da (rows, wa) = the first columns of dy, db (rows / repeat, wb) = the
 // others, summed over the repeats. Nullable: da, db.
-void us_ops_concat_back(int rows, int wa, int wb, int repeat, const float* dy, float* da, float* db);
+void us_ops_concat_back(int rows, int wa, int wb, int repeat, const float* dy, float* da,
+                        float* db);
 
 // Copies `rows` blocks of `width` floats: block r goes from x + r * xstride to y + r * ystride.
 void us_ops_copy_blocks(int rows, int width, const float* x, size_t xstride, float* y,
@@ -96,16 +97,16 @@ void us_ops_add_blocks(int rows, int width, const float* x, size_t xstride, floa
 
 // ---- attention ----
 
-// Rotates x (rows, heads, dim) in place: pair p of each head (elements p and p + dim/2) turns by the
-// angle whose cosine and sine stand in row r % period of angles (period, dim/2, 2). sign -1 turns
-// back, which is also the backward pass.
+// Rotates x (rows, heads, dim) in place: pair p of each head (elements p and p + dim/2) turns by
+// the angle whose cosine and sine stand in row r % period of angles (period, dim/2, 2). sign -1
+// turns back, which is also the backward pass.
 void us_ops_rotate(int rows, int period, int heads, int dim, const float* angles, int sign,
                    float* x);
 
 // Softmax attention with scale 1/sqrt(dim), batch by batch and head by head: q (batch, tq, heads,
 // dim), k and v (batch, tk, heads, dim), y like q. mask (tq, tk), host: 0 hides a key from a query;
-// every query must see at least one key. probs (batch, heads, tq, tk) is kept for the backward pass.
-// Nullable: mask (all visible), probs.
+// every query must see at least one key. probs (batch, heads, tq, tk) is kept for the backward
+// pass. Nullable: mask (all visible), probs.
 void us_ops_attend(int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,
                    const float* q, const float* k, const float* v, float* y, float* probs);
 
