@@ -61,18 +61,14 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
 
 // Where to go next (2) on the way from `from` to `target`: in front of the door, through it, there.
 static void next_point(const double* from, const double* target, double* out) {
-  const double clear = half_wall + disc + 0.02;
+  const double thick = half_wall + disc;
   double side = from[0] < 0 ? -1 : 1, other = target[0] < 0 ? -1 : 1;
-  int at_door = fabs(from[1] - door_y) < 0.1;
+  int in_door = fabs(from[0]) < thick;
   out[0] = target[0];
   out[1] = target[1];
-  if (side == other && (fabs(from[0]) >= half_wall + disc || from[0] * target[0] > 0)) {
-    if (fabs(from[0]) >= half_wall + disc) return;
-    out[0] = side * clear;
-    out[1] = door_y;
-    return;
-  }
-  out[0] = at_door ? other * clear : side * clear;
+  if (side == other && !in_door) return;
+  int through = in_door || fabs(from[1] - door_y) < 0.1;
+  out[0] = (through ? other : side) * (thick + 0.02);
   out[1] = door_y;
 }
 

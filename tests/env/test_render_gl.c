@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <EGL/egl.h>
+
 #include "tests/env/env_help.h"
 
 enum { N = 7, SIZE = 48, FRAME = SIZE * SIZE * 3 };
@@ -173,6 +175,16 @@ static void sides_may_differ(void** state) {
   us_env_close(e);
 }
 
+// A context is current while it draws, so that any thread may close it.
+static void no_context_stays_current(void** state) {
+  UsEnv* e = open_env("sim:wall", &(UsEnvConfig){.height = SIZE, .pixels = 1});
+  uint8_t frame[FRAME];
+  assert_true(eglGetCurrentContext() == EGL_NO_CONTEXT);
+  assert_int_equal(us_env_render(e, 1, (int[]){0}, frame), US_OK);
+  assert_true(eglGetCurrentContext() == EGL_NO_CONTEXT);
+  us_env_close(e);
+}
+
 // Two envs may be open at once, and one may close before the other.
 static void envs_do_not_disturb_each_other(void** state) {
   UsPool* pool = us_pool_create(2);
@@ -199,13 +211,10 @@ static void envs_do_not_disturb_each_other(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(missing_gl_is_one_line),
-      cmocka_unit_test(missing_camera_is_one_line),
-      cmocka_unit_test(batches_equal_singles),
-      cmocka_unit_test(frames_follow_states),
-      cmocka_unit_test(pictures_show_positions),
-      cmocka_unit_test(sides_may_differ),
-      cmocka_unit_test(envs_do_not_disturb_each_other),
+      cmocka_unit_test(missing_gl_is_one_line),   cmocka_unit_test(missing_camera_is_one_line),
+      cmocka_unit_test(batches_equal_singles),    cmocka_unit_test(frames_follow_states),
+      cmocka_unit_test(pictures_show_positions),  cmocka_unit_test(sides_may_differ),
+      cmocka_unit_test(no_context_stays_current), cmocka_unit_test(envs_do_not_disturb_each_other),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

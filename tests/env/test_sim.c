@@ -284,6 +284,103 @@ static void look_shows_what_was_observed(void** state) {
   us_env_close(e);
 }
 
+// An observation leaves nothing of what the slot went through before.
+static void observe_forgets_the_past(void** state) {
+  UsEnv* e = open_env("sim:pointmaze", &(UsEnvConfig){.slots = 2});
+  us_env_reset(e, NULL, (uint64_t[]){1, 1});
+  float* actions = random_actions(8, 20, 1);
+  for (int b = 0; b < 10; b++) us_env_step(e, actions, NULL);
+  double put[4] = {0.25, 1.125, -2, 3};
+  put_state(e, 0, put);
+  put_state(e, 1, put);
+  size_t size = us_env_save_size(e);
+  char *a = malloc(size), *b = malloc(size);
+  us_env_save(e, 0, a);
+  us_env_save(e, 1, b);
+  assert_memory_equal(a, b, size);
+  free(a), free(b), free(actions);
+  us_env_close(e);
+}
+
+// ---- what a task's functions are given ----
+
+static void read_body(const mjModel* m, const mjData* d, double* out) {
+  const mjtNum* at = d->xpos + 3 * mj_name2id(m, mjOBJ_BODY, "ball");
+  out[0] = at[0];
+  out[1] = at[1];
+}
+
+static void act_body(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
+  const mjtNum* at = d->xpos + 3 * mj_name2id(m, mjOBJ_BODY, "ball");
+  action[0] = (float)(at[0] - d->qpos[0]);
+  action[1] = (float)(at[1] - d->qpos[1]);
+}
+
+static void control_body(const mjModel* m, mjData* d, const float* action) {
+  float away[2];
+  act_body(m, d, NULL, NULL, away);
+  for (int i = 0; i < 2; i++) d->ctrl[i] = action[i] + 10 * away[i];
+}
+
+// A task that reads positions of bodies sees what one that reads joints sees.
+static void kinematics_are_current(void** state) {
+  const UsPolicy policies[] = {{"body", "finds its body", act_body}, {NULL, NULL, NULL}};
+  UsTask task = us_task_pointmaze;
+  task.name = "body";
+  task.read_measure = read_body;
+  task.control = control_body;
+  task.policies = policies;
+  const UsTask* tasks[] = {&task, &us_task_pointmaze, NULL};
+  const char* both[2] = {"sim:body", "sim:pointmaze"};
+  float reward[2][8][2], rewards[2][12], first[2][2];
+  float* actions = random_actions(9, 8 * 20, 0.3);
+  for (int k = 0; k < 2; k++) {
+    UsEnv* e = NULL;
+    assert_int_equal(us_env_open(both[k], tasks, &(UsEnvConfig){.slots = 2}, &e), US_OK);
+    us_env_reset(e, NULL, (uint64_t[]){1, 2});
+    double goals[2][4] = {{1, 1, 0, 0}, {-1, -1, 0, 0}};
+    UsObs obs[2] = {{.state = goals[0]}, {.state = goals[1]}};
+    assert_int_equal(us_env_set_goal(e, 2, (int[]){0, 1}, obs), US_OK);
+    us_env_score(e, 2, (int[]){0, 1}, first[k], NULL);
+    for (int b = 0; b < 8; b++) {
+      us_env_step(e, actions + b * 20, &(UsStep){.reward = reward[k][b]});
+      float asked[4];
+      if (k == 0) {
+        us_sim_policy(e, 0, (int[]){b, b}, asked);
+        for (int i = 0; i < 4; i++) assert_true(asked[i] == 0);
+      }
+    }
+    us_env_rollout(e, 2, (int[]){0, 1}, 2, 3, actions, rewards[k]);
+    us_env_close(e);
+  }
+  assert_memory_equal(first[0], first[1], sizeof(first[0]));
+  assert_memory_equal(reward[0], reward[1], sizeof(reward[0]));
+  assert_memory_equal(rewards[0], rewards[1], sizeof(rewards[0]));
+  free(actions);
+}
+
+static void control_strong(const mjModel* m, mjData* d, const float* action) {
+  d->qvel[0] = action[0];
+  d->qvel[1] = action[1];
+}
+
+static void actions_are_clipped(void** state) {
+  UsTask task = us_task_pointmaze;
+  task.control = control_strong;
+  UsEnv* e = NULL;
+  assert_int_equal(us_env_open("sim:pointmaze", (const UsTask*[]){&task, NULL},
+                               &(UsEnvConfig){.slots = 2, .block = 1}, &e),
+                   US_OK);
+  double put[4] = {1, 0, 0, 0}, got[2][4];
+  put_state(e, 0, put);
+  put_state(e, 1, put);
+  us_env_step(e, (float[]){3, -2, 1, -1}, NULL);
+  get_state(e, 0, got[0]);
+  get_state(e, 1, got[1]);
+  assert_memory_equal(got[0], got[1], sizeof(got[0]));
+  us_env_close(e);
+}
+
 // ---- numbers that fail ----
 
 static void not_finite_is_a_value(void** state) {
@@ -396,6 +493,9 @@ int main(void) {
       cmocka_unit_test(rollout_equals_steps),
       cmocka_unit_test(goals_and_success),
       cmocka_unit_test(look_shows_what_was_observed),
+      cmocka_unit_test(observe_forgets_the_past),
+      cmocka_unit_test(kinematics_are_current),
+      cmocka_unit_test(actions_are_clipped),
       cmocka_unit_test(not_finite_is_a_value),
       cmocka_unit_test(mujoco_errors_stay_in_their_slot),
       cmocka_unit_test(bad_tasks),
