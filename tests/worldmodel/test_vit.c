@@ -88,7 +88,7 @@ static void check_tensors(Check* k) {
       expected += (double)k->gradient[p->offset + j] * v[j];
       length += (double)v[j] * v[j];
     }
-    float step = (float)(4e-3 / sqrt(length));
+    float step = (float)(1e-2 / sqrt(length));
     double side[2];
     for (int s = 0; s < 2; s++) {
       for (size_t j = 0; j < p->count; j++) w[j] = kept[j] + (s ? -step : step) * v[j];
@@ -96,7 +96,7 @@ static void check_tensors(Check* k) {
     }
     memcpy(w, kept, p->count * sizeof(float));
     double found = (side[0] - side[1]) / (2.0 * (double)step);
-    double tolerance = 2e-3 * fabs(expected) + 5e-3;
+    double tolerance = 0.012 * (1 + fabs(expected));
     if (fabs(found - expected) > tolerance) {
       fail_msg("%s: gradient %g, difference %g", p->name, expected, found);
     }
