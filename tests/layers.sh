@@ -23,7 +23,7 @@ check env 'env|worldmodel' 'mujoco/|EGL/|GL/|GLFW/'
 check tasks 'tasks|env|worldmodel/base' 'mujoco/'
 check datasets 'datasets|env|worldmodel' 'hdf5'
 check planner 'planner|env|datasets|worldmodel/base' 'none'
-if grep -rlE '#include <cblas' worldmodel | grep -vE 'ops_[a-z]+\.c$'; then
+if grep -rlE '#include <cblas' worldmodel | grep -vE 'ops_[a-z_]+\.c$'; then
   echo "cblas.h belongs in ops_*.c alone"; bad=1
 fi
 twins=$(git ls-files '*.c' '*.h' 2>/dev/null | grep -v '^tests/' | xargs -r -n1 basename | sort | uniq -d)
