@@ -19,7 +19,7 @@ typedef struct Options {
   char* data;
   char* out;
   int steps, dim, width, depth, frames, threads, resume;
-  double minutes, noise, rate;
+  double minutes, noise, rate, pixels, anchor;
   long seed;
   const char* path[kSets + 1];  // datasets, NULL at the end
   int sets;
@@ -54,6 +54,9 @@ static UsStatus read_frames(Run* r) {
   c.seed = (uint64_t)r->o.seed;
   c.noise = (float)r->o.noise;
   c.rate = (float)r->o.rate;
+  c.pixels = (float)r->o.pixels;
+  c.anchor = (float)r->o.anchor;
+  c.vit.norm = r->o.anchor <= 0;
   return us_autoencoder_create(&c, set, r->o.sets, &r->a);
 }
 
@@ -126,8 +129,8 @@ static UsStatus train(Run* r) {
     sum += loss;
     if (++n == 50 || step == r->o.steps) {
       mean = sum / n;
-      fprintf(r->log, "{\"step\": %d, \"loss\": %.7g, \"seconds\": %.1f}\n", step, mean,
-              us_seconds() - r->started);
+      fprintf(r->log, "{\"step\": %d, \"loss\": %.7g, \"anchor\": %.7g, \"seconds\": %.1f}\n", step,
+              mean, us_autoencoder_distance(r->a), us_seconds() - r->started);
       fflush(r->log);
       sum = n = 0;
     }
@@ -157,6 +160,10 @@ static int parse(int argc, const char** argv, Options* o) {
        "L"},
       {"noise", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->noise, 0,
        "deviation of the noise on the latent", "S"},
+      {"pixels", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->pixels, 0,
+       "weight of the pixels' reconstruction", "W"},
+      {"anchor", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->anchor, 0,
+       "weight of the anchor of the metric; 0: none", "W"},
       {"rate", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->rate, 0, "learning rate", "R"},
       {"frames", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->frames, 0,
        "frames kept in memory, over all datasets", "N"},
@@ -194,6 +201,8 @@ int us_encoder_train_command(int argc, const char** argv) {
                   .depth = 2,
                   .noise = 0.05,
                   .rate = 1e-3,
+                  .pixels = 1,
+                  .anchor = 1,
                   .frames = 60000,
                   .seed = 1}};
   int code = parse(argc, argv, &r.o);

@@ -1,4 +1,4 @@
-// z = norm(vit(x)); y = decoder(z + noise); loss = mean of w (y - x)^2
+// z = vit(x); y = decoder(z + noise); loss = mean of w (y - x)^2 + anchor mean (z - z*)^2
 
 #include "worldmodel/autoencoder.h"
 
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/anchor.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/decoder.h"
 #include "worldmodel/ops.h"
@@ -16,14 +17,18 @@
 typedef struct Shard {
   UsVitWork* vit;
   UsDecoderWork* decoder;
-  float* gradient;  // (floats) tensor memory
-  float* latents;   // (frames, D) tensor memory: with noise
-  float* dlatents;  // (frames, D) tensor memory
-  float* dpatches;  // (frames, P, 3, patch, patch) tensor memory
-  float* weight;    // (frames, P, 3, patch, patch) tensor memory: of the loss
-  float* host;      // (frames, P, 3, patch, patch) ordinary memory
-  uint8_t* pixels;  // (frames, height, width, 3)
-  double loss;
+  float* gradient;        // (floats) tensor memory
+  float* latents;         // (frames, D) tensor memory: with noise
+  float* dlatents;        // (frames, D) tensor memory
+  float* dpatches;        // (frames, P, 3, patch, patch) tensor memory
+  float* weight;          // (frames, P, 3, patch, patch) tensor memory: of the loss
+  float* anchor;          // (frames, D) tensor memory: targets z*
+  float* danchor;         // (frames, D) tensor memory
+  float* target;          // (frames, D) ordinary memory
+  float* scratch;         // of us_anchor_target
+  float* host;            // (frames, P, 3, patch, patch) ordinary memory
+  uint8_t* pixels;        // (frames, height, width, 3)
+  double loss, distance;  // distance: the anchored part
 } Shard;
 
 struct UsAutoencoder {
@@ -34,8 +39,10 @@ struct UsAutoencoder {
   int step;  // steps done
   UsVit* vit;
   UsDecoder* decoder;
-  size_t floats;   // of weights: the ViT's, then the decoder's
-  float* weights;  // (floats) tensor memory, as the next two
+  UsAnchor* anchor;  // NULL without
+  double distance;   // mean (z - z*)^2 of the last step
+  size_t floats;     // of weights: the ViT's, then the decoder's
+  float* weights;    // (floats) tensor memory, as the next two
   float* m;
   float* v;
   double* squares;  // (tensors) sum of squares of each gradient
@@ -54,7 +61,6 @@ void us_autoencoder_defaults(int height, int width_px, int dim, int width, int d
                                        .merge = 2,
                                        .merge_dim = 32,
                                        .global_dim = dim,
-                                       .norm = 1,
                                        .eps = 1e-6f,
                                        .mean = {0.5f, 0.5f, 0.5f},
                                        .std = {0.5f, 0.5f, 0.5f}}};
@@ -73,6 +79,7 @@ static void fill_defaults(UsAutoencoderConfig* c) {
   if (c->clip == 0) c->clip = 1;
   if (c->noise == 0) c->noise = 0.05f;
   if (c->foreground == 0) c->foreground = 20;
+  if (c->pixels == 0) c->pixels = 1;
   if (c->decay < 0) c->decay = 0;
   if (c->noise < 0) c->noise = 0;
   if (c->foreground < 0) c->foreground = 0;
@@ -107,8 +114,13 @@ static int shard_create(const UsAutoencoder* a, Shard* s) {
   s->weight = us_ops_alloc(pixels);
   s->host = calloc(pixels + latents, sizeof(float));
   s->pixels = calloc(pixels, 1);
-  return s->vit && s->decoder && s->gradient && s->latents && s->dlatents && s->dpatches &&
-         s->weight && s->host && s->pixels;
+  s->anchor = us_ops_alloc(latents);
+  s->danchor = us_ops_alloc(latents);
+  s->target = calloc(latents, sizeof(float));
+  s->scratch = calloc(a->anchor ? (size_t)us_anchor_scratch(a->anchor) : 1, sizeof(float));
+  return s->anchor && s->danchor && s->target && s->scratch && s->vit && s->decoder &&
+         s->gradient && s->latents && s->dlatents && s->dpatches && s->weight && s->host &&
+         s->pixels;
 }
 
 static void shard_destroy(Shard* s) {
@@ -119,6 +131,10 @@ static void shard_destroy(Shard* s) {
   us_ops_free(s->dlatents);
   us_ops_free(s->dpatches);
   us_ops_free(s->weight);
+  us_ops_free(s->anchor);
+  us_ops_free(s->danchor);
+  free(s->scratch);
+  free(s->target);
   free(s->host);
   free(s->pixels);
 }
@@ -134,6 +150,18 @@ static UsStatus init_weights(UsAutoencoder* a) {
   return US_OK;
 }
 
+static UsStatus make_anchor(UsAutoencoder* a) {
+  const UsVitConfig* c = &a->config.vit;
+  UsAnchorSet* set = calloc((size_t)a->sets, sizeof(UsAnchorSet));
+  if (!set) return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
+  for (int i = 0; i < a->sets; i++) {
+    set[i] = (UsAnchorSet){a->set[i].frames, a->mean + (size_t)i * frame_bytes(c), a->set[i].count};
+  }
+  UsStatus status = us_anchor_create(c->height, c->width, c->global_dim, set, a->sets, &a->anchor);
+  free(set);
+  return status;
+}
+
 static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   size_t bytes = frame_bytes(&a->config.vit);
   US_TRY(us_vit_create(&a->config.vit, &a->vit));
@@ -147,13 +175,14 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   a->mean = calloc((size_t)a->sets, bytes);
   a->shard = calloc((size_t)a->config.shards, sizeof(Shard));
   int ok = a->weights && a->m && a->v && a->squares && a->set && a->mean && a->shard;
-  for (int i = 0; ok && i < a->config.shards; i++) ok = shard_create(a, &a->shard[i]);
   if (!ok) return us_fail(US_MEMORY, "out of memory for training an encoder");
   memcpy(a->set, set, (size_t)a->sets * sizeof(UsFrameSet));
   for (int i = 0; i < a->sets; i++) {
     US_TRY(mean_image(&set[i], bytes, a->mean + (size_t)i * bytes));
   }
-  return init_weights(a);
+  if (a->config.anchor > 0) US_TRY(make_anchor(a));
+  for (int i = 0; ok && i < a->config.shards; i++) ok = shard_create(a, &a->shard[i]);
+  return ok ? init_weights(a) : us_fail(US_MEMORY, "out of memory for training an encoder");
 }
 
 UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set, int sets,
@@ -192,7 +221,12 @@ void us_autoencoder_destroy(UsAutoencoder* a) {
   us_ops_free(a->v);
   us_vit_destroy(a->vit);
   us_decoder_destroy(a->decoder);
+  us_anchor_destroy(a->anchor);
   free(a);
+}
+
+double us_autoencoder_distance(const UsAutoencoder* a) {
+  return a->distance;
 }
 
 int us_autoencoder_steps(const UsAutoencoder* a) {
@@ -229,8 +263,12 @@ static void draw_frames(UsAutoencoder* a, int i) {
     memcpy(s->pixels + (size_t)f * bytes, frame, bytes);
     pixel_weights(&c->vit, c->foreground, frame, a->mean + (size_t)set * bytes,
                   s->host + (size_t)f * bytes);
+    if (!a->anchor) continue;
+    float* target = s->target + f * c->vit.global_dim;
+    us_anchor_target(a->anchor, frame, a->mean + (size_t)set * bytes, s->scratch, target);
   }
   us_ops_put(s->weight, s->host, (size_t)c->shard_frames * bytes);
+  us_ops_put(s->anchor, s->target, (size_t)(c->shard_frames * c->vit.global_dim));
 }
 
 // latents = z + noise.
@@ -256,7 +294,7 @@ static void shard_item(void* arg, int i, int worker) {
   Shard* s = &a->shard[i];
   const float* decoder_weights = a->weights + a->vit->params.floats;
   size_t count = (size_t)c->shard_frames * frame_bytes(&c->vit);
-  float scale = 1 / ((float)count * (float)c->shards);
+  float scale = c->pixels / ((float)count * (float)c->shards);
   draw_frames(a, i);
   us_ops_zero(s->gradient, a->floats);
   const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
@@ -266,6 +304,12 @@ static void shard_item(void* arg, int i, int worker) {
       us_ops_squared_error(count, scale, y, us_vit_work_patches(s->vit), s->weight, s->dpatches);
   us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches, s->dlatents,
                       s->gradient + a->vit->params.floats);
+  if (a->anchor) {
+    size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
+    float share = c->anchor / ((float)latents * (float)c->shards);
+    s->distance = us_ops_squared_error(latents, share, z, s->anchor, NULL, s->danchor) / c->anchor;
+    us_ops_add(latents, 1, s->danchor, s->dlatents);
+  }
   us_vit_backward(a->vit, a->weights, s->vit, s->dlatents, s->gradient);
 }
 
@@ -312,7 +356,11 @@ double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   us_pool_run(pool, c->shards, shard_item, a);
   us_pool_run(pool, tensors, sum_item, a);
   double loss = 0, squares = 0;
-  for (int i = 0; i < c->shards; i++) loss += a->shard[i].loss;
+  a->distance = 0;
+  for (int i = 0; i < c->shards; i++) {
+    loss += a->shard[i].loss;
+    a->distance += a->shard[i].distance;
+  }
   for (int i = 0; i < tensors; i++) squares += a->squares[i];
   double norm = sqrt(squares);
   if (!isfinite(loss) || !isfinite(norm)) return NAN;

@@ -2,10 +2,11 @@
 #define UNDERSTUDY_AUTOENCODER_H_
 
 // Self-supervised training of a `vit` encoder with a global vector: an autoencoder whose latent is
-// normalised to unit variance and then disturbed, so that the noise cannot be escaped by growing.
+// anchored to targets that have the right metric (anchor.h), and disturbed by noise.
 //
-//   z = vit(frame), layer norm without gain;  y = decoder(z + noise * normal)
-//   loss = mean of w (y - frame)^2,  w = 1 + foreground where the frame differs from the mean image
+//   z = vit(frame);  y = decoder(z + noise * normal);  z* = anchor(frame), of unit average variance
+//   loss = pixels * mean of w (y - frame)^2 + anchor * mean (z - z*)^2,  w = 1 + foreground where
+//   the frame differs from the mean image
 //          of its set by more than a tenth of full scale in some channel, else 1
 //
 // A step takes shards * shard_frames frames, an equal share of each set. Every shard has a fixed
@@ -29,6 +30,8 @@ typedef struct UsAutoencoderConfig {
   float clip;        // bound of the gradient's norm; 0: 1
   float noise;       // deviation on the latent; 0: 0.05; below 0: none
   float foreground;  // additional weight; 0: 20; below 0: none
+  float pixels;      // weight of the pixels' part; 0: 1
+  float anchor;      // weight of the anchor; 0: none (then vit.norm bounds the latent)
 } UsAutoencoderConfig;
 
 // Frames of one dataset: frames (count, height, width, 3), not owned, kept until destroy.
@@ -46,6 +49,9 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
 
 // NULL is fine.
 void us_autoencoder_destroy(UsAutoencoder* a);
+
+// mean (z - z*)^2 of the last step; 0 without an anchor.
+double us_autoencoder_distance(const UsAutoencoder* a);
 
 // Steps done so far.
 int us_autoencoder_steps(const UsAutoencoder* a);

@@ -1,18 +1,17 @@
 // The `pca` kind: z = s C (x - mean), C the first components of the frames, s one factor for all,
 // so that the total variance is about one per dimension and distances stay those of pixels.
 //
-// The components come from subspace iteration (Halko, Martinsson and Tropp 2011) on a subset of the
-// frames, then a Rayleigh-Ritz step in the found subspace.
+// The components come from a subset of the frames.
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "worldmodel/base/rng.h"
 #include "worldmodel/encoder_class.h"
 #include "worldmodel/ops.h"
+#include "worldmodel/principal.h"
 
-enum { kFrames = 1024, kSpare = 12, kIterations = 6 };
+enum { kFrames = 1024 };
 
 typedef struct Pca {
   UsParamList params;
@@ -141,169 +140,38 @@ const UsEncoderClass us_encoder_class_pca = {
 
 // ---- making ----
 
-// Makes the rows of z (k, p), ordinary memory, orthonormal, twice over against rounding. A row that
-// depends on the others becomes zero.
-static void orthonormal(int k, size_t p, float* z) {
-  for (int pass = 0; pass < 2; pass++) {
-    for (int i = 0; i < k; i++) {
-      float* row = z + (size_t)i * p;
-      double before = 0, after = 0;
-      for (size_t c = 0; c < p; c++) before += (double)row[c] * row[c];
-      for (int j = 0; j < i; j++) {
-        const float* other = z + (size_t)j * p;
-        double dot = 0;
-        for (size_t c = 0; c < p; c++) dot += (double)row[c] * other[c];
-        for (size_t c = 0; c < p; c++) row[c] -= (float)dot * other[c];
-      }
-      for (size_t c = 0; c < p; c++) after += (double)row[c] * row[c];
-      float scale = after > 1e-10 * before && after > 0 ? (float)(1 / sqrt(after)) : 0;
-      for (size_t c = 0; c < p; c++) row[c] *= scale;
-    }
+// Frames spread over all n as rows of x (used, pixels), ordinary memory.
+static void take_frames(int used, size_t pixels, int n, const uint8_t* frames, float* x) {
+  for (int i = 0; i < used; i++) {
+    const uint8_t* f = frames + (size_t)((int64_t)i * n / used) * pixels;
+    for (size_t j = 0; j < pixels; j++) x[(size_t)i * pixels + j] = (float)f[j] / 255;
   }
-}
-
-// Eigenvectors of the symmetric a (k, k) by Jacobi rotations: the rows of v (k, k), eigenvalues
-// left on the diagonal of a.
-static void jacobi(int k, double* a, double* v) {
-  for (int i = 0; i < k * k; i++) v[i] = i % (k + 1) == 0;
-  for (int sweep = 0; sweep < 30; sweep++) {
-    double off = 0, diagonal = 0;
-    for (int i = 0; i < k * k; i++) *(i % (k + 1) ? &off : &diagonal) += a[i] * a[i];
-    if (off <= 1e-22 * diagonal) return;
-    for (int p = 0; p < k; p++) {
-      for (int q = p + 1; q < k; q++) {
-        if (a[p * k + q] == 0) continue;
-        double theta = (a[q * k + q] - a[p * k + p]) / (2 * a[p * k + q]);
-        double t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
-        double c = 1 / sqrt(t * t + 1), s = t * c;
-        for (int i = 0; i < k; i++) {
-          double x = a[i * k + p], y = a[i * k + q];
-          a[i * k + p] = c * x - s * y;
-          a[i * k + q] = s * x + c * y;
-        }
-        for (int i = 0; i < k; i++) {
-          double x = a[p * k + i], y = a[q * k + i];
-          a[p * k + i] = c * x - s * y;
-          a[q * k + i] = s * x + c * y;
-          x = v[p * k + i], y = v[q * k + i];
-          v[p * k + i] = c * x - s * y;
-          v[q * k + i] = s * x + c * y;
-        }
-      }
-    }
-  }
-}
-
-// Memory of the computation; k = dim + spare rows.
-typedef struct Space {
-  int n, k;
-  size_t p;
-  float* x;        // (n, p) tensor memory: frames without their mean
-  float* z;        // (k, p) tensor memory
-  float* a;        // (k, n) tensor memory
-  float* host;     // (k, p) ordinary memory
-  float* row;      // (max of p and k n) ordinary memory
-  double* matrix;  // (k, k)
-  double* vector;  // (k, k)
-} Space;
-
-static void space_free(Space* s) {
-  us_ops_free(s->x);
-  us_ops_free(s->z);
-  us_ops_free(s->a);
-  free(s->host);
-  free(s->row);
-  free(s->matrix);
-  free(s->vector);
-}
-
-static UsStatus space_alloc(Space* s) {
-  size_t n = (size_t)s->n, k = (size_t)s->k;
-  s->x = us_ops_alloc(n * s->p);
-  s->z = us_ops_alloc(k * s->p);
-  s->a = us_ops_alloc(k * n);
-  s->host = calloc(k * s->p, sizeof(float));
-  s->row = calloc(s->p > k * n ? s->p : k * n, sizeof(float));
-  s->matrix = calloc(k * k, sizeof(double));
-  s->vector = calloc(k * k, sizeof(double));
-  if (s->x && s->z && s->a && s->host && s->row && s->matrix && s->vector) return US_OK;
-  return us_fail(US_MEMORY, "out of memory for principal components");
-}
-
-// Frames spread over all n as rows of x, their mean (p) taken off.
-static void put_frames(Space* s, int n, const uint8_t* frames, float* mean) {
-  double scale = 1.0 / (255.0 * s->n);
-  for (int i = 0; i < s->n; i++) {
-    const uint8_t* f = frames + (size_t)((int64_t)i * n / s->n) * s->p;
-    for (size_t j = 0; j < s->p; j++) mean[j] += (float)(f[j] * scale);
-  }
-  for (int i = 0; i < s->n; i++) {
-    const uint8_t* f = frames + (size_t)((int64_t)i * n / s->n) * s->p;
-    for (size_t j = 0; j < s->p; j++) s->row[j] = (float)f[j] / 255 - mean[j];
-    us_ops_put(s->x + (size_t)i * s->p, s->row, s->p);
-  }
-}
-
-// components (dim, p), sorted by variance, and the sum of their variances.
-static double find_components(Space* s, int dim, float* components) {
-  int n = s->n, k = s->k;
-  UsRng r = us_rng(0, US_RNG_INIT, 0, 0, 0);
-  for (size_t i = 0; i < (size_t)k * s->p; i++) s->host[i] = us_rng_normal(&r);
-  for (int i = 0; i < kIterations; i++) {
-    orthonormal(k, s->p, s->host);
-    us_ops_put(s->z, s->host, (size_t)k * s->p);
-    us_ops_linear(k, n, (int)s->p, s->z, s->x, NULL, s->a);
-    us_ops_linear_back(k, n, (int)s->p, NULL, s->x, s->a, s->z, NULL, NULL);
-    us_ops_get(s->z, s->host, (size_t)k * s->p);
-  }
-  orthonormal(k, s->p, s->host);
-  us_ops_put(s->z, s->host, (size_t)k * s->p);
-  us_ops_linear(k, n, (int)s->p, s->z, s->x, NULL, s->a);
-  us_ops_get(s->a, s->row, (size_t)k * (size_t)n);
-  for (int i = 0; i < k * k; i++) {
-    double dot = 0;
-    for (int j = 0; j < n; j++) dot += (double)s->row[i / k * n + j] * s->row[i % k * n + j];
-    s->matrix[i] = dot / n;
-  }
-  jacobi(k, s->matrix, s->vector);
-  double total = 0;
-  for (int d = 0; d < dim; d++) {  // the largest that is left, then it is taken out
-    int best = 0;
-    for (int i = 1; i < k; i++) {
-      if (s->matrix[i * k + i] > s->matrix[best * k + best]) best = i;
-    }
-    total += s->matrix[best * k + best];
-    s->matrix[best * k + best] = -1;
-    float* row = components + (size_t)d * s->p;
-    for (int i = 0; i < k; i++) {
-      float v = (float)s->vector[best * k + i];
-      for (size_t c = 0; c < s->p; c++) row[c] += v * s->host[(size_t)i * s->p + c];
-    }
-  }
-  return total;
 }
 
 UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
                              UsPool* pool, UsEncoder** out) {
   *out = NULL;
-  Space s = {.n = n < kFrames ? n : kFrames, .p = (size_t)height * (size_t)width * 3};
-  if (dim < 1 || dim > s.n || (size_t)dim > s.p) {
-    return us_fail(US_USAGE, "expected 1 to %d components of %d frames, found %d", s.n, n, dim);
+  int used = n < kFrames ? n : kFrames;
+  size_t pixels = (size_t)height * (size_t)width * 3;
+  if (dim < 1 || dim > used || (size_t)dim > pixels) {
+    return us_fail(US_USAGE, "expected 1 to %d components of %d frames, found %d", used, n, dim);
   }
-  size_t most = (size_t)s.n < s.p ? (size_t)s.n : s.p;
-  s.k = (size_t)(dim + kSpare) < most ? dim + kSpare : (int)most;
-  size_t mean = (s.p + 15) / 16 * 16, all = ((size_t)dim * s.p + 15) / 16 * 16;
+  size_t mean = (pixels + 15) / 16 * 16, all = ((size_t)dim * pixels + 15) / 16 * 16;
   float* host = calloc(mean + all + 16, sizeof(float));  // placed as param_list.h does
+  float* x = malloc((size_t)used * pixels * sizeof(float));
   cJSON* json = make_config(height, width, dim);
-  UsStatus status = host && json ? space_alloc(&s) : us_fail(US_MEMORY, "out of memory for pca");
+  UsStatus status = host && x && json ? US_OK : us_fail(US_MEMORY, "out of memory for pca");
+  double total = 0;
   if (status == US_OK) {
-    put_frames(&s, n, frames, host);
-    double total = find_components(&s, dim, host + mean);
+    take_frames(used, pixels, n, frames, x);
+    status = us_principal(used, pixels, x, dim, host, host + mean, &total);
+  }
+  if (status == US_OK) {
     host[mean + all] = total > 0 ? (float)sqrt(dim / total) : 1;
     status = us_encoder_make(&us_encoder_class_pca, "pca", json, host, NULL, out);
   }
   cJSON_Delete(json);
   free(host);
-  space_free(&s);
+  free(x);
   return status;
 }

@@ -1,0 +1,45 @@
+#ifndef UNDERSTUDY_ANCHOR_H_
+#define UNDERSTUDY_ANCHOR_H_
+
+// Targets that give a latent space its metric: the principal components of a frame's blurred
+// difference from the mean image of its set, at several scales.
+//
+//   f_s = subsample_s(gauss_s * (x - mean))          s = 1 .. 4, sigma = side / 16, 1/8, 1/4, 3/8
+//   f   = [w_s f_s / deviation(f_s)]                 w = .3, 1, 1, 1
+//   z*  = sqrt(D / variance) C (f - mean(f))         C the first D components of f
+//
+// An autoencoder alone may put two places of a small object anywhere: beyond the object's own size
+// all latents are equally far apart, and a planner that follows the distance is blind. Blurred
+// frames overlap over long ways, so |z*| differences grow with the way that something moved. A
+// wide blur gives the trend, a narrow one the place.
+//
+// Threads: constant after us_anchor_create.
+
+#include <stdint.h>
+
+#include "worldmodel/base/status.h"
+
+typedef struct UsAnchor UsAnchor;
+
+// Frames of a set and their mean image, as the autoencoder holds them.
+typedef struct UsAnchorSet {
+  const uint8_t* frames;  // (count, height, width, 3)
+  const uint8_t* mean;    // (height, width, 3)
+  int count;
+} UsAnchorSet;
+
+// Fits scales and components to up to 2048 frames. On failure *out is NULL.
+UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set, int sets,
+                          UsAnchor** out);
+
+// NULL is fine.
+void us_anchor_destroy(UsAnchor* a);
+
+// Floats of scratch memory that us_anchor_target needs.
+int us_anchor_scratch(const UsAnchor* a);
+
+// target (dim), ordinary memory, of a frame (height, width, 3) of a set with this mean image.
+void us_anchor_target(const UsAnchor* a, const uint8_t* frame, const uint8_t* mean, float* scratch,
+                      float* target);
+
+#endif  // UNDERSTUDY_ANCHOR_H_
