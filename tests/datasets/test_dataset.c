@@ -134,6 +134,21 @@ static void test_nothing_written_leaves_no_file(void** state) {
   assert_int_equal(us_dataset_finish(NULL), US_OK);
 }
 
+// All columns have their place before the first episode: appending moves nothing.
+static void test_room_is_taken_at_once(void** state) {
+  const char* path = toy_path("room.h5");
+  UsDatasetInfo info = toy_info();
+  UsDatasetWriter* w;
+  struct stat before, after;
+  assert_int_equal(us_dataset_create(path, &info, 50, TOY_ROWS, 0, &w), US_OK);
+  assert_int_equal(stat(path, &before), 0);
+  assert_true(before.st_size > 50 * TOY_ROWS * TOY_SIDE * TOY_SIDE * 3);
+  assert_int_equal(toy_append(w, 0, TOY_ROWS), US_OK);
+  assert_int_equal(stat(path, &after), 0);
+  assert_int_equal(before.st_size, after.st_size);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+}
+
 static void test_statistics(void** state) {
   const char* path = toy_path("statistics.h5");
   toy_write(path, 5, 3, 0);
@@ -437,6 +452,7 @@ int main(void) {
       cmocka_unit_test(test_no_pixels_and_proprio),
       cmocka_unit_test(test_existing_files_are_kept),
       cmocka_unit_test(test_nothing_written_leaves_no_file),
+      cmocka_unit_test(test_room_is_taken_at_once),
       cmocka_unit_test(test_statistics),
       cmocka_unit_test(test_hash_sees_every_number),
       cmocka_unit_test(test_killed_writer),

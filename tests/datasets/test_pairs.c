@@ -135,6 +135,21 @@ static void test_one_pair_an_episode_first(void** state) {
   us_pairs_free(&p);
 }
 
+// Episodes whose draw was solved try again before any other gives a second pair.
+static void test_retries_come_before_second_pairs(void** state) {
+  enum { kFewer = kEpisodes - 2, kNear = 8 };
+  int solved = 0;
+  for (uint64_t seed = 0; seed < 12; seed++) {
+    UsPairs p;
+    assert_int_equal(us_pairs_draw(wall.data, wall.sim, seed, kFewer, kBlock, kNear, 0, &p), US_OK);
+    int given[kEpisodes] = {0};
+    for (int i = 0; i < p.count; i++) assert_int_equal(++given[p.pair[i].episode], 1);
+    solved += p.solved_at_start;
+    us_pairs_free(&p);
+  }
+  assert_true(solved > 12);
+}
+
 static void test_seed_alone(void** state) {
   UsPairs a = draw(&wall, 3, kCount, 0), b = draw(&wall, 3, kCount, 0);
   UsPairs other = draw(&wall, 4, kCount, 0), fewer = draw(&wall, 3, kCount / 2, 0);
@@ -210,6 +225,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pairs_hold_what_they_say),
       cmocka_unit_test(test_one_pair_an_episode_first),
+      cmocka_unit_test(test_retries_come_before_second_pairs),
       cmocka_unit_test(test_seed_alone),
       cmocka_unit_test(test_solved_ones_are_counted),
       cmocka_unit_test(test_farther_half_is_hard),
