@@ -1,0 +1,209 @@
+// The trainer: learns a toy world; the same bits twice, for any number of threads and over a
+// resume.
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/worldmodel/toy.h"
+#include "worldmodel/train.h"
+
+static const uint64_t train_seed = 11, held_seed = 12;
+
+static UsTrainConfig config(void) {
+  return (UsTrainConfig){.steps = 60,
+                         .batch = 64,
+                         .rollout = 3,
+                         .rate = 3e-3f,
+                         .warmup = 20,
+                         .decay = 0.01f,
+                         .validate_every = 25,
+                         .validate_batches = 2};
+}
+
+typedef struct Run {
+  UsPool* pool;
+  UsPredictor* p;
+  UsTrainer* t;
+} Run;
+
+static Run make(const UsTrainConfig* c, int threads, UsBatchSource source, void* arg) {
+  Run r = {.pool = us_pool_create(threads)};
+  const UsPredictorConfig size = toy_config();
+  assert_int_equal(us_predictor_create("toy", &size, &r.p), US_OK);
+  us_predictor_init(r.p, 5);
+  const UsTrainData train = {source, arg}, held = {toy_source, (void*)&held_seed};
+  assert_int_equal(us_trainer_create(r.p, c, train, held, r.pool, &r.t), US_OK);
+  return r;
+}
+
+static void drop(Run* r) {
+  us_trainer_destroy(r->t);
+  us_predictor_destroy(r->p);
+  us_pool_destroy(r->pool);
+}
+
+static float* weights(const Run* r) {
+  size_t floats = us_predictor_list(r->p)->floats;
+  float* x = malloc(floats * sizeof(float));
+  us_ops_get(us_predictor_params(r->p), x, floats);
+  return x;
+}
+
+static void assert_same_weights(const Run* a, const Run* b) {
+  float *x = weights(a), *y = weights(b);
+  assert_memory_equal(x, y, us_predictor_list(a->p)->floats * sizeof(float));
+  free(x);
+  free(y);
+}
+
+static void test_learns_the_toy_world(void** state) {
+  UsTrainConfig c = config();
+  c.steps = 1000;
+  Run r = make(&c, 2, toy_source, (void*)&train_seed);
+  us_trainer_normalise(r.t, 4);
+  UsValidation v;
+  assert_int_equal(us_trainer_run(r.t, &(UsTrainRun){.label = "toy"}, &v), US_OK);
+  assert_true(v.one_step < 0.05);
+  assert_true(v.open_loop < 0.1);
+  drop(&r);
+}
+
+static void train_plainly(Run* r) {
+  us_trainer_normalise(r->t, 2);
+  assert_int_equal(us_trainer_run(r->t, &(UsTrainRun){.label = "toy"}, NULL), US_OK);
+}
+
+static void test_same_bits_for_any_threads(void** state) {
+  UsTrainConfig c = config();
+  Run a = make(&c, 1, toy_source, (void*)&train_seed);
+  Run b = make(&c, 1, toy_source, (void*)&train_seed);
+  Run two = make(&c, 2, toy_source, (void*)&train_seed);
+  train_plainly(&a);
+  train_plainly(&b);
+  train_plainly(&two);
+  assert_same_weights(&a, &b);
+  assert_same_weights(&a, &two);
+  drop(&a);
+  drop(&b);
+  drop(&two);
+}
+
+// Stops after some steps, goes on in a new trainer, compares with a run that never stopped.
+static void test_resume_same_bits(void** state) {
+  char folder[] = "/tmp/us_train_XXXXXX", path[128];
+  assert_non_null(mkdtemp(folder));
+  us_path_join(path, sizeof(path), folder, "checkpoint.safetensors");
+  UsTrainConfig c = config();
+  c.patience = 9;
+  Run whole = make(&c, 1, toy_source, (void*)&train_seed);
+  train_plainly(&whole);
+  Run first = make(&c, 2, toy_source, (void*)&train_seed);
+  us_trainer_normalise(first.t, 2);
+  for (int i = 0; i < 21; i++) us_trainer_step(first.t, (double)i / (double)c.steps);
+  assert_int_equal(us_trainer_save(first.t, path, "a key"), US_OK);
+  Run second = make(&c, 1, toy_source, (void*)&train_seed);
+  const UsTrainRun run = {.label = "toy", .checkpoint = path, .key = "a key", .resume = 1};
+  assert_int_equal(us_trainer_run(second.t, &run, NULL), US_OK);
+  assert_int_equal(us_trainer_steps(second.t), c.steps);
+  assert_same_weights(&whole, &second);
+
+  Run other = make(&c, 1, toy_source, (void*)&train_seed);
+  assert_int_equal(us_trainer_load(other.t, path, "another key"), US_FORMAT);
+  assert_non_null(strstr(us_message(), "a key"));
+  drop(&whole);
+  drop(&first);
+  drop(&second);
+  drop(&other);
+  toy_remove(folder);
+}
+
+static void test_action_only(void** state) {
+  UsTrainConfig c = config();
+  c.action_only = 1;
+  Run r = make(&c, 1, toy_source, (void*)&train_seed);
+  const UsPredictorConfig size = toy_config();
+  UsPredictor* trained = toy_predictor(&size);  // a fresh trunk predicts no change at all
+  us_predictor_adopt(r.p, trained);
+  us_predictor_destroy(trained);
+  float* before = weights(&r);
+  assert_int_equal(us_trainer_run(r.t, &(UsTrainRun){.label = "toy"}, NULL), US_OK);
+  float* after = weights(&r);
+  const UsParamList* list = us_predictor_list(r.p);
+  for (int i = 0; i < list->count; i++) {
+    const UsParam* at = &list->param[i];
+    int same = !memcmp(before + at->offset, after + at->offset, at->count * sizeof(float));
+    assert_int_equal(same, !(at->flags & US_PREDICTOR_ACTION));
+  }
+  free(before);
+  free(after);
+  drop(&r);
+}
+
+// NaN from step 8 on.
+static void breaking_source(void* source, int64_t step, int b, UsBatch* out) {
+  toy_source(source, step, b, out);
+  if (step >= 8 && b == 40) out->latents[(size_t)(b * out->frames) * kToyDim] = NAN;
+}
+
+static void test_stops_at_nan(void** state) {
+  char folder[] = "/tmp/us_train_XXXXXX", path[128];
+  assert_non_null(mkdtemp(folder));
+  us_path_join(path, sizeof(path), folder, "checkpoint.safetensors");
+  UsTrainConfig c = config();
+  Run r = make(&c, 2, breaking_source, (void*)&train_seed);
+  const UsTrainRun run = {.label = "toy", .checkpoint = path, .checkpoint_seconds = 1e-9};
+  assert_int_equal(us_trainer_run(r.t, &run, NULL), US_DIVERGED);
+  assert_non_null(strstr(us_message(), "step 8"));
+  Run again = make(&c, 1, toy_source, (void*)&train_seed);
+  assert_int_equal(us_trainer_load(again.t, path, ""), US_OK);
+  assert_int_equal(us_trainer_steps(again.t), 7);
+  assert_same_weights(&r, &again);
+  drop(&r);
+  drop(&again);
+  toy_remove(folder);
+}
+
+static void test_step_does_not_allocate(void** state) {
+  UsTrainConfig c = config();
+  Run r = make(&c, 2, toy_source, (void*)&train_seed);
+  us_trainer_normalise(r.t, 2);
+  us_trainer_step(r.t, 0);
+  us_trainer_validate(r.t);
+  long before = toy_allocations();
+  for (int i = 0; i < 5; i++) us_trainer_step(r.t, 0.1);
+  us_trainer_validate(r.t);
+  assert_int_equal(toy_allocations(), before);
+  drop(&r);
+}
+
+static void test_refuses_nonsense(void** state) {
+  const UsPredictorConfig size = toy_config();
+  UsPredictor* p;
+  assert_int_equal(us_predictor_create("toy", &size, &p), US_OK);
+  const UsTrainData none = {0}, train = {toy_source, (void*)&train_seed};
+  UsTrainer* t;
+  UsTrainConfig c = config();
+  c.frames = 4;
+  assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
+  assert_null(t);
+  c = config();
+  c.steps = 0;
+  assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
+  us_predictor_destroy(p);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_learns_the_toy_world), cmocka_unit_test(test_same_bits_for_any_threads),
+      cmocka_unit_test(test_resume_same_bits),     cmocka_unit_test(test_action_only),
+      cmocka_unit_test(test_stops_at_nan),         cmocka_unit_test(test_step_does_not_allocate),
+      cmocka_unit_test(test_refuses_nonsense),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
