@@ -1,0 +1,225 @@
+// Training of an encoder at toy size: it learns, threads do not matter, and a resumed run gives the
+// same bits.
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/worldmodel/toy_frames.h"
+#include "worldmodel/autoencoder.h"
+#include "worldmodel/tensor_file.h"
+
+enum { kSide = 32, kBytes = kSide * kSide * 3, kFrames = 400, kDim = 12 };
+
+static uint8_t* frames;
+static int place[2 * kFrames];
+
+static int setup(void** state) {
+  frames = toy_frames(kFrames, kSide, 6, 21, place);
+  return 0;
+}
+
+static int teardown(void** state) {
+  free(frames);
+  return 0;
+}
+
+// anchor 0: the layer norm bounds the latent; else the anchor gives it its metric.
+static UsAutoencoderConfig config(int steps, float anchor) {
+  UsAutoencoderConfig c;
+  us_autoencoder_defaults(kSide, kSide, kDim, 32, 1, &c);
+  c.steps = steps;
+  c.seed = 9;
+  c.shards = 2;
+  c.shard_frames = 8;
+  c.warmup = 10;
+  c.rate = 2e-3f;
+  c.pixels = 1;
+  c.anchor = anchor;
+  c.vit.norm = anchor <= 0;
+  return c;
+}
+
+static UsAutoencoder* create(const UsAutoencoderConfig* c) {
+  UsAutoencoder* a;
+  const UsFrameSet set[2] = {{frames, kFrames / 2}, {frames + kFrames / 2 * kBytes, kFrames / 2}};
+  if (us_autoencoder_create(c, set, 2, &a) != US_OK) fail_msg("%s", us_message());
+  return a;
+}
+
+static double squared(const float* x, const float* y) {
+  double sum = 0;
+  for (int j = 0; j < kDim; j++) sum += pow((double)x[j] - (double)y[j], 2);
+  return sum;
+}
+
+// Latents of all frames have zero mean and unit average variance.
+static void check_moments(const float* z, double slack) {
+  double mean[kDim] = {0}, variance = 0;
+  for (int i = 0; i < kFrames * kDim; i++) mean[i % kDim] += (double)z[i] / kFrames;
+  for (int i = 0; i < kFrames * kDim; i++) variance += pow((double)z[i] - mean[i % kDim], 2);
+  variance /= kFrames * kDim;
+  for (int j = 0; j < kDim; j++) assert_true(fabs(mean[j]) < slack);
+  assert_true(fabs(variance - 1) < slack);
+}
+
+// Share of triples of frames whose nearer one in pixels of way is nearer in the latent too.
+static double right_order(const float* z) {
+  int right = 0, all = 0;
+  for (int i = 0; i < 20000; i++) {
+    int a = i % kFrames, b = (i * 7 + 13) % kFrames, c = (i * 31 + 5) % kFrames;
+    double near = hypot(place[2 * a] - place[2 * b], place[2 * a + 1] - place[2 * b + 1]);
+    double far = hypot(place[2 * a] - place[2 * c], place[2 * a + 1] - place[2 * c + 1]);
+    if (fabs(near - far) < 3) continue;
+    double latent_near = squared(z + a * kDim, z + b * kDim);
+    double latent_far = squared(z + a * kDim, z + c * kDim);
+    right += (near < far) == (latent_near < latent_far);
+    all++;
+  }
+  return (double)right / all;
+}
+
+// Trains and gives the last loss over the first; z (kFrames, kDim) gets the finished latents.
+static double learn(float anchor, float* z) {
+  enum { kSteps = 250 };
+  UsAutoencoderConfig c = config(kSteps, anchor);
+  UsAutoencoder* a = create(&c);
+  double first = us_autoencoder_step(a, NULL), last = 0;
+  while (us_autoencoder_steps(a) < kSteps) {
+    double loss = us_autoencoder_step(a, NULL);
+    if (us_autoencoder_steps(a) > kSteps - 20) last += loss / 20;
+  }
+  UsEncoder* e;
+  if (us_autoencoder_encoder(a, NULL, &e) != US_OK) fail_msg("%s", us_message());
+  us_encoder_encode(e, kFrames, frames, NULL, z, NULL);
+  assert_int_equal(us_encoder_info(e)->decoder, 1);
+  us_encoder_destroy(e);
+  us_autoencoder_destroy(a);
+  return last / first;
+}
+
+static void test_learns(void** state) {
+  float* z = malloc(kFrames * kDim * sizeof(float));
+  assert_true(learn(0, z) < 0.25);
+  check_moments(z, 1e-3);
+  free(z);
+}
+
+static void test_learns_metric(void** state) {
+  float* z = malloc(kFrames * kDim * sizeof(float));
+  assert_true(learn(1, z) < 0.25);
+  check_moments(z, 0.25);
+  double order = right_order(z);
+  if (order < 0.9) fail_msg("order of distances: %g", order);
+  free(z);
+}
+
+// Folding the scale leaves pictures as they were: a latent decodes to the frame it came from.
+static void test_pictures(void** state) {
+  UsAutoencoderConfig c = config(250, 0);
+  UsAutoencoder* a = create(&c);
+  while (us_autoencoder_steps(a) < 250) us_autoencoder_step(a, NULL);
+  UsEncoder* e;
+  assert_int_equal(us_autoencoder_encoder(a, NULL, &e), US_OK);
+  float z[kDim];
+  uint8_t drawn[kBytes];
+  int inside = 0, outside = 0;
+  for (int i = 0; i < 20; i++) {
+    us_encoder_encode(e, 1, frames + i * kBytes, NULL, z, NULL);
+    us_encoder_decode(e, 1, z, drawn, NULL);
+    int x = place[2 * i] + 3, y = place[2 * i + 1] + 3;
+    inside += drawn[(y * kSide + x) * 3];
+    outside += drawn[((y + 16) % kSide * kSide + (x + 16) % kSide) * 3];
+  }
+  assert_true(inside / 20 > 160);
+  assert_true(outside / 20 < 130);
+  us_encoder_destroy(e);
+  us_autoencoder_destroy(a);
+}
+
+// Runs steps and saves; the file holds weights, moments and step.
+static void run(UsAutoencoder* a, int steps, UsPool* pool, const char* path) {
+  for (int i = 0; i < steps; i++) assert_true(isfinite(us_autoencoder_step(a, pool)));
+  if (us_autoencoder_save(a, path) != US_OK) fail_msg("%s", us_message());
+}
+
+static void expect_same(const char* one, const char* other) {
+  void *x, *y;
+  size_t nx, ny;
+  assert_int_equal(us_file_read(one, 0, &x, &nx), US_OK);
+  assert_int_equal(us_file_read(other, 0, &y, &ny), US_OK);
+  assert_int_equal(nx, ny);
+  assert_memory_equal(x, y, nx);
+  free(x);
+  free(y);
+}
+
+static void test_bits(void** state) {
+  char folder[] = "/tmp/us_autoencoder_XXXXXX", path[3][64];
+  assert_non_null(mkdtemp(folder));
+  for (int i = 0; i < 3; i++) snprintf(path[i], sizeof(path[i]), "%s/%d.safetensors", folder, i);
+  UsAutoencoderConfig c = config(20, 1);
+  UsPool* pool = us_pool_create(2);
+  UsAutoencoder* one = create(&c);
+  UsAutoencoder* two = create(&c);
+  run(one, 12, NULL, path[0]);
+  run(two, 12, pool, path[1]);
+  expect_same(path[0], path[1]);  // threads
+
+  UsAutoencoder* back = create(&c);
+  us_autoencoder_destroy(two);
+  two = create(&c);
+  run(two, 5, NULL, path[2]);
+  if (us_autoencoder_load(back, path[2]) != US_OK) fail_msg("%s", us_message());
+  assert_int_equal(us_autoencoder_steps(back), 5);
+  run(back, 7, pool, path[1]);
+  expect_same(path[0], path[1]);  // resumed
+
+  UsAutoencoderConfig other = c;  // another seed, another shape
+  other.seed = 10;
+  UsAutoencoder* stranger = create(&other);
+  assert_int_equal(us_autoencoder_load(stranger, path[2]), US_FORMAT);
+  assert_non_null(strstr(us_message(), "seed"));
+  us_autoencoder_destroy(stranger);
+  other = c;
+  other.vit.merge_dim = 16;
+  stranger = create(&other);
+  assert_int_equal(us_autoencoder_load(stranger, path[2]), US_FORMAT);
+  assert_int_equal(us_autoencoder_steps(stranger), 0);
+  us_autoencoder_destroy(stranger);
+  us_autoencoder_destroy(one);
+  us_autoencoder_destroy(two);
+  us_autoencoder_destroy(back);
+  us_pool_destroy(pool);
+  for (int i = 0; i < 3; i++) unlink(path[i]);
+  rmdir(folder);
+}
+
+static void test_refused(void** state) {
+  UsAutoencoder* a = (UsAutoencoder*)1;
+  UsFrameSet set = {frames, 0};
+  UsAutoencoderConfig c = config(10, 0);
+  assert_int_equal(us_autoencoder_create(&c, &set, 1, &a), US_USAGE);
+  assert_null(a);
+  set.count = 10;
+  c.vit.height = 30;
+  assert_int_equal(us_autoencoder_create(&c, &set, 1, &a), US_FORMAT);
+  c = config(0, 0);
+  assert_int_equal(us_autoencoder_create(&c, &set, 1, &a), US_USAGE);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_learns),   cmocka_unit_test(test_learns_metric),
+      cmocka_unit_test(test_pictures), cmocka_unit_test(test_bits),
+      cmocka_unit_test(test_refused),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
