@@ -19,6 +19,18 @@ struct UsPicture {
 enum { kMaxSide = 16384, kMaxTicks = 64 };
 static const double kTitleSize = 15, kLabelSize = 12, kTickSize = 11;
 
+#ifdef US_SANITIZED
+// fontconfig keeps its caches to the end of the program; a leak checker need not say so.
+const char* __lsan_default_suppressions(void);
+const char* __lsan_default_suppressions(void) {
+  return "leak:libfontconfig\nleak:libcairo\n";
+}
+const char* __lsan_default_options(void);
+const char* __lsan_default_options(void) {
+  return "print_suppressions=0";
+}
+#endif
+
 UsStatus us_picture_create(int width, int height, UsPicture** out) {
   *out = NULL;
   US_ASSERT(width >= 1 && width <= kMaxSide && height >= 1 && height <= kMaxSide);
