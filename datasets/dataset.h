@@ -54,8 +54,8 @@ void us_dataset_close(UsDataset* d);
 const UsDatasetInfo* us_dataset_info(const UsDataset* d);
 const char* us_dataset_path(const UsDataset* d);
 
-// The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P; NULL
-// when P is 0), states (N, S), times (N).
+// The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
+// NULL when P is 0, states (N, S), times (N).
 const int32_t* us_dataset_lengths(const UsDataset* d);
 const int64_t* us_dataset_offsets(const UsDataset* d);
 const float* us_dataset_actions(const UsDataset* d);
