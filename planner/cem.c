@@ -2,7 +2,8 @@
 // and warm starts (Pinneri et al. 2020, "Sample-efficient cross-entropy method for real-time
 // planning", iCEM), written in the numbers x (L) of a plan, L = H K A:
 //
-//   noise    z_t = c z_{t-1} + sqrt(1 - c^2) n_t,  n_t ~ N(0, 1), along the env steps t
+//   noise    z_t = c z_{t-1} + sqrt(1 - c^2) n_t,  n_t ~ N(0, 1), along the env steps t;
+//            c = 0 for every second candidate: both far and fine searches
 //   sample   x = clip(mean + deviation z, -1, 1); candidate 0 is the mean itself
 //   cost     sum_h w_h (-reward_h); not finite: +INFINITY, ranks last and is never fitted to
 //   elites   the least costs of the new candidates and the kept ones, ties by age and index
@@ -134,7 +135,9 @@ static void sample(void* arg, int i, int worker) {
     UsRng rng = us_rng(g->seed, US_RNG_PLAN, c->episode[slot], c->plan[slot],
                        (uint64_t)c->iteration << 20 | (uint64_t)k);
     us_rng_fill_normal(&rng, x, length);
-    for (int j = lag; j < length; j++) x[j] = carry * x[j - lag] + fresh * x[j];
+    if (k % 2 == 1) {
+      for (int j = lag; j < length; j++) x[j] = carry * x[j - lag] + fresh * x[j];
+    }
     for (int j = 0; j < length; j++) {
       x[j] = fminf(fmaxf(mean[j] + deviation[j] * x[j], -1), 1);
     }

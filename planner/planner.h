@@ -36,7 +36,7 @@ typedef struct UsPlannerConfig {
   float warm_deviation;   // and of the plans after it
   float least_deviation;  // the fit never falls below
   float momentum;         // share of the old mean and deviation in an update, [0, 1)
-  float correlation;      // of the noise from one env step to the next, [0, 1)
+  float correlation;      // of every second candidate's noise, from env step to env step, [0, 1)
   float first_weight;     // cost weight of the first block; rises linearly to 1 at the last
   int last_only;          // 1: only the last block costs
   int cold;               // 1: every plan starts anew
