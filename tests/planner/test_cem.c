@@ -154,6 +154,51 @@ static void a_warm_start_helps(void** state) {
   assert_true(second_plan_error(0) < 0.5 * second_plan_error(1));
 }
 
+static void a_plan_goes_on_where_the_last_one_was_left(void** state) {
+  (void)state;
+  PointEnv e;
+  point_open(&e, 1, kBlock);
+  e.goal[0][0] = 2.5;
+  UsPlannerConfig config = thorough();
+  config.execute = 1;
+  config.warm_iterations = 1;
+  config.warm_deviation = config.least_deviation = config.momentum = 0;
+  UsPlanner* p = make(&e, &config);
+  int slot = 0;
+  uint64_t episode = 0;
+  float a[5][2], tail[2];
+  us_planner_start(p, 1, &slot, &episode);
+  for (int h = 0; h < 5; h++) us_planner_plan(p, 1, &slot, a[h]);
+  assert_true(a[0][0] > 0.8f && a[1][0] > 0.8f);
+  assert_float_equal(a[2][0], 0.5, 0.3);
+  assert_float_equal(a[3][0], 0, 0.3);
+  us_planner_plan(p, 1, &slot, tail);
+  assert_true(tail[0] == 0 && tail[1] == 0);
+  us_planner_start(p, 1, &slot, &episode);  // a new episode forgets, and the same one repeats
+  us_planner_plan(p, 1, &slot, tail);
+  assert_memory_equal(tail, a[0], sizeof(tail));
+  us_planner_destroy(p);
+}
+
+static void equal_costs_go_to_the_first(void** state) {
+  (void)state;
+  PointEnv e;
+  point_open(&e, 1, kBlock);
+  e.goal[0][0] = 1e9;  // so far that float rewards cannot tell the candidates apart
+  UsPlannerConfig config = us_planner_defaults();
+  config.elites = 1;
+  config.keep = 1;
+  config.iterations = 3;
+  UsPlanner* p = make(&e, &config);
+  int slot = 0;
+  uint64_t episode = 0;
+  float a[2];
+  us_planner_start(p, 1, &slot, &episode);
+  us_planner_plan(p, 1, &slot, a);
+  assert_true(a[0] == 0 && a[1] == 0);  // candidate 0, the mean
+  us_planner_destroy(p);
+}
+
 static void broken_rewards_rank_last(void** state) {
   (void)state;
   PointEnv e;
@@ -201,6 +246,8 @@ int main(void) {
       cmocka_unit_test(finds_the_best_plan),
       cmocka_unit_test(batch_and_threads_give_the_same_bits),
       cmocka_unit_test(a_warm_start_helps),
+      cmocka_unit_test(a_plan_goes_on_where_the_last_one_was_left),
+      cmocka_unit_test(equal_costs_go_to_the_first),
       cmocka_unit_test(broken_rewards_rank_last),
       cmocka_unit_test(plans_do_not_allocate),
   };

@@ -216,8 +216,8 @@ static void play(const float* action, int slots, int execute, int stop, UsResult
 }
 
 // Steps of 0.1 a from 0 with the goal at 0.25: a = 0.25 is within 0.05 after env steps 9 .. 11,
-// a = 1 never (it stands at 0.2 and 0.3, both 0.05 away), a = -1 never, 0.125 from step 17 on.
-static const float actions[kPairs] = {0.25f, -1, 0.125f, 1, 0};
+// a = 1 never (it stands at 0.2 and 0.3), a = -1 never, 0.125 from step 17 on, 0.44 after 5 and 6.
+static const float actions[kPairs] = {0.25f, -1, 0.125f, 1, 0.44f};
 
 static void every_rule_counts_what_it_says(void** state) {
   (void)state;
@@ -235,7 +235,8 @@ static void every_rule_counts_what_it_says(void** state) {
   assert_int_equal(r.outcome[2].first_hit, 17);
   assert_int_equal(r.outcome[2].last_step, 1);
   assert_int_equal(r.outcome[2].hold_3, 1);
-  assert_int_equal(r.outcome[4].first_hit, -1);
+  assert_int_equal(r.outcome[4].first_hit, 5);
+  assert_int_equal(r.outcome[4].hold_3, 0);
   assert_int_equal(r.plans, kPairs * 4 - 2);  // the fourth stops being a number in its second
   us_result_free(&r);
   play(actions, kSlots, 4, 0, &r);

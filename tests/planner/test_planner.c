@@ -58,7 +58,7 @@ static void random_is_uniform_and_imagines_nothing(void** state) {
   UsPlannerConfig config = us_planner_defaults();
   UsPlanner* p;
   assert_int_equal(us_planner_create("random", &e.base, &config, &p), US_OK);
-  static float a[1000];
+  static float a[1000], next[1000];
   int slot = 0;
   uint64_t episode = 1;
   us_planner_start(p, 1, &slot, &episode);
@@ -70,6 +70,8 @@ static void random_is_uniform_and_imagines_nothing(void** state) {
   }
   assert_float_equal(sum / 1000, 0, 0.08);
   assert_float_equal(square / 1000, 1.0 / 3, 0.04);
+  us_planner_plan(p, 1, &slot, next);
+  assert_memory_not_equal(a, next, sizeof(a));
   assert_int_equal(e.rollouts, 0);
   assert_int_equal(p->candidate_steps, 0);
   us_planner_destroy(p);
