@@ -120,6 +120,10 @@ static UsStatus check(const UsEvaluation* e) {
                    answer->name, sim->block, sim->action, answer->block, answer->action);
   }
   if (e->sees != US_SEES_PIXELS) return US_OK;
+  if (answer->height == 0) {
+    return us_fail(US_FORMAT, "%s: expected a model of frames, found one of true states",
+                   answer->name);
+  }
   if (data->height != answer->height || data->width != answer->width) {
     return us_fail(US_FORMAT,
                    "%s: expected frames of %d x %d pixels as %s was trained on, found %d x %d",

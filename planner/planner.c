@@ -33,7 +33,20 @@ typedef struct Range {
   double value, low, high;
 } Range;
 
-static UsStatus check(const UsPlannerConfig* c) {
+static const UsPlannerClass* find(const char* name) {
+  for (int i = 0; us_planners[i]; i++) {
+    if (!strcmp(us_planners[i]->name, name)) return us_planners[i];
+  }
+  return NULL;
+}
+
+UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
+  US_ASSERT(name && c);
+#define X(name, summary) " " #name
+  if (!find(name)) {
+    return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(X) ", found \"%s\"", name);
+  }
+#undef X
   const Range range[] = {
       {"horizon", c->horizon, 1, 1000},
       {"execute", c->execute, 1, c->horizon},
@@ -60,20 +73,15 @@ static UsStatus check(const UsPlannerConfig* c) {
 
 UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
                            UsPlanner** out) {
-  US_ASSERT(name && env && config && out);
+  US_ASSERT(env && out);
   *out = NULL;
-  US_TRY(check(config));
-  for (int i = 0; us_planners[i]; i++) {
-    if (strcmp(us_planners[i]->name, name) != 0) continue;
-    US_TRY(us_planners[i]->create(env, config, out));
-    (*out)->cls = us_planners[i];
-    (*out)->env = env;
-    (*out)->config = *config;
-    return US_OK;
-  }
-#define X(name, summary) " " #name
-  return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(X) ", found \"%s\"", name);
-#undef X
+  US_TRY(us_planner_check(name, config));
+  const UsPlannerClass* cls = find(name);
+  US_TRY(cls->create(env, config, out));
+  (*out)->cls = cls;
+  (*out)->env = env;
+  (*out)->config = *config;
+  return US_OK;
 }
 
 void us_planner_destroy(UsPlanner* p) {

@@ -73,8 +73,11 @@ US_PLANNERS(X)
 // The planners in the order of the list, NULL-terminated.
 extern const UsPlannerClass* const us_planners[];
 
-// Makes the planner `name` for all slots of `env`, which must outlive it. An unknown name or a
-// setting out of range is US_USAGE. On failure *out is NULL.
+// US_USAGE for an unknown name or a setting out of range.
+UsStatus us_planner_check(const char* name, const UsPlannerConfig* config);
+
+// Makes the planner `name` for all slots of `env`, which must outlive it. Fails as
+// us_planner_check does. On failure *out is NULL.
 UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
                            UsPlanner** out);
 

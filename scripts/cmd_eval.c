@@ -1,11 +1,13 @@
 // understudy eval: plans in a world model, in the simulator and not at all on the same held-out
 // pairs, and writes down how often each reached the goal.
 
+#include <errno.h>
 #include <math.h>
 #include <mujoco/mujoco.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "planner/evaluate.h"
 #include "scripts/cli.h"
@@ -196,6 +198,8 @@ static int check_options(Job* j) {
                         range[i].high, range[i].value);
   }
   if (o->batch > o->episodes) o->batch = o->episodes;
+  UsStatus status = us_planner_check(o->planner ? o->planner : us_planners[0]->name, &o->plan);
+  if (status != US_OK) return us_cli_fail("eval", status);
   return choose_rows(j);
 }
 
@@ -223,12 +227,27 @@ static int mentions(const cJSON* json, const char* text) {
   return 0;
 }
 
-// Refuses data whose hash is among those that the model's folder says it was trained on.
+// 1 if one of the datasets in a model's training notes was collected with the seed and policy of
+// the held-out file: its episodes start with the same ones.
+static int same_seed(const cJSON* training, const UsDatasetInfo* held) {
+  const cJSON* item;
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
+    const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
+    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
+    const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "policy"));
+    if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
+    if (task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy)) return 1;
+  }
+  return 0;
+}
+
+// Refuses data that the model's folder says it was trained on.
 static UsStatus check_held_out(const Job* j, const char* folder) {
   char path[4096];
   cJSON* config;
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
-  int seen = mentions(cJSON_GetObjectItemCaseSensitive(config, "training"), j->data_hash);
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  int seen = mentions(training, j->data_hash) || same_seed(training, us_dataset_info(j->data));
   cJSON_Delete(config);
   if (!seen) return US_OK;
   return us_fail(US_FORMAT,
@@ -281,8 +300,19 @@ static UsStatus open_sims(Job* j) {
   return j->on[kRow_oracle] ? us_env_open(name, us_tasks, &config, &j->answer[kRow_oracle]) : US_OK;
 }
 
+// Fails early when the results could not be written later.
+static UsStatus check_output(const char* json) {
+  const char* slash = strrchr(json, '/');
+  char folder[4096];
+  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - json) + 1 : 1, slash ? json : ".");
+  if (access(folder, W_OK) == 0) return US_OK;
+  return us_fail(US_IO, "%s: expected a folder that can be written, found: %s", folder,
+                 strerror(errno));
+}
+
 static UsStatus open_all(Job* j) {
   const Options* o = &j->o;
+  US_TRY(check_output(o->json));
   j->pool = us_pool_create(o->threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_dataset_open(o->data, &j->data));
@@ -499,8 +529,9 @@ static void print_table(const Job* j) {
   printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", j->task->name,
          j->protocol->name, us_rule_names[j->protocol->rule], j->pairs.count,
          j->pairs.solved_at_start, j->protocol->keep_solved ? " and stay in" : " and left out");
-  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s\n", "row", "pairs", "first hit", "last step",
-         "hold 3", "first hit, hard");
+  int plan_end = j->protocol->rule == US_RULE_plan_end;
+  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s\n", "row", "pairs", "first hit", "last step",
+         "hold 3", "first hit, hard", plan_end ? "  plan end" : "");
   for (int k = 0; k < kRows; k++) {
     const UsResult* r = &j->result[k];
     if (!j->on[k]) continue;
@@ -509,6 +540,7 @@ static void print_table(const Job* j) {
     print_rate(r, &j->pairs, US_RULE_last_step, 0);
     print_rate(r, &j->pairs, US_RULE_hold_3, 0);
     print_rate(r, &j->pairs, US_RULE_first_hit, 1);
+    if (plan_end) print_rate(r, &j->pairs, US_RULE_plan_end, 0);
     printf("\n");
   }
   printf("\n%-7s %8s %8s  %9s %9s %9s %9s  %10s  %s\n", "row", "seconds", "core-s", "simulate",

@@ -4,6 +4,7 @@
 // A small dataset of a built-in task, collected here with the task's first policy, without frames.
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

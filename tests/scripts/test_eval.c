@@ -1,0 +1,192 @@
+// eval and report as a user runs them, on data without frames: the rows that need no rendering.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/planner/oracle_data.h"
+#include "tests/scripts/program.h"
+#include "worldmodel/base/file.h"
+
+static char folder[] = "/tmp/understudy-eval-XXXXXX";
+
+static Run command(int code, const char* format, ...) {
+  char line[2048];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof(line), format, args);
+  va_end(args);
+  Run r = run_program(folder, line);
+  if (r.code != code) fail_msg("`understudy %s`: exit %d: %s", line, r.code, r.err);
+  return r;
+}
+
+static cJSON* read_result(const char* name) {
+  char path[512];
+  cJSON* json;
+  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, name), &json), US_OK);
+  return json;
+}
+
+// The member at a path such as "rows/random/pairs".
+static const cJSON* at(const cJSON* json, const char* path) {
+  char text[256];
+  snprintf(text, sizeof(text), "%s", path);
+  for (char* key = strtok(text, "/"); key; key = strtok(NULL, "/")) {
+    json = cJSON_GetObjectItemCaseSensitive(json, key);
+    if (!json) fail_msg("%s is missing at \"%s\"", path, key);
+  }
+  return json;
+}
+
+static void results_are_complete(void** state) {
+  (void)state;
+  command(
+      0,
+      "eval --data %s/held.h5 --rows random,oracle --episodes 16 --oracle-pairs 6 --json %s/a.json",
+      folder, folder);
+  cJSON* a = read_result("a.json");
+  const char* const keys[] = {"task",
+                              "protocol",
+                              "episodes",
+                              "solved_at_start",
+                              "seconds_per_plan",
+                              "candidate_steps_per_core_second",
+                              "hashes/pairs",
+                              "hashes/data",
+                              "version",
+                              "blas",
+                              "planner/samples",
+                              "rows/random/time/simulate/seconds",
+                              "rows/oracle/last_step/rate",
+                              "rows/oracle/hold_3/high",
+                              "rows/oracle/hard/first_hit/low",
+                              "rows/oracle/failed"};
+  for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) at(a, keys[i]);
+  assert_string_equal(at(a, "task")->valuestring, "wall");
+  assert_string_equal(at(a, "protocol")->valuestring, "dinoworld");
+  assert_int_equal(at(a, "rows/random/pairs")->valueint, 16);
+  assert_int_equal(at(a, "rows/oracle/pairs")->valueint, 6);
+  assert_int_equal(at(a, "rows/oracle/plans")->valueint, 60);
+  assert_true(at(a, "rows/oracle/first_hit/rate")->valuedouble > 0.8);
+  assert_null(cJSON_GetObjectItemCaseSensitive(at(a, "rows"), "model"));
+  assert_null(cJSON_GetObjectItemCaseSensitive(a, "films"));
+  assert_int_equal(cJSON_GetArraySize(at(a, "rows/random/first_hit_step")), 16);
+  assert_int_equal(cJSON_GetArraySize(at(a, "rows/random/distance/median")), 11);
+  cJSON_Delete(a);
+
+  command(0, "report --json %s/a.json --out %s/report", folder, folder);
+  char path[512];
+  const char* const files[] = {"report/index.html", "report/success.png", "report/curves.png"};
+  for (int i = 0; i < 3; i++) {
+    assert_true(us_file_exists(us_path_join(path, sizeof(path), folder, files[i])));
+  }
+}
+
+static void batches_and_threads_change_nothing(void** state) {
+  (void)state;
+  const char* const options[] = {"--batch 3 --threads 1", "--batch 8 --threads 2"};
+  char* text[2][2];
+  for (int i = 0; i < 2; i++) {
+    command(0,
+            "eval --data %s/held.h5 --rows random,oracle --episodes 8 --samples 32 --horizon 3 "
+            "--seed 4 %s --json %s/b.json",
+            folder, options[i], folder);
+    cJSON* b = read_result("b.json");
+    text[i][0] = cJSON_Print(at(b, "rows/oracle/first_hit_step"));
+    text[i][1] = cJSON_Print(at(b, "rows/oracle/distance"));
+    cJSON_Delete(b);
+  }
+  for (int k = 0; k < 2; k++) {
+    assert_string_equal(text[0][k], text[1][k]);
+    free(text[0][k]);
+    free(text[1][k]);
+  }
+}
+
+static void stopping_leaves_the_late_rules_empty(void** state) {
+  (void)state;
+  Run r =
+      command(0, "eval --data %s/held.h5 --rows random --episodes 8 --stop-at-hit --json %s/c.json",
+              folder, folder);
+  assert_non_null(strstr(r.out, "random"));
+  cJSON* c = read_result("c.json");
+  assert_true(cJSON_IsNull(at(c, "rows/random/last_step")));
+  assert_true(cJSON_IsNull(at(c, "rows/random/hold_3")));
+  assert_true(cJSON_IsObject(at(c, "rows/random/first_hit")));
+  cJSON_Delete(c);
+  command(0, "report --json %s/c.json --out %s/report-c", folder, folder);
+}
+
+static void a_model_plans_and_its_training_data_are_refused(void** state) {
+  (void)state;
+  command(0,
+          "finetune --data %s/train.h5 --encoder state --mode scratch --steps 30 --batch 16 "
+          "--out %s/model",
+          folder, folder);
+  command(
+      0, "eval --data %s/held.h5 --rows state --state-model %s/model --episodes 4 --json %s/d.json",
+      folder, folder, folder);
+  cJSON* d = read_result("d.json");
+  assert_int_equal(strlen(at(d, "hashes/state_model")->valuestring), 64);
+  assert_int_equal(at(d, "rows/state/pairs")->valueint, 4);
+  assert_true(at(d, "rows/state/candidate_steps_per_core_second")->valuedouble > 0);
+  cJSON_Delete(d);
+  Run r = command(1,
+                  "eval --data %s/train.h5 --rows state --state-model %s/model --episodes 4 "
+                  "--json %s/e.json",
+                  folder, folder, folder);
+  assert_non_null(strstr(r.err, "held-out"));
+  assert_non_null(strstr(r.err, "train.h5"));
+  r = command(1,
+              "eval --data %s/held.h5 --rows model --model %s/model --episodes 4 --json %s/e.json",
+              folder, folder, folder);
+  assert_non_null(strstr(r.err, "true states"));
+}
+
+static void wrong_words_are_refused(void** state) {
+  (void)state;
+  const struct {
+    int code;
+    const char *words, *expected;
+  } cases[] = {{2, "--rows oracle,robin", "robin"},
+               {2, "--rows model", "--model"},
+               {2, "--rows random --protocol nobody", "nobody"},
+               {2, "--rows random --task pointmaze", "pointmaze"},
+               {2, "--rows random --episodes -3", "--episodes"},
+               {2, "--rows oracle --elites 100", "elites"},
+               {2, "--rows oracle --planner sem", "sem"},
+               {2, "", "--model"}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    Run r = command(cases[i].code, "eval --data %s/held.h5 --json %s/f.json %s", folder, folder,
+                    cases[i].words);
+    if (!strstr(r.err, cases[i].expected) || lines_of(r.err) != 1) fail_msg("%s", r.err);
+  }
+  Run r = command(1, "eval --data %s/held.h5 --rows random --json %s/no/f.json", folder, folder);
+  assert_non_null(strstr(r.err, "/no/"));
+  r = command(1, "report --json %s/held.h5 --out %s/report", folder, folder);
+  assert_int_equal(lines_of(r.err), 1);
+}
+
+int main(void) {
+  char path[512];
+  if (!mkdtemp(folder)) return 1;
+  us_path_join(path, sizeof(path), folder, "held.h5");
+  if (oracle_collect("wall", 24, 40, 7, path) != US_OK) return 1;
+  us_path_join(path, sizeof(path), folder, "train.h5");
+  if (oracle_collect("wall", 24, 40, 8, path) != US_OK) return 1;
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(results_are_complete),
+      cmocka_unit_test(batches_and_threads_change_nothing),
+      cmocka_unit_test(stopping_leaves_the_late_rules_empty),
+      cmocka_unit_test(a_model_plans_and_its_training_data_are_refused),
+      cmocka_unit_test(wrong_words_are_refused),
+  };
+  int failed = cmocka_run_group_tests_name("eval", tests, NULL, NULL);
+  char line[128];
+  snprintf(line, sizeof(line), "rm -rf '%s'", folder);
+  return system(line) != 0 || failed;
+}
