@@ -1,0 +1,217 @@
+#include "scripts/eval_job.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tasks/tasks.h"
+#include "worldmodel/base/file.h"
+#include "worldmodel/model.h"
+
+static const struct {
+  const char* planner;
+  UsSees sees;
+} row_table[US_ROW_COUNT] = {
+#define X(name, planner, sees) {planner, sees},
+    US_EVAL_ROWS(X)
+#undef X
+};
+
+const char* const us_eval_row_names[US_ROW_COUNT] = {
+#define X(name, planner, sees) #name,
+    US_EVAL_ROWS(X)
+#undef X
+};
+
+// ---- opening ----
+
+static UsStatus open_task(UsEvalJob* j) {
+  const char* name = us_dataset_info(j->data)->task;
+  if (j->o.task && strcmp(j->o.task, name) != 0) {
+    return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"",
+                   j->o.data, j->o.task, name);
+  }
+  for (int i = 0; us_tasks[i]; i++) {
+    if (!strcmp(us_tasks[i]->name, name)) j->task = us_tasks[i];
+  }
+  return j->task ? US_OK : us_fail(US_USAGE, "%s: there is no task \"%s\"", j->o.data, name);
+}
+
+// 1 if a text stands anywhere in a JSON value.
+static int mentions(const cJSON* json, const char* text) {
+  if (cJSON_IsString(json)) return !strcmp(json->valuestring, text);
+  const cJSON* item;
+  cJSON_ArrayForEach(item, json) {
+    if (mentions(item, text)) return 1;
+  }
+  return 0;
+}
+
+// 1 if one of the datasets in a model's training notes was collected with the seed and policy of
+// the held-out file: its episodes start with the same ones.
+static int same_seed(const cJSON* training, const UsDatasetInfo* held) {
+  const cJSON* item;
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
+    const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
+    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
+    const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "policy"));
+    if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
+    if (task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy)) return 1;
+  }
+  return 0;
+}
+
+// Refuses data that the model's folder says it was trained on.
+static UsStatus check_held_out(const UsEvalJob* j, const char* folder) {
+  char path[4096];
+  cJSON* config;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  int seen = mentions(training, j->data_hash) || same_seed(training, us_dataset_info(j->data));
+  cJSON_Delete(config);
+  if (!seen) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected held-out trajectories, found those that %s was trained on",
+                 j->o.data, folder);
+}
+
+static UsStatus read_hash(const char* folder, char hash[US_HASH_CHARS]) {
+  UsModel* model;
+  US_TRY(us_model_open(folder, &model));
+  memcpy(hash, us_model_info(model)->hash, US_HASH_CHARS);
+  us_model_destroy(model);
+  return US_OK;
+}
+
+static UsStatus open_model(UsEvalJob* j, UsEvalRow row, const char* folder) {
+  if (!j->on[row]) return US_OK;
+  US_TRY(read_hash(folder, j->model_hash[row]));
+  US_TRY(check_held_out(j, folder));
+  char name[4096];
+  snprintf(name, sizeof(name), "model:%s", folder);
+  UsEnvConfig config = {.slots = j->o.batch, .pool = j->pool};
+  US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
+  const UsEnvInfo* info = us_env_info(j->answer[row]);
+  if (strcmp(info->task, j->task->name) != 0) {
+    return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"", folder,
+                   j->task->name, info->task);
+  }
+  return US_OK;
+}
+
+// The truth plays the blocks of the models and renders the frames that they see.
+static UsStatus open_sims(UsEvalJob* j) {
+  char name[128];
+  snprintf(name, sizeof(name), "sim:%s", j->task->name);
+  UsEnv* like = j->on[US_ROW_model] ? j->answer[US_ROW_model] : j->answer[US_ROW_state];
+  UsEnvConfig config = {.slots = j->o.batch, .pool = j->pool, .pixels = j->on[US_ROW_model]};
+  if (like) config.block = us_env_info(like)->block;
+  if (j->on[US_ROW_model]) {
+    config.height = us_env_info(like)->height;
+    config.width = us_env_info(like)->width;
+  }
+  US_TRY(us_env_open(name, us_tasks, &config, &j->sim));
+  int block = us_env_info(j->sim)->block;
+  if (j->protocol->budget % block != 0) {
+    return us_fail(US_USAGE, "protocol %s: a budget of %d env steps is no multiple of blocks of %d",
+                   j->protocol->name, j->protocol->budget, block);
+  }
+  config.pixels = 0;
+  return j->on[US_ROW_oracle] ? us_env_open(name, us_tasks, &config, &j->answer[US_ROW_oracle])
+                              : US_OK;
+}
+
+// Fails early when the results could not be written later.
+static UsStatus check_output(const char* json) {
+  const char* slash = strrchr(json, '/');
+  char folder[4096];
+  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - json) + 1 : 1, slash ? json : ".");
+  if (access(folder, W_OK) == 0) return US_OK;
+  return us_fail(US_IO, "%s: expected a folder that can be written, found: %s", folder,
+                 strerror(errno));
+}
+
+UsStatus us_eval_open(UsEvalJob* j) {
+  const UsEvalOptions* o = &j->o;
+  US_TRY(check_output(o->json));
+  j->pool = us_pool_create(o->threads);
+  if (!j->pool) return us_fail(US_MEMORY, "out of memory");
+  US_TRY(us_dataset_open(o->data, &j->data));
+  US_TRY(open_task(j));
+  US_TRY(us_dataset_hash(j->data, j->data_hash));
+  US_TRY(open_model(j, US_ROW_model, o->model));
+  US_TRY(open_model(j, US_ROW_state, o->state_model));
+  US_TRY(open_sims(j));
+  return us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
+                       j->protocol->ahead, j->protocol->keep_solved, &j->pairs);
+}
+
+static void free_options(UsEvalOptions* o) {
+  char* text[] = {o->task,     o->model, o->state_model, o->data,
+                  o->protocol, o->json,  o->rows,        o->planner};
+  for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++) free(text[i]);
+}
+
+void us_eval_close(UsEvalJob* j) {
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    us_result_free(&j->result[k]);
+    us_env_close(j->answer[k]);
+  }
+  us_pairs_free(&j->pairs);
+  us_env_close(j->sim);
+  us_dataset_close(j->data);
+  us_pool_destroy(j->pool);
+  free_options(&j->o);
+}
+
+// ---- running ----
+
+const char* us_eval_planner_name(const UsEvalJob* j, UsEvalRow row) {
+  if (row_table[row].planner) return row_table[row].planner;
+  return j->o.planner ? j->o.planner : us_planners[0]->name;
+}
+
+static UsStatus run_row(UsEvalJob* j, UsEvalRow row) {
+  if (!j->on[row]) return US_OK;
+  UsPlannerConfig config = j->o.plan;
+  config.pool = j->pool;
+  UsEvaluation e = {.label = us_eval_row_names[row],
+                    .data = j->data,
+                    .pairs = &j->pairs,
+                    .count = j->pairs.count,
+                    .sim = j->sim,
+                    .answer = j->answer[row] ? j->answer[row] : j->sim,
+                    .sees = row_table[row].sees,
+                    .budget = j->protocol->budget,
+                    .rest = j->protocol->rest,
+                    .stop_at_hit = j->o.stop_at_hit};
+  if (row == US_ROW_oracle && j->o.oracle_pairs < e.count) e.count = j->o.oracle_pairs;
+  US_TRY(us_planner_create(us_eval_planner_name(j, row), e.answer, &config, &e.planner));
+  UsStatus status = us_evaluate(&e, &j->result[row]);
+  us_planner_destroy(e.planner);
+  return status;
+}
+
+UsStatus us_eval_run(UsEvalJob* j) {
+  for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
+  return US_OK;
+}
+
+UsStatus us_eval_film(const UsEvalJob* j, UsEvalRow row, int n, const int* list, uint8_t* frames) {
+  const UsResult* r = &j->result[row];
+  char name[128];
+  snprintf(name, sizeof(name), "sim:%s", j->task->name);
+  UsEnvConfig config = {.slots = 1, .block = r->block, .height = j->o.film_size, .pixels = 1};
+  UsEnv* sim;
+  US_TRY(us_env_open(name, us_tasks, &config, &sim));
+  size_t size = (size_t)j->o.film_size * (size_t)j->o.film_size * 3 * (size_t)(r->blocks + 2);
+  UsStatus status = US_OK;
+  for (int k = 0; k < n && status == US_OK; k++) {
+    status = us_result_film(r, j->data, &j->pairs, list[k], j->protocol->rest, sim,
+                            frames + (size_t)k * size);
+  }
+  us_env_close(sim);
+  return status;
+}
