@@ -33,11 +33,13 @@ typedef struct UsEnv UsEnv;
 
 // One observation of one slot. Every pointer may be NULL: not asked for, or not known.
 typedef struct UsObs {
-  uint8_t* pixels;  // (height, width, 3)
-  float* proprio;   // (proprio)
-  double* state;    // (state): qpos, qvel, act of the simulator
-  double time;      // s since the start of the episode
-  int first;        // us_env_observe: 1 starts a new context, 0 adds a frame to it
+  uint8_t* pixels;      // (height, width, 3)
+  float* proprio;       // (proprio)
+  double* state;        // (state): qpos, qvel, act of the simulator
+  const float* action;  // (block, action) what led here from the frame before, read by
+                        // us_env_observe; NULL: not known, taken as 0
+  double time;          // s since the start of the episode
+  int first;            // us_env_observe: 1 starts a new context, 0 adds a frame to it
 } UsObs;
 
 typedef struct UsEnvConfig {

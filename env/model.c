@@ -52,6 +52,9 @@ typedef struct Model {
   uint8_t* pixels;  // (N, height, width, 3)
   double* states;   // (N, S)
   float* latents;   // (N, G, D) raw, ordinary memory
+  float* past;      // (N, past, K, A) the blocks that led through the context, ordinary memory
+  size_t block;     // K A
+  size_t pasts;     // past K A
 } Model;
 
 static Model* of(UsEnv* e) {
@@ -64,6 +67,10 @@ static float* context_of(Model* m, int slot) {
 
 static float* newest_of(Model* m, int slot) {
   return context_of(m, slot) + (size_t)(m->context - 1) * m->one;
+}
+
+static float* past_of(Model* m, int slot) {
+  return m->past + (size_t)slot * m->pasts;
 }
 
 // ---- open and close ----
@@ -85,6 +92,7 @@ static void model_close(UsEnv* e) {
   free(m->pixels);
   free(m->states);
   free(m->latents);
+  free(m->past);
   us_model_destroy(m->model);
   free(m);
 }
@@ -132,9 +140,10 @@ static int allocate(Model* m) {
   m->pixels = calloc(n * image + 1, 1);
   m->states = calloc(n * (size_t)m->base.info.state + 1, sizeof(double));
   m->latents = calloc(n * frame, sizeof(float));
+  m->past = calloc(n * m->pasts + 1, sizeof(float));
   m->worker = calloc((size_t)m->workers, sizeof(*m->worker));
   if (!m->slot || !m->contexts || !m->goals || !m->memory || !m->fresh || !m->stale || !m->pixels ||
-      !m->states || !m->latents || !m->worker) {
+      !m->states || !m->latents || !m->past || !m->worker) {
     return 0;
   }
   for (int i = 0; i < m->workers; i++) {
@@ -171,10 +180,12 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   m->dim = c->dim;
   m->one = (size_t)(m->tokens * m->dim);
   m->memories = us_predictor_memory(m->p);
+  m->block = (size_t)(c->block * c->action);
+  m->pasts = (size_t)c->past * m->block;
   m->tile = us_predictor_tile(m->p);
   m->step = us_model_info(m->model)->dt * c->block;
   m->limit = config->limit;
-  m->base.save_size = sizeof(Slot) + ((size_t)m->context + 1) * m->one * sizeof(float);
+  m->base.save_size = sizeof(Slot) + (((size_t)m->context + 1) * m->one + m->pasts) * sizeof(float);
   fill_info(m, name, config);
   if (!allocate(m)) {
     model_close(&m->base);
@@ -199,6 +210,9 @@ static void start(Model* m, int slot, uint64_t seed) {
   size_t pick = us_rng_below(&r, (uint32_t)us_model_info(m->model)->contexts);
   const float* bank = us_model_contexts(m->model);
   put_latents(m, m->context, bank + pick * (size_t)m->context * m->one, context_of(m, slot));
+  if (m->pasts) {
+    memcpy(past_of(m, slot), us_model_past(m->model) + pick * m->pasts, m->pasts * sizeof(float));
+  }
   *s = (Slot){0};
   for (int i = 0; i < m->context; i++) s->times[i] = (i + 1 - m->context) * m->step;
 }
@@ -241,8 +255,9 @@ static void encode(Model* m, int n, const UsObs* obs) {
   put_latents(m, n, m->latents, m->fresh);
 }
 
-// Drops the oldest frame of a slot and appends latent (G, D) at `time`.
-static void append(Model* m, int slot, const float* latent, double time) {
+// Drops the oldest frame of a slot and appends latent (G, D) at `time`, to which action (K, A) led.
+// Nullable: action (0).
+static void append(Model* m, int slot, const float* latent, double time, const float* action) {
   Slot* s = &m->slot[slot];
   float* context = context_of(m, slot);
   for (int i = 0; i + 1 < m->context; i++) {
@@ -252,11 +267,17 @@ static void append(Model* m, int slot, const float* latent, double time) {
   us_ops_copy(latent, newest_of(m, slot), m->one);
   s->times[m->context - 1] = time;
   s->remembered = 0;
+  if (!m->pasts) return;
+  float* past = past_of(m, slot);
+  memmove(past, past + m->block, (m->pasts - m->block) * sizeof(float));
+  for (size_t i = 0; i < m->block; i++) {
+    past[m->pasts - m->block + i] = action ? fmaxf(-1, fminf(1, action[i])) : 0;
+  }
 }
 
 // One frame says nothing about motion: it stands for all C, one block apart.
 static void begin(Model* m, int slot, const float* latent, double time) {
-  for (int i = m->context - 1; i >= 0; i--) append(m, slot, latent, time - i * m->step);
+  for (int i = m->context - 1; i >= 0; i--) append(m, slot, latent, time - i * m->step, NULL);
 }
 
 static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
@@ -271,7 +292,7 @@ static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
       if (o->first) {
         begin(m, slots[from + i], latent, o->time);
       } else {
-        append(m, slots[from + i], latent, o->time);
+        append(m, slots[from + i], latent, o->time, o->action);
       }
     }
   }
@@ -349,7 +370,6 @@ static void rollout_item(void* arg, int item, int worker) {
   int i = item / r->tiles, first = item % r->tiles * m->tile, slot = r->slots[i];
   int count = r->samples - first < m->tile ? r->samples - first : m->tile;
   size_t candidate = (size_t)i * (size_t)r->samples + (size_t)first;
-  size_t block = (size_t)(m->base.info.block * m->base.info.action);
   float* rewards = r->rewards + candidate * (size_t)r->horizon;
   size_t numbers = (size_t)count * (size_t)r->horizon;
   if (!m->slot[slot].goal) {
@@ -361,7 +381,8 @@ static void rollout_item(void* arg, int item, int worker) {
                           .step = m->step,
                           .count = count,
                           .horizon = r->horizon,
-                          .actions = r->actions + candidate * (size_t)r->horizon * block,
+                          .actions = r->actions + candidate * (size_t)r->horizon * m->block,
+                          .past = past_of(m, slot),
                           .goal = m->goals + (size_t)slot * m->one,
                           .distance = rewards,
                           .clip = 1};
@@ -397,17 +418,18 @@ static void step_item(void* arg, int item, int worker) {
   const UsEnvInfo* info = &m->base.info;
   Worker* w = &m->worker[worker];
   Slot* slot = &m->slot[item];
-  const UsImagine task = {
-      .context = context_of(m, item),
-      .memory = m->memory + (size_t)item * m->memories,
-      .step = m->step,
-      .count = 1,
-      .horizon = 1,
-      .actions = s->actions + (size_t)item * (size_t)(info->block * info->action),
-      .last = w->next,
-      .clip = 1};
+  const float* action = s->actions + (size_t)item * m->block;
+  const UsImagine task = {.context = context_of(m, item),
+                          .memory = m->memory + (size_t)item * m->memories,
+                          .step = m->step,
+                          .count = 1,
+                          .horizon = 1,
+                          .actions = action,
+                          .past = past_of(m, item),
+                          .last = w->next,
+                          .clip = 1};
   us_predictor_imagine(m->p, w->single, &task);
-  append(m, item, w->next, slot->times[m->context - 1] + m->step);
+  append(m, item, w->next, slot->times[m->context - 1] + m->step, action);
   slot->steps += info->block;
 
   float* latent = m->latents + (size_t)item * m->one;
@@ -479,6 +501,7 @@ static void model_save(UsEnv* e, int slot, void* bytes) {
   memcpy(bytes, &m->slot[slot], sizeof(Slot));
   us_ops_get(context_of(m, slot), latents, frames);
   us_ops_get(m->goals + (size_t)slot * m->one, latents + frames, m->one);
+  memcpy(latents + frames + m->one, past_of(m, slot), m->pasts * sizeof(float));
 }
 
 static void model_restore(UsEnv* e, int slot, const void* bytes) {
@@ -489,6 +512,7 @@ static void model_restore(UsEnv* e, int slot, const void* bytes) {
   m->slot[slot].remembered = 0;
   us_ops_put(context_of(m, slot), latents, frames);
   us_ops_put(m->goals + (size_t)slot * m->one, latents + frames, m->one);
+  memcpy(past_of(m, slot), latents + frames + m->one, m->pasts * sizeof(float));
 }
 
 const UsEnvClass us_env_class_model = {

@@ -158,6 +158,9 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
     int64_t row = pair_row(r, i, which);
     UsObs* o = &r->obs[i];
     *o = (UsObs){.time = us_dataset_times(r->e->data)[row], .first = which == kBefore};
+    if (which == kStart && !r->e->rest) {  // a block lies between the two start rows
+      o->action = us_dataset_actions(r->e->data) + (row - r->block) * r->action;
+    }
     if (sees == US_SEES_STATE) {
       o->state = r->state + (size_t)i * r->states;
       start_state(r->e->data, row, r->e->rest && which != kGoal, r->e->sim, o->state);
@@ -302,6 +305,7 @@ static UsStatus show(Run* r, int b) {
   for (int i = 0; i < r->lives; i++) {
     int64_t row = pair_row(r, r->live[i], kStart);
     r->obs[i].time = us_dataset_times(e->data)[row] + (b + 1) * r->block * dt;
+    r->obs[i].action = r->action_block + (size_t)r->live[i] * (size_t)(r->block * r->action);
     if (e->sees == US_SEES_PIXELS) r->obs[i].pixels = r->pixels + (size_t)i * r->frame;
   }
   Clock start = now();

@@ -78,12 +78,14 @@ static UsStatus adopt(const Options* o, Mode mode, const UsEncoder* encoder, UsP
 
 // ---- the folder ----
 
-// Start contexts from training episodes: C frames, one block apart.
+// Start contexts from training episodes: C frames, one block apart, and the last `past` blocks
+// between them behind all of them.
 static float* draw_contexts(const TrainingData* d, const UsPredictorConfig* c) {
   const UsDataset* data = d->data[0];
   size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), each = (size_t)c->context * one;
   int span = (c->context - 1) * c->block;
-  float* out = malloc(kContexts * each * sizeof(float));
+  size_t block = (size_t)(c->block * c->action), past = (size_t)c->past * block;
+  float* out = malloc(kContexts * (each + past) * sizeof(float));
   for (int i = 0; out && i < kContexts; i++) {
     UsRng r = us_rng(d->seed, US_RNG_CONTEXT, (uint64_t)i, 0, 0);
     int64_t e;
@@ -96,6 +98,8 @@ static float* draw_contexts(const TrainingData* d, const UsPredictorConfig* c) {
       memcpy(out + (size_t)i * each + (size_t)k * one,
              us_features_row(d->features[0], row + (int64_t)k * c->block), one * sizeof(float));
     }
+    const float* actions = us_dataset_actions(data) + (row + span) * c->action;
+    memcpy(out + kContexts * each + (size_t)i * past, actions - past, past * sizeof(float));
   }
   return out;
 }
@@ -105,6 +109,8 @@ static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t
   const UsDatasetInfo* info = us_dataset_info(d->data[0]);
   float* contexts = draw_contexts(d, us_predictor_config(p));
   if (!contexts) return us_fail(US_MEMORY, "%s: out of memory", o->t.out);
+  const UsPredictorConfig* c = us_predictor_config(p);
+  size_t past_at = (size_t)kContexts * (size_t)(c->context * c->grid_h * c->grid_w * c->dim);
   cJSON* notes = training_notes(d, t, v);
   cJSON_AddStringToObject(notes, "mode", o->mode);
   cJSON_AddStringToObject(notes, "init", !adopted ? "none" : o->init ? o->init : "default");
@@ -114,6 +120,7 @@ static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t
                               .encoder = d->encoder,
                               .contexts = kContexts,
                               .context = contexts,
+                              .past = contexts + past_at,
                               .training = notes};
   UsStatus status = us_model_save(o->t.out, &parts);
   cJSON_Delete(notes);

@@ -25,6 +25,7 @@ struct UsModel {
   UsPredictor* predictor;
   UsEncoder* encoder;
   float* contexts;  // (n, C, G, D)
+  float* past;      // (n, past, K, A)
 };
 
 const UsModelInfo* us_model_info(const UsModel* m) {
@@ -40,11 +41,16 @@ const float* us_model_contexts(const UsModel* m) {
   return m->contexts;
 }
 
+const float* us_model_past(const UsModel* m) {
+  return m->past;
+}
+
 void us_model_destroy(UsModel* m) {
   if (!m) return;
   us_predictor_destroy(m->predictor);
   us_encoder_destroy(m->encoder);
   free(m->contexts);
+  free(m->past);
   free(m);
 }
 
@@ -124,6 +130,12 @@ static UsStatus read_contexts(const char* path, UsModel* m, const UsPredictorCon
     status = us_tensors_read(t, "contexts", 4, shape, m->contexts);
     m->info.contexts = (int)count;
   }
+  if (status == US_OK && c->past > 0) {
+    const int64_t blocks[4] = {(int64_t)count, c->past, c->block, c->action};
+    m->past = malloc(count * (size_t)(c->past * c->block * c->action) * sizeof(float));
+    status = m->past ? us_tensors_read(t, "past", 4, blocks, m->past)
+                     : us_fail(US_MEMORY, "%s: out of memory", path);
+  }
   us_tensors_close(t);
   return status;
 }
@@ -201,13 +213,18 @@ UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
   US_TRY(us_encoder_save(parts->encoder, path));
   us_path_join(path, sizeof(path), folder, "predictor.safetensors");
   US_TRY(us_predictor_save(parts->predictor, path));
-  const UsTensorOut contexts = {
-      .name = "contexts",
-      .rank = 4,
-      .shape = {parts->contexts, c->context, c->grid_h * c->grid_w, c->dim},
-      .data = parts->context};
+  US_ASSERT(c->past == 0 || parts->past);
+  const UsTensorOut contexts[2] = {
+      {.name = "contexts",
+       .rank = 4,
+       .shape = {parts->contexts, c->context, c->grid_h * c->grid_w, c->dim},
+       .data = parts->context},
+      {.name = "past",
+       .rank = 4,
+       .shape = {parts->contexts, c->past, c->block, c->action},
+       .data = parts->past}};
   us_path_join(path, sizeof(path), folder, "contexts.safetensors");
-  US_TRY(us_tensors_write(path, 1, &contexts, 0, NULL, NULL));
+  US_TRY(us_tensors_write(path, c->past > 0 ? 2 : 1, contexts, 0, NULL, NULL));
   cJSON* json = config_start(format_model, c, e->hash, parts->training);
   cJSON_AddStringToObject(json, "task", parts->task);
   cJSON_AddNumberToObject(json, "dt", parts->dt);

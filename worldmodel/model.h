@@ -46,6 +46,10 @@ const UsEncoder* us_model_encoder(const UsModel* m);
 // The start contexts (n, C, G, D), raw, ordinary memory.
 const float* us_model_contexts(const UsModel* m);
 
+// The actions that led through each start context (n, past, K, A); NULL when the predictor has no
+// past.
+const float* us_model_past(const UsModel* m);
+
 typedef struct UsModelParts {
   const char* task;
   double dt;
@@ -53,6 +57,7 @@ typedef struct UsModelParts {
   const UsEncoder* encoder;
   int contexts;           // n
   const float* context;   // (n, C, G, D) raw
+  const float* past;      // (n, past, K, A). Nullable when past is 0
   const cJSON* training;  // what it was trained on and how, for people. Nullable
 } UsModelParts;
 

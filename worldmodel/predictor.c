@@ -29,7 +29,8 @@ enum { kSalt = 0x70726564 };  // keeps the first weights apart from those of oth
   X(block, 1, 1024)             \
   X(action, 0, 1024)            \
   X(action_hidden, 1, 8192)     \
-  X(residual, 0, 1)
+  X(residual, 0, 1)             \
+  X(past, 0, US_CONTEXT_MAX - 1)
 
 UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, int block,
                                               int action) {
@@ -44,7 +45,8 @@ UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, i
                              .block = block,
                              .action = action,
                              .action_hidden = 128,
-                             .residual = 1};
+                             .residual = 1,
+                             .past = action > 0 ? 1 : 0};
 }
 
 static UsStatus check(const char* name, const UsPredictorConfig* c) {
@@ -54,6 +56,10 @@ static UsStatus check(const char* name, const UsPredictorConfig* c) {
                    low, high, c->field);
   CONFIG_MEMBERS(X)
 #undef X
+  if (c->past >= c->context) {
+    return us_fail(US_FORMAT, "%s: predictor: expected past below context %d, found %d", name,
+                   c->context, c->past);
+  }
   if (c->width % (2 * c->heads) != 0) {
     return us_fail(US_FORMAT,
                    "%s: predictor: expected a width of a multiple of 2 heads, found %d for %d",
@@ -74,7 +80,10 @@ UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredic
   if (!cJSON_IsObject(json)) {
     return us_fail(US_FORMAT, "%s: expected an object \"predictor\", found none", name);
   }
-#define X(field, low, high) US_TRY(us_json_int(name, json, #field, low, high, NULL, &out->field));
+  const int none = 0;  // `past` of files that do not know it
+#define X(field, low, high)                                                                \
+  US_TRY(us_json_int(name, json, #field, low, high, strcmp(#field, "past") ? NULL : &none, \
+                     &out->field));
   CONFIG_MEMBERS(X)
 #undef X
   return check(name, out);
@@ -167,6 +176,7 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
   a.action = b.action = 0;
   a.block = b.block = 1;
   a.action_hidden = b.action_hidden = 1;
+  a.past = b.past = 0;
   if (memcmp(&a, &b, sizeof(a)) != 0) return 0;
   for (int i = 0; i < p->list.count; i++) {
     const UsParam* to = &p->list.param[i];

@@ -17,9 +17,12 @@
 //
 // q starts as the learned vector `query`; the prediction is z' = H norm(q) + h. With `residual`,
 // q starts as query + S last + s and z' = last + H norm(q) + h (H = 0, h = 0 at first), where
-// `last` is the token z at the same place in the frame before the target. a are the K A numbers of
-// the block of actions that leads to the target. norm is layer norm with eps 1e-5, gelu the exact
-// form, attend softmax attention with `heads` heads and scale 1 / sqrt(d), d = width / heads.
+// `last` is the token z at the same place in the frame before the target. a are the
+// actions that lead to the target, after those of the `past` blocks before it (0 where none is
+// known): (past + 1) K A numbers. Two frames a block apart tell the mean velocity between them;
+// with the actions of that block they tell the velocity at its end. norm is layer norm with eps
+// 1e-5, gelu the exact form, attend softmax attention with `heads` heads and scale 1 / sqrt(d), d =
+// width / heads.
 //
 // R turns pair i (elements i and i + d/2 of each head) by 2 pi position / period, (e, f) ->
 // (e cos - f sin, e sin + f cos). The d/2 pairs are split over three axes in this order: time (s),
@@ -58,6 +61,7 @@ typedef struct UsPredictorConfig {
   int action;          // A; 0: no action blocks
   int action_hidden;   // hidden width of the action blocks' MLP
   int residual;        // 1: start from the last frame, as above
+  int past;            // blocks of past actions that a target knows; less than context
 } UsPredictorConfig;
 
 typedef struct UsPredictor UsPredictor;
@@ -179,6 +183,8 @@ typedef struct UsImagine {
   int count;             // candidates, at most those of the tile; the others' rows are idle
   int horizon;           // H
   const float* actions;  // (count, H, K, A), ordinary memory; NULL without action blocks
+  const float* past;     // (past, K, A) blocks that led through the context, ordinary memory.
+                         // Nullable: all 0
   const float* goal;     // (G, D) normalised, tensor memory. Nullable
   float* distance;  // (count, H), ordinary memory: mean squared difference to the goal. Nullable
   float* last;      // (count, G, D) normalised, tensor memory: the last frame. Nullable

@@ -9,7 +9,7 @@
 // Sizes by the names that the lists below use.
 #define PREDICTOR_SIZES(c)                                                          \
   const int w = (c)->width, d = (c)->dim, h = (c)->mlp * w, u = (c)->action_hidden, \
-            j = w + (c)->block * (c)->action, n = (c)->depth;                       \
+            j = w + ((c)->past + 1) * (c)->block * (c)->action, n = (c)->depth;     \
   (void)w, (void)d, (void)h, (void)u, (void)j, (void)n
 
 // field, name in the checkpoint, rows, columns (0: a vector), flags
@@ -77,8 +77,12 @@ struct UsPredictor {
 static inline int predictor_tokens(const UsPredictorConfig* c) {
   return c->grid_h * c->grid_w;
 }
-static inline int predictor_inputs(const UsPredictorConfig* c) {
+// Numbers of one block of actions, and of all blocks that a target knows.
+static inline int predictor_block(const UsPredictorConfig* c) {
   return c->block * c->action;
+}
+static inline int predictor_inputs(const UsPredictorConfig* c) {
+  return (c->past + 1) * predictor_block(c);
 }
 static inline int predictor_pairs(const UsPredictorConfig* c) {
   return c->width / c->heads / 2;

@@ -42,7 +42,7 @@ typedef struct Pass {
   const uint8_t* mask;  // (tq, tk), host. Nullable
   float* angles;        // (rows, pairs, 2) of the targets
   float* last;          // (rows, D) tokens of the frame before
-  float* actions;       // (rows / G, K A)
+  float* actions;       // (rows / G, past + 1, K A)
   Layer* layer;         // (depth)
   float* end;           // (rows, w) behind the last block
   float* end_norm;      // (rows, w)

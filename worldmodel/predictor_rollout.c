@@ -7,6 +7,7 @@
 // tokens go through the key and value matrix, for all blocks in one product.
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "worldmodel/predictor_inner.h"
 
@@ -15,8 +16,8 @@ struct UsImagination {
   int rows;         // R = m G
   float* block;     // tensor memory, all of it
   float* q;         // (R, w)
-  float* norm;      // (R, w + K A)
-  float* joined;    // (R, w + K A)
+  float* norm;      // (R, w + (past + 1) K A)
+  float* joined;    // (R, w + (past + 1) K A)
   float* turned;    // (R, w)
   float* attended;  // (R, w)
   float* hidden;    // (R, max(h, u))
@@ -28,10 +29,10 @@ struct UsImagination {
   float* out;       // (R, D)
   float* shown;     // (C, R, D) the C frames before the target, for `forget`
   float* angles;    // (C, G, pairs, 2)
-  float* actions;   // (m, K A)
+  float* actions;   // (m, past + 1, K A)
   float* host;      // (C, G, pairs, 2) ordinary memory
   float* reward;    // (m) ordinary memory
-  float* played;    // (m, K A) ordinary memory
+  float* played;    // (m, past + 1, K A) ordinary memory
 };
 
 int us_predictor_tile(const UsPredictor* p) {
@@ -235,14 +236,19 @@ static float clipped(float x) {
   return x < -1 ? -1 : x > 1 ? 1 : x;  // NaN stays
 }
 
-// Actions of frame f into m->actions; idle candidates do nothing.
+// Actions of the target of frame f into m->actions, past blocks first; idle candidates do nothing.
 static void put_actions(const UsPredictor* p, UsImagination* m, const UsImagine* task, int f) {
-  size_t ka = (size_t)predictor_inputs(&p->c), row = (size_t)task->horizon * ka;
+  size_t ka = (size_t)predictor_block(&p->c), row = (size_t)task->horizon * ka;
+  float* to = m->played;
   for (size_t i = 0; i < (size_t)task->count; i++) {
-    const float* from = task->actions + i * row + (size_t)f * ka;
-    for (size_t k = 0; k < ka; k++) m->played[i * ka + k] = task->clip ? clipped(from[k]) : from[k];
+    for (int b = f - p->c.past; b <= f; b++, to += ka) {
+      const float* from = task->actions + i * row + (size_t)(b < 0 ? 0 : b) * ka;
+      if (b < 0 && !task->past) continue;  // stays 0
+      if (b < 0) from = task->past + (size_t)(p->c.past + b) * ka;
+      for (size_t k = 0; k < ka; k++) to[k] = task->clip ? clipped(from[k]) : from[k];
+    }
   }
-  us_ops_put(m->actions, m->played, (size_t)task->count * ka);
+  us_ops_put(m->actions, m->played, (size_t)(task->count * predictor_inputs(&p->c)));
 }
 
 static void get_distance(const UsPredictor* p, UsImagination* m, const UsImagine* task, int f) {
@@ -260,6 +266,7 @@ void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagin
   size_t turn = (size_t)(predictor_tokens(c) * predictor_pairs(c)) * 2;
   size_t one = (size_t)(predictor_tokens(c) * c->dim), each = (size_t)m->tile * one;
   us_ops_zero(m->actions, (size_t)(m->tile * predictor_inputs(c)));
+  memset(m->played, 0, (size_t)(m->tile * predictor_inputs(c)) * sizeof(float));
   us_ops_copy_blocks(m->tile, (int)one, task->context + (size_t)(c->context - 1) * one, 0, m->last,
                      one);
   if (!task->forget) spread(p, m, task->memory);

@@ -29,7 +29,7 @@ struct UsTape {
   float* times;        // (B, T, G, pairs, 2) angles
   float* key_angles;   // (B, T - 1, G, pairs, 2)
   float** own_angles;  // (fed) (B, G, pairs, 2) of frame C + i
-  float* all_actions;  // (B, T - 1, K A)
+  float* all_actions;  // (B, T - 1, K, A)
   float* dout;         // (rows, D)
   float* dlast;        // (rows, D)
   float* dfed;         // (B, G, D)
@@ -79,7 +79,7 @@ static void place(const UsPredictorConfig* c, Carve* m, UsTape* t) {
   t->targets = carve(m, b * frames * g * d);
   t->times = carve(m, b * frames * g * pairs * 2);
   t->key_angles = carve(m, b * frames * g * pairs * 2);
-  t->all_actions = carve(m, b * frames * (size_t)predictor_inputs(c));
+  t->all_actions = carve(m, b * frames * (size_t)predictor_block(c));
   t->dout = carve(m, b * frames * g * d);
   t->dlast = carve(m, b * frames * g * d);
   t->dfed = carve(m, b * g * d);
@@ -230,10 +230,23 @@ static void backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) 
 
 // ---- the loss ----
 
+// actions (B, count, past + 1, K A) of the target frames from `from` on; blocks before the first
+// frame stay 0.
+static void load_actions(const UsPredictorConfig* c, const UsTape* t, int from, int count,
+                         float* actions) {
+  int ka = predictor_block(c), inputs = predictor_inputs(c);
+  for (int i = 0; i < count; i++) {
+    int first = from + i - 1 - c->past, missing = first < 0 ? -first : 0;
+    us_ops_copy_blocks(t->c.batch, (c->past + 1 - missing) * ka,
+                       t->all_actions + (size_t)((first + missing) * ka), (size_t)(t->seen * ka),
+                       actions + (size_t)(i * inputs + missing * ka), (size_t)(count * inputs));
+  }
+}
+
 // Brings a shard into tensor memory and gathers what the passes read.
 static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   const UsPredictorConfig* c = &p->c;
-  int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_inputs(c);
+  int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_block(c);
   size_t one = (size_t)g * (size_t)c->dim, turn = (size_t)g * (size_t)predictor_pairs(c) * 2;
   for (int i = 0; i < b * frames; i++) {
     double origin = shard->times[i / frames * frames];
@@ -254,10 +267,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
     int from = i ? c->context + i : t->c.first, count = s->tq / g;  // target frames
     us_ops_copy_blocks(b, count * (int)turn, t->times + (size_t)from * turn, angles, s->angles,
                        (size_t)count * turn);
-    if (ka > 0) {
-      us_ops_copy_blocks(b, count * ka, t->all_actions + (size_t)(from - 1) * (size_t)ka,
-                         (size_t)(t->seen * ka), s->actions, (size_t)(count * ka));
-    }
+    if (ka > 0) load_actions(c, t, from, count, s->actions);
     if (i < t->fed) {
       us_ops_copy_blocks(b, (int)turn, t->times + (size_t)(c->context + i) * turn, angles,
                          t->own_angles[i], turn);

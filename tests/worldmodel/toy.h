@@ -81,7 +81,8 @@ static inline UsStatus toy_model(const char* folder, const UsPredictorConfig* c,
   UsEncoder* e = NULL;
   const double mean[kToyDim] = {0}, std[kToyDim] = {1, 1, 1};
   UsStatus status = us_encoder_make_state(kToyDim, mean, std, &e);
-  int n = contexts * c->context * c->dim;
+  int frames = contexts * c->context * c->dim,
+      n = frames + contexts * c->past * c->block * c->action;
   float* context = malloc((size_t)n * sizeof(float));
   UsRng r = us_rng(2, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&r, context, n);
@@ -91,7 +92,8 @@ static inline UsStatus toy_model(const char* folder, const UsPredictorConfig* c,
                                                    .predictor = p,
                                                    .encoder = e,
                                                    .contexts = contexts,
-                                                   .context = context});
+                                                   .context = context,
+                                                   .past = context + frames});
   }
   free(context);
   us_encoder_destroy(e);
