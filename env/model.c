@@ -17,7 +17,7 @@
 
 #include "env/env_class.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
 
 typedef struct Slot {

@@ -27,15 +27,24 @@ static void print_help(poptContext context, const char* name, const char* usage,
   poptPrintHelp(context, stdout, 0);
 }
 
+// One line about what popt refused. For a value it names the option before it.
+static int refuse_option(int argc, const char** argv, poptContext context, int error) {
+  const char* bad = poptBadOption(context, POPT_BADOPTION_NOALIAS);
+  for (int i = 2; i < argc && bad[0] != '-'; i++) {
+    if (strcmp(argv[i], bad) != 0 || argv[i - 1][0] != '-') continue;
+    return us_cli_usage(argv[0], "%s %s: %s", argv[i - 1], bad, poptStrerror(error));
+  }
+  return us_cli_usage(argv[0], "%s: %s", bad, poptStrerror(error));
+}
+
 int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
                  const char* help, const char** words, int max_words) {
   enum { kHelp = 1000 };
   const struct poptOption help_table[] = {
       {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL}, POPT_TABLEEND};
-  struct poptOption all[] = {
-      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
-      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)help_table, 0, "Help:", NULL},
-      POPT_TABLEEND};
+  struct poptOption all[] = {{NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
+                             {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)help_table, 0, "Help:", NULL},
+                             POPT_TABLEEND};
   poptContext context = poptGetContext(NULL, argc, argv, all, 0);
   poptSetOtherOptionHelp(context, usage);
   int code = -1, found;
@@ -45,10 +54,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
     code = 0;
     break;
   }
-  if (found < -1) {
-    code = us_cli_usage(argv[0], "%s: %s", poptBadOption(context, POPT_BADOPTION_NOALIAS),
-                        poptStrerror(found));
-  }
+  if (found < -1) code = refuse_option(argc, argv, context, found);
   const char* word;
   int n = 0;
   while (code < 0 && (word = poptGetArg(context))) {

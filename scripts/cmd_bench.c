@@ -10,7 +10,7 @@
 #include "scripts/cli.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/train.h"
 

@@ -11,7 +11,9 @@ static const char help[] =
     "       understudy encoder probe --encoder DIR --data F.h5 [options]\n\n"
     "train   self-supervised training of a frozen encoder from the frames of datasets\n"
     "probe   what an encoder's features know of the true state\n\n"
-    "Each has its own --help.\n";
+    "Each has its own --help. Example:\n"
+    "  understudy encoder train --data runs/pm.h5 runs/wall.h5 --out runs/encoder\n"
+    "  understudy encoder probe --encoder runs/encoder --data runs/heldout.h5\n";
 
 int us_cmd_encoder(int argc, const char** argv) {
   const char* word = argc > 1 ? argv[1] : NULL;

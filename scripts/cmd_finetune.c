@@ -8,7 +8,7 @@
 #include "scripts/training_command.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 
 static const char help[] =
     "Trains a world model on trajectories with actions: the frozen encoder turns frames into\n"

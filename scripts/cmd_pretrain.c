@@ -7,7 +7,7 @@
 #include "scripts/cli.h"
 #include "scripts/training_command.h"
 #include "worldmodel/base/progress.h"
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 
 static const char help[] =
     "Trains the predictor on what happens next, without actions, on one or several datasets (of "

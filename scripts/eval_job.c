@@ -8,7 +8,7 @@
 
 #include "tasks/tasks.h"
 #include "worldmodel/base/file.h"
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 
 static const struct {
   const char* planner;

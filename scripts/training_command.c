@@ -19,10 +19,10 @@ enum { kPath = 4096, kPcaFrames = 2048, kPcaDim = 64, kDefaultBlock = 5 };
 
 TrainingOptions training_options(void) {
   return (TrainingOptions){.steps = 6000,
-                           .batch = 128,
-                           .rollout = 1,
+                           .batch = 64,
+                           .rollout = 4,
                            .rollout_weight = 1,
-                           .rate = 1e-3,
+                           .rate = 2e-3,
                            .decay = 0.01,
                            .clip = 1,
                            .beta = 1,

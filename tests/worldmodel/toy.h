@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "worldmodel/base/rng.h"
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
 
 enum { kToyDim = 3, kToyAction = 2, kToyBlock = 1 };

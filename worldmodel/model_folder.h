@@ -1,5 +1,5 @@
-#ifndef UNDERSTUDY_MODEL_H_
-#define UNDERSTUDY_MODEL_H_
+#ifndef UNDERSTUDY_MODEL_FOLDER_H_
+#define UNDERSTUDY_MODEL_FOLDER_H_
 
 // A trained world model as a folder that needs nothing else:
 //
@@ -72,4 +72,4 @@ UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[
 UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
                             const cJSON* training);
 
-#endif  // UNDERSTUDY_MODEL_H_
+#endif  // UNDERSTUDY_MODEL_FOLDER_H_

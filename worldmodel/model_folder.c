@@ -1,7 +1,7 @@
 // Model folders: written file by file, config.json last; read with every size checked against the
 // others.
 
-#include "worldmodel/model.h"
+#include "worldmodel/model_folder.h"
 
 #include <math.h>
 #include <stdio.h>
