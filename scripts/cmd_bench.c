@@ -129,7 +129,8 @@ static void add_shape(Matrices* m, int rows, int out, int in, size_t* used) {
 // The products of one frame of a tile; returns the floats of their weights.
 static size_t list_shapes(const UsPredictorConfig* c, int rows, Matrices* m) {
   size_t used = 0;
-  int w = c->width, h = c->mlp * w, u = c->action_hidden, j = w + c->block * c->action;
+  int w = c->width, h = c->mlp * w, u = c->action_hidden;
+  int j = w + (c->past + 1) * c->block * c->action;
   m->count = 0;
   if (c->residual) add_shape(m, rows, w, c->dim, &used);
   for (int l = 0; l < c->depth; l++) {

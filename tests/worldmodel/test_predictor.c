@@ -21,13 +21,17 @@ enum { kBatch = 3, kFrames = 6 };
 typedef struct Case {
   const char* name;
   int grid_h, grid_w, residual, action, context;
-  int first, rollout;
+  int first, rollout, past;
 } Case;
 
 static const Case cases[] = {
-    {"one token, teacher", 1, 1, 1, 2, 2, 2, 0},   {"one token, rollout", 1, 1, 1, 2, 2, 0, 4},
-    {"four tokens, rollout", 2, 2, 1, 2, 2, 1, 3}, {"no residual, rollout", 2, 2, 0, 2, 2, 2, 3},
-    {"no actions, teacher", 2, 1, 1, 0, 3, 1, 0},  {"three frames, rollout", 1, 1, 0, 1, 3, 3, 3},
+    {"one token, teacher", 1, 1, 1, 2, 2, 2, 0, 1},
+    {"one token, rollout", 1, 1, 1, 2, 2, 0, 4, 0},
+    {"four tokens, rollout", 2, 2, 1, 2, 2, 1, 3, 0},
+    {"no residual, rollout", 2, 2, 0, 2, 2, 2, 3, 0},
+    {"no actions, teacher", 2, 1, 1, 0, 3, 1, 0, 0},
+    {"three frames, rollout", 1, 1, 0, 1, 3, 3, 3, 2},
+    {"four tokens, first frames, past", 2, 2, 1, 2, 3, 1, 3, 2},
 };
 enum { kCases = sizeof(cases) / sizeof(cases[0]) };
 
@@ -43,7 +47,8 @@ static UsPredictorConfig tiny(const Case* c) {
                              .block = 2,
                              .action = c->action,
                              .action_hidden = 5,
-                             .residual = c->residual};
+                             .residual = c->residual,
+                             .past = c->past};
 }
 
 // Fills host memory with normal numbers times `scale`.
@@ -255,6 +260,7 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
                                     .count = count,
                                     .horizon = horizon,
                                     .actions = actions,
+                                    .past = b->actions + (frames - 1 - (size_t)c->past) * ka,
                                     .frames = all,
                                     .forget = forget});
   for (int f = 0; f < horizon; f++) {
