@@ -164,7 +164,7 @@ static UsStatus finetune(const Options* o, Mode mode, UsPool* pool) {
   if (status == US_OK) {
     UsPredictorConfig c =
         training_sizes(&o->t, d.encoder, d.block, us_dataset_info(d.data[0])->action);
-    status = us_predictor_create("understudy finetune", &c, &p);
+    status = us_predictor_create("options", &c, &p);
   }
   if (status == US_OK) status = train(o, mode, &d, p, pool);
   us_predictor_destroy(p);

@@ -60,7 +60,7 @@ static UsStatus pretrain(const Options* o, const char* const* paths, int count, 
       training_data_open(paths, count, o->t.encoder ? o->t.encoder : "default", &o->t, pool, &d);
   if (status == US_OK) {
     UsPredictorConfig c = training_sizes(&o->t, d.encoder, 1, 0);
-    status = us_predictor_create("understudy pretrain", &c, &p);
+    status = us_predictor_create("options", &c, &p);
   }
   if (status == US_OK) status = train(o, &d, p, pool);
   us_predictor_destroy(p);
