@@ -41,7 +41,7 @@ def make_weights(g, c):
         linear(p + "up", c["mlp"] * width, width)
         linear(p + "down", width, c["mlp"] * width)
         if c["action"]:
-            joint = width + c["block"] * c["action"]
+            joint = width + (c["past"] + 1) * c["block"] * c["action"]
             norm(p + "norm3", joint)
             linear(p + "action_up", c["action_hidden"], joint)
             linear(p + "action_down", width, c["action_hidden"])
@@ -116,7 +116,9 @@ def losses(w, c, l, batch):
 
     def step(tokens, t):
         low = max(0, t - context)
-        return predict(w, c, tokens[:, low:t], times[:, low:t], times[:, t], actions[:, t - 1])
+        nothing = torch.zeros_like(actions[:, 0])
+        played = [actions[:, i] if i >= 0 else nothing for i in range(t - 1 - c["past"], t)]
+        return predict(w, c, tokens[:, low:t], times[:, low:t], times[:, t], torch.cat(played, -1))
 
     def distance(a, b):
         return F.smooth_l1_loss(a, b, beta=l["beta"])
@@ -164,7 +166,7 @@ def make(name, seed, c, l):
 
 def config(**changed):
     c = dict(grid_h=1, grid_w=1, dim=10, width=24, depth=2, heads=2, mlp=2, context=2, block=3)
-    return c | dict(action=2, action_hidden=16, residual=1) | changed
+    return c | dict(action=2, action_hidden=16, residual=1, past=1) | changed
 
 
 def loss(**changed):
@@ -172,6 +174,6 @@ def loss(**changed):
 
 
 make("predictor_vector", 1, config(), loss(rollout=2, weight=0.5, beta=0.3))
-make("predictor_video", 2, config(grid_h=2, grid_w=3, action=0, residual=0, context=3, width=28),
+make("predictor_video", 2, config(grid_h=2, grid_w=3, action=0, past=0, residual=0, context=3, width=28),
      loss(frames=5, first=1, batch=2))
-make("predictor_grid", 3, config(grid_h=2, grid_w=2, heads=1), loss(frames=6, rollout=4, first=1, beta=0.5))
+make("predictor_grid", 3, config(grid_h=2, grid_w=2, heads=1, context=3, past=2), loss(frames=6, rollout=3, first=1, beta=0.5))
