@@ -46,7 +46,10 @@ static void prepare(UsEnv* e, int slot, int id) {
   for (int k = 0; k < 3; k++) {
     for (int i = 0; i < kToyDim; i++) s[k][i] = sin(id * 7 + k * 3 + i);
   }
-  UsObs before = {.state = s[0], .time = 1.0, .first = 1}, now = {.state = s[1], .time = 1.25};
+  float led[kToyBlock * kToyAction];
+  fill(led, kToyBlock * kToyAction, 1000 + id);
+  UsObs before = {.state = s[0], .time = 1.0, .first = 1};
+  UsObs now = {.state = s[1], .time = 1.25, .action = led};
   UsObs goal = {.state = s[2]};
   assert_int_equal(us_env_observe(e, 1, &slot, &before), US_OK);
   assert_int_equal(us_env_observe(e, 1, &slot, &now), US_OK);
@@ -229,6 +232,30 @@ static void test_observe(void** state) {
   us_env_close(e);
 }
 
+// The actions between the two frames count, clipped; those not known are 0.
+static void test_past(void** state) {
+  UsEnv* e = open_env(4, NULL);
+  enum { kBlock = kToyBlock * kToyAction };
+  double s[2][kToyDim] = {{1, 0, 2}, {0.5, 0.25, 1}};
+  float led[4][kBlock] = {{0}};
+  for (int i = 0; i < kBlock; i++) {
+    led[1][i] = 1;
+    led[2][i] = 3;
+  }
+  for (int i = 0; i < 4; i++) {
+    const UsObs before = {.state = s[0], .first = 1};
+    const UsObs now = {.state = s[1], .time = 0.25, .action = i < 3 ? led[i] : NULL};
+    us_env_observe(e, 1, &i, &before);
+    us_env_observe(e, 1, &i, &now);
+  }
+  float actions[4 * kBlock] = {0}, seen[4 * kToyDim];
+  us_env_step(e, actions, &(UsStep){.observation = seen});
+  assert_memory_not_equal(seen, seen + kToyDim, kToyDim * sizeof(float));
+  assert_memory_equal(seen + kToyDim, seen + 2 * kToyDim, kToyDim * sizeof(float));
+  assert_memory_equal(seen, seen + 3 * kToyDim, kToyDim * sizeof(float));
+  us_env_close(e);
+}
+
 // NaN is a value: the slot ends, its neighbours go on; the score is the distance of the reward.
 static void test_nan_and_score(void** state) {
   UsEnv* e = prepared(2, NULL);
@@ -273,6 +300,7 @@ int main(void) {
       cmocka_unit_test(test_rollout_same_bits),
       cmocka_unit_test(test_step_same_bits),
       cmocka_unit_test(test_observe),
+      cmocka_unit_test(test_past),
       cmocka_unit_test(test_nan_and_score),
       cmocka_unit_test(test_no_allocations),
   };
