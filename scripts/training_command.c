@@ -255,6 +255,7 @@ UsPredictorConfig training_sizes(const TrainingOptions* o, const UsEncoder* enco
   if (o->heads) c.heads = o->heads;
   if (o->mlp) c.mlp = o->mlp;
   if (o->context) c.context = o->context;
+  c.past = action > 0 && !o->no_past ? c.context - 1 : 0;
   if (o->hidden) c.action_hidden = o->hidden;
   if (o->no_residual) c.residual = 0;
   return c;

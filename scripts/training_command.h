@@ -17,7 +17,7 @@ enum { kDatasetsMost = 64 };
 // Options as the command line gives them; 0 or NULL: the default.
 typedef struct TrainingOptions {
   char *encoder, *out;
-  int width, depth, heads, mlp, context, hidden, no_residual;  // the predictor's sizes
+  int width, depth, heads, mlp, context, hidden, no_residual, no_past;  // the predictor's sizes
   int block, steps, batch, frames, rollout, warmup, patience, threads, resume, overwrite;
   double minutes, rate, decay, clip, beta, rollout_weight, trunk_rate;
   long long seed;
@@ -75,6 +75,9 @@ typedef struct TrainingOptions {
       {"mlp", 0, POPT_ARG_INT, &(o).mlp, 0, "hidden width of its MLP, as a multiple", "R"},         \
       {"context", 0, POPT_ARG_INT, &(o).context, 0, "frames that a prediction sees", "C"},          \
       {"no-residual", 0, POPT_ARG_NONE, &(o).no_residual, 0, "do not start from the last frame",    \
+       NULL},                                                                                       \
+      {"no-past",    0, POPT_ARG_NONE,                                                              \
+       &(o).no_past, 0, "do not tell the actions between the frames seen",                          \
        NULL},                                                                                       \
       {"seed",    0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT,                                 \
        &(o).seed, 0, "names all random numbers",                                                    \
