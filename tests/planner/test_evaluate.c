@@ -18,6 +18,7 @@
 #include <string.h>
 
 enum { kSlots = 8, kBlock = 5, kRowsOfEpisode = 60, kBudget = 20 };
+enum { kStart = 30, kGoal = 55, kPairs = 5 };  // pairs from 0 to 0.25
 
 // ---- the line: x <- x + 0.1 a, solved within 0.05; beyond 0.9 it stops being a number ----
 
@@ -57,12 +58,24 @@ static void line_step(UsEnv* env, const float* actions, const UsStep* out) {
   }
 }
 
+// The action shown with an observation is the block that led from the frame before to it; the
+// data's own actions are 0.001 (row + 1).
+static void check_action(double before, int observed, const UsObs* obs) {
+  if (observed == 0) return;
+  assert_non_null(obs->action);
+  double sum = 0;
+  for (int k = 0; k < kBlock; k++) sum += (double)obs->action[k];
+  if (observed == 1) assert_float_equal(obs->action[0], 0.001 * (kStart - kBlock + 1), 1e-6);
+  if (observed > 1) assert_float_equal(obs->state[0] - before, 0.1 * sum, 1e-5);
+}
+
 static UsStatus line_observe(UsEnv* env, int n, const int* slots, const UsObs* obs) {
   Line* e = (Line*)env;
   for (int i = 0; i < n; i++) {
     assert_non_null(obs[i].state);
     assert_null(obs[i].pixels);
     assert_int_equal(obs[i].first, e->observed[slots[i]] == 0);
+    check_action(e->x[slots[i]], e->observed[slots[i]], &obs[i]);
     e->observed[slots[i]]++;
     e->x[slots[i]] = obs[i].state[0];
   }
@@ -160,6 +173,7 @@ static int write_data(void) {
   for (int t = 0; t < kRowsOfEpisode; t++) {
     states[t] = value(t);
     times[t] = 0.1 * t;
+    actions[t] = 0.001f * (float)(t + 1);
   }
   actions[kRowsOfEpisode - 1] = NAN;
   UsEpisode episode = {.rows = kRowsOfEpisode,
@@ -173,8 +187,6 @@ static int write_data(void) {
   if (us_dataset_append(w, &episode) != US_OK) return 1;
   return us_dataset_finish(w) != US_OK;
 }
-
-enum { kStart = 30, kGoal = 55, kPairs = 5 };  // from 0 to 0.25
 
 // Plays five pairs from 0 to 0.25 with a fixed action each.
 static void play(const float* action, int slots, int execute, int stop, UsResult* out) {
