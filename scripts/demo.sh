@@ -29,7 +29,7 @@ for task in "$@"; do
   fi
   if [ ! -e "$out/heldout.h5" ]; then
     step "collect 600 held-out trajectories"
-    $understudy collect --task "$task" --episodes 600 --steps 60 --seed 2 --out "$out/heldout.part.h5" --overwrite
+    $understudy collect --task "$task" --episodes 600 --steps 60 --seed 3 --out "$out/heldout.part.h5" --overwrite
     mv "$out/heldout.part.h5" "$out/heldout.h5"
   fi
   step "fine-tune the world model"
