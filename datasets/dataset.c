@@ -4,15 +4,12 @@
 #define _GNU_SOURCE
 #include "datasets/dataset.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "datasets/column_storage.h"
 #include "datasets/columns.h"
 #include "datasets/dataset_check.h"
 
@@ -28,28 +25,7 @@ struct UsDataset {
   char hash[US_HASH_CHARS];  // "": not computed yet
 };
 
-// ---- the file ----
-
-static UsStatus open_file(UsDataset* d) {
-  const char* path = d->path;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  struct stat found;
-  int good = fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
-  close(fd);
-  if (!good) return us_fail(US_IO, "%s: expected a file, found something else", path);
-  if (found.st_size == 0) {
-    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found an empty file", path);
-  }
-  if (H5Fis_hdf5(path) <= 0) {
-    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found something else", path);
-  }
-  d->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (d->file >= 0) return US_OK;
-  char reason[256];
-  return us_fail(US_FORMAT, "%s: expected a readable HDF5 file, found: %s", path,
-                 us_hdf5_reason(reason, sizeof(reason)));
-}
+// ---- attributes ----
 
 static void read_attributes(UsDataset* d) {
   UsDatasetInfo* info = &d->info;
@@ -65,28 +41,17 @@ static void read_attributes(UsDataset* d) {
 
 // ---- columns ----
 
-static const char* type_text(hid_t type, char text[64]) {
-  static const char* const name[] = {"integer", "float", "time", "text", "bit field", "opaque"};
-  H5T_class_t class = H5Tget_class(type);
-  const char* sign = "";
-  if (class == H5T_INTEGER) sign = H5Tget_sign(type) == H5T_SGN_NONE ? "unsigned " : "signed ";
-  const char* order = H5Tget_order(type) == H5T_ORDER_BE ? "big-endian " : "";
-  snprintf(text, 64, "%s%s%zu-bit %s", order, sign, 8 * H5Tget_size(type),
-           class >= 0 && class <= H5T_OPAQUE ? name[class] : "compound or enumeration");
-  return text;
-}
-
 static UsStatus check_type(UsDataset* d, UsColumnId id) {
   const UsColumn* column = &us_columns[id];
   hid_t type = H5Dget_type(d->column[id]);
   hid_t want = us_column_stored(column->type), also = us_column_stored(column->also);
   char expected[64], found[64];
   int good = H5Tequal(type, want) > 0 || H5Tequal(type, also) > 0;
-  type_text(type, found);
+  us_type_text(type, found);
   H5Tclose(type);
   if (good) return US_OK;
   return us_fail(US_FORMAT, "%s: %s: expected %s, found %s", d->path, column->name,
-                 type_text(want, expected), found);
+                 us_type_text(want, expected), found);
 }
 
 static UsStatus read_shape(UsDataset* d, UsColumnId id, int rank, hsize_t dims[4]) {
@@ -134,16 +99,13 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
     name = column->other;
     if (!name || H5Lexists(d->file, name, H5P_DEFAULT) <= 0) {
       if (!column->required) return US_OK;
-      return us_fail(US_FORMAT, "%s: expected a column %s at the root, found none", d->path,
-                     column->name);
+      return us_fail(US_FORMAT,
+                     "%s: expected a column %s at the root, found none (another "
+                     "program's file? dataset import takes those)",
+                     d->path, column->name);
     }
   }
-  d->column[id] = H5Dopen2(d->file, name, H5P_DEFAULT);
-  if (d->column[id] < 0) {
-    char reason[256];
-    return us_fail(US_FORMAT, "%s: %s: expected a column, found: %s", d->path, name,
-                   us_hdf5_reason(reason, sizeof(reason)));
-  }
+  US_TRY(us_column_open(d->path, d->file, name, &d->column[id]));
   US_TRY(check_type(d, id));
   hsize_t dims[4], ignored[3];
   int rank = 1 + us_column_shape(id, &d->info, ignored);
@@ -181,6 +143,20 @@ static UsStatus load(UsDataset* d, UsColumnId id, int64_t rows, void* out) {
                  us_columns[id].name, (long long)rows, us_hdf5_reason(reason, sizeof(reason)));
 }
 
+// Planners draw actions from [-1, 1], so the recorded bounds may not be wider.
+static UsStatus check_bounds(UsDataset* d) {
+  UsDatasetColumns* c = &d->c;
+  US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, 1, c));
+  for (int i = 0; i < d->info.action; i++) {
+    if (c->low[i] >= -1 && c->high[i] <= 1) continue;
+    return us_fail(US_FORMAT,
+                   "%s: attributes action_low, action_high: expected bounds in [-1, 1], found %g "
+                   "and %g (dataset import scales actions)",
+                   d->path, (double)c->low[i], (double)c->high[i]);
+  }
+  return US_OK;
+}
+
 static UsStatus load_columns(UsDataset* d) {
   UsDatasetColumns* c = &d->c;
   int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
@@ -195,15 +171,22 @@ static UsStatus load_columns(UsDataset* d) {
   US_TRY(load(d, US_COLUMN_TIME, rows, &c->times));
   US_TRY(load(d, US_COLUMN_EPISODE_IDX, rows, &c->episode_idx));
   US_TRY(load(d, US_COLUMN_STEP_IDX, rows, &c->step_idx));
-  UsStatus status = us_dataset_check_rows(d->path, c, &d->info);
-  free(c->episode_idx);
-  free(c->step_idx);
+  US_TRY(load(d, US_COLUMN_REWARD, rows, &c->rewards));
+  US_TRY(load(d, US_COLUMN_TERMINATED, rows, &c->terminated));
+  US_TRY(load(d, US_COLUMN_TRUNCATED, rows, &c->truncated));
+  US_TRY(check_bounds(d));
+  UsStatus status = us_dataset_check_rows(d->path, c, &d->info, 0, d->info.episodes);
+  void* done[] = {c->episode_idx, c->step_idx, c->rewards, c->terminated, c->truncated};
+  for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) free(done[i]);
   c->episode_idx = c->step_idx = NULL;
+  c->rewards = NULL;
+  c->terminated = c->truncated = NULL;
   return status;
 }
 
 static UsStatus open_all(UsDataset* d) {
-  US_TRY(open_file(d));
+  US_TRY(us_hdf5_open(d->path, &d->file));
+  US_TRY(us_hdf5_check_root(d->path, d->file));
   read_attributes(d);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
   US_TRY(check_extents(d));
@@ -235,10 +218,7 @@ void us_dataset_close(UsDataset* d) {
     if (d->column[i] >= 0) H5Dclose(d->column[i]);
   }
   if (d->file >= 0) H5Fclose(d->file);
-  UsDatasetColumns* c = &d->c;
-  void* own[] = {c->lengths, c->offsets, c->actions,     c->proprio,
-                 c->states,  c->times,   c->episode_idx, c->step_idx};
-  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
+  us_dataset_columns_free(&d->c);
   free(d->path);
   free(d);
 }

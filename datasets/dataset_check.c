@@ -1,6 +1,20 @@
 #include "datasets/dataset_check.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "datasets/columns.h"
+
+void us_dataset_columns_free(UsDatasetColumns* c) {
+  void* own[] = {c->lengths, c->offsets,    c->low,      c->high,        c->actions,
+                 c->proprio, c->states,     c->times,    c->episode_idx, c->step_idx,
+                 c->rewards, c->terminated, c->truncated};
+  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
+  *c = (UsDatasetColumns){0};
+}
+
+// ---- episodes ----
 
 static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_t e, int64_t next,
                              int64_t room_rows) {
@@ -10,10 +24,13 @@ static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_
                    episode, length);
   }
   if (offset != next) {
-    return us_fail(US_FORMAT, "%s: ep_offset, episode %lld: expected %lld, found %lld", path,
-                   episode, (long long)next, offset);
+    const char* why = offset < 0 || offset >= room_rows ? ": out of range"
+                      : offset < next                   ? ": it overlaps an episode before"
+                                                        : ": rows before it belong to no episode";
+    return us_fail(US_FORMAT, "%s: ep_offset, episode %lld: expected %lld, found %lld%s", path,
+                   episode, (long long)next, offset, why);
   }
-  if (offset + length > room_rows) {
+  if (length > room_rows - offset) {
     return us_fail(US_FORMAT,
                    "%s: ep_len, episode %lld: expected its rows to end within the file's %lld, "
                    "found them to end at %lld",
@@ -42,6 +59,42 @@ UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, 
   return US_OK;
 }
 
+// ---- bounds ----
+
+static UsStatus read_bound(const char* path, hid_t file, const char* name, int width, float* out) {
+  if (!us_attribute_read(file, name, H5T_NATIVE_FLOAT, width, out)) {
+    return us_fail(US_FORMAT, "%s: attribute %s: expected %d numbers, one per action, found others",
+                   path, name, width);
+  }
+  return US_OK;
+}
+
+UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int unit,
+                                UsDatasetColumns* c) {
+  int recorded = H5Aexists(file, "action_low") > 0 || H5Aexists(file, "action_high") > 0;
+  if (!recorded && !unit) return US_OK;
+  c->low = calloc((size_t)width, sizeof(float));
+  c->high = calloc((size_t)width, sizeof(float));
+  if (!c->low || !c->high) return us_fail(US_MEMORY, "%s: out of memory", path);
+  for (int i = 0; i < width; i++) {
+    c->low[i] = -1;
+    c->high[i] = 1;
+  }
+  if (!recorded) return US_OK;
+  US_TRY(read_bound(path, file, "action_low", width, c->low));
+  US_TRY(read_bound(path, file, "action_high", width, c->high));
+  for (int i = 0; i < width; i++) {
+    if (c->low[i] < c->high[i]) continue;  // infinite bounds are bounds
+    return us_fail(US_FORMAT,
+                   "%s: attributes action_low, action_high: expected low < high for number %d, "
+                   "found %g and %g",
+                   path, i, (double)c->low[i], (double)c->high[i]);
+  }
+  return US_OK;
+}
+
+// ---- rows ----
+
 // A number of a column that is not what it should be.
 static UsStatus wrong(const char* path, const char* column, int64_t row, int64_t episode,
                       const char* expected, double found) {
@@ -49,62 +102,93 @@ static UsStatus wrong(const char* path, const char* column, int64_t row, int64_t
                  (long long)row, (long long)episode, expected, found);
 }
 
-static UsStatus check_action(const char* path, const float* action, int width, int64_t row,
+static UsStatus check_action(const char* path, const UsDatasetColumns* c, int width, int64_t row,
                              int64_t episode, int last) {
   for (int i = 0; i < width; i++) {
-    double x = (double)action[i];
+    double x = (double)c->actions[(row - c->first) * width + i];
     if (last && isnan(x)) continue;
     if (!isfinite(x)) {
       return wrong(path, "action", row, episode, "a finite number inside an episode", x);
     }
-    if (fabs(x) > 1 + 1e-6) return wrong(path, "action", row, episode, "a number in [-1, 1]", x);
+    if (!c->low) continue;
+    double low = (double)c->low[i], high = (double)c->high[i], slack = 1e-6 * fmax(1, high - low);
+    if (x < low - slack || x > high + slack) {
+      char expected[96];
+      snprintf(expected, sizeof(expected), "a number in [%g, %g]", low, high);
+      return wrong(path, "action", row, episode, expected, x);
+    }
   }
   return US_OK;
 }
 
 static UsStatus check_counters(const char* path, const UsDatasetColumns* c, int64_t row, int64_t e,
                                int t) {
-  int64_t first = c->offsets[e];
-  if (t == 0 && c->step_idx[row] == 1) {
-    return us_fail(US_FORMAT,
-                   "%s: step_idx, row %lld (episode %lld): expected 0, found 1: collectors that "
-                   "drop the reset row write such files, and shift the actions with it",
-                   path, (long long)row, (long long)e);
+  int64_t first = c->offsets[e] - c->first, at = row - c->first;
+  if (c->step_idx && t == 0 && c->step_idx[at] == 1) {
+    return us_fail(
+        US_FORMAT,
+        "%s: step_idx, row %lld (episode %lld): expected 0, found 1: the rotated actions "
+        "of stable-worldmodel 0.1.1, whose collector drops the reset row and puts the "
+        "first action into the last row",
+        path, (long long)row, (long long)e);
   }
-  if (c->step_idx[row] != t) {
+  if (c->step_idx && c->step_idx[at] != t) {
     return us_fail(US_FORMAT, "%s: step_idx, row %lld (episode %lld): expected %d, found %d", path,
-                   (long long)row, (long long)e, t, c->step_idx[row]);
+                   (long long)row, (long long)e, t, c->step_idx[at]);
   }
-  if (c->episode_idx[row] != c->episode_idx[first]) {
+  if (!c->episode_idx) return US_OK;
+  if (c->episode_idx[at] != c->episode_idx[first]) {
     return us_fail(US_FORMAT, "%s: episode_idx, row %lld (episode %lld): expected %d, found %d",
-                   path, (long long)row, (long long)e, c->episode_idx[first], c->episode_idx[row]);
+                   path, (long long)row, (long long)e, c->episode_idx[first], c->episode_idx[at]);
+  }
+  if (t == 0 && at > 0 && c->episode_idx[at] == c->episode_idx[at - 1]) {
+    return us_fail(US_FORMAT,
+                   "%s: episode_idx, row %lld (episode %lld): expected another number than the "
+                   "episode before has, found %d",
+                   path, (long long)row, (long long)e, c->episode_idx[at]);
+  }
+  return US_OK;
+}
+
+static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t row, int64_t e) {
+  int64_t at = row - c->first;
+  if (c->terminated && c->terminated[at] > 1) {
+    return wrong(path, "terminated", row, e, "0 or 1", c->terminated[at]);
+  }
+  if (c->truncated && c->truncated[at] > 1) {
+    return wrong(path, "truncated", row, e, "0 or 1", c->truncated[at]);
+  }
+  if (c->rewards && !isfinite(c->rewards[at])) {
+    return wrong(path, "reward", row, e, "a finite number", (double)c->rewards[at]);
   }
   return US_OK;
 }
 
 static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsDatasetInfo* info,
                           int64_t row, int64_t e, int t) {
+  int64_t at = row - c->first;
   US_TRY(check_counters(path, c, row, e, t));
-  US_TRY(check_action(path, c->actions + row * info->action, info->action, row, e,
-                      t == c->lengths[e] - 1));
-  for (int i = 0; i < info->proprio; i++) {
-    double x = (double)c->proprio[row * info->proprio + i];
+  US_TRY(check_action(path, c, info->action, row, e, t == c->lengths[e] - 1));
+  US_TRY(check_flags(path, c, row, e));
+  for (int i = 0; c->proprio && i < info->proprio; i++) {
+    double x = (double)c->proprio[at * info->proprio + i];
     if (!isfinite(x)) return wrong(path, "proprio", row, e, "a finite number", x);
   }
-  for (int i = 0; i < info->state; i++) {
-    double x = c->states[row * info->state + i];
+  for (int i = 0; c->states && i < info->state; i++) {
+    double x = c->states[at * info->state + i];
     if (!isfinite(x)) return wrong(path, "state", row, e, "a finite number", x);
   }
-  double time = c->times[row];
-  if (!isfinite(time) || (t > 0 && time <= c->times[row - 1])) {
+  if (!c->times) return US_OK;
+  double time = c->times[at];
+  if (!isfinite(time) || (t > 0 && time <= c->times[at - 1])) {
     return wrong(path, "time", row, e, "seconds that rise within an episode", time);
   }
   return US_OK;
 }
 
 UsStatus us_dataset_check_rows(const char* path, const UsDatasetColumns* c,
-                               const UsDatasetInfo* info) {
-  for (int64_t e = 0; e < info->episodes; e++) {
+                               const UsDatasetInfo* info, int64_t first, int64_t count) {
+  for (int64_t e = first; e < first + count; e++) {
     for (int t = 0; t < c->lengths[e]; t++) {
       US_TRY(check_row(path, c, info, c->offsets[e] + t, e, t));
     }

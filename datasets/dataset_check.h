@@ -3,27 +3,45 @@
 
 // What a dataset's small columns have to say to be believed. Not for users of dataset.h.
 
+#include <hdf5.h>
+
 #include "datasets/dataset.h"
 
-// The columns of a file as they were read, before anyone trusts them.
+// The columns of a file as they were read, before anyone trusts them: lengths and offsets whole,
+// the rest whole or a window of n rows from row `first` of the file on.
 typedef struct UsDatasetColumns {
   int32_t* lengths;      // (E)
   int64_t* offsets;      // (E)
-  float* actions;        // (N, A)
-  float* proprio;        // (N, P)
-  double* states;        // (N, S)
-  double* times;         // (N)
-  int32_t* episode_idx;  // (N)
-  int32_t* step_idx;     // (N)
+  float* low;            // (A) bounds of the actions. Nullable: none are known
+  float* high;           // (A) likewise
+  int64_t first;         // row of the file
+  float* actions;        // (n, A)
+  float* proprio;        // (n, P). Nullable, as all below
+  double* states;        // (n, S)
+  double* times;         // (n)
+  int32_t* episode_idx;  // (n)
+  int32_t* step_idx;     // (n)
+  float* rewards;        // (n)
+  uint8_t* terminated;   // (n)
+  uint8_t* truncated;    // (n)
 } UsDatasetColumns;
+
+// Frees all columns and sets them to NULL.
+void us_dataset_columns_free(UsDatasetColumns* c);
 
 // Checks lengths and offsets of the `asked` episodes of a file of room_rows rows, and sets
 // info->episodes and info->rows to the episodes that are there. `path` is for messages.
 UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, int64_t asked,
                                    int64_t room_rows, UsDatasetInfo* info);
 
-// Checks every row: counters, rising times, finite numbers, actions in [-1, 1].
+// Reads the recorded bounds of `width` numbers into c->low and c->high. Without any in the file
+// they are -1 and 1 when `unit` is set, else NULL.
+UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int unit,
+                                UsDatasetColumns* c);
+
+// Checks every row of `count` episodes from episode `first` on, which must lie in the window:
+// counters, rising times, finite numbers, actions within the bounds, flags 0 or 1.
 UsStatus us_dataset_check_rows(const char* path, const UsDatasetColumns* c,
-                               const UsDatasetInfo* info);
+                               const UsDatasetInfo* info, int64_t first, int64_t count);
 
 #endif  // UNDERSTUDY_DATASET_CHECK_H_

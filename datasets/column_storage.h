@@ -1,0 +1,32 @@
+#ifndef UNDERSTUDY_COLUMN_STORAGE_H_
+#define UNDERSTUDY_COLUMN_STORAGE_H_
+
+// Opening HDF5 files and columns that may come from anywhere, so that reading them afterwards
+// stays inside the file and inside memory bounded by its size. Not for users of dataset.h.
+//
+// Ownership: whoever opens an hid_t closes it. Same thread rule as HDF5: one thread at a time.
+
+#include <hdf5.h>
+
+#include "worldmodel/base/status.h"
+
+// Opens an HDF5 file for reading. Folders, files of other formats and damaged files are refused.
+// On failure *out is -1.
+UsStatus us_hdf5_open(const char* path, hid_t* out);
+
+// Refuses anything at the root but columns: the field's loaders break on groups and scalars.
+UsStatus us_hdf5_check_root(const char* path, hid_t file);
+
+// Opens the column `name`, which must exist. Refused are links out of the file, numbers kept in
+// other files, filters that this machine has not (the message names the package), chunks larger
+// than the file and 64 MiB, and extents that promise more numbers than the file holds. On failure
+// *out is -1.
+UsStatus us_column_open(const char* path, hid_t file, const char* name, hid_t* out);
+
+// Rows of a chunk; 1 when the column is not chunked.
+hsize_t us_column_chunk(hid_t column);
+
+// What a type is, in words: "big-endian unsigned 32-bit integer".
+const char* us_type_text(hid_t type, char text[64]);
+
+#endif  // UNDERSTUDY_COLUMN_STORAGE_H_
