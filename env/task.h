@@ -27,6 +27,8 @@ typedef struct UsPolicy {
   void (*act)(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action);
 } UsPolicy;
 
+// us_task_check of env/plugin.h says which values are refused. The first four fields stand first in
+// every ABI.
 typedef struct UsTask {
   size_t struct_size;  // sizeof(UsTask)
   int abi;             // US_TASK_ABI
@@ -48,7 +50,7 @@ typedef struct UsTask {
   void (*reset)(const mjModel* m, mjData* d, UsRng* rng);
   // Applies an action (A) before the physics steps of an env step. NULL: ctrl = action.
   void (*control)(const mjModel* m, mjData* d, const float* action);
-  // What the robot measures of itself: out (P).
+  // What the robot measures of itself: out (P). NULL where P is 0, and only there.
   void (*read_proprio)(const mjModel* m, const mjData* d, float* out);
   // The quantities that a goal is about: out (M).
   void (*read_measure)(const mjModel* m, const mjData* d, double* out);

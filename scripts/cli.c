@@ -1,10 +1,19 @@
 #include "scripts/cli.h"
 
+#include <errno.h>
+#include <float.h>
+#include <limits.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "env/plugin.h"
+#include "tasks/tasks.h"
 #include "worldmodel/base/status.h"
+
+enum { kHelp = 1, kPlugin, kNumber, kOptions = 96, kTasks = 512 };  // kNumber + i: option i
 
 int us_cli_fail(const char* command, UsStatus status) {
   fprintf(stderr, "understudy %s: %s\n", command, us_message());
@@ -22,51 +31,187 @@ int us_cli_usage(const char* command, const char* format, ...) {
   return 2;
 }
 
-static void print_help(poptContext context, const char* name, const char* usage, const char* help) {
-  printf("Usage: understudy %s %s\n\n%s\n", name, usage, help);
-  poptPrintHelp(context, stdout, 0);
+// ---- tasks ----
+
+static const UsTask* tasks[kTasks + 1];  // the built-in ones, then those of plugins, then NULL
+static int task_count;
+
+static void start_tasks(void) {
+  memset(tasks, 0, sizeof(tasks));
+  for (task_count = 0; us_tasks[task_count]; task_count++) tasks[task_count] = us_tasks[task_count];
 }
 
-// One line about what popt refused. For a value it names the option before it.
-static int refuse_option(int argc, const char** argv, poptContext context, int error) {
-  const char* bad = poptBadOption(context, POPT_BADOPTION_NOALIAS);
-  for (int i = 2; i < argc && bad[0] != '-'; i++) {
-    if (strcmp(argv[i], bad) != 0 || argv[i - 1][0] != '-') continue;
-    return us_cli_usage(argv[0], "%s %s: %s", argv[i - 1], bad, poptStrerror(error));
+const struct UsTask* const* us_cli_tasks(void) {
+  if (task_count == 0) start_tasks();
+  return tasks;
+}
+
+static UsStatus add_plugin(const char* path) {
+  const UsPlugin* p;
+  US_TRY(us_plugin_load(path, tasks, &p));
+  for (int i = 0; p->tasks[i]; i++) {
+    if (task_count == kTasks) {
+      return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", path, kTasks);
+    }
+    tasks[task_count++] = p->tasks[i];
   }
-  return us_cli_usage(argv[0], "%s: %s", bad, poptStrerror(error));
+  return US_OK;
+}
+
+// ---- numbers ----
+
+static const struct {
+  const char* name;
+  long long low, high;
+} ranges[] = {
+#define X(name, low, high) {name, low, high},
+    US_OPTION_RANGES(X)
+#undef X
+};
+
+static int read_whole(const char* command, const struct poptOption* o, const char* text) {
+  unsigned type = o->argInfo & POPT_ARG_MASK;
+  long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;
+  for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+    if (strcmp(ranges[i].name, o->longName) == 0) low = ranges[i].low, high = ranges[i].high;
+  }
+  char* end;
+  errno = 0;
+  long long value = strtoll(text, &end, 10);
+  if (end == text || *end || errno || value < low || value > high) {
+    return us_cli_usage(command, "--%s: expected a whole number from %lld to %lld, found \"%s\"",
+                        o->longName, low, high, text);
+  }
+  if (type == POPT_ARG_INT) *(int*)o->arg = (int)value;
+  if (type == POPT_ARG_LONG) *(long*)o->arg = (long)value;
+  if (type == POPT_ARG_LONGLONG) *(long long*)o->arg = value;
+  return -1;
+}
+
+static int read_real(const char* command, const struct poptOption* o, const char* text) {
+  int is_float = (o->argInfo & POPT_ARG_MASK) == POPT_ARG_FLOAT;
+  char* end;
+  double value = strtod(text, &end);
+  if (end == text || *end || !(value >= 0 && value <= (is_float ? FLT_MAX : DBL_MAX))) {
+    return us_cli_usage(command, "--%s: expected a finite number of at least 0, found \"%s\"",
+                        o->longName, text);
+  }
+  if (is_float) {
+    *(float*)o->arg = (float)value;
+  } else {
+    *(double*)o->arg = value;
+  }
+  return -1;
+}
+
+// ---- options ----
+
+static int is_whole(const struct poptOption* o) {
+  unsigned type = o->argInfo & POPT_ARG_MASK;
+  return type == POPT_ARG_INT || type == POPT_ARG_LONG || type == POPT_ARG_LONGLONG;
+}
+
+static int is_real(const struct poptOption* o) {
+  unsigned type = o->argInfo & POPT_ARG_MASK;
+  return type == POPT_ARG_FLOAT || type == POPT_ARG_DOUBLE;
+}
+
+// The options of a table and of those it includes, in which numbers are texts that we read.
+typedef struct Options {
+  struct poptOption row[kOptions + 1];       // what popt parses
+  const struct poptOption* asked[kOptions];  // where each comes from
+  int count;
+} Options;
+
+static void flatten(Options* all, const struct poptOption* table) {
+  for (; table->longName || table->shortName || table->arg; table++) {
+    if ((table->argInfo & POPT_ARG_MASK) == POPT_ARG_INCLUDE_TABLE) {
+      flatten(all, table->arg);
+      continue;
+    }
+    US_ASSERT(all->count < kOptions);
+    struct poptOption* row = &all->row[all->count];
+    all->asked[all->count] = table;
+    *row = *table;
+    if (is_whole(table) || is_real(table)) {
+      row->argInfo = POPT_ARG_STRING;
+      row->arg = NULL;
+      row->val = kNumber + all->count;
+    }
+    all->count++;
+  }
+}
+
+static void print_help(const char* name, const struct poptOption* table, const char* usage,
+                       const char* help) {
+  const char* argv[] = {name, NULL};
+  poptContext context = poptGetContext(NULL, 1, argv, table, 0);
+  poptSetOtherOptionHelp(context, usage);
+  printf("Usage: understudy %s %s\n\n%s\n", name, usage, help);
+  poptPrintHelp(context, stdout, 0);
+  poptFreeContext(context);
+}
+
+// Parses what stands before the first mistake; as us_cli_parse, without the words. *help: --help
+// was there.
+static int parse_options(const char* command, poptContext context, const Options* all, int* help) {
+  int code = -1, found;
+  while (code < 0 && !*help && (found = poptGetNextOpt(context)) != -1) {
+    if (found < -1) {
+      return us_cli_usage(command, "%s: %s", poptBadOption(context, POPT_BADOPTION_NOALIAS),
+                          poptStrerror(found));
+    }
+    *help = found == kHelp;
+    char* text = poptGetOptArg(context);
+    if (found == kPlugin) {
+      UsStatus status = add_plugin(text);
+      if (status != US_OK) code = us_cli_fail(command, status);
+    } else if (found >= kNumber) {
+      const struct poptOption* o = all->asked[found - kNumber];
+      code = is_whole(o) ? read_whole(command, o, text) : read_real(command, o, text);
+    }
+    free(text);
+  }
+  return code;
+}
+
+static int take_words(const char** argv, poptContext context, const char** words, int max_words) {
+  const char* word;
+  int n = 0;
+  while ((word = poptGetArg(context))) {
+    if (!words || n >= max_words) {
+      return us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
+    }
+    int at = 1;  // popt frees its copy of the word; argv keeps it
+    while (strcmp(argv[at], word)) at++;
+    words[n++] = argv[at];
+    words[n] = NULL;
+  }
+  return -1;
 }
 
 int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
                  const char* help, const char** words, int max_words) {
-  enum { kHelp = 1000 };
-  const struct poptOption help_table[] = {
-      {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL}, POPT_TABLEEND};
-  struct poptOption all[] = {{NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
-                             {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)help_table, 0, "Help:", NULL},
-                             POPT_TABLEEND};
-  poptContext context = poptGetContext(NULL, argc, argv, all, 0);
-  poptSetOtherOptionHelp(context, usage);
-  int code = -1, found;
-  while ((found = poptGetNextOpt(context)) > 0) {
-    if (found != kHelp) continue;
-    print_help(context, argv[0], usage, help);
+  const struct poptOption common[] = {
+      {"plugin", 0, POPT_ARG_STRING, NULL, kPlugin, "a library with more tasks; may be repeated",
+       "FILE.so"},
+      {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL},
+      POPT_TABLEEND};
+  const struct poptOption all[] = {
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)common, 0, "Every command:", NULL},
+      POPT_TABLEEND};
+  Options options = {.count = 0};
+  flatten(&options, all);
+  start_tasks();
+  if (words) words[0] = NULL;
+  poptContext context = poptGetContext(NULL, argc, argv, options.row, 0);
+  int asked = 0, code = parse_options(argv[0], context, &options, &asked);
+  if (asked) {
+    print_help(argv[0], all, usage, help);
     code = 0;
-    break;
   }
-  if (found < -1) code = refuse_option(argc, argv, context, found);
-  const char* word;
-  int n = 0;
-  while (code < 0 && (word = poptGetArg(context))) {
-    if (!words || n >= max_words) {
-      code = us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
-    } else {
-      int at = 1;  // popt frees its copy of the word; argv keeps it
-      while (strcmp(argv[at], word)) at++;
-      words[n++] = argv[at];
-    }
-  }
-  if (words) words[n] = NULL;
+  if (code < 0) code = take_words(argv, context, words, max_words);
   poptFreeContext(context);
   return code;
 }

@@ -10,28 +10,55 @@
 
 #include "worldmodel/base/status.h"
 
-#define US_COMMANDS(X)                                                           \
-  X(collect, "record trajectories of a task into a dataset")                     \
-  X(dataset, "show what a dataset holds, as text or as a picture")               \
-  X(encoder, "train a frozen encoder, or probe what its features know")          \
-  X(pretrain, "train the predictor on trajectories without their actions")       \
-  X(finetune, "train the action-conditioned predictor of a world model")         \
-  X(eval, "plan in the model and in the simulator, and count successes")         \
-  X(report, "draw the pictures of an evaluation")                                \
+#define US_COMMANDS(X)                                                     \
+  X(collect, "record trajectories of a task into a dataset")               \
+  X(dataset, "show what a dataset holds, as text or as a picture")         \
+  X(encoder, "train a frozen encoder, or probe what its features know")    \
+  X(pretrain, "train the predictor on trajectories without their actions") \
+  X(finetune, "train the action-conditioned predictor of a world model")   \
+  X(eval, "plan in the model and in the simulator, and count successes")   \
+  X(report, "draw the pictures of an evaluation")                          \
   X(bench, "measure rollouts, rendering and training against their parts")
 
 #define X(name, summary) int us_cmd_##name(int argc, const char** argv);
 US_COMMANDS(X)
 #undef X
 
+// What a whole number may be in every command that has an option of this name; all others go from
+// 0 to the largest of their type. Real numbers are finite and at least 0. Commands narrow this.
+#define US_OPTION_RANGES(X) \
+  X("threads", 0, 4096)     \
+  X("episodes", 1, 1 << 24) \
+  X("steps", 0, 1000000000) \
+  X("size", 8, 2048)        \
+  X("batch", 1, 1 << 16)    \
+  X("block", 1, 1 << 10)    \
+  X("gap", 1, 1 << 10)      \
+  X("horizon", 1, 1 << 10)  \
+  X("samples", 1, 1 << 20)  \
+  X("iterations", 1, 10000) \
+  X("dim", 1, 1 << 16)      \
+  X("width", 1, 1 << 14)    \
+  X("depth", 1, 1 << 10)    \
+  X("heads", 1, 1 << 10)    \
+  X("mlp", 1, 64)           \
+  X("context", 1, 64)
+
 // Parses argv (argv[0] is the command's name) with a popt table; options write to the variables the
 // table names. `usage` is the line behind the command's name ("--task T --out F.h5 [options]"),
 // `help` the paragraphs that --help prints around the option table, with an example.
-// Left-over words are refused unless `words` is not NULL: then they are stored there, NULL-terminated,
-// at most max_words of them. Returns -1 to go on, else the exit code: 0 after --help, 2 after a
-// one-line message.
+// Numbers are read by the rules above, `--plugin FILE.so` and `--help` belong to every command.
+// Left-over words are refused unless `words` is not NULL: then they are stored there,
+// NULL-terminated, at most max_words of them. Returns -1 to go on, else the exit code: 0 after
+// --help, 2 after a one-line message.
 int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
                  const char* help, const char** words, int max_words);
+
+struct UsTask;
+
+// The tasks to open simulators from: the built-in ones and those of the plugins that the last
+// us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
+const struct UsTask* const* us_cli_tasks(void);
 
 // Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
 int us_cli_fail(const char* command, UsStatus status);

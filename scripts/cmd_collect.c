@@ -15,14 +15,13 @@
 #include "datasets/dataset.h"
 #include "env/sim.h"
 #include "scripts/cli.h"
-#include "tasks/tasks.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
 typedef struct Options {
   char *task, *out, *policy;
-  int episodes, steps, threads, size, overwrite;
+  int episodes, steps, threads, size, overwrite, resume;
   long long seed;
 } Options;
 
@@ -206,8 +205,8 @@ static UsStatus open_env(Collect* c) {
   char name[300];
   snprintf(name, sizeof(name), "sim:%s", o->task);
   int size = o->size;
-  for (int i = 0; us_tasks[i] && !size; i++) {
-    if (strcmp(us_tasks[i]->name, o->task) == 0) size = us_tasks[i]->size;
+  for (int i = 0; us_cli_tasks()[i] && !size; i++) {
+    if (strcmp(us_cli_tasks()[i]->name, o->task) == 0) size = us_cli_tasks()[i]->size;
   }
   c->rows = o->steps + 1;
   c->slots = choose_slots(o, us_pool_threads(c->pool), size ? size : 64);
@@ -217,7 +216,7 @@ static UsStatus open_env(Collect* c) {
                         .width = o->size,
                         .pixels = 1,
                         .pool = c->pool};
-  US_TRY(us_env_open(name, us_tasks, &config, &c->env));
+  US_TRY(us_env_open(name, us_cli_tasks(), &config, &c->env));
   const UsEnvInfo* info = us_env_info(c->env);
   c->frame = (size_t)info->height * (size_t)info->width * 3;
   layout(&c->arena, c);
@@ -226,7 +225,8 @@ static UsStatus open_env(Collect* c) {
   return find_policy(c);
 }
 
-static UsStatus open_file(Collect* c) {
+// Opens the file for the episodes behind the first *done; no writer: all are there.
+static UsStatus open_file(Collect* c, int64_t* done) {
   const Options* o = c->o;
   const UsEnvInfo* info = us_env_info(c->env);
   char* copy = strdup(o->out);
@@ -245,25 +245,36 @@ static UsStatus open_file(Collect* c) {
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
   snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  *done = 0;
+  if (o->resume && us_file_exists(o->out)) {
+    return us_dataset_resume(o->out, &d, o->episodes, c->rows, done, &c->writer);
+  }
   return us_dataset_create(o->out, &d, o->episodes, c->rows, o->overwrite, &c->writer);
 }
 
 // ---- the command ----
 
-static void print_result(const Collect* c, int64_t done, double seconds) {
+// first: episodes of an earlier run
+static void print_result(const Collect* c, int64_t first, int64_t done, double seconds) {
   struct stat file;
   double bytes = stat(c->o->out, &file) == 0 ? (double)file.st_size : 0;
   printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB\n", c->o->out,
          (long long)done, (long long)done * c->rows, us_env_info(c->env)->width,
-         us_env_info(c->env)->height, (double)done * c->rows / seconds, bytes / 1e6);
+         us_env_info(c->env)->height, (double)(done - first) * c->rows / seconds, bytes / 1e6);
 }
 
 static UsStatus collect(Collect* c) {
   US_TRY(open_env(c));
-  US_TRY(open_file(c));
+  int64_t first, done, asked = c->o->episodes;
+  US_TRY(open_file(c, &first));
+  if (!c->writer) {
+    printf("%s: is complete\n", c->o->out);
+    return US_OK;
+  }
   double start = us_seconds();
-  int64_t done = 0, asked = c->o->episodes;
-  UsProgress bar = us_progress_start("collect", "frames", (double)asked * c->rows, 0);
+  UsProgress bar = us_progress_start("collect", "frames", (double)asked * c->rows,
+                                     (double)first * c->rows);
+  done = first;
   UsStatus status = US_OK;
   while (status == US_OK && done < asked) {
     int n = asked - done < c->slots ? (int)(asked - done) : c->slots;
@@ -279,10 +290,11 @@ static UsStatus collect(Collect* c) {
   if (status == US_INTERRUPTED) {
     US_TRY(finished);
     return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %lld episodes finished%s", c->o->out,
-                   (long long)done, (long long)asked, done ? "" : "; no file is left");
+                   (long long)done, (long long)asked,
+                   done ? "; --resume goes on" : "; no file is left");
   }
   if (status != US_OK) return us_fail(status, "%s", message);
-  if (finished == US_OK) print_result(c, done, seconds);
+  if (finished == US_OK) print_result(c, first, done, seconds);
   return finished;
 }
 
@@ -297,8 +309,12 @@ static int check_options(const char* command, const Options* o) {
     return us_cli_usage(command, "expected --size from 8 to 2048, found %d", o->size);
   }
   if (o->threads < 0) return us_cli_usage(command, "expected --threads of 0 or more");
-  if (us_file_exists(o->out) && !o->overwrite) {
-    us_fail(US_IO, "%s: the file exists; --overwrite replaces it", o->out);
+  if (o->overwrite && o->resume) {
+    return us_cli_usage(command, "expected --resume or --overwrite, found both");
+  }
+  if (us_file_exists(o->out) && !o->overwrite && !o->resume) {
+    us_fail(US_IO, "%s: the file exists; --resume goes on with it, --overwrite replaces it",
+            o->out);
     return us_cli_fail(command, US_IO);
   }
   return -1;
@@ -309,7 +325,9 @@ static const char help[] =
     "HDF5 file. The same seed gives the same trajectories for any number of threads. An episode "
     "of\n"
     "200 steps has 201 rows: its last row is the final frame, without an action. Ctrl-C keeps the\n"
-    "episodes that are finished; so does a kill.\n\n"
+    "episodes that are finished; so does a kill. --resume goes on behind them to the same file; "
+    "with\n"
+    "more --episodes it makes a finished file longer.\n\n"
     "Example:\n"
     "  understudy collect --task pointmaze --episodes 200 --seed 1 --out runs/train.h5\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png\n";
@@ -328,6 +346,7 @@ int us_cmd_collect(int argc, const char** argv) {
        "NAME"},
       {"size", 0, POPT_ARG_INT, &o.size, 0, "pixels of a frame's side; default: the task's", "PX"},
       {"threads", 0, POPT_ARG_INT, &o.threads, 0, "threads; default: one per processor", "N"},
+      {"resume", 0, POPT_ARG_NONE, &o.resume, 0, "go on with a stopped run's file", NULL},
       {"overwrite", 0, POPT_ARG_NONE, &o.overwrite, 0, "replace an existing file", NULL},
       POPT_TABLEEND};
   int code = us_cli_parse(argc, argv, table, "--task NAME --episodes N --out FILE [options]", help,

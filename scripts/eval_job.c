@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tasks/tasks.h"
+#include "scripts/cli.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/model_folder.h"
 
@@ -33,10 +33,12 @@ static UsStatus open_task(UsEvalJob* j) {
     return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"",
                    j->o.data, j->o.task, name);
   }
-  for (int i = 0; us_tasks[i]; i++) {
-    if (!strcmp(us_tasks[i]->name, name)) j->task = us_tasks[i];
+  for (int i = 0; us_cli_tasks()[i]; i++) {
+    if (!strcmp(us_cli_tasks()[i]->name, name)) j->task = us_cli_tasks()[i];
   }
-  return j->task ? US_OK : us_fail(US_USAGE, "%s: there is no task \"%s\"", j->o.data, name);
+  return j->task ? US_OK
+                 : us_fail(US_USAGE, "%s: there is no task \"%s\"; --plugin adds tasks", j->o.data,
+                           name);
 }
 
 // 1 if a text stands anywhere in a JSON value.
@@ -112,15 +114,16 @@ static UsStatus open_sims(UsEvalJob* j) {
     config.height = us_env_info(like)->height;
     config.width = us_env_info(like)->width;
   }
-  US_TRY(us_env_open(name, us_tasks, &config, &j->sim));
+  US_TRY(us_env_open(name, us_cli_tasks(), &config, &j->sim));
   int block = us_env_info(j->sim)->block;
   if (j->protocol->budget % block != 0) {
     return us_fail(US_USAGE, "protocol %s: a budget of %d env steps is no multiple of blocks of %d",
                    j->protocol->name, j->protocol->budget, block);
   }
   config.pixels = 0;
-  return j->on[US_ROW_oracle] ? us_env_open(name, us_tasks, &config, &j->answer[US_ROW_oracle])
-                              : US_OK;
+  return j->on[US_ROW_oracle]
+             ? us_env_open(name, us_cli_tasks(), &config, &j->answer[US_ROW_oracle])
+             : US_OK;
 }
 
 // Fails early when the results could not be written later.
@@ -205,7 +208,7 @@ UsStatus us_eval_film(const UsEvalJob* j, UsEvalRow row, int n, const int* list,
   snprintf(name, sizeof(name), "sim:%s", j->task->name);
   UsEnvConfig config = {.slots = 1, .block = r->block, .height = j->o.film_size, .pixels = 1};
   UsEnv* sim;
-  US_TRY(us_env_open(name, us_tasks, &config, &sim));
+  US_TRY(us_env_open(name, us_cli_tasks(), &config, &sim));
   size_t size = (size_t)j->o.film_size * (size_t)j->o.film_size * 3 * (size_t)(r->blocks + 2);
   UsStatus status = US_OK;
   for (int k = 0; k < n && status == US_OK; k++) {

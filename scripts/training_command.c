@@ -9,7 +9,6 @@
 #include "env/sim.h"
 #include "scripts/cli.h"
 #include "scripts/picture.h"
-#include "tasks/tasks.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
@@ -69,7 +68,7 @@ static int count_positions(const char* task) {
   char name[80];
   UsEnv* e = NULL;
   snprintf(name, sizeof(name), "sim:%s", task);
-  if (us_env_open(name, us_tasks, &(UsEnvConfig){0}, &e) != US_OK) return 0;
+  if (us_env_open(name, us_cli_tasks(), &(UsEnvConfig){0}, &e) != US_OK) return 0;
   int nq = (int)us_sim_model(e)->nq;
   us_env_close(e);
   return nq;
@@ -129,8 +128,8 @@ static UsStatus make_encoder(const char* kind, UsDataset* data, UsPool* pool, Us
 // ---- data ----
 
 static int task_block(const char* task) {
-  for (int i = 0; us_tasks[i]; i++) {
-    if (strcmp(us_tasks[i]->name, task) == 0) return us_tasks[i]->block;
+  for (int i = 0; us_cli_tasks()[i]; i++) {
+    if (strcmp(us_cli_tasks()[i]->name, task) == 0) return us_cli_tasks()[i]->block;
   }
   return kDefaultBlock;
 }

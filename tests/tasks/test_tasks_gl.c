@@ -1,15 +1,14 @@
-// Frames of every task of the list: the picture depends on the state, on all of its measures and on
-// nothing else.
+// Frames of every task, built in or of a plugin: the picture depends on the state, on all of its
+// measures and on nothing else.
 
-#include "tests/env/env_help.h"
+#include "tests/tasks/contract.h"
 
 enum { N = 6 };
 
 static void frames_depend_on_states(void** state) {
-  for (int t = 0; us_tasks[t]; t++) {
-    char name[128] = "sim:";
-    strcat(name, us_tasks[t]->name);
-    UsEnv* e = open_env(name, &(UsEnvConfig){.slots = N, .pixels = 1});
+  const UsTask* const* tasks = contract_tasks();
+  for (int t = 0; tasks[t]; t++) {
+    UsEnv* e = contract_open(tasks[t], &(UsEnvConfig){.slots = N, .pixels = 1});
     const UsEnvInfo* info = us_env_info(e);
     size_t frame = (size_t)info->height * (size_t)info->width * 3;
     const uint64_t seeds[N] = {1, 2, 3, 4, 5, 6};
@@ -35,10 +34,9 @@ static void frames_depend_on_states(void** state) {
 
 // At the default size what moves between two frames is seen: some pixels change a lot.
 static void motion_is_visible(void** state) {
-  for (int t = 0; us_tasks[t]; t++) {
-    char name[128] = "sim:";
-    strcat(name, us_tasks[t]->name);
-    UsEnv* e = open_env(name, &(UsEnvConfig){.slots = 2, .pixels = 1});
+  const UsTask* const* tasks = contract_tasks();
+  for (int t = 0; tasks[t]; t++) {
+    UsEnv* e = contract_open(tasks[t], &(UsEnvConfig){.slots = 2, .pixels = 1});
     const UsEnvInfo* info = us_env_info(e);
     size_t frame = (size_t)info->height * (size_t)info->width * 3;
     uint8_t* frames = malloc(2 * frame);

@@ -1,0 +1,238 @@
+#include "env/plugin.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "env/scene.h"
+#include "env/trap.h"
+
+enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have room for
+
+// Fields of a task by kind of check: texts that are not empty, numbers within bounds, functions
+// that have to be there.
+#define TEXTS(X) X(summary) X(scene) X(camera)
+#define NUMBERS(X)                \
+  X(frame_skip, 1, 1 << 20)       \
+  X(block, 1, 1 << 10)            \
+  X(action, 1, US_TASK_ACTIONS)   \
+  X(proprio, 0, US_TASK_MEASURES) \
+  X(measure, 1, US_TASK_MEASURES) \
+  X(size, 1, 1 << 14)
+#define FUNCTIONS(X) X(reset) X(read_measure) X(distance) X(success)
+
+// "file: task name: field: what was expected and found". Nullable: file, task.
+static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
+                       const char* format, ...) __attribute__((format(printf, 5, 6)));
+
+static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
+                       const char* format, ...) {
+  char text[MESSAGE];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof(text), format, args);
+  va_end(args);
+  return us_fail(status, "%s%s%s%s%s%s: %s", file ? file : "", file ? ": " : "",
+                 task ? "task " : "", task ? task : "", task ? ": " : "", field, text);
+}
+
+// ---- a task's table ----
+
+// Names become parts of file names and of env names.
+static UsStatus check_name(const char* file, const char* task, const char* field,
+                           const char* name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  if (!name) return refuse(US_UNSUPPORTED, file, task, field, "expected a text, found NULL");
+  size_t length = strnlen(name, NAME + 1);
+  if (length == 0 || length > NAME || strspn(name, letters) != length) {
+    return refuse(US_UNSUPPORTED, file, task, field,
+                  "expected 1 to %d letters, digits, _ or -, found \"%.*s\"", NAME, NAME + 1, name);
+  }
+  return US_OK;
+}
+
+// Size, versions and name: the four fields that stand first in every ABI.
+static UsStatus check_head(const char* file, const UsTask* t) {
+  int named = t->struct_size >= offsetof(UsTask, name) + sizeof(t->name);
+  if (named) US_TRY(check_name(file, NULL, "a task's name", t->name));
+  const char* name = named ? t->name : "table";
+  if (t->struct_size != sizeof(UsTask) || t->abi != US_TASK_ABI) {
+    return refuse(US_UNSUPPORTED, file, name,
+                  t->struct_size != sizeof(UsTask) ? "struct_size" : "abi",
+                  "expected %zu bytes of ABI %d, found %zu of ABI %d", sizeof(UsTask), US_TASK_ABI,
+                  t->struct_size, t->abi);
+  }
+  if (t->mujoco != mjVERSION_HEADER || mj_version() != mjVERSION_HEADER) {
+    return refuse(US_MUJOCO, file, name, "mujoco",
+                  "expected MuJoCo %d, found headers of %d and a library of %d", mjVERSION_HEADER,
+                  t->mujoco, mj_version());
+  }
+  return US_OK;
+}
+
+static UsStatus check_fields(const char* file, const UsTask* t) {
+#define X(field)                                                                      \
+  if (!t->field || !t->field[0]) {                                                    \
+    return refuse(US_UNSUPPORTED, file, t->name, #field, "expected a text, found %s", \
+                  t->field ? "an empty one" : "NULL");                                \
+  }
+  TEXTS(X)
+#undef X
+#define X(field, low, high)                                                                        \
+  if (t->field < (low) || t->field > (high)) {                                                     \
+    return refuse(US_UNSUPPORTED, file, t->name, #field, "expected %d to %d, found %d", low, high, \
+                  t->field);                                                                       \
+  }
+  NUMBERS(X)
+#undef X
+#define X(field)                                                                             \
+  if (!t->field) {                                                                           \
+    return refuse(US_UNSUPPORTED, file, t->name, #field, "expected a function, found NULL"); \
+  }
+  FUNCTIONS(X)
+#undef X
+  if (!(t->radius > 0) || isinf(t->radius)) {
+    return refuse(US_UNSUPPORTED, file, t->name, "radius",
+                  "expected a finite number above 0, found %g", t->radius);
+  }
+  if ((t->proprio == 0) != (t->read_proprio == NULL)) {
+    return refuse(US_UNSUPPORTED, file, t->name, "read_proprio",
+                  "expected %s, as proprio is %d, found %s", t->proprio ? "a function" : "NULL",
+                  t->proprio, t->read_proprio ? "a function" : "NULL");
+  }
+  return US_OK;
+}
+
+static UsStatus check_policies(const char* file, const UsTask* t) {
+  const UsPolicy* p = t->policies;
+  if (!p || !p[0].name) {
+    return refuse(US_UNSUPPORTED, file, t->name, "policies", "expected at least one, found %s",
+                  p ? "an empty list" : "NULL");
+  }
+  for (int i = 0; p[i].name; i++) {
+    char field[64];
+    if (i == US_PLUGIN_POLICIES) {
+      return refuse(US_UNSUPPORTED, file, t->name, "policies",
+                    "expected at most %d and then a NULL name", US_PLUGIN_POLICIES);
+    }
+    snprintf(field, sizeof(field), "policies[%d].name", i);
+    US_TRY(check_name(file, t->name, field, p[i].name));
+    for (int k = 0; k < i; k++) {
+      if (strcmp(p[i].name, p[k].name) != 0) continue;
+      return refuse(US_UNSUPPORTED, file, t->name, field,
+                    "expected a name of its own, found \"%s\" again", p[i].name);
+    }
+    if (!p[i].summary || !p[i].act) {
+      snprintf(field, sizeof(field), "policies[%d].%s", i, p[i].summary ? "act" : "summary");
+      return refuse(US_UNSUPPORTED, file, t->name, field, "expected a %s, found NULL",
+                    p[i].summary ? "function" : "text");
+    }
+  }
+  return US_OK;
+}
+
+UsStatus us_task_check_table(const char* file, const UsTask* t) {
+  US_TRY(check_head(file, t));
+  US_TRY(check_fields(file, t));
+  return check_policies(file, t);
+}
+
+UsStatus us_task_check(const char* file, const UsTask* t) {
+  US_TRY(us_task_check_table(file, t));
+  mjModel* m = NULL;
+  UsStatus status = us_scene_compile(t, &m);
+  if (status != US_OK) {
+    return us_fail(status, "%s%s%s", file ? file : "", file ? ": " : "", us_message());
+  }
+  int camera = mj_name2id(m, mjOBJ_CAMERA, t->camera);
+  mj_deleteModel(m);
+  if (camera >= 0) return US_OK;
+  return refuse(US_MUJOCO, file, t->name, "camera", "expected a camera of the scene, found \"%s\"",
+                t->camera);
+}
+
+// ---- a plugin ----
+
+static UsStatus check_plugin_table(const char* file, const UsPlugin* p) {
+  if (!p) return us_fail(US_UNSUPPORTED, "%s: us_plugin: expected a table, found NULL", file);
+  if (p->struct_size != sizeof(UsPlugin)) {
+    return refuse(US_UNSUPPORTED, file, NULL, "struct_size",
+                  "expected %zu bytes as in ABI %d, found %zu", sizeof(UsPlugin), US_PLUGIN_ABI,
+                  p->struct_size);
+  }
+  if (p->abi != US_PLUGIN_ABI) {
+    return refuse(US_UNSUPPORTED, file, NULL, "abi", "expected ABI %d, found %d", US_PLUGIN_ABI,
+                  p->abi);
+  }
+  if (p->mujoco != mjVERSION_HEADER) {
+    return refuse(US_UNSUPPORTED, file, NULL, "mujoco", "expected headers of MuJoCo %d, found %d",
+                  mjVERSION_HEADER, p->mujoco);
+  }
+  if (!p->tasks || !p->tasks[0]) {
+    return refuse(US_UNSUPPORTED, file, NULL, "tasks", "expected at least one, found %s",
+                  p->tasks ? "an empty list" : "NULL");
+  }
+  return US_OK;
+}
+
+UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* const* known) {
+  US_ASSERT(file);
+  US_TRY(check_plugin_table(file, p));
+  for (int i = 0; p->tasks[i]; i++) {
+    const UsTask* t = p->tasks[i];
+    if (i == US_PLUGIN_TASKS) {
+      return refuse(US_UNSUPPORTED, file, NULL, "tasks", "expected at most %d and then NULL",
+                    US_PLUGIN_TASKS);
+    }
+    US_TRY(us_task_check(file, t));
+    for (int k = 0; k < i; k++) {
+      if (strcmp(p->tasks[k]->name, t->name) != 0) continue;
+      return refuse(US_UNSUPPORTED, file, t->name, "name", "expected once, found twice");
+    }
+    for (int k = 0; known && known[k]; k++) {
+      if (strcmp(known[k]->name, t->name) != 0) continue;
+      return refuse(US_UNSUPPORTED, file, t->name, "name",
+                    "expected a name of its own, found that of a task which is there already");
+    }
+  }
+  return US_OK;
+}
+
+// What dlerror says, as one line without the path that it begins with.
+static UsStatus refuse_library(const char* path, const char* file) {
+  char line[MESSAGE];
+  const char* text = dlerror();
+  us_trap_line(line, sizeof(line), text ? text : "unknown error");
+  size_t length = strlen(file);
+  const char* at =
+      strncmp(line, file, length) == 0 && line[length] == ':' ? line + length + 1 : line;
+  return us_fail(US_FORMAT, "%s: expected a shared library with us_plugin(), found: %s", path,
+                 at + (*at == ' '));
+}
+
+UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPlugin** out) {
+  US_ASSERT(path && out);
+  *out = NULL;
+  char file[4096];  // with a slash, so that dlopen does not search for it
+  int length = snprintf(file, sizeof(file), "%s%s", strchr(path, '/') ? "" : "./", path);
+  if (length >= (int)sizeof(file)) return us_fail(US_IO, "%.80s...: expected a shorter path", path);
+  if (access(file, R_OK) != 0) {
+    return us_fail(US_IO, "%s: expected a shared library, found: %m", path);
+  }
+  void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+  if (!library) return refuse_library(path, file);
+  const UsPlugin* (*entry)(void) = NULL;
+  *(void**)&entry = dlsym(library, "us_plugin");
+  UsStatus status = entry ? US_OK : refuse_library(path, file);
+  const UsPlugin* p = entry ? entry() : NULL;
+  if (status == US_OK) status = us_plugin_check(path, p, known);
+  if (status != US_OK) {
+    dlclose(library);
+    return status;
+  }
+  *out = p;
+  return US_OK;
+}
