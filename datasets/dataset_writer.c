@@ -4,6 +4,7 @@
 // the first episode and never changes its size afterwards; every column is contiguous and allocated
 // at once. Appending therefore only writes numbers into place. An episode's length is written after
 // all its rows have left the process, so a length above zero means that the episode is whole.
+// Until its first episode is whole, a file has a temporary name.
 //
 // A contiguous column cannot shrink: with fewer rows than asked for, finishing copies what there is
 // into a file of the right extents and renames it into place.
@@ -29,6 +30,7 @@ typedef struct Moments {
 
 struct UsDatasetWriter {
   char* path;
+  char* temporary;  // what the file is called for now; NULL: path
   hid_t file;
   hid_t column[US_COLUMN_COUNT];  // -1: not there
   UsDatasetInfo info;
@@ -57,8 +59,28 @@ static void destroy(UsDatasetWriter* w) {
   close_file(w);
   for (int i = 0; i < 3; i++) free(w->moments[i]);
   free(w->counter);
+  free(w->temporary);
   free(w->path);
   free(w);
+}
+
+// Gives the file its name, in the place of another that may be there.
+static UsStatus name_file(UsDatasetWriter* w) {
+  if (!w->temporary) return US_OK;
+  if (rename(w->temporary, w->path) != 0) {
+    return us_fail(US_IO, "%s: cannot be renamed to %s: %s", w->temporary, w->path,
+                   strerror(errno));
+  }
+  free(w->temporary);
+  w->temporary = NULL;
+  return US_OK;
+}
+
+// Closes the file, removes it if it has no name yet, and frees w.
+static void abandon(UsDatasetWriter* w) {
+  close_file(w);
+  if (w->temporary) unlink(w->temporary);
+  destroy(w);
 }
 
 // ---- creating ----
@@ -136,7 +158,10 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
 }
 
 static UsStatus create_file(UsDatasetWriter* w) {
-  w->file = H5Fcreate(w->path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  int fd = open(w->temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // for the system's own reason
+  if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", w->path, strerror(errno));
+  close(fd);
+  w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(write_attributes(w, 0));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
@@ -152,7 +177,7 @@ static void reset_moments(UsDatasetWriter* w) {
   }
 }
 
-// A writer without a file.
+// A writer without a file; it will be created under a temporary name.
 static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_t episodes,
                              int64_t rows, int episode_rows) {
   UsDatasetWriter* w = calloc(1, sizeof(*w));
@@ -163,8 +188,9 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   w->room_episodes = episodes;
   w->room_rows = rows;
   w->path = strdup(path);
+  if (asprintf(&w->temporary, "%s.tmp", path) < 0) w->temporary = NULL;
   w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
-  int bad = !w->path || !w->counter;
+  int bad = !w->path || !w->temporary || !w->counter;
   for (int c = 0; c < 3; c++) {
     w->moments[c] = calloc(us_column_width(us_statistics_columns[c], info) + 1, sizeof(Moments));
     bad |= !w->moments[c];
@@ -194,14 +220,11 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
   } else if (errno != ENOENT) {
     return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
   }
-  int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // for the system's own reason
-  if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
-  close(fd);
   UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
   if (!w) return us_fail(US_MEMORY, "%s: out of memory", path);
   UsStatus status = create_file(w);
   if (status != US_OK) {
-    destroy(w);
+    abandon(w);
     return status;
   }
   *out = w;
@@ -220,19 +243,18 @@ static void add_moments(Moments* m, double x) {
   m->high = fmax(m->high, x);
 }
 
-static void add_statistics(UsDatasetWriter* w, const UsEpisode* e) {
-  for (int t = 0; t < e->rows; t++) {
-    for (int i = 0; i < w->info.action; i++) {
-      add_moments(&w->moments[0][i],
-                  (double)e->actions[(size_t)t * (size_t)w->info.action + (size_t)i]);
+// actions (rows, A), proprio (rows, P), states (rows, S)
+static void add_statistics(UsDatasetWriter* w, int64_t rows, const float* actions,
+                           const float* proprio, const double* states) {
+  const int widths[] = {w->info.action, w->info.proprio, w->info.state};
+  for (int64_t t = 0; t < rows; t++) {
+    for (int i = 0; i < widths[0]; i++) {
+      add_moments(&w->moments[0][i], (double)actions[t * widths[0] + i]);
     }
-    for (int i = 0; i < w->info.proprio; i++) {
-      add_moments(&w->moments[1][i],
-                  (double)e->proprio[(size_t)t * (size_t)w->info.proprio + (size_t)i]);
+    for (int i = 0; i < widths[1]; i++) {
+      add_moments(&w->moments[1][i], (double)proprio[t * widths[1] + i]);
     }
-    for (int i = 0; i < w->info.state; i++) {
-      add_moments(&w->moments[2][i], e->states[(size_t)t * (size_t)w->info.state + (size_t)i]);
-    }
+    for (int i = 0; i < widths[2]; i++) add_moments(&w->moments[2][i], states[t * widths[2] + i]);
   }
 }
 
@@ -272,7 +294,8 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   int32_t rows = e->rows;
   US_TRY(put(w, US_COLUMN_EP_LEN, w->episodes, 1, &rows));
   US_TRY(flush(w));
-  add_statistics(w, e);
+  US_TRY(name_file(w));
+  add_statistics(w, e->rows, e->actions, e->proprio, e->states);
   w->episodes++;
   w->rows += e->rows;
   return US_OK;
@@ -312,7 +335,10 @@ static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to) {
   return US_OK;
 }
 
+// Writes what is known at the end, `finished` last, and sees it to the disk.
 static UsStatus seal(UsDatasetWriter* w) {
+  US_TRY(flush(w));
+  US_TRY(write_attributes(w, 0));
   US_TRY(flush(w));
   US_TRY(write_attributes(w, 1));
   for (int i = 0; i < US_COLUMN_COUNT; i++) {
@@ -322,7 +348,7 @@ static UsStatus seal(UsDatasetWriter* w) {
   herr_t bad = H5Fclose(w->file);
   w->file = -1;
   if (bad < 0) return fail(w, "the file");
-  int fd = open(w->path, O_RDONLY | O_CLOEXEC);
+  int fd = open(w->temporary ? w->temporary : w->path, O_RDONLY | O_CLOEXEC);
   bad = fd < 0 || fsync(fd) != 0;
   int error = errno;
   if (fd >= 0) close(fd);
@@ -331,17 +357,12 @@ static UsStatus seal(UsDatasetWriter* w) {
 
 // Copies the written rows into a file of their size and puts it in the place of w's.
 static UsStatus pack(UsDatasetWriter* w) {
-  char* path = NULL;
-  if (asprintf(&path, "%s.tmp", w->path) < 0) return us_fail(US_MEMORY, "out of memory");
-  UsDatasetWriter* to = make(path, &w->info, w->episodes, w->rows, 1);
-  UsStatus status = to ? copy_all(w, to) : us_fail(US_MEMORY, "%s: out of memory", path);
+  UsDatasetWriter* to = make(w->path, &w->info, w->episodes, w->rows, 1);
+  if (!to) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  UsStatus status = copy_all(w, to);
   if (status == US_OK) status = seal(to);
-  if (to) destroy(to);
-  if (status == US_OK && rename(path, w->path) != 0) {
-    status = us_fail(US_IO, "%s: cannot be renamed to %s: %s", path, w->path, strerror(errno));
-  }
-  if (status != US_OK) unlink(path);
-  free(path);
+  if (status == US_OK) status = name_file(to);
+  abandon(to);
   return status;
 }
 
@@ -349,15 +370,124 @@ UsStatus us_dataset_finish(UsDatasetWriter* w) {
   if (!w) return US_OK;
   UsStatus status = US_OK;
   if (w->episodes == 0) {
-    close_file(w);
-    if (unlink(w->path) != 0) {
-      status = us_fail(US_IO, "%s: cannot be removed: %s", w->path, strerror(errno));
-    }
-  } else if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
+    abandon(w);
+    return US_OK;
+  }
+  if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
     status = pack(w);
   } else {
     status = seal(w);
   }
   destroy(w);
+  return status;
+}
+
+// ---- going on ----
+
+// Only a run of the same settings ends in the same file.
+static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int rows) {
+  const UsDatasetInfo* found = us_dataset_info(d);
+  const char* path = us_dataset_path(d);
+  const struct {
+    const char *name, *want, *found;
+  } text[] = {{"task", want->task, found->task},
+              {"policy", want->policy, found->policy},
+              {"camera", want->camera, found->camera},
+              {"version", want->version, found->version}};
+  for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
+    if (strcmp(text[i].want, text[i].found) == 0) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected \"%s\" to go on with, found \"%s\"", path,
+                   text[i].name, text[i].want, text[i].found);
+  }
+  const struct {
+    const char* name;
+    long long want, found;
+  } number[] = {{"seed", (long long)want->seed, (long long)found->seed},
+                {"height of frames", want->height, found->height},
+                {"width of frames", want->width, found->width},
+                {"numbers of an action", want->action, found->action},
+                {"numbers of proprio", want->proprio, found->proprio},
+                {"numbers of a state", want->state, found->state},
+                {"rows of an episode", rows, us_dataset_lengths(d)[0]}};
+  for (size_t i = 0; i < sizeof(number) / sizeof(*number); i++) {
+    if (number[i].want == number[i].found) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected %lld to go on with, found %lld", path,
+                   number[i].name, number[i].want, number[i].found);
+  }
+  for (int64_t e = 0; e < found->episodes; e++) {
+    if (us_dataset_lengths(d)[e] == rows) continue;
+    return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected %d rows to go on, found %d", path,
+                   (long long)e, rows, us_dataset_lengths(d)[e]);
+  }
+  return US_OK;
+}
+
+// Opens w's file as it is; *fits: its columns have just the room that is asked for.
+static UsStatus reopen(UsDatasetWriter* w, int* fits) {
+  *fits = 1;
+  w->file = H5Fopen(w->path, H5F_ACC_RDWR, H5P_DEFAULT);
+  if (w->file < 0) return fail(w, "the file");
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (!has_column(w, (UsColumnId)id)) continue;
+    int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+    hid_t column = w->column[id] = H5Dopen2(w->file, us_columns[id].name, H5P_DEFAULT);
+    if (column < 0) return fail(w, us_columns[id].name);
+    hid_t space = H5Dget_space(column);
+    hsize_t dims[H5S_MAX_RANK] = {0};
+    H5Sget_simple_extent_dims(space, dims, NULL);
+    H5Sclose(space);
+    *fits &= dims[0] == (hsize_t)(per_episode ? w->room_episodes : w->room_rows);
+  }
+  free(w->temporary);
+  w->temporary = NULL;
+  return US_OK;
+}
+
+// Copies what `from` has into a file of the room asked for, which takes its place.
+static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
+  UsDatasetWriter* to = make(from->path, &from->info, from->room_episodes, from->room_rows, rows);
+  if (!to) return us_fail(US_MEMORY, "%s: out of memory", from->path);
+  UsStatus status = copy_all(from, to);
+  if (status == US_OK) status = flush(to);
+  if (status == US_OK) status = name_file(to);
+  if (status != US_OK) {
+    abandon(to);
+    return status;
+  }
+  *out = to;
+  return US_OK;
+}
+
+// Checks what a file has and takes over what w must know of it.
+static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
+  const UsDatasetInfo* info = us_dataset_info(d);
+  US_TRY(check_same(d, &w->info, rows));
+  if (info->episodes > w->room_episodes) {
+    return us_fail(US_FORMAT, "%s: expected at most %lld episodes to go on with, found %lld",
+                   w->path, (long long)w->room_episodes, (long long)info->episodes);
+  }
+  w->episodes = info->episodes;
+  w->rows = info->rows;
+  add_statistics(w, w->rows, us_dataset_actions(d), us_dataset_proprio(d), us_dataset_states(d));
+  return US_OK;
+}
+
+UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
+                           int64_t* done, UsDatasetWriter** out) {
+  *out = NULL;
+  UsDataset* d = NULL;
+  UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
+  if (!w) return us_fail(US_MEMORY, "%s: out of memory", path);
+  UsStatus status = us_dataset_open(path, &d);
+  if (status == US_OK) status = recall(d, w, rows);
+  *done = w->episodes;
+  int fits = 1, complete = d && us_dataset_info(d)->finished && w->episodes == episodes;
+  us_dataset_close(d);  // before it opens for writing
+  if (status == US_OK && !complete) status = reopen(w, &fits);
+  if (status == US_OK && !complete) {
+    if (fits) *out = w;
+    if (!fits) status = widen(w, rows, out);
+  }
+  if (*out != w) destroy(w);
   return status;
 }

@@ -63,6 +63,7 @@ void us_interrupt_install(void) {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 int us_interrupted(void) { return interrupted != 0; }

@@ -31,7 +31,8 @@ double us_seconds(void);
 double us_cpu_seconds(void);
 
 // Installs handlers for SIGINT and SIGTERM: the first sets a flag that long work asks for and saves
-// on, the second signal ends the program at once.
+// on, the second signal ends the program at once. A file that grows past its limit then is an error
+// of the write and no longer a signal.
 void us_interrupt_install(void);
 
 // 1 after the first SIGINT or SIGTERM.
