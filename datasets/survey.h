@@ -1,0 +1,64 @@
+#ifndef UNDERSTUDY_SURVEY_H_
+#define UNDERSTUDY_SURVEY_H_
+
+// Reading a dataset file of any program that writes the layout of dataset.h: ours, and those of
+// stable-worldmodel. Columns that training does not need may be missing (state, proprio, pixels,
+// time, counters), integers may have 32 or 64 bits, floats too, flags may be h5py's bool.
+//
+// Small columns are read in windows of whole episodes and frames in blocks, so memory is bounded by
+// the longest episode.
+//
+// Threads: as for datasets, calls come from one thread at a time.
+
+#include "datasets/dataset.h"
+#include "datasets/dataset_check.h"
+
+typedef struct UsSurvey UsSurvey;
+
+// What to look for; a zero-initialised struct is useful.
+typedef struct UsSurveyConfig {
+  const char* pixels;   // names of the columns that stand for ours. Nullable: ours
+  const char* proprio;  // likewise
+  const char* state;    // likewise
+  int repair;           // 1: undo the rotated actions of stable-worldmodel 0.1.1
+} UsSurveyConfig;
+
+// Opens a file, checks its columns' types and extents, its episodes and its bounds. On failure *out
+// is NULL and the message names the column or episode. Nullable: config.
+UsStatus us_survey_open(const char* path, const UsSurveyConfig* config, UsSurvey** out);
+
+// NULL is fine.
+void us_survey_close(UsSurvey* s);
+
+// Sizes are 0 for columns that are not there; dt is 0 when the file does not say.
+const UsDatasetInfo* us_survey_info(const UsSurvey* s);
+
+// Which program wrote the file, in words, and whether it was ours.
+const char* us_survey_writer(const UsSurvey* s);
+int us_survey_ours(const UsSurvey* s);
+
+// Reads the next episodes, as many as make a window, and checks every row. *more 1: *first and
+// *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.
+UsStatus us_survey_next(UsSurvey* s, int64_t* first, int64_t* count, int* more);
+
+// Lengths and offsets of all episodes, the other columns of the window.
+const UsDatasetColumns* us_survey_columns(const UsSurvey* s);
+
+// Reads `rows` frames from row `first` of the file on: pixels (rows, H, W, 3).
+UsStatus us_survey_pixels(UsSurvey* s, int64_t first, int64_t rows, uint8_t* pixels);
+
+// Rows of frames that are read best at once; 0 without pixels.
+int64_t us_survey_block(const UsSurvey* s);
+
+// What a whole file was found to be.
+typedef struct UsVerdict {
+  UsDatasetInfo info;
+  char writer[96];
+  int ours;                  // 1: training reads it as it is
+  char hash[US_HASH_CHARS];  // us_dataset_hash of our files, else that of all that was read
+} UsVerdict;
+
+// Reads and checks every column of a file. height, width: frames must have this size; 0: any.
+UsStatus us_dataset_verify(const char* path, int height, int width, UsVerdict* out);
+
+#endif  // UNDERSTUDY_SURVEY_H_
