@@ -3,7 +3,8 @@
 // The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes. Hashing a
 // dataset reads all of it, so the header also keeps the stamp (size and time of change) of the
 // dataset file the hash was taken from: a cache with the same stamp and encoder needs no hashing.
-// `done` counts finished rows and is written after them, so an interrupted run goes on.
+// `done` counts finished rows and is written after them, so an interrupted run goes on. While a run
+// computes it holds the lock of the file.
 
 #define _GNU_SOURCE
 #include "datasets/features.h"
@@ -14,13 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "worldmodel/base/progress.h"
 
-enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12 };
+enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12, kWait = 100000 };
 static const char kMagic[16] = "understudy-feat";
 
 typedef struct Header {
@@ -193,9 +195,25 @@ static UsStatus encode_rows(UsFeatures* f, Work* w) {
   return status;
 }
 
+// One run computes, others wait for it. The lock ends with the file's descriptor.
+static UsStatus lock_file(const UsFeatures* f, int fd) {
+  for (int waits = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waits++) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return US_OK;  // a file system without locks
+    if (us_interrupted()) return us_fail(US_INTERRUPTED, "%s: stopped waiting for it", f->path);
+    if (waits == 0) fprintf(stderr, "%s: waiting for the run that computes it\n", f->path);
+    usleep(kWait);
+  }
+  return US_OK;
+}
+
 static UsStatus start_file(UsFeatures* f, Work* w) {
   w->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (w->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", f->path, strerror(errno));
+  US_TRY(lock_file(f, w->fd));
+  Header found;
+  int same = read_header(f->path, &f->header, &found) &&
+             memcmp(found.key, f->header.key, US_HASH_CHARS) == 0;
+  f->header.done = same ? found.done : 0;
   size_t bytes = file_bytes(&f->header);
   if ((f->header.done == 0 && ftruncate(w->fd, 0) != 0) || ftruncate(w->fd, (off_t)bytes) != 0) {
     return us_fail(US_IO, "%s: cannot be written: %s", f->path, strerror(errno));

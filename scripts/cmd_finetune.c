@@ -28,7 +28,7 @@ static const char help[] =
     "  understudy finetune --data runs/pm/train.h5 --mode scratch --encoder state --out "
     "runs/pm/state\n";
 
-enum { kContexts = 256 };
+enum { kContexts = 256, kPath = 4096 };
 
 typedef enum Mode { MODE_SCRATCH, MODE_ACTION_ONLY, MODE_FULL } Mode;
 static const char* const modes[] = {"scratch", "action-only", "full", NULL};
@@ -105,13 +105,13 @@ static float* draw_contexts(const TrainingData* d, const UsPredictorConfig* c) {
 }
 
 static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t,
-                     const UsPredictor* p, UsValidation v, int adopted) {
+                     const UsPredictor* p, const char* key, UsValidation v, int adopted) {
   const UsDatasetInfo* info = us_dataset_info(d->data[0]);
   float* contexts = draw_contexts(d, us_predictor_config(p));
   if (!contexts) return us_fail(US_MEMORY, "%s: out of memory", o->t.out);
   const UsPredictorConfig* c = us_predictor_config(p);
   size_t past_at = (size_t)kContexts * (size_t)(c->context * c->grid_h * c->grid_w * c->dim);
-  cJSON* notes = training_notes(d, t, v);
+  cJSON* notes = training_notes(d, t, key, v);
   cJSON_AddStringToObject(notes, "mode", o->mode);
   cJSON_AddStringToObject(notes, "init", !adopted ? "none" : o->init ? o->init : "default");
   const UsModelParts parts = {.task = info->task,
@@ -122,6 +122,7 @@ static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t
                               .context = contexts,
                               .past = contexts + past_at,
                               .training = notes};
+  training_clear(o->t.out);
   UsStatus status = us_model_save(o->t.out, &parts);
   cJSON_Delete(notes);
   free(contexts);
@@ -139,17 +140,20 @@ static UsStatus train(const Options* o, Mode mode, TrainingData* d, UsPredictor*
   us_predictor_init(p, d->seed);
   int adopted = 0;
   if (mode != MODE_SCRATCH) US_TRY(adopt(o, mode, d->encoder, p, &adopted));
+  char key[128], more[kPath];
+  snprintf(more, sizeof(more), "%s %s", o->mode, !adopted ? "" : o->init ? o->init : "default");
+  training_key(d, c, &config, more, key, sizeof(key));
+  int done;
+  US_TRY(training_done(&o->t, key, &done));
+  if (done) return US_OK;
 
   UsTrainer* t = NULL;
   const UsTrainData held = {d->held ? held_source : NULL, d};
   US_TRY(us_trainer_create(p, &config, (UsTrainData){training_source, d}, held, pool, &t));
   if (!adopted) us_trainer_normalise(t, 32);
-  char key[128], more[64];
-  snprintf(more, sizeof(more), "%s %d", o->mode, adopted);
-  training_key(d, c, &config, more, key, sizeof(key));
   UsValidation v;
   UsStatus status = training_run(t, "finetune", o->t.out, key, o->t.resume, &v);
-  if (status == US_OK) status = save(o, d, t, p, v, adopted);
+  if (status == US_OK) status = save(o, d, t, p, key, v, adopted);
   if (status == US_OK) training_finish(t, o->t.out, v);
   us_trainer_destroy(t);
   return status;

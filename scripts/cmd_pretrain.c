@@ -33,18 +33,22 @@ static UsStatus train(const Options* o, TrainingData* d, UsPredictor* p, UsPool*
   config = us_train_defaults(p, &config);
   US_TRY(training_data_sample(d, config.frames, o->gap, c->context + config.horizon));
   us_predictor_init(p, d->seed);
+  char key[128], more[64];
+  snprintf(more, sizeof(more), "pretrain %d", o->gap);
+  training_key(d, c, &config, more, key, sizeof(key));
+  int done;
+  US_TRY(training_done(&o->t, key, &done));
+  if (done) return US_OK;
   UsTrainer* t = NULL;
   const UsTrainData held = {d->held ? held_source : NULL, d};
   US_TRY(us_trainer_create(p, &config, (UsTrainData){training_source, d}, held, pool, &t));
   us_trainer_normalise(t, 32);
-  char key[128], more[64];
-  snprintf(more, sizeof(more), "pretrain %d", o->gap);
-  training_key(d, c, &config, more, key, sizeof(key));
   UsValidation v;
   UsStatus status = training_run(t, "pretrain", o->t.out, key, o->t.resume, &v);
   if (status == US_OK) {
-    cJSON* notes = training_notes(d, t, v);
+    cJSON* notes = training_notes(d, t, key, v);
     cJSON_AddNumberToObject(notes, "gap", o->gap);
+    training_clear(o->t.out);
     status = us_pretrained_save(o->t.out, p, us_encoder_info(d->encoder)->hash, notes);
     cJSON_Delete(notes);
   }

@@ -45,16 +45,15 @@ int training_check(const char* command, const TrainingOptions* o, const char* da
   }
   if (!(o->rate > 0))
     return us_cli_usage(command, "--rate: expected more than 0, found %g", o->rate);
-  if (o->overwrite) return -1;
+  if (o->overwrite && o->resume) {
+    return us_cli_usage(command, "expected --resume or --overwrite, found both");
+  }
+  if (o->overwrite || o->resume) return -1;
   if (us_file_exists(us_path_join(path, sizeof(path), o->out, "config.json"))) {
-    if (!o->resume) {
-      return us_cli_usage(command, "%s: is there already; --overwrite replaces it", o->out);
-    }
-    printf("%s: is complete\n", o->out);
-    return 0;
+    return us_cli_usage(command, "%s: is there already; --overwrite replaces it", o->out);
   }
   us_path_join(path, sizeof(path), o->out, "checkpoint.safetensors");
-  if (!o->resume && us_file_exists(path)) {
+  if (us_file_exists(path)) {
     return us_cli_usage(
         command, "%s: holds a stopped run; --resume continues it, --overwrite starts anew", o->out);
   }
@@ -294,8 +293,9 @@ void training_key(const TrainingData* d, const UsPredictorConfig* c, const UsTra
   cJSON_Delete(sizes);
 }
 
-cJSON* training_notes(const TrainingData* d, const UsTrainer* t, UsValidation v) {
+cJSON* training_notes(const TrainingData* d, const UsTrainer* t, const char* key, UsValidation v) {
   cJSON* json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "key", key);
   cJSON* files = cJSON_AddArrayToObject(json, "data");
   for (int i = 0; i < d->count; i++) {
     cJSON* file = cJSON_CreateObject();
@@ -384,6 +384,28 @@ static UsStatus draw_log(const char* log, const char* path) {
   return status;
 }
 
+UsStatus training_done(const TrainingOptions* o, const char* key, int* done) {
+  char config[kPath], checkpoint[kPath];
+  cJSON* json = NULL;
+  *done = 0;
+  us_path_join(config, sizeof(config), o->out, "config.json");
+  us_path_join(checkpoint, sizeof(checkpoint), o->out, "checkpoint.safetensors");
+  if (!o->resume || us_file_exists(checkpoint) || !us_file_exists(config)) return US_OK;
+  US_TRY(us_json_read(config, &json));
+  const cJSON* notes = cJSON_GetObjectItemCaseSensitive(json, "training");
+  const char* found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "key"));
+  *done = found && strcmp(found, key) == 0;
+  cJSON_Delete(json);
+  if (!*done) {
+    return us_fail(US_FORMAT,
+                   "%s: expected a stopped run, found a finished one of other data or options; "
+                   "--overwrite replaces it",
+                   o->out);
+  }
+  printf("%s: is complete\n", o->out);
+  return US_OK;
+}
+
 UsStatus training_run(UsTrainer* t, const char* label, const char* out, const char* key, int resume,
                       UsValidation* result) {
   char log[kPath], checkpoint[kPath], picture[kPath];
@@ -396,6 +418,11 @@ UsStatus training_run(UsTrainer* t, const char* label, const char* out, const ch
       .resume = resume};
   US_TRY(us_trainer_run(t, &run, result));
   return draw_log(log, us_path_join(picture, sizeof(picture), out, "loss.png"));
+}
+
+void training_clear(const char* out) {
+  char path[kPath];
+  unlink(us_path_join(path, sizeof(path), out, "config.json"));
 }
 
 void training_finish(const UsTrainer* t, const char* out, UsValidation v) {

@@ -93,8 +93,8 @@ TrainingOptions training_options(void);
 // Frees the strings that popt stored.
 void training_options_free(TrainingOptions* o);
 
-// Checks what does not need the data: -1 to go on, else an exit code after one line. A finished
-// folder with --resume is 0.
+// Checks what does not need the data: -1 to go on, else an exit code after one line. See
+// training_done for --resume.
 int training_check(const char* command, const TrainingOptions* o, const char* data);
 
 // Datasets with the features of one encoder, the sampler of each, and the held-back episodes.
@@ -136,14 +136,22 @@ UsTrainConfig training_config(const TrainingOptions* o);
 void training_key(const TrainingData* d, const UsPredictorConfig* c, const UsTrainConfig* t,
                   const char* more, char* out, size_t size);
 
+// With --resume: *done is 1, after one line, when the folder holds the finished run of this key. A
+// finished run of another is refused.
+UsStatus training_done(const TrainingOptions* o, const char* key, int* done);
+
 // Runs the trainer with log, checkpoint and curve in folder `out`.
 UsStatus training_run(UsTrainer* t, const char* label, const char* out, const char* key, int resume,
                       UsValidation* result);
+
+// Makes a finished folder that is overwritten an unfinished one: what is written next, up to the
+// config, is not to be read with the old config.
+void training_clear(const char* out);
 
 // Removes the checkpoint of a run that is done and says how it went.
 void training_finish(const UsTrainer* t, const char* out, UsValidation v);
 
 // What was trained on, for config.json.
-cJSON* training_notes(const TrainingData* d, const UsTrainer* t, UsValidation v);
+cJSON* training_notes(const TrainingData* d, const UsTrainer* t, const char* key, UsValidation v);
 
 #endif  // UNDERSTUDY_TRAINING_COMMAND_H_

@@ -143,6 +143,7 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
   t->workers = us_pool_threads(pool);
   t->held_frames = context + c.horizon;
   t->best_error = INFINITY;
+  t->validation = (UsValidation){NAN, NAN};
   if (!allocate(t)) {
     us_trainer_destroy(t);
     return us_fail(US_MEMORY, "training: out of memory");

@@ -31,12 +31,16 @@ struct UsTrainer {
   float* gradient;      // (shards, floats), tensor memory; the first becomes the sum
   float *m, *v, *best;  // (floats), tensor memory
   UsBatch batch, held_batch;
-  int64_t step;       // steps taken
-  double rate;        // of this step
-  float scale;        // of this step's gradient, for clipping
-  double elapsed;     // s of training, earlier runs included
-  double best_error;  // of the open loop
-  int worse;          // validations since the best
+  int64_t step;             // steps taken
+  double rate;              // of this step
+  float scale;              // of this step's gradient, for clipping
+  double elapsed;           // s of training, earlier runs included
+  double best_error;        // of the open loop
+  int worse;                // validations since the best
+  double loss, rollout;     // summed since the last line of the log
+  int count;                // steps in them
+  int64_t validated;        // step of the last validation; 0: none yet
+  UsValidation validation;  // the last one
 };
 
 #endif  // UNDERSTUDY_TRAIN_INNER_H_

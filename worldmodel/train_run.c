@@ -18,8 +18,9 @@ enum { kLogEvery = 50 };
 
 // The numbers of a checkpoint besides its tensors, as text in the file's metadata.
 static void describe(const UsTrainer* t, char* out, size_t size) {
-  snprintf(out, size, "%lld %.17g %.17g %d", (long long)t->step, t->elapsed, t->best_error,
-           t->worse);
+  snprintf(out, size, "%lld %.17g %.17g %d %.17g %.17g %d %lld %.17g %.17g", (long long)t->step,
+           t->elapsed, t->best_error, t->worse, t->loss, t->rollout, t->count,
+           (long long)t->validated, t->validation.one_step, t->validation.open_loop);
 }
 
 UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
@@ -32,7 +33,7 @@ UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
   us_ops_get(t->best, host + 3 * floats, floats);
   float* mean = host + 4 * floats;
   us_predictor_norm(t->p, mean, mean + d);
-  char state[128];
+  char state[256];
   describe(t, state, sizeof(state));
   const int64_t n = (int64_t)floats;
   const UsTensorOut out[] = {
@@ -67,17 +68,23 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
   float* mean = host + 4 * floats;
   US_TRY(us_tensors_read(file, "mean", 1, &dim, mean));
   US_TRY(us_tensors_read(file, "scale", 1, &one, mean + d));
-  long long step;
-  double elapsed, best;
-  int worse;
-  if (sscanf(state, "%lld %lf %lf %d", &step, &elapsed, &best, &worse) != 4 || step < 0 ||
-      !(mean[d] > 0)) {
+  long long step, validated;
+  UsTrainer s;
+  int numbers = sscanf(state, "%lld %lf %lf %d %lf %lf %d %lld %lf %lf", &step, &s.elapsed,
+                       &s.best_error, &s.worse, &s.loss, &s.rollout, &s.count, &validated,
+                       &s.validation.one_step, &s.validation.open_loop);
+  if (numbers != 10 || step < 0 || !(mean[d] > 0)) {
     return us_fail(US_FORMAT, "%s: expected a training state, found \"%s\"", path, state);
   }
   t->step = step;
-  t->elapsed = elapsed;
-  t->best_error = best;
-  t->worse = worse;
+  t->elapsed = s.elapsed;
+  t->best_error = s.best_error;
+  t->worse = s.worse;
+  t->loss = s.loss;
+  t->rollout = s.rollout;
+  t->count = s.count;
+  t->validated = validated;
+  t->validation = s.validation;
   us_ops_put(us_predictor_params(t->p), host, floats);
   us_ops_put(t->m, host + floats, floats);
   us_ops_put(t->v, host + 2 * floats, floats);
@@ -136,11 +143,8 @@ typedef struct Loop {
   const UsTrainRun* run;
   FILE* log;
   UsProgress bar;
-  double started, saved;    // s on the clock
-  double before;            // s of training in earlier runs
-  double loss, rollout;     // summed since the last line of the log
-  int count;                // steps in them
-  UsValidation validation;  // the last one
+  double started, saved;  // s on the clock
+  double before;          // s of training in earlier runs
 } Loop;
 
 static double progress(const Loop* l) {
@@ -150,36 +154,46 @@ static double progress(const Loop* l) {
   return fmax(by_steps, l->t->elapsed / (60 * c->minutes));
 }
 
+// The lines of the log are out before a checkpoint says that their steps were taken.
+static UsStatus flush_log(const Loop* l) {
+  if (!l->log || (fflush(l->log) == 0 && !ferror(l->log))) return US_OK;
+  return us_fail(US_IO, "%s: cannot be written: %s", l->run->log, strerror(errno));
+}
+
 static UsStatus checkpoint(Loop* l) {
   l->saved = us_seconds();
+  US_TRY(flush_log(l));
   if (!l->run->checkpoint) return US_OK;
   return us_trainer_save(l->t, l->run->checkpoint, l->run->key ? l->run->key : "");
 }
 
 static void log_step(Loop* l, const UsTrainStep* s) {
-  l->loss += s->teacher;
-  l->rollout += s->rollout;
-  l->count++;
+  UsTrainer* t = l->t;
+  t->loss += s->teacher;
+  t->rollout += s->rollout;
+  t->count++;
   if (s->step % kLogEvery != 0) return;
   char note[96];
-  double loss = l->loss / l->count, rollout = l->rollout / l->count;
+  double loss = t->loss / t->count, rollout = t->rollout / t->count;
   snprintf(note, sizeof(note), "loss %.4f  held-back %.3f / %.3f of copy-last", loss,
-           l->validation.one_step, l->validation.open_loop);
-  if (l->t->c.steps > 0) us_progress_show(&l->bar, (double)s->step, note);
+           t->validation.one_step, t->validation.open_loop);
+  if (t->c.steps > 0) us_progress_show(&l->bar, (double)s->step, note);
   if (l->log) {
     fprintf(l->log,
             "{\"step\": %lld, \"loss\": %.6g, \"rollout\": %.6g, \"norm\": %.4g, \"rate\": %.4g, "
             "\"seconds\": %.3f}\n",
-            (long long)s->step, loss, rollout, s->norm, s->rate, l->t->elapsed);
+            (long long)s->step, loss, rollout, s->norm, s->rate, t->elapsed);
   }
-  l->loss = l->rollout = 0;
-  l->count = 0;
+  t->loss = t->rollout = 0;
+  t->count = 0;
 }
 
-// Validates and keeps the best weights; 1 when patience is at its end.
+// Validates, once a step, and keeps the best weights; 1 when patience is at its end.
 static int validate(Loop* l) {
   UsTrainer* t = l->t;
-  UsValidation v = l->validation = us_trainer_validate(t);
+  if (t->validated == t->step) return t->c.patience > 0 && t->worse >= t->c.patience;
+  UsValidation v = t->validation = us_trainer_validate(t);
+  t->validated = t->step;
   if (l->log && t->held.fill) {
     fprintf(l->log, "{\"step\": %lld, \"one_step\": %.6g, \"open_loop\": %.6g}\n",
             (long long)t->step, v.one_step, v.open_loop);
@@ -222,7 +236,7 @@ static UsStatus loop(Loop* l) {
 }
 
 UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
-  Loop l = {.t = t, .run = run, .validation = {NAN, NAN}};
+  Loop l = {.t = t, .run = run};
   if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
     US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
   }
@@ -234,15 +248,16 @@ UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
               : us_progress_start(run->label, "s", 60 * t->c.minutes, t->elapsed);
   UsStatus status = checkpoint(&l);
   if (status == US_OK) status = loop(&l);
-  if (status == US_OK && t->step % t->c.validate_every != 0) validate(&l);
+  if (status == US_OK) {
+    validate(&l);
+    status = checkpoint(&l);
+  }
   if (status == US_OK && t->c.patience > 0 && isfinite(t->best_error)) {
     us_ops_copy(t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
-    l.validation = us_trainer_validate(t);
+    t->validation = us_trainer_validate(t);
   }
-  if (status == US_OK && !isfinite(l.validation.one_step)) l.validation = us_trainer_validate(t);
-  if (status == US_OK) status = checkpoint(&l);
   us_progress_end(&l.bar);
   if (l.log) fclose(l.log);
-  if (result) *result = l.validation;
+  if (result) *result = t->validation;
   return status;
 }
