@@ -12,12 +12,13 @@
 
 #define US_COMMANDS(X)                                                     \
   X(collect, "record trajectories of a task into a dataset")               \
-  X(dataset, "show what a dataset holds, as text or as a picture")         \
+  X(dataset, "show, verify, import or convert a file of trajectories")      \
   X(encoder, "train a frozen encoder, or probe what its features know")    \
   X(pretrain, "train the predictor on trajectories without their actions") \
   X(finetune, "train the action-conditioned predictor of a world model")   \
   X(eval, "plan in the model and in the simulator, and count successes")   \
   X(report, "draw the pictures of an evaluation")                          \
+  X(inspect, "load a file or folder wholly and say what it is")            \
   X(bench, "measure rollouts, rendering and training against their parts")
 
 #define X(name, summary) int us_cmd_##name(int argc, const char** argv);
@@ -59,6 +60,9 @@ struct UsTask;
 // The tasks to open simulators from: the built-in ones and those of the plugins that the last
 // us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
 const struct UsTask* const* us_cli_tasks(void);
+
+// The one of them with this name, or NULL.
+const struct UsTask* us_cli_task(const char* name);
 
 // Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
 int us_cli_fail(const char* command, UsStatus status);

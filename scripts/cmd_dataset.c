@@ -1,14 +1,18 @@
-// understudy dataset: what a dataset holds, as text or as a picture.
+// understudy dataset: what a dataset holds, as text or as a picture, whether it is good, and other
+// programs' files.
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/dataset.h"
+#include "datasets/exchange.h"
+#include "datasets/survey.h"
 #include "scripts/cli.h"
 #include "scripts/picture.h"
-#include "worldmodel/base/progress.h"
+#include "tasks/tasks.h"
+#include "worldmodel/encoder.h"
+#include "worldmodel/model_folder.h"
 
 enum { kColumns = 10, kMostEpisodes = 100, kShown = 8 };
 
@@ -86,31 +90,61 @@ static void print_info(UsDataset* d) {
 
 // ---- verify ----
 
-static UsStatus read_pixels(UsDataset* d) {
-  const UsDatasetInfo* info = us_dataset_info(d);
-  if (info->height == 0) return US_OK;
-  enum { kChunk = 256 };
-  uint8_t* frames = malloc((size_t)kChunk * (size_t)info->height * (size_t)info->width * 3);
-  if (!frames) return us_fail(US_MEMORY, "%s: out of memory", us_dataset_path(d));
-  UsProgress bar = us_progress_start("verify", "frames", (double)info->rows, 0);
-  UsStatus status = US_OK;
-  for (int64_t first = 0; first < info->rows && status == US_OK; first += kChunk) {
-    int64_t n = info->rows - first < kChunk ? info->rows - first : kChunk;
-    status = us_dataset_pixels(d, first, n, frames);
-    us_progress_show(&bar, (double)(first + n), NULL);
+// Frame size of a model or encoder folder.
+static UsStatus read_frame_size(const char* model, int* height, int* width) {
+  UsModel* m;
+  UsEncoder* e;
+  char path[4096];
+  snprintf(path, sizeof(path), "%s/predictor.safetensors", model);
+  if (us_file_exists(path)) {
+    US_TRY(us_model_open(model, &m));
+    *height = us_model_info(m)->height;
+    *width = us_model_info(m)->width;
+    us_model_destroy(m);
+  } else {
+    US_TRY(us_encoder_open(model, &e));
+    *height = us_encoder_info(e)->height;
+    *width = us_encoder_info(e)->width;
+    us_encoder_destroy(e);
   }
-  us_progress_end(&bar);
-  free(frames);
-  return status;
+  return US_OK;
 }
 
-static UsStatus verify(UsDataset* d) {
-  const UsDatasetInfo* info = us_dataset_info(d);
-  char hash[US_HASH_CHARS];
-  US_TRY(read_pixels(d));
-  US_TRY(us_dataset_hash(d, hash));
-  printf("%s: good: %lld episodes, %lld rows, content %.16s\n", us_dataset_path(d),
-         (long long)info->episodes, (long long)info->rows, hash);
+static UsStatus verify(const char* path, const char* model) {
+  UsVerdict v;
+  int height = 0, width = 0;
+  if (model) US_TRY(read_frame_size(model, &height, &width));
+  US_TRY(us_dataset_verify(path, height, width, &v));
+  printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s\n", path,
+         (long long)v.info.episodes, (long long)v.info.rows, v.hash, v.writer,
+         v.ours ? "" : "; dataset import makes it ours");
+  return US_OK;
+}
+
+// ---- import, convert ----
+
+static UsStatus import(const char* path, const char* out, UsImport* config) {
+  UsVerdict v;
+  const UsTask* task = NULL;
+  for (int i = 0; us_tasks[i]; i++) {
+    if (strcmp(us_tasks[i]->name, config->task) == 0) task = us_tasks[i];
+  }
+  US_TRY(us_dataset_import(path, out, config, &v));
+  printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
+         (long long)v.info.rows, path, v.writer);
+  if (!task) {
+    printf("  no task here is called \"%s\": models can be trained, not evaluated\n", config->task);
+  } else if (task->action != v.info.action) {
+    printf("  %s has %d actions, the file %d: models can be trained, not evaluated\n", config->task,
+           task->action, v.info.action);
+  }
+  if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
+  return US_OK;
+}
+
+static UsStatus convert(const char* path, const char* out, double bound, int overwrite) {
+  US_TRY(us_dataset_convert(path, out, bound, overwrite));
+  printf("%s: %s for stable-worldmodel's loaders\n", out, path);
   return US_OK;
 }
 
@@ -196,52 +230,108 @@ static const char help[] =
     "info     prints where the trajectories come from, how many there are, and the range of every\n"
     "         number.\n"
     "preview  draws a contact sheet: an episode a line, frames along time.\n"
-    "verify   checks the layout, every number, and reads all frames; exit code 1 and one line "
+    "verify   checks the layout, every number, and reads all frames, of our files and of those "
     "that\n"
-    "         names the row or episode when something is wrong.\n\n"
-    "Example:\n"
-    "  understudy dataset info runs/train.h5\n"
-    "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n";
+    "         stable-worldmodel wrote; exit code 1 and one line that names the row or episode "
+    "when\n"
+    "         something is wrong. With --model, frames must have the size that it sees.\n"
+    "import   writes another program's HDF5 file into one of ours.\n"
+    "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
+    "Examples:\n"
+    "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"
+    "  understudy dataset verify runs/train.h5 --model runs/model\n"
+    "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n";
 
-static int run(const char* command, const char* verb, const char* path, const char* out,
-               int episodes) {
-  UsDataset* d;
-  UsStatus status = us_dataset_open(path, &d);
-  if (status == US_OK) {
-    if (strcmp(verb, "info") == 0) print_info(d);
-    if (strcmp(verb, "verify") == 0) status = verify(d);
-    if (strcmp(verb, "preview") == 0) status = preview(d, out, episodes);
-    us_dataset_close(d);
+typedef struct Options {
+  char *out, *model, *task, *state, *proprio, *pixels;
+  int episodes, overwrite, repair;
+  double dt, bound;
+} Options;
+
+// A verb of the command: whether it opens one of our files, and whether it writes to --out.
+static const struct {
+  const char* name;
+  int opens, writes;
+} verbs[] = {
+    {"info", 1, 0}, {"preview", 1, 1}, {"verify", 0, 0}, {"import", 0, 1}, {"convert", 0, 1}};
+enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
+
+static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
+  if (strcmp(verb, "verify") == 0) return verify(path, o->model);
+  if (strcmp(verb, "convert") == 0) return convert(path, o->out, o->bound, o->overwrite);
+  if (strcmp(verb, "import") == 0) {
+    UsImport config = {.names = {o->pixels, o->proprio, o->state, o->repair},
+                       .task = o->task,
+                       .dt = o->dt,
+                       .bound = o->bound,
+                       .overwrite = o->overwrite};
+    return import(path, o->out, &config);
   }
-  return status == US_OK ? 0 : us_cli_fail(command, status);
+  UsDataset* d;
+  US_TRY(us_dataset_open(path, &d));
+  UsStatus status = US_OK;
+  if (strcmp(verb, "info") == 0) print_info(d);
+  if (strcmp(verb, "preview") == 0) status = preview(d, o->out, o->episodes);
+  us_dataset_close(d);
+  return status;
+}
+
+// The exit code of wrong use, -1 when all is fine.
+static int check_use(const char* command, const char* verb, const char* path, const Options* o) {
+  int k = 0;
+  while (k < kVerbs && strcmp(verbs[k].name, verb) != 0) k++;
+  if (k == kVerbs) {
+    return us_cli_usage(command, "expected info, preview, verify, import or convert, found \"%s\"",
+                        verb);
+  }
+  if (!path) return us_cli_usage(command, "%s: expected a file", verb);
+  if (verbs[k].writes && !o->out) return us_cli_usage(command, "%s: expected --out", verb);
+  if (o->episodes < 1 || o->episodes > kMostEpisodes) {
+    return us_cli_usage(command, "expected --episodes from 1 to %d, found %d", kMostEpisodes,
+                        o->episodes);
+  }
+  if (!(o->dt >= 0 && o->dt < 1e3) || !(o->bound >= 0 && o->bound < 1e9)) {
+    return us_cli_usage(command, "expected --dt and --bound above 0, found %g and %g", o->dt,
+                        o->bound);
+  }
+  if (strcmp(verb, "import") != 0) return -1;
+  if (!o->task || !o->task[0] || strlen(o->task) > 63) {
+    return us_cli_usage(command, "import: expected --task, a name of at most 63 bytes");
+  }
+  return -1;
 }
 
 int us_cmd_dataset(int argc, const char** argv) {
-  char* out = NULL;
-  int episodes = 8;
+  Options o = {.episodes = 8};
   struct poptOption table[] = {
-      {"out", 0, POPT_ARG_STRING, &out, 0, "the PNG that preview writes", "FILE"},
-      {"episodes", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &episodes, 0,
+      {"out", 0, POPT_ARG_STRING, &o.out, 0, "what preview (a PNG), import and convert write",
+       "FILE"},
+      {"episodes", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.episodes, 0,
        "episodes that preview shows", "N"},
+      {"model", 0, POPT_ARG_STRING, &o.model, 0, "verify: a model's or encoder's folder", "DIR"},
+      {"task", 0, POPT_ARG_STRING, &o.task, 0, "import: what the trajectories are of", "NAME"},
+      {"dt", 0, POPT_ARG_DOUBLE, &o.dt, 0, "import: seconds between rows, where the file is silent",
+       "S"},
+      {"bound", 0, POPT_ARG_DOUBLE, &o.bound, 0,
+       "import, convert: the other program's actions lie in [-X, X]", "X"},
+      {"pixels", 0, POPT_ARG_STRING, &o.pixels, 0, "import: the column of frames", "NAME"},
+      {"proprio", 0, POPT_ARG_STRING, &o.proprio, 0, "import: the column of proprioception",
+       "NAME"},
+      {"state", 0, POPT_ARG_STRING, &o.state, 0, "import: the column of simulator states", "NAME"},
+      {"repair", 0, POPT_ARG_NONE, &o.repair, 0,
+       "import: undo the rotated actions of stable-worldmodel 0.1.1", NULL},
+      {"overwrite", 0, POPT_ARG_NONE, &o.overwrite, 0, "import, convert: replace an existing file",
+       NULL},
       POPT_TABLEEND};
   const char* words[3];
-  int code = us_cli_parse(argc, argv, table, "info|preview|verify FILE [options]", help, words, 2);
+  int code = us_cli_parse(argc, argv, table, "info|preview|verify|import|convert FILE [options]",
+                          help, words, 2);
+  if (code < 0) code = check_use(argv[0], words[0] ? words[0] : "", words[0] ? words[1] : NULL, &o);
   if (code < 0) {
-    const char* verb = words[0] ? words[0] : "";
-    int is_preview = strcmp(verb, "preview") == 0;
-    if (!is_preview && strcmp(verb, "info") != 0 && strcmp(verb, "verify") != 0) {
-      code = us_cli_usage(argv[0], "expected info, preview or verify, found \"%s\"", verb);
-    } else if (!words[1]) {
-      code = us_cli_usage(argv[0], "%s: expected a file", verb);
-    } else if (is_preview && !out) {
-      code = us_cli_usage(argv[0], "preview: expected --out");
-    } else if (episodes < 1 || episodes > kMostEpisodes) {
-      code = us_cli_usage(argv[0], "expected --episodes from 1 to %d, found %d", kMostEpisodes,
-                          episodes);
-    } else {
-      code = run(argv[0], verb, words[1], out, episodes);
-    }
+    UsStatus status = run_verb(words[0], words[1], &o);
+    code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
-  free(out);
+  char* own[] = {o.out, o.model, o.task, o.state, o.proprio, o.pixels};
+  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
   return code;
 }
