@@ -48,8 +48,10 @@ static UsStatus check_name(const char* file, const char* task, const char* field
   if (!name) return refuse(US_UNSUPPORTED, file, task, field, "expected a text, found NULL");
   size_t length = strnlen(name, NAME + 1);
   if (length == 0 || length > NAME || strspn(name, letters) != length) {
+    char line[NAME + 2];
+    us_trap_line(line, sizeof(line), name);
     return refuse(US_UNSUPPORTED, file, task, field,
-                  "expected 1 to %d letters, digits, _ or -, found \"%.*s\"", NAME, NAME + 1, name);
+                  "expected 1 to %d letters, digits, _ or -, found \"%s\"", NAME, line);
   }
   return US_OK;
 }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "scripts/cli.h"
 
 #include <errno.h>
@@ -44,6 +45,12 @@ static void start_tasks(void) {
 const struct UsTask* const* us_cli_tasks(void) {
   if (task_count == 0) start_tasks();
   return tasks;
+}
+
+const struct UsTask* us_cli_task(const char* name) {
+  const UsTask* const* t = us_cli_tasks();
+  while (*t && strcmp((*t)->name, name) != 0) t++;
+  return *t;
 }
 
 static UsStatus add_plugin(const char* path) {
@@ -147,8 +154,16 @@ static void print_help(const char* name, const struct poptOption* table, const c
   const char* argv[] = {name, NULL};
   poptContext context = poptGetContext(NULL, 1, argv, table, 0);
   poptSetOtherOptionHelp(context, usage);
-  printf("Usage: understudy %s %s\n\n%s\n", name, usage, help);
-  poptPrintHelp(context, stdout, 0);
+  char* text = NULL;
+  size_t size;
+  FILE* f = open_memstream(&text, &size);
+  if (f) {
+    poptPrintHelp(context, f, 0);
+    fclose(f);
+  }
+  const char* options = text ? strstr(text, "\n\n") : NULL;  // behind popt's own usage line
+  printf("Usage: understudy %s %s\n\n%s%s", name, usage, help, options ? options + 1 : "");
+  free(text);
   poptFreeContext(context);
 }
 

@@ -204,10 +204,8 @@ static UsStatus open_env(Collect* c) {
   const Options* o = c->o;
   char name[300];
   snprintf(name, sizeof(name), "sim:%s", o->task);
-  int size = o->size;
-  for (int i = 0; us_cli_tasks()[i] && !size; i++) {
-    if (strcmp(us_cli_tasks()[i]->name, o->task) == 0) size = us_cli_tasks()[i]->size;
-  }
+  const UsTask* task = us_cli_task(o->task);
+  int size = o->size || !task ? o->size : task->size;
   c->rows = o->steps + 1;
   c->slots = choose_slots(o, us_pool_threads(c->pool), size ? size : 64);
   UsEnvConfig config = {.slots = c->slots,

@@ -127,10 +127,8 @@ static UsStatus make_encoder(const char* kind, UsDataset* data, UsPool* pool, Us
 // ---- data ----
 
 static int task_block(const char* task) {
-  for (int i = 0; us_cli_tasks()[i]; i++) {
-    if (strcmp(us_cli_tasks()[i]->name, task) == 0) return us_cli_tasks()[i]->block;
-  }
-  return kDefaultBlock;
+  const UsTask* t = us_cli_task(task);
+  return t ? t->block : kDefaultBlock;
 }
 
 // The last twentieth of the episodes is held back.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "scripts/cli.h"
+#include "tasks/tasks.h"
 #include "worldmodel/base/progress.h"
 
 typedef struct Command {
@@ -20,16 +21,21 @@ static const Command commands[] = {
     US_COMMANDS(X)
 #undef X
 };
-enum { kCommands = sizeof(commands) / sizeof(commands[0]) };
+enum { kCommands = sizeof(commands) / sizeof(commands[0]), kHelpWords = 8 };
 
 static void print_help(FILE* f) {
+  fprintf(
+      f,
+      "Usage: understudy COMMAND [options]\n\n"
+      "World models that stand in for MuJoCo simulators: collect trajectories, train a model on\n"
+      "them, plan in it, and count successes against floor and ceiling.\n\nCommands:\n");
+  for (int i = 0; i < kCommands; i++)
+    fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
+  fprintf(f, "\nTasks (--plugin FILE.so adds others to any command):\n");
+  for (int i = 0; us_tasks[i]; i++)
+    fprintf(f, "  %-10s %s\n", us_tasks[i]->name, us_tasks[i]->summary);
   fprintf(f,
-          "Usage: understudy COMMAND [options]\n\n"
-          "World models that stand in for MuJoCo simulators: collect trajectories, train a model on\n"
-          "them, plan in it, and count successes against floor and ceiling.\n\nCommands:\n");
-  for (int i = 0; i < kCommands; i++) fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
-  fprintf(f,
-          "\n`understudy COMMAND --help` explains each one with an example. The whole loop:\n"
+          "\n`understudy help COMMAND` explains each command with an example. The whole loop:\n"
           "  understudy collect --task pointmaze --episodes 500 --seed 1 --out train.h5\n"
           "  understudy collect --task pointmaze --episodes 600 --seed 2 --out heldout.h5\n"
           "  understudy finetune --data train.h5 --out model\n"
@@ -45,6 +51,31 @@ static int print_version(void) {
   return 0;
 }
 
+// Runs a command, argv[0] its name.
+static int run_command(int argc, const char** argv) {
+  for (int i = 0; i < kCommands; i++) {
+    if (strcmp(commands[i].name, argv[0]) != 0) continue;
+    us_interrupt_install();
+    return commands[i].run(argc, argv);
+  }
+  fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy help)\n", argv[0]);
+  return 2;
+}
+
+// `help encoder train` is `encoder train --help`. words: the command and what follows
+static int explain(int count, const char** words) {
+  if (count == 0) {
+    print_help(stdout);
+    return 0;
+  }
+  const char* argv[kHelpWords + 2];
+  int argc = 0;
+  for (; argc < count && argc < kHelpWords; argc++) argv[argc] = words[argc];
+  argv[argc++] = "--help";
+  argv[argc] = NULL;
+  return run_command(argc, argv);
+}
+
 int main(int argc, const char** argv) {
   if (argc < 2) {
     print_help(stderr);
@@ -52,17 +83,8 @@ int main(int argc, const char** argv) {
   }
   const char* name = argv[1];
   if (!strcmp(name, "--version")) return print_version();
-  int help = !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h");
-  if (help && argc == 2) {
-    print_help(stdout);
-    return 0;
+  if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
+    return explain(argc - 2, argv + 2);
   }
-  const char* asked[] = {argv[help ? 2 : 1], "--help"};
-  for (int i = 0; i < kCommands; i++) {
-    if (strcmp(commands[i].name, asked[0]) != 0) continue;
-    us_interrupt_install();
-    return help ? commands[i].run(2, asked) : commands[i].run(argc - 1, argv + 1);
-  }
-  fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy --help)\n", asked[0]);
-  return 2;
+  return run_command(argc - 1, argv + 1);
 }
