@@ -334,8 +334,8 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
   for (int b = 0; b < blocks && r->lives > 0; b++) {
     int j = b % r->replan;
     if (us_interrupted()) {
-      return us_fail(US_INTERRUPTED, "stopped after %d of %d episodes; nothing was written",
-                     r->first, r->result->count);
+      return us_fail(US_INTERRUPTED, "stopped after %d of %d episodes%s", r->first,
+                     r->result->count, r->e->keep ? "; --resume goes on" : "");
     }
     if (j == 0) plan(r);
     play(r, b, j);
@@ -348,18 +348,39 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
   return US_OK;
 }
 
+// Where the counts would have begun if all of the row were of this run.
+typedef struct Origin {
+  Clock clock;
+  int64_t plans, steps;
+} Origin;
+
+static Origin find_origin(const Run* r) {
+  Clock clock = now();
+  return (Origin){.clock = {clock.wall - r->result->wall_all, clock.core - r->result->core_all},
+                  .plans = r->e->planner->plans - r->result->plans,
+                  .steps = r->e->planner->candidate_steps - r->result->candidate_steps};
+}
+
+static void count(Run* r, const Origin* origin) {
+  r->result->wall_all = us_seconds() - origin->clock.wall;
+  r->result->core_all = us_cpu_seconds() - origin->clock.core;
+  r->result->plans = r->e->planner->plans - origin->plans;
+  r->result->candidate_steps = r->e->planner->candidate_steps - origin->steps;
+}
+
 static UsStatus run(Run* r) {
   UsStatus status = US_OK;
-  Clock start = now();
-  UsProgress progress = us_progress_start("eval", "episodes", r->result->count, 0);
-  for (r->first = 0; r->first < r->result->count && status == US_OK; r->first += r->slots) {
-    int left = r->result->count - r->first;
-    r->n = left < r->slots ? left : r->slots;
+  int done = 0, all = r->result->count;
+  if (r->e->recall) US_TRY(r->e->recall(r->e->keeper, r->result, &done));
+  Origin origin = find_origin(r);
+  UsProgress progress = us_progress_start("eval", "episodes", all, done);
+  for (r->first = done; r->first < all && status == US_OK; r->first += r->slots) {
+    r->n = all - r->first < r->slots ? all - r->first : r->slots;
     status = play_batch(r, &progress);
+    count(r, &origin);
+    if (status == US_OK && r->e->keep) status = r->e->keep(r->e->keeper, r->result, r->first, r->n);
   }
   us_progress_end(&progress);
-  r->result->wall_all = us_seconds() - start.wall;
-  r->result->core_all = us_cpu_seconds() - start.core;
   return status;
 }
 
@@ -381,14 +402,11 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   layout(&r);
   UsStatus status = us_arena_alloc(&out->memory);
   if (status == US_OK) status = us_arena_alloc(&r.memory);
-  int64_t plans = e->planner->plans, steps = e->planner->candidate_steps;
   if (status == US_OK) {
     layout_result(out);
     layout(&r);
     status = run(&r);
   }
-  out->plans = e->planner->plans - plans;
-  out->candidate_steps = e->planner->candidate_steps - steps;
   us_arena_free(&r.memory);
   if (status != US_OK) us_result_free(out);
   return status;

@@ -86,21 +86,6 @@ typedef enum UsPart {
 
 extern const char* const us_part_names[US_PART_COUNT];
 
-// What to run. Nothing is owned.
-typedef struct UsEvaluation {
-  const char* label;  // for the progress bar
-  UsDataset* data;
-  const UsPairs* pairs;
-  int count;      // the first so many pairs
-  UsEnv* sim;     // the truth, B slots
-  UsEnv* answer;  // the planner's env, B slots; sim itself with US_SEES_NOTHING
-  UsSees sees;
-  UsPlanner* planner;  // made for `answer`, its config.execute blocks of each plan are played
-  int budget;          // env steps, a multiple of the block
-  int rest;            // 1: start at rest
-  int stop_at_hit;     // 1: an episode ends at its first success
-} UsEvaluation;
-
 // What one episode came to.
 typedef struct UsOutcome {
   int first_hit;   // env steps until the first success; -1: none
@@ -126,6 +111,26 @@ typedef struct UsResult {
   double wall[US_PART_COUNT], core[US_PART_COUNT];  // s, and processor s of all threads
   double wall_all, core_all;
 } UsResult;
+
+// What to run. Nothing is owned.
+typedef struct UsEvaluation {
+  const char* label;  // for the progress bar
+  UsDataset* data;
+  const UsPairs* pairs;
+  int count;      // the first so many pairs
+  UsEnv* sim;     // the truth, B slots
+  UsEnv* answer;  // the planner's env, B slots; sim itself with US_SEES_NOTHING
+  UsSees sees;
+  UsPlanner* planner;  // made for `answer`, its config.execute blocks of each plan are played
+  int budget;          // env steps, a multiple of the block
+  int rest;            // 1: start at rest
+  int stop_at_hit;     // 1: an episode ends at its first success
+  // Nullable, both. recall takes over what an earlier run finished: pairs 0 .. *done - 1 and the
+  // sums of r. keep is told of every batch that is finished: pairs first .. first + n - 1 of r.
+  UsStatus (*recall)(void* keeper, UsResult* r, int* done);
+  UsStatus (*keep)(void* keeper, const UsResult* r, int first, int n);
+  void* keeper;
+} UsEvaluation;
 
 // Runs the episodes. Ctrl-C gives US_INTERRUPTED. On failure *out is empty. Free with
 // us_result_free.

@@ -23,6 +23,9 @@ static const char help[] =
     "  state   the same with a model on true states: what a perfect encoder would give\n"
     "  random  uniform actions: the floor\n"
     "  oracle  the planner imagines in the simulator itself: the ceiling\n\n"
+    "Finished batches are kept beside the JSON until it is written: after a kill, --resume goes "
+    "on\n"
+    "with them.\n\n"
     "Example:\n"
     "  understudy eval --task pointmaze --model runs/pm/model --data runs/pm/heldout.h5 \\\n"
     "    --protocol dinoworld --episodes 512 --json runs/pm/eval.json\n";
@@ -80,6 +83,7 @@ static int parse(int argc, const char** argv, UsEvalOptions* o) {
        "of pairs and planners", "S"},
       COUNT("batch", &o->batch, "episodes at a time; changes no result"),
       SIZE("threads", &o->threads, "changes no result (all processors)"),
+      FLAG("resume", &o->resume, "go on with the batches that a stopped run finished"),
       FLAG("stop-at-hit", &o->stop_at_hit, "end an episode at its first success"),
       COUNT("films", &o->films, "episodes whose frames are kept for the report"),
       COUNT("film-size", &o->film_size, "pixels of a side of these frames"),
@@ -218,6 +222,7 @@ static UsStatus add_films(UsEvalJob* j, cJSON* json) {
 
 static cJSON* hashes_json(const UsEvalJob* j) {
   cJSON* h = cJSON_CreateObject();
+  cJSON_AddStringToObject(h, "run", j->key);
   cJSON_AddStringToObject(h, "pairs", j->pairs.hash);
   cJSON_AddStringToObject(h, "data", j->data_hash);
   if (j->on[US_ROW_model]) cJSON_AddStringToObject(h, "model", j->model_hash[US_ROW_model]);
@@ -323,12 +328,19 @@ static void print_table(const UsEvalJob* j) {
 
 static UsStatus run(UsEvalJob* j) {
   US_TRY(us_eval_open(j));
+  if (j->complete) {
+    printf("%s: is complete\n", j->o.json);
+    return US_OK;
+  }
   US_TRY(us_eval_run(j));
   cJSON* json = eval_json(j);
   UsStatus status = add_films(j, json);
   if (status == US_OK) status = us_json_write(j->o.json, json);
   cJSON_Delete(json);
-  if (status == US_OK) print_table(j);
+  if (status != US_OK) return status;
+  us_journal_close(j->journal, 1);
+  j->journal = NULL;
+  print_table(j);
   return status;
 }
 

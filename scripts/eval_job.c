@@ -1,6 +1,7 @@
 #include "scripts/eval_job.h"
 
 #include <errno.h>
+#include <mujoco/mujoco.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "scripts/cli.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/model_folder.h"
+#include "worldmodel/ops.h"
 
 static const struct {
   const char* planner;
@@ -33,9 +35,7 @@ static UsStatus open_task(UsEvalJob* j) {
     return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"",
                    j->o.data, j->o.task, name);
   }
-  for (int i = 0; us_cli_tasks()[i]; i++) {
-    if (!strcmp(us_cli_tasks()[i]->name, name)) j->task = us_cli_tasks()[i];
-  }
+  j->task = us_cli_task(name);
   return j->task ? US_OK
                  : us_fail(US_USAGE, "%s: there is no task \"%s\"; --plugin adds tasks", j->o.data,
                            name);
@@ -136,6 +136,50 @@ static UsStatus check_output(const char* json) {
                  strerror(errno));
 }
 
+// Hashes everything that the results depend on: all but batch and threads.
+static void find_key(UsEvalJob* j) {
+  const UsEvalOptions* o = &j->o;
+  const UsPlannerConfig* p = &o->plan;
+  char text[2048];
+  int at = snprintf(
+      text, sizeof(text),
+      "%s %s %s; %s %s %s %s %s; %d %d %lld %d %d %d; %s %d %d %d %d %d %d %d %a %a %a %a %a %a "
+      "%d %d %d;",
+      US_VERSION, mj_versionString(), us_ops_name(), j->protocol->name, j->pairs.hash, j->data_hash,
+      j->model_hash[US_ROW_model], j->model_hash[US_ROW_state], o->episodes, o->oracle_pairs,
+      o->seed, o->stop_at_hit, o->films, o->film_size, us_eval_planner_name(j, US_ROW_model),
+      p->horizon, p->execute, p->samples, p->iterations, p->warm_iterations, p->elites, p->keep,
+      (double)p->deviation, (double)p->warm_deviation, (double)p->least_deviation,
+      (double)p->momentum, (double)p->correlation, (double)p->first_weight, p->last_only, p->cold,
+      p->play_best);
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", j->on[k]);
+  }
+  US_ASSERT(at < (int)sizeof(text));
+  us_hash_bytes(text, (size_t)at, j->key);
+}
+
+// 1 if the JSON holds the results of this very run.
+static int is_complete(const UsEvalJob* j) {
+  cJSON* json;
+  if (!us_file_exists(j->o.json) || us_json_read(j->o.json, &json) != US_OK) return 0;
+  const cJSON* hashes = cJSON_GetObjectItemCaseSensitive(json, "hashes");
+  const char* run = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(hashes, "run"));
+  int same = run && strcmp(run, j->key) == 0;
+  cJSON_Delete(json);
+  return same;
+}
+
+static UsStatus open_journal(UsEvalJob* j) {
+  char path[4096];
+  snprintf(path, sizeof(path), "%s.journal", j->o.json);
+  find_key(j);
+  j->complete = j->o.resume && is_complete(j);
+  if (!j->complete) return us_journal_open(path, j->key, j->o.resume, &j->journal);
+  unlink(path);  // a kill may have left it
+  return US_OK;
+}
+
 UsStatus us_eval_open(UsEvalJob* j) {
   const UsEvalOptions* o = &j->o;
   US_TRY(check_output(o->json));
@@ -147,8 +191,9 @@ UsStatus us_eval_open(UsEvalJob* j) {
   US_TRY(open_model(j, US_ROW_model, o->model));
   US_TRY(open_model(j, US_ROW_state, o->state_model));
   US_TRY(open_sims(j));
-  return us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
-                       j->protocol->ahead, j->protocol->keep_solved, &j->pairs);
+  US_TRY(us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
+                       j->protocol->ahead, j->protocol->keep_solved, &j->pairs));
+  return open_journal(j);
 }
 
 static void free_options(UsEvalOptions* o) {
@@ -162,6 +207,7 @@ void us_eval_close(UsEvalJob* j) {
     us_result_free(&j->result[k]);
     us_env_close(j->answer[k]);
   }
+  us_journal_close(j->journal, 0);
   us_pairs_free(&j->pairs);
   us_env_close(j->sim);
   us_dataset_close(j->data);
@@ -189,7 +235,11 @@ static UsStatus run_row(UsEvalJob* j, UsEvalRow row) {
                     .sees = row_table[row].sees,
                     .budget = j->protocol->budget,
                     .rest = j->protocol->rest,
-                    .stop_at_hit = j->o.stop_at_hit};
+                    .stop_at_hit = j->o.stop_at_hit,
+                    .recall = us_journal_recall,
+                    .keep = us_journal_keep,
+                    .keeper = j->journal};
+  us_journal_row(j->journal, row);
   if (row == US_ROW_oracle && j->o.oracle_pairs < e.count) e.count = j->o.oracle_pairs;
   US_TRY(us_planner_create(us_eval_planner_name(j, row), e.answer, &config, &e.planner));
   UsStatus status = us_evaluate(&e, &j->result[row]);

@@ -8,6 +8,7 @@
 
 #include "env/task.h"
 #include "planner/evaluate.h"
+#include "scripts/eval_journal.h"
 
 // The rows of the table, in its order: name, planner (NULL: the chosen one), what it sees.
 #define US_EVAL_ROWS(X)                \
@@ -29,7 +30,7 @@ extern const char* const us_eval_row_names[US_ROW_COUNT];
 // The words of the command line; texts are owned.
 typedef struct UsEvalOptions {
   char *task, *model, *state_model, *data, *protocol, *json, *rows, *planner;
-  int episodes, oracle_pairs, batch, threads, stop_at_hit, films, film_size, replan;
+  int episodes, oracle_pairs, batch, threads, stop_at_hit, films, film_size, replan, resume;
   long long seed;
   UsPlannerConfig plan;
 } UsEvalOptions;
@@ -45,11 +46,15 @@ typedef struct UsEvalJob {
   UsEnv* answer[US_ROW_COUNT];  // Nullable: random has none
   UsPairs pairs;
   UsResult result[US_ROW_COUNT];
+  UsJournal* journal;
+  char key[US_HASH_CHARS];  // of all that the results depend on
+  int complete;             // 1: with --resume, the JSON is there already
   char data_hash[US_HASH_CHARS];
   char model_hash[2][US_HASH_CHARS];  // of the rows model and state
 } UsEvalJob;
 
-// Opens what the rows need and draws the pairs. Options, protocol and rows are set and checked.
+// Opens what the rows need, draws the pairs and opens the journal beside the JSON (R.json.journal).
+// Options, protocol and rows are set and checked.
 UsStatus us_eval_open(UsEvalJob* j);
 
 // Runs the rows that are on.
