@@ -125,10 +125,7 @@ static UsStatus verify(const char* path, const char* model) {
 
 static UsStatus import(const char* path, const char* out, UsImport* config) {
   UsVerdict v;
-  const UsTask* task = NULL;
-  for (int i = 0; us_tasks[i]; i++) {
-    if (strcmp(us_tasks[i]->name, config->task) == 0) task = us_tasks[i];
-  }
+  const UsTask* task = us_cli_task(config->task);
   US_TRY(us_dataset_import(path, out, config, &v));
   printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
          (long long)v.info.rows, path, v.writer);
