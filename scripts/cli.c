@@ -14,7 +14,7 @@
 #include "tasks/tasks.h"
 #include "worldmodel/base/status.h"
 
-enum { kHelp = 1, kPlugin, kNumber, kOptions = 96, kTasks = 512 };  // kNumber + i: option i
+enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i: option i
 
 int us_cli_fail(const char* command, UsStatus status) {
   fprintf(stderr, "understudy %s: %s\n", command, us_message());
@@ -123,7 +123,8 @@ static int is_real(const struct poptOption* o) {
   return type == POPT_ARG_FLOAT || type == POPT_ARG_DOUBLE;
 }
 
-// The options of a table and of those it includes, in which numbers are texts that we read.
+// The options of a table and of those it includes, in which numbers are texts that we read. popt
+// returns at each option with a value, so that it is checked at once.
 typedef struct Options {
   struct poptOption row[kOptions + 1];       // what popt parses
   const struct poptOption* asked[kOptions];  // where each comes from
@@ -143,7 +144,9 @@ static void flatten(Options* all, const struct poptOption* table) {
     if (is_whole(table) || is_real(table)) {
       row->argInfo = POPT_ARG_STRING;
       row->arg = NULL;
-      row->val = kNumber + all->count;
+    }
+    if ((row->argInfo & POPT_ARG_MASK) == POPT_ARG_STRING && !row->val) {
+      row->val = kValue + all->count;
     }
     all->count++;
   }
@@ -181,9 +184,12 @@ static int parse_options(const char* command, poptContext context, const Options
     if (found == kPlugin) {
       UsStatus status = add_plugin(text);
       if (status != US_OK) code = us_cli_fail(command, status);
-    } else if (found >= kNumber) {
-      const struct poptOption* o = all->asked[found - kNumber];
-      code = is_whole(o) ? read_whole(command, o, text) : read_real(command, o, text);
+    } else if (found >= kValue) {
+      const struct poptOption* o = all->asked[found - kValue];
+      code = is_whole(o)  ? read_whole(command, o, text)
+             : is_real(o) ? read_real(command, o, text)
+             : text[0]    ? -1
+                          : us_cli_usage(command, "--%s: expected a text, found \"\"", o->longName);
     }
     free(text);
   }

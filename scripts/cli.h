@@ -12,7 +12,7 @@
 
 #define US_COMMANDS(X)                                                     \
   X(collect, "record trajectories of a task into a dataset")               \
-  X(dataset, "show, verify, import or convert a file of trajectories")      \
+  X(dataset, "show, verify, import or convert a file of trajectories")     \
   X(encoder, "train a frozen encoder, or probe what its features know")    \
   X(pretrain, "train the predictor on trajectories without their actions") \
   X(finetune, "train the action-conditioned predictor of a world model")   \
@@ -26,11 +26,14 @@ US_COMMANDS(X)
 #undef X
 
 // What a whole number may be in every command that has an option of this name; all others go from
-// 0 to the largest of their type. Real numbers are finite and at least 0. Commands narrow this.
+// 0 to the largest of their type. Real numbers are finite and at least 0, texts
+// are not empty. Commands narrow this.
 #define US_OPTION_RANGES(X) \
   X("threads", 0, 4096)     \
   X("episodes", 1, 1 << 24) \
   X("steps", 0, 1000000000) \
+  X("frames", 0, 2000000)   \
+  X("rollout", 1, 10000)    \
   X("size", 8, 2048)        \
   X("batch", 1, 1 << 16)    \
   X("block", 1, 1 << 10)    \
@@ -38,8 +41,8 @@ US_COMMANDS(X)
   X("horizon", 1, 1 << 10)  \
   X("samples", 1, 1 << 20)  \
   X("iterations", 1, 10000) \
-  X("dim", 1, 1 << 16)      \
-  X("width", 1, 1 << 14)    \
+  X("dim", 1, 1 << 13)      \
+  X("width", 1, 1 << 13)    \
   X("depth", 1, 1 << 10)    \
   X("heads", 1, 1 << 10)    \
   X("mlp", 1, 64)           \
@@ -48,7 +51,7 @@ US_COMMANDS(X)
 // Parses argv (argv[0] is the command's name) with a popt table; options write to the variables the
 // table names. `usage` is the line behind the command's name ("--task T --out F.h5 [options]"),
 // `help` the paragraphs that --help prints around the option table, with an example.
-// Numbers are read by the rules above, `--plugin FILE.so` and `--help` belong to every command.
+// Values are read by the rules above, `--plugin FILE.so` and `--help` belong to every command.
 // Left-over words are refused unless `words` is not NULL: then they are stored there,
 // NULL-terminated, at most max_words of them. Returns -1 to go on, else the exit code: 0 after
 // --help, 2 after a one-line message.

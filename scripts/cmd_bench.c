@@ -241,7 +241,7 @@ typedef struct Results {
 } Results;
 
 static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
-  US_TRY(us_predictor_create("understudy bench", c, out));
+  US_TRY(us_predictor_create("options", c, out));
   us_predictor_init(*out, 1);
   return US_OK;
 }
