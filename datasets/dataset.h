@@ -88,14 +88,14 @@ typedef struct UsEpisode {
 } UsEpisode;
 
 // Creates `path` for `episodes` episodes of at most `rows` rows each, from info's texts, seed,
-// sizes and dt. An existing file is replaced only when `overwrite` is set, and once the first episode
-// is whole; until then the file is called <path>.tmp. On failure *out is NULL.
+// sizes and dt. An existing file is replaced only when `overwrite` is set, and once the first
+// episode is whole; until then the file is called <path>.tmp. On failure *out is NULL.
 UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int overwrite, UsDatasetWriter** out);
 
-// Goes on with a file that a killed or interrupted run of the same info left, or makes a finished one
-// longer: *done episodes, of exactly `rows` rows each, are there. Another task, seed, version or
-// size is refused. *out is NULL on failure, and when all episodes are there already.
+// Goes on with a file that a killed or interrupted run of the same info left, or makes a finished
+// one longer: *done episodes, of exactly `rows` rows each, are there. Another task, seed, version
+// or size is refused. *out is NULL on failure, and when all episodes are there already.
 UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int64_t* done, UsDatasetWriter** out);
 

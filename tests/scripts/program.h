@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 
 typedef struct Run {
-  int code;          // exit code, -1 when it did not exit
-  char err[8192];    // what it wrote to stderr
-  char out[65536];   // what it wrote to stdout
+  int code;         // exit code, -1 when it did not exit
+  char err[8192];   // what it wrote to stderr
+  char out[65536];  // what it wrote to stdout
 } Run;
 
 static inline void read_into(const char* path, char* text, size_t size) {

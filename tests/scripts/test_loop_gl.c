@@ -38,16 +38,23 @@ static void test_loop(void** state) {
   command("collect --task wall --episodes 40 --steps 40 --seed 2 --out %s/heldout.h5", folder);
   command("finetune --data %s/train.h5 --mode full --steps 400 --batch 64 --out %s/model", folder,
           folder);
-  command("eval --task wall --model %s/model --data %s/heldout.h5 --episodes 32 --oracle-pairs 8 "
-          "--json %s/eval.json",
-          folder, folder, folder);
+  command(
+      "eval --task wall --model %s/model --data %s/heldout.h5 --episodes 32 --oracle-pairs 8 "
+      "--json %s/eval.json",
+      folder, folder, folder);
   char path[512];
   cJSON* eval;
-  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, "eval.json"), &eval), US_OK);
-  static const char* const keys[] = {"task", "protocol", "episodes", "solved_at_start",
-                                     "seconds_per_plan", "candidate_steps_per_core_second"};
+  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, "eval.json"), &eval),
+                   US_OK);
+  static const char* const keys[] = {"task",
+                                     "protocol",
+                                     "episodes",
+                                     "solved_at_start",
+                                     "seconds_per_plan",
+                                     "candidate_steps_per_core_second"};
   for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-    if (!cJSON_GetObjectItemCaseSensitive(eval, keys[i])) fail_msg("no \"%s\" in eval.json", keys[i]);
+    if (!cJSON_GetObjectItemCaseSensitive(eval, keys[i]))
+      fail_msg("no \"%s\" in eval.json", keys[i]);
   }
   assert_true(rate(eval, "oracle", "first_hit") > 0.8);
   assert_true(rate(eval, "model", "first_hit") > rate(eval, "random", "first_hit") + 0.2);
@@ -58,12 +65,14 @@ static void test_loop(void** state) {
   assert_true(us_file_exists(us_path_join(path, sizeof(path), folder, "report/index.html")));
 
   // Planning again with other batches and threads gives the same outcomes.
-  command("eval --task wall --model %s/model --data %s/heldout.h5 --episodes 12 --rows model "
-          "--batch 5 --threads 1 --json %s/a.json",
-          folder, folder, folder);
-  command("eval --task wall --model %s/model --data %s/heldout.h5 --episodes 12 --rows model "
-          "--batch 12 --threads 2 --json %s/b.json",
-          folder, folder, folder);
+  command(
+      "eval --task wall --model %s/model --data %s/heldout.h5 --episodes 12 --rows model "
+      "--batch 5 --threads 1 --json %s/a.json",
+      folder, folder, folder);
+  command(
+      "eval --task wall --model %s/model --data %s/heldout.h5 --episodes 12 --rows model "
+      "--batch 12 --threads 2 --json %s/b.json",
+      folder, folder, folder);
   cJSON *a, *b;
   assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, "a.json"), &a), US_OK);
   assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, "b.json"), &b), US_OK);

@@ -71,7 +71,9 @@ UsStatus us_file_write(const char* path, const void* data, size_t size) {
   return bad ? us_fail(US_IO, "%s: cannot be written: %s", path, strerror(error)) : US_OK;
 }
 
-int us_file_exists(const char* path) { return access(path, F_OK) == 0; }
+int us_file_exists(const char* path) {
+  return access(path, F_OK) == 0;
+}
 
 UsStatus us_folder_make(const char* path) {
   char part[4096];

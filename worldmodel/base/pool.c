@@ -19,8 +19,8 @@ struct UsPool {
   pthread_cond_t done;  // the last worker left the loop
   Worker* worker;       // (threads)
   int threads;
-  unsigned long loop;   // counts loops, so that a sleeping worker sees a new one
-  int busy;             // helpers still in the present loop
+  unsigned long loop;  // counts loops, so that a sleeping worker sees a new one
+  int busy;            // helpers still in the present loop
   int stop;
   int items, next;
   UsPoolItem item;
@@ -95,7 +95,9 @@ void us_pool_destroy(UsPool* p) {
   free(p);
 }
 
-int us_pool_threads(const UsPool* p) { return p ? p->threads : 1; }
+int us_pool_threads(const UsPool* p) {
+  return p ? p->threads : 1;
+}
 
 void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg) {
   if (!p || p->threads == 1 || items <= 1) {

@@ -13,9 +13,13 @@ static double clock_seconds(clockid_t id) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double us_seconds(void) { return clock_seconds(CLOCK_MONOTONIC); }
+double us_seconds(void) {
+  return clock_seconds(CLOCK_MONOTONIC);
+}
 
-double us_cpu_seconds(void) { return clock_seconds(CLOCK_PROCESS_CPUTIME_ID); }
+double us_cpu_seconds(void) {
+  return clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+}
 
 UsProgress us_progress_start(const char* label, const char* unit, double total, double done) {
   UsProgress p = {.label = label, .unit = unit, .total = total, .first = done};
@@ -66,4 +70,6 @@ void us_interrupt_install(void) {
   signal(SIGXFSZ, SIG_IGN);
 }
 
-int us_interrupted(void) { return interrupted != 0; }
+int us_interrupted(void) {
+  return interrupted != 0;
+}

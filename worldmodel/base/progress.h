@@ -7,11 +7,11 @@
 // Threads: one bar at a time, from one thread. us_interrupted may be asked from anywhere.
 
 typedef struct UsProgress {
-  const char* label;  // "collect"; not copied
-  const char* unit;   // "episodes"; not copied
-  double total;       // units in all
-  double start, last; // s
-  double first;       // units done before this run
+  const char* label;   // "collect"; not copied
+  const char* unit;    // "episodes"; not copied
+  double total;        // units in all
+  double start, last;  // s
+  double first;        // units done before this run
   int on;
 } UsProgress;
 

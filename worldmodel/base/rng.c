@@ -44,7 +44,9 @@ uint32_t us_rng_bits(UsRng* r) {
   return r->word[4 - r->left--];
 }
 
-float us_rng_uniform(UsRng* r) { return (float)(us_rng_bits(r) >> 8) * 0x1p-24f; }
+float us_rng_uniform(UsRng* r) {
+  return (float)(us_rng_bits(r) >> 8) * 0x1p-24f;
+}
 
 double us_rng_range(UsRng* r, double low, double high) {
   return low + (high - low) * (double)us_rng_uniform(r);

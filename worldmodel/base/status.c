@@ -16,7 +16,9 @@ UsStatus us_fail(UsStatus status, const char* format, ...) {
   return status;
 }
 
-const char* us_message(void) { return message; }
+const char* us_message(void) {
+  return message;
+}
 
 const char* us_status_text(UsStatus status) {
   switch (status) {

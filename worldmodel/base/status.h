@@ -11,14 +11,14 @@
 // Threads: the message belongs to the calling thread. A pool item that fails hands its message on
 // through its own result.
 
-#define US_STATUS(X)                                      \
-  X(OK, "ok")                                             \
-  X(USAGE, "wrong use of the command line or of a name")  \
-  X(IO, "a file cannot be read or written")               \
-  X(FORMAT, "a file does not hold what it should")        \
-  X(MEMORY, "out of memory")                              \
-  X(GL, "no OpenGL for rendering")                        \
-  X(MUJOCO, "MuJoCo refused a model or a call")           \
+#define US_STATUS(X)                                                     \
+  X(OK, "ok")                                                            \
+  X(USAGE, "wrong use of the command line or of a name")                 \
+  X(IO, "a file cannot be read or written")                              \
+  X(FORMAT, "a file does not hold what it should")                       \
+  X(MEMORY, "out of memory")                                             \
+  X(GL, "no OpenGL for rendering")                                       \
+  X(MUJOCO, "MuJoCo refused a model or a call")                          \
   X(INTERRUPTED, "stopped by a signal; what was written stays readable") \
   X(UNSUPPORTED, "this kind of object cannot do that")                   \
   X(DIVERGED, "training reached numbers that are not finite")
