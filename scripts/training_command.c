@@ -80,7 +80,8 @@ static UsStatus make_state(const UsDataset* data, UsEncoder** out) {
   int nq = count_positions(info->task), s = info->state;
   if (nq < 1 || nq > s) {
     return us_fail(US_UNSUPPORTED,
-                   "%s: the encoder \"state\" needs a built-in task to tell positions from "
+                   "%s: the encoder \"state\" needs a task that is known here (see --plugin) to "
+                   "tell positions from "
                    "velocities, found \"%s\"",
                    us_dataset_path(data), info->task);
   }

@@ -64,6 +64,20 @@ for plugin in "$first" drift.so; do
   done
 done
 
+step "finetune and eval"
+drift=("$program" collect --plugin drift.so --task drift --episodes 8 --steps 60 --size 64)
+"${drift[@]}" --seed 1 --out train.h5 >log
+"${drift[@]}" --seed 2 --out heldout.h5 >log
+train=("$program" finetune --data train.h5 --encoder state --mode scratch --width 16 --depth 1
+  --heads 2 --steps 3 --batch 4 --out model)
+eval=("$program" eval --model model --data heldout.h5 --rows random,oracle --episodes 4
+  --oracle-pairs 4 --samples 16 --elites 4 --iterations 2 --json eval.json)
+refused "see --plugin" "${train[@]}"
+"${train[@]}" --plugin drift.so >log
+refused "--plugin adds tasks" "${eval[@]}"
+"${eval[@]}" --plugin drift.so >log
+grep -q '^oracle' log || fail "no oracle in: $(cat log)"
+
 step "refusals"
 collect=("$program" collect --task drift --episodes 1 --out none.h5)
 refused "no task named drift" "${collect[@]}"
