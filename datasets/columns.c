@@ -196,5 +196,6 @@ const char* us_hdf5_reason(char* text, size_t size) {
 }
 
 void us_hdf5_quiet(void) {
+  H5dont_atexit();  // files are closed by hand; one whose write failed is left alone
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }

@@ -36,17 +36,26 @@ struct UsDatasetWriter {
   UsDatasetInfo info;
   int64_t room_episodes, room_rows;  // asked for
   int64_t episodes, rows;            // written
+  int broken;                        // 1: a write failed
   int32_t* counter;                  // (2, rows of an episode) episode_idx and step_idx
   Moments* moments[3];               // (width) of us_statistics_columns
 };
 
-static UsStatus fail(const UsDatasetWriter* w, const char* what) {
-  char reason[256];
-  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what,
-                 us_hdf5_reason(reason, sizeof(reason)));
+// Notes that HDF5 could not write. It keeps what it could not write and tries, and may crash, again
+// when the file is closed, so such a file stays open until the process ends.
+static UsStatus fail(UsDatasetWriter* w, const char* what) {
+  char reason[512];
+  static const char mark[] = "error message = '";
+  us_hdf5_reason(reason, sizeof(reason));
+  char* error = strstr(reason, mark);  // the system's words, between time stamps and addresses
+  if (error) error += strlen(mark);
+  if (error && strchr(error, '\'')) *strchr(error, '\'') = 0;
+  w->broken = 1;
+  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what, error ? error : reason);
 }
 
 static void close_file(UsDatasetWriter* w) {
+  if (w->broken) return;
   for (int i = 0; i < US_COLUMN_COUNT; i++) {
     if (w->column[i] >= 0) H5Dclose(w->column[i]);
     w->column[i] = -1;
@@ -105,13 +114,29 @@ static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
                              H5P_DEFAULT, how, H5P_DEFAULT);
   H5Pclose(how);
   H5Sclose(space);
-  if (w->column[id] < 0) return fail(w, column->name);
-  if (!per_episode) return US_OK;
-  void* zero = calloc((size_t)w->room_episodes, us_column_bytes(column->type));
+  return w->column[id] < 0 ? fail(w, column->name) : US_OK;
+}
+
+static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
+  void* zero = calloc((size_t)w->room_episodes, us_column_bytes(us_columns[id].type));
   if (!zero) return us_fail(US_MEMORY, "%s: out of memory", w->path);
   int bad = us_column_move(w->column[id], id, 0, w->room_episodes, zero, 1);
   free(zero);
-  return bad ? fail(w, column->name) : US_OK;
+  return bad ? fail(w, us_columns[id].name) : US_OK;
+}
+
+// Takes the room of the whole file on the disk, so that a disk that is too small is known now.
+static UsStatus reserve(UsDatasetWriter* w) {
+  hsize_t size = 0;
+  int fd = H5Fget_filesize(w->file, &size) < 0 ? -1 : open(w->temporary, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fail(w, "the file");
+  int bad = fallocate(fd, 0, 0, (off_t)size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS;
+  int error = errno;
+  close(fd);
+  if (!bad) return US_OK;
+  w->broken = 1;  // its columns are not on the disk
+  return us_fail(US_IO, "%s: cannot take its %.1f MB: %s", w->path, (double)size / 1e6,
+                 strerror(error));
 }
 
 static int write_statistics(UsDatasetWriter* w) {
@@ -167,6 +192,9 @@ static UsStatus create_file(UsDatasetWriter* w) {
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (has_column(w, (UsColumnId)id)) US_TRY(create_column(w, (UsColumnId)id));
   }
+  US_TRY(reserve(w));
+  US_TRY(zero_column(w, US_COLUMN_EP_LEN));
+  US_TRY(zero_column(w, US_COLUMN_EP_OFFSET));
   return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "the file") : US_OK;
 }
 
@@ -373,7 +401,10 @@ UsStatus us_dataset_finish(UsDatasetWriter* w) {
     abandon(w);
     return US_OK;
   }
-  if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
+  if (w->broken) {
+    status = us_fail(US_IO, "%s: a write failed; %lld episodes are there, --resume goes on",
+                     w->path, (long long)w->episodes);
+  } else if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
     status = pack(w);
   } else {
     status = seal(w);

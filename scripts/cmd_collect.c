@@ -270,8 +270,8 @@ static UsStatus collect(Collect* c) {
     return US_OK;
   }
   double start = us_seconds();
-  UsProgress bar = us_progress_start("collect", "frames", (double)asked * c->rows,
-                                     (double)first * c->rows);
+  UsProgress bar =
+      us_progress_start("collect", "frames", (double)asked * c->rows, (double)first * c->rows);
   done = first;
   UsStatus status = US_OK;
   while (status == US_OK && done < asked) {
@@ -290,6 +290,9 @@ static UsStatus collect(Collect* c) {
     return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %lld episodes finished%s", c->o->out,
                    (long long)done, (long long)asked,
                    done ? "; --resume goes on" : "; no file is left");
+  }
+  if (status != US_OK && done > 0) {
+    return us_fail(status, "%s; the episodes before are kept, --resume goes on", message);
   }
   if (status != US_OK) return us_fail(status, "%s", message);
   if (finished == US_OK) print_result(c, first, done, seconds);
