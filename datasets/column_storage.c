@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "datasets/columns.h"
+#include "datasets/hdf5_probe.h"
 
 enum { kChunkBytes = 64 << 20 };  // of a chunk in any file
 
@@ -47,6 +48,7 @@ UsStatus us_hdf5_open(const char* path, hid_t* out) {
   if (H5Fis_hdf5(path) <= 0) {
     return us_fail(US_FORMAT, "%s: expected an HDF5 file, found %s", path, other_format(path));
   }
+  US_TRY(us_hdf5_probe(path));
   *out = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
   if (*out >= 0) return US_OK;
   char reason[256];
