@@ -130,7 +130,8 @@ static UsStatus reserve(UsDatasetWriter* w) {
   hsize_t size = 0;
   int fd = H5Fget_filesize(w->file, &size) < 0 ? -1 : open(w->temporary, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return fail(w, "the file");
-  int bad = fallocate(fd, 0, 0, (off_t)size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS;
+  int bad = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 && errno != EOPNOTSUPP &&
+            errno != ENOSYS;
   int error = errno;
   close(fd);
   if (!bad) return US_OK;
