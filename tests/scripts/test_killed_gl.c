@@ -54,7 +54,8 @@ static const Command commands[] = {
       "m/log.jsonl", "m/loss.png"}},
     {"eval",
      "eval --model %2$s/model --data %2$s/held.h5 --rows model,random,oracle --episodes 12 "
-     "--oracle-pairs 6 --batch 2 --threads 1 --samples 64 --elites 8 --keep 4 --iterations 3 "
+     "--oracle-pairs 4 --batch 2 --threads 1 --samples 32 --elites 6 --keep 3 --iterations 2 "
+     "--warm-iterations 1 "
      "--films 2 --film-size 16 --json %1$s/e.json",
      {"e.json", "e.json.films"}},
 };
@@ -235,7 +236,7 @@ static void test_file_limit(void** state) {
   const Path part = fresh("part");
   const char* folder = part.at;
   int failures = 0, resume = 0;
-  for (rlim_t limit = 1000; limit < (rlim_t)1 << 24; limit *= 2) {
+  for (rlim_t limit = 1000; limit < (rlim_t)1 << 24; limit *= 3) {
     int how = wait_for(start(c, folder, resume, limit));
     check_readable(c, folder);
     resume = 1;
