@@ -133,6 +133,33 @@ UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]) {
   return status;
 }
 
+static int compare_keys(const void* a, const void* b) {
+  return strcmp(*(const char* const*)a, *(const char* const*)b);
+}
+
+// Two members of one name mean two things to two readers, so they are refused at any depth.
+static UsStatus check_keys(const char* name, const cJSON* json) {
+  size_t n = 0;
+  const cJSON* child;
+  cJSON_ArrayForEach(child, json) {
+    US_TRY(check_keys(name, child));
+    n++;
+  }
+  if (!cJSON_IsObject(json) || n < 2) return US_OK;
+  const char** keys = malloc(n * sizeof(*keys));
+  if (!keys) return us_fail(US_MEMORY, "%s: out of memory", name);
+  n = 0;
+  cJSON_ArrayForEach(child, json) keys[n++] = child->string;
+  qsort(keys, n, sizeof(*keys), compare_keys);
+  UsStatus status = US_OK;
+  for (size_t i = 1; i < n && status == US_OK; i++) {
+    if (strcmp(keys[i - 1], keys[i]) != 0) continue;
+    status = us_fail(US_FORMAT, "%s: found \"%.64s\" twice", name, keys[i]);
+  }
+  free(keys);
+  return status;
+}
+
 UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out) {
   const char* end = NULL;
   *out = cJSON_ParseWithLengthOpts(text, size, &end, 0);
@@ -140,13 +167,18 @@ UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** 
     return us_fail(US_FORMAT, "%s: expected JSON, found an error at byte %zu", name,
                    end ? (size_t)(end - text) : 0);
   }
-  while (end < text + size && strchr(" \t\r\n", *end)) ++end;
+  while (end < text + size && *end && strchr(" \t\r\n", *end)) ++end;
   if (!cJSON_IsObject(*out) || end < text + size) {
     cJSON_Delete(*out);
     *out = NULL;
     return us_fail(US_FORMAT, "%s: expected one JSON object, found something else", name);
   }
-  return US_OK;
+  UsStatus status = check_keys(name, *out);
+  if (status != US_OK) {
+    cJSON_Delete(*out);
+    *out = NULL;
+  }
+  return status;
 }
 
 UsStatus us_json_read(const char* path, cJSON** out) {

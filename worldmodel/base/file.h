@@ -38,7 +38,8 @@ UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]);
 // Parses a JSON file whose top is an object; nesting is bounded. Free with cJSON_Delete.
 UsStatus us_json_read(const char* path, cJSON** out);
 
-// Parses JSON bytes; `name` stands for the file in messages.
+// Parses JSON bytes; `name` stands for the file in messages. A member that occurs twice in an
+// object, or bytes behind the object, are US_FORMAT.
 UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out);
 
 // Writes a JSON value, indented, as us_file_write does.
