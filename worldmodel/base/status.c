@@ -12,6 +12,9 @@ UsStatus us_fail(UsStatus status, const char* format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof(text), format, args);
   va_end(args);
+  for (char* c = text; *c; c++) {
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';  // names from files: one line stays one
+  }
   snprintf(message, sizeof(message), "%s", text);
   return status;
 }
