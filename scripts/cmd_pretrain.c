@@ -44,7 +44,7 @@ static UsStatus train(const Options* o, TrainingData* d, UsPredictor* p, UsPool*
   US_TRY(us_trainer_create(p, &config, (UsTrainData){training_source, d}, held, pool, &t));
   us_trainer_normalise(t, 32);
   UsValidation v;
-  UsStatus status = training_run(t, "pretrain", o->t.out, key, o->t.resume, &v);
+  UsStatus status = training_run(t, "pretrain", &o->t, key, &v);
   if (status == US_OK) {
     cJSON* notes = training_notes(d, t, key, v);
     cJSON_AddNumberToObject(notes, "gap", o->gap);

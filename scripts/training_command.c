@@ -26,6 +26,7 @@ TrainingOptions training_options(void) {
                            .clip = 1,
                            .beta = 1,
                            .warmup = 100,
+                           .checkpoint = 30,
                            .seed = 1};
 }
 
@@ -45,6 +46,10 @@ int training_check(const char* command, const TrainingOptions* o, const char* da
   }
   if (!(o->rate > 0))
     return us_cli_usage(command, "--rate: expected more than 0, found %g", o->rate);
+  if (!(o->checkpoint > 0)) {
+    return us_cli_usage(command, "--checkpoint-seconds: expected more than 0, found %g",
+                        o->checkpoint);
+  }
   if (o->overwrite && o->resume) {
     return us_cli_usage(command, "expected --resume or --overwrite, found both");
   }
@@ -405,8 +410,9 @@ UsStatus training_done(const TrainingOptions* o, const char* key, int* done) {
   return US_OK;
 }
 
-UsStatus training_run(UsTrainer* t, const char* label, const char* out, const char* key, int resume,
+UsStatus training_run(UsTrainer* t, const char* label, const TrainingOptions* o, const char* key,
                       UsValidation* result) {
+  const char* out = o->out;
   char log[kPath], checkpoint[kPath], picture[kPath];
   US_TRY(us_folder_make(out));
   const UsTrainRun run = {
@@ -414,7 +420,8 @@ UsStatus training_run(UsTrainer* t, const char* label, const char* out, const ch
       .log = us_path_join(log, sizeof(log), out, "log.jsonl"),
       .checkpoint = us_path_join(checkpoint, sizeof(checkpoint), out, "checkpoint.safetensors"),
       .key = key,
-      .resume = resume};
+      .checkpoint_seconds = o->checkpoint,
+      .resume = o->resume};
   US_TRY(us_trainer_run(t, &run, result));
   return draw_log(log, us_path_join(picture, sizeof(picture), out, "loss.png"));
 }

@@ -19,7 +19,7 @@ typedef struct TrainingOptions {
   char *encoder, *out;
   int width, depth, heads, mlp, context, hidden, no_residual, no_past;  // the predictor's sizes
   int block, steps, batch, frames, rollout, warmup, patience, threads, resume, overwrite;
-  double minutes, rate, decay, clip, beta, rollout_weight, trunk_rate;
+  double minutes, rate, decay, clip, beta, rollout_weight, trunk_rate, checkpoint;
   long long seed;
 } TrainingOptions;
 
@@ -83,6 +83,13 @@ typedef struct TrainingOptions {
        &(o).seed, 0, "names all random numbers",                                                    \
        "S"},                                                                                        \
       {"threads", 0, POPT_ARG_INT, &(o).threads, 0, "threads; default: one per processor", "N"},    \
+      {"checkpoint-seconds",                                                                        \
+       0,                                                                                           \
+       POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT,                                                 \
+       &(o).checkpoint,                                                                             \
+       0,                                                                                           \
+       "between the states that --resume continues from",                                           \
+       "S"},                                                                                        \
       {"resume", 0, POPT_ARG_NONE, &(o).resume, 0, "continue a stopped run in DIR", NULL}, {        \
     "overwrite", 0, POPT_ARG_NONE, &(o).overwrite, 0, "replace what is in DIR", NULL                \
   }
@@ -140,8 +147,8 @@ void training_key(const TrainingData* d, const UsPredictorConfig* c, const UsTra
 // finished run of another is refused.
 UsStatus training_done(const TrainingOptions* o, const char* key, int* done);
 
-// Runs the trainer with log, checkpoint and curve in folder `out`.
-UsStatus training_run(UsTrainer* t, const char* label, const char* out, const char* key, int resume,
+// Runs the trainer with log, checkpoint and curve in the folder o->out.
+UsStatus training_run(UsTrainer* t, const char* label, const TrainingOptions* o, const char* key,
                       UsValidation* result);
 
 // Makes a finished folder that is overwritten an unfinished one: what is written next, up to the

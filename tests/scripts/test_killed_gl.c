@@ -30,7 +30,8 @@
 static char base[] = "/tmp/understudy-killed-XXXXXX";
 static int kills = 20;
 
-#define SIZES "--width 32 --depth 1 --heads 2 --batch 8 --rollout 1 --threads 1 "
+#define SIZES \
+  "--width 32 --depth 1 --heads 2 --batch 8 --rollout 1 --threads 1 --checkpoint-seconds 0.02 "
 
 // What is killed. In words, %1$s is the folder to work in and %2$s the folder of the inputs.
 typedef struct Command {
