@@ -9,6 +9,8 @@ packages=(
   libopenblas-dev libhdf5-dev libcjson-dev libssl-dev libcairo2-dev libpopt-dev
   libegl-dev libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libcmocka-dev fonts-dejavu-core
 )
+# With UNDERSTUDY_OPTIONAL=1: the fuzz targets' compiler, and Blosc, under which older datasets lie.
+optional=(clang libclang-rt-14-dev hdf5-filter-plugin-blosc-serial)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
@@ -23,6 +25,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   echo "install: apt packages: ${missing[*]}"
   apt_install "${missing[@]}"
 fi
+
+if [ "${UNDERSTUDY_OPTIONAL:-0}" = 1 ]; then apt_install "${optional[@]}"; fi
 
 version=4.0.0
 target=deps/mujoco
