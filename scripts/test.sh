@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs all tests: once as released, and once under the address
-# and undefined-behaviour sanitizers (without the tests that render). The last lines are ctest's.
+# Installs what is missing, builds, and runs the tests: those that do not render under the address and
+# undefined-behaviour sanitizers, those with threads under the thread sanitizer, and all of them as
+# released. The last lines are ctest's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/build.sh asan
@@ -8,5 +9,8 @@ scripts/build.sh asan
 export ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt:print_suppressions=0
 ctest --preset asan --output-on-failure -j "$(nproc)"
 unset ASAN_OPTIONS LSAN_OPTIONS
+scripts/build.sh tsan
+TSAN_OPTIONS="suppressions=$PWD/tests/threads.txt halt_on_error=1" \
+  ctest --preset tsan --output-on-failure -j "$(nproc)"
 scripts/build.sh release
 ctest --preset release --output-on-failure -j "$(nproc)"
