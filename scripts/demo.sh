@@ -5,7 +5,7 @@
 #   scripts/demo.sh [task ...]        tasks: pointmaze (default), wall
 #
 # Everything lies under runs/demo/<task>/: train.h5 heldout.h5 model/ model-state/ eval.json report/.
-# A finished part is not made again; remove the folder to start anew.
+# A demo that was stopped goes on where it was; remove the folder to start anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case "${1:-}" in -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
@@ -21,24 +21,17 @@ for task in "$@"; do
   begin=$SECONDS
   step() { echo "== $task: $1 (at $((SECONDS - begin)) s)"; }
 
-  # A command's result is moved to its name only when the command has finished.
-  if [ ! -e "$out/train.h5" ]; then
-    step "collect 600 training trajectories"
-    $understudy collect --task "$task" --episodes 600 --steps 200 --seed 1 --out "$out/train.part.h5" --overwrite
-    mv "$out/train.part.h5" "$out/train.h5"
-  fi
-  if [ ! -e "$out/heldout.h5" ]; then
-    step "collect 600 held-out trajectories"
-    $understudy collect --task "$task" --episodes 600 --steps 60 --seed 3 --out "$out/heldout.part.h5" --overwrite
-    mv "$out/heldout.part.h5" "$out/heldout.h5"
-  fi
+  step "collect 600 training trajectories"
+  $understudy collect --task "$task" --episodes 600 --steps 200 --seed 1 --out "$out/train.h5" --resume
+  step "collect 600 held-out trajectories"
+  $understudy collect --task "$task" --episodes 600 --steps 60 --seed 3 --out "$out/heldout.h5" --resume
   step "fine-tune the world model"
   $understudy finetune --data "$out/train.h5" --mode full --out "$out/model" --resume
   step "the same on true states, for the state row"
   $understudy finetune --data "$out/train.h5" --mode scratch --encoder state --out "$out/model-state" --resume
   step "plan: 512 episodes, with floor and ceiling"
   $understudy eval --task "$task" --model "$out/model" --state-model "$out/model-state" \
-    --data "$out/heldout.h5" --protocol dinoworld --episodes 512 --json "$out/eval.json"
+    --data "$out/heldout.h5" --protocol dinoworld --episodes 512 --json "$out/eval.json" --resume
   step "draw the report"
   $understudy report --json "$out/eval.json" --out "$out/report"
   step "done: $out/report/index.html"
