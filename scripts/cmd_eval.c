@@ -138,9 +138,13 @@ static int check_options(UsEvalJob* j) {
   const struct {
     const char* name;
     int value, low, high;
-  } range[] = {{"episodes", o->episodes, 1, 1 << 20}, {"oracle-pairs", o->oracle_pairs, 1, 1 << 20},
-               {"batch", o->batch, 1, 1 << 16},       {"threads", o->threads, 0, 4096},
-               {"films", o->films, 0, 1000},          {"film-size", o->film_size, 8, 2048}};
+  } range[] = {{"episodes", o->episodes, 1, 1 << 20},
+               {"oracle-pairs", o->oracle_pairs, 1, 1 << 20},
+               {"batch", o->batch, 1, 1 << 16},
+               {"threads", o->threads, 0, 4096},
+               {"films", o->films, 0, 1000},
+               {"film-size", o->film_size, 8, 2048},
+               {"replan", o->plan.execute, 1, o->plan.horizon}};
   for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {
     if (range[i].value >= range[i].low && range[i].value <= range[i].high) continue;
     return us_cli_usage("eval", "--%s: expected %d .. %d, found %d", range[i].name, range[i].low,

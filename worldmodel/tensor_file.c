@@ -17,11 +17,12 @@ enum {
 };
 
 // The format's dtypes: name, bytes.
-#define DTYPES(X)                                                                         \
-  X(F32, 4)                                                                               \
-  X(F16, 2)                                                                               \
-  X(BF16, 2) X(F64, 8) X(BOOL, 1) X(U8, 1) X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) \
-      X(U16, 2) X(I32, 4) X(U32, 4) X(I64, 8) X(U64, 8)
+#define DTYPES(X)                                                                                  \
+  X(F32, 4)                                                                                        \
+  X(F16, 2)                                                                                        \
+  X(BF16, 2)                                                                                       \
+  X(F64, 8) X(BOOL, 1) X(U8, 1) X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) X(U16, 2) X(I32, 4) \
+      X(U32, 4) X(I64, 8) X(U64, 8)
 
 typedef enum Dtype {
 #define X(name, bytes) name,

@@ -310,7 +310,8 @@ static void test_truncated(void** state) {
   size_t size;
   assert_int_equal(us_file_read(path, 0, &bytes, &size), US_OK);
   const char* cut = toy_path("cut.h5");
-  const size_t length[] = {1, 7, 8, 96, 100, 512, 2048, size / 4, size / 2, size - 2048, size - 1000};
+  const size_t length[] = {1,    7,        8,        96,          100,        512,
+                           2048, size / 4, size / 2, size - 2048, size - 1000};
   for (size_t i = 0; i < sizeof(length) / sizeof(*length); i++) {
     assert_int_equal(us_file_write(cut, bytes, length[i]), US_OK);
     refuse(cut, "HDF5 file");

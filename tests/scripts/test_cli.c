@@ -84,6 +84,7 @@ static void test_wrong_values(void** state) {
   refused("finetune --data /etc/passwd --mode sideways --out /tmp/x", 2, "sideways");
   refused("eval --task pointmaze --model /no/such/model --data /no/such/file.h5 --json /tmp/x.json",
           1, "/no/such/");
+  refused("eval --task wall --data x.h5 --json y.json --replan 99", 2, "--replan");
   refused("report --json /no/such/eval.json --out /tmp/x", 1, "/no/such/eval.json");
 }
 
