@@ -242,8 +242,7 @@ typedef struct Results {
 
 static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
   US_TRY(us_predictor_create("options", c, out));
-  us_predictor_init(*out, 1);
-  return US_OK;
+  return us_predictor_init(*out, 1);
 }
 
 static void bench_rollout(const UsPredictor* p, double seconds, Results* out) {

@@ -137,7 +137,7 @@ static UsStatus train(const Options* o, Mode mode, TrainingData* d, UsPredictor*
   config.action_only = mode == MODE_ACTION_ONLY;
   config = us_train_defaults(p, &config);
   US_TRY(training_data_sample(d, config.frames, 0, c->context + config.horizon));
-  us_predictor_init(p, d->seed);
+  US_TRY(us_predictor_init(p, d->seed));
   int adopted = 0;
   if (mode != MODE_SCRATCH) US_TRY(adopt(o, mode, d->encoder, p, &adopted));
   char key[128], more[kPath];

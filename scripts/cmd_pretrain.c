@@ -32,7 +32,7 @@ static UsStatus train(const Options* o, TrainingData* d, UsPredictor* p, UsPool*
   UsTrainConfig config = training_config(&o->t);
   config = us_train_defaults(p, &config);
   US_TRY(training_data_sample(d, config.frames, o->gap, c->context + config.horizon));
-  us_predictor_init(p, d->seed);
+  US_TRY(us_predictor_init(p, d->seed));
   char key[128], more[64];
   snprintf(more, sizeof(more), "pretrain %d", o->gap);
   training_key(d, c, &config, more, key, sizeof(key));

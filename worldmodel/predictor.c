@@ -163,12 +163,13 @@ float* us_predictor_params(const UsPredictor* p) {
   return p->params;
 }
 
-void us_predictor_init(UsPredictor* p, uint64_t seed) {
+UsStatus us_predictor_init(UsPredictor* p, uint64_t seed) {
   float* host = calloc(p->list.floats, sizeof(float));
-  US_ASSERT(host);
+  if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", p->list.floats);
   us_params_init(&p->list, seed, kSalt, host);
   us_ops_put(p->params, host, p->list.floats);
   free(host);
+  return US_OK;
 }
 
 int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
@@ -193,16 +194,10 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
 void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale) {
   US_ASSERT(scale > 0);
   int d = p->c.dim;
-  float* host = malloc(4 * (size_t)d * sizeof(float));
-  US_ASSERT(host);
   for (int i = 0; i < d; i++) {
-    host[i] = 1 / scale;
-    host[d + i] = -mean[i] / scale;
-    host[2 * d + i] = scale;
-    host[3 * d + i] = mean[i];
+    const float values[4] = {1 / scale, -mean[i] / scale, scale, mean[i]};
+    for (int k = 0; k < 4; k++) us_ops_put(p->norm + k * d + i, &values[k], 1);
   }
-  us_ops_put(p->norm, host, 4 * (size_t)d);
-  free(host);
 }
 
 void us_predictor_norm(const UsPredictor* p, float* mean, float* scale) {

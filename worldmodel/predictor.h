@@ -84,7 +84,7 @@ const UsParamList* us_predictor_list(const UsPredictor* p);
 float* us_predictor_params(const UsPredictor* p);
 
 // Draws first weights from a seed.
-void us_predictor_init(UsPredictor* p, uint64_t seed);
+UsStatus us_predictor_init(UsPredictor* p, uint64_t seed);
 
 // Sets or reads the normalisation. mean (D) host. scale > 0.
 void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale);

@@ -1,5 +1,6 @@
 // The stand-in env: what env.h promises, for a model folder with random weights.
 
+#define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 // Model folders: what is written is read again; whatever is missing, cut off or contradicts is
 // refused in one line that names the file.
 
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 // The trainer: learns a toy world; the same bits twice, for any number of threads and over a
 // resume.
 
+#define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

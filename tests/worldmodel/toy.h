@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/own_library.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
@@ -126,7 +127,8 @@ static inline long toy_allocations(void) {
   return 0;
 }
 #else
-// The program's own malloc family, which counts and hands on to glibc's.
+// The program's own malloc family, which counts what libunderstudy asks for and hands on to
+// glibc's.
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* old, size_t size);
@@ -134,27 +136,33 @@ void* __libc_memalign(size_t alignment, size_t size);
 
 static long toy_count;
 
+static void toy_note(void* caller) {
+  if (own_library_called(caller)) __atomic_add_fetch(&toy_count, 1, __ATOMIC_RELAXED);
+}
+
 void* malloc(size_t size) {
-  __atomic_add_fetch(&toy_count, 1, __ATOMIC_RELAXED);
+  toy_note(__builtin_return_address(0));
   return __libc_malloc(size);
 }
 
 void* calloc(size_t count, size_t size) {
-  __atomic_add_fetch(&toy_count, 1, __ATOMIC_RELAXED);
+  toy_note(__builtin_return_address(0));
   return __libc_calloc(count, size);
 }
 
 void* realloc(void* old, size_t size) {
-  __atomic_add_fetch(&toy_count, 1, __ATOMIC_RELAXED);
+  toy_note(__builtin_return_address(0));
   return __libc_realloc(old, size);
 }
 
 void* aligned_alloc(size_t alignment, size_t size) {
-  __atomic_add_fetch(&toy_count, 1, __ATOMIC_RELAXED);
+  toy_note(__builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 
+// Counts from the first call on.
 static inline long toy_allocations(void) {
+  if (!own_high) US_ASSERT(own_library_find());
   return __atomic_load_n(&toy_count, __ATOMIC_RELAXED);
 }
 #endif
