@@ -9,8 +9,9 @@ packages=(
   libopenblas-dev libhdf5-dev libcjson-dev libssl-dev libcairo2-dev libpopt-dev
   libegl-dev libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libcmocka-dev fonts-dejavu-core
 )
-# With UNDERSTUDY_OPTIONAL=1: the fuzz targets' compiler, and Blosc, under which older datasets lie.
-optional=(clang libclang-rt-14-dev hdf5-filter-plugin-blosc-serial)
+# With UNDERSTUDY_OPTIONAL=1: what the fuzz and valgrind tests run on (they are skipped without), and
+# Blosc, under which older datasets lie.
+optional=(clang libclang-rt-14-dev valgrind hdf5-filter-plugin-blosc-serial)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
