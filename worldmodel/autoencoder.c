@@ -517,13 +517,16 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
     return us_fail(US_MEMORY, "out of memory for the finished encoder");
   }
   us_ops_get(a->weights, host, a->floats);
-  double deviation = 1;
-  UsEncoder* raw = NULL;
-  UsStatus status = us_encoder_make_vit(&a->config.vit, host, NULL, &raw);
-  if (status == US_OK) status = latent_statistics(a, raw, pool, mean, &deviation);
-  us_encoder_destroy(raw);
+  UsStatus status = US_OK;
+  if (a->config.vit.norm) {  // an anchored latent has its scale already
+    double deviation = 1;
+    UsEncoder* raw = NULL;
+    status = us_encoder_make_vit(&a->config.vit, host, NULL, &raw);
+    if (status == US_OK) status = latent_statistics(a, raw, pool, mean, &deviation);
+    us_encoder_destroy(raw);
+    if (status == US_OK && deviation > 0) fold(a, mean, deviation, host);
+  }
   if (status == US_OK) {
-    if (a->config.vit.norm && deviation > 0) fold(a, mean, deviation, host);
     status = us_encoder_make_vit(&a->config.vit, host, host + a->vit->params.floats, out);
   }
   free(host);

@@ -63,9 +63,9 @@ double us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
 UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path);
 UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
 
-// An encoder with decoder from the present weights. Its latents have zero mean and unit average
-// variance over (a sample of) the frames: the map is folded into the last norm and the decoder's
-// first layer. Nullable: pool.
+// An encoder with decoder from the present weights. With vit.norm its latents have zero mean and
+// unit average variance over (a sample of) the frames: the map is folded into the last norm and the
+// decoder's first layer; an anchored latent has that scale from its targets. Nullable: pool.
 UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out);
 
 // The config that `encoder train` uses: frames of height x width, patches of 8, cells of 2 x 2
