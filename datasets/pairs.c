@@ -56,14 +56,15 @@ static int try_episode(Drawer* d, int64_t episode) {
   int width = us_dataset_info(d->data)->state;
   const double* states = us_dataset_states(d->data);
   double from[US_TASK_MEASURES], to[US_TASK_MEASURES];
+  const mjModel* m = us_sim_model(d->sim);
   us_sim_measure(d->sim, 1, states + pair.start * width, from);
   us_sim_measure(d->sim, 1, states + pair.goal * width, to);
-  if (!d->keep_solved && d->task->success(from, to)) {
+  if (!d->keep_solved && d->task->success(m, from, to)) {
     d->out->solved_at_start++;
     return 0;
   }
-  pair.distance = (float)d->task->distance(from, to);
-  if (d->task->hard) pair.hard = d->task->hard(from, to) != 0;
+  pair.distance = (float)d->task->distance(m, from, to);
+  if (d->task->hard) pair.hard = d->task->hard(m, from, to) != 0;
   d->out->pair[d->out->count++] = pair;
   return 1;
 }

@@ -97,12 +97,12 @@ static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
 }
 
 static int solved(const Sim* s, const Slot* slot) {
-  return slot->has_goal && slot->finite && s->task->success(slot->measure, slot->goal);
+  return slot->has_goal && slot->finite && s->task->success(s->model, slot->measure, slot->goal);
 }
 
 static float reward_of(const Sim* s, const Slot* slot, const double* measure, int finite) {
   if (!finite) return -INFINITY;
-  return slot->has_goal ? (float)-s->task->distance(measure, slot->goal) : 0.0f;
+  return slot->has_goal ? (float)-s->task->distance(s->model, measure, slot->goal) : 0.0f;
 }
 
 // Runs f on the slots that are stale, in order.

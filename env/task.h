@@ -16,7 +16,7 @@
 
 #include "worldmodel/base/rng.h"
 
-enum { US_TASK_ABI = 1, US_POLICY_MEMORY = 32, US_TASK_MEASURES = 64, US_TASK_ACTIONS = 64 };
+enum { US_TASK_ABI = 2, US_POLICY_MEMORY = 64, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
 // (US_POLICY_MEMORY) is the episode's own, zero at its start; rng is the stream of this episode and
@@ -55,11 +55,11 @@ typedef struct UsTask {
   // The quantities that a goal is about: out (M).
   void (*read_measure)(const mjModel* m, const mjData* d, double* out);
   // Distance of two measures (M), and whether the first counts as solved for the second.
-  double (*distance)(const double* a, const double* goal);
-  int (*success)(const double* a, const double* goal);
+  double (*distance)(const mjModel* m, const double* a, const double* goal);
+  int (*success)(const mjModel* m, const double* a, const double* goal);
   // Whether a pair of start and goal measures is a hard one for a reason of the task's own, such as
   // a wall between them. NULL: the farther half of the pairs counts as hard.
-  int (*hard)(const double* start, const double* goal);
+  int (*hard)(const mjModel* m, const double* start, const double* goal);
 
   const UsPolicy* policies;  // ends with a NULL name; the first is the default
 } UsTask;

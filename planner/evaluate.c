@@ -36,6 +36,10 @@ const UsProtocol* us_protocol_find(const char* name) {
   return NULL;
 }
 
+int us_protocol_steps(int steps, const UsTask* task) {
+  return steps / 5 * task->block;
+}
+
 // One evaluation in progress: what it was asked, its result, and the work areas of a batch.
 typedef struct Run {
   const UsEvaluation* e;

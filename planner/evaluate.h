@@ -37,8 +37,9 @@ typedef enum UsRule {
 // Names of the rules, by UsRule: the keys of the JSON.
 extern const char* const us_rule_names[US_RULE_COUNT];
 
-// name, episodes, env steps to the goal, budget in env steps, blocks played of a plan, horizon in
-// blocks, rule, 1: pairs solved at the start stay in, 1: starts at rest, summary
+// name, episodes, env steps to the goal, budget in env steps (both of a task with blocks of 5, see
+// us_protocol_steps), blocks played of a plan, horizon in blocks, rule, 1: pairs solved at the
+// start stay in, 1: starts at rest, summary
 #define US_PROTOCOLS(X)                                                                         \
   X(dinoworld, 512, 25, 50, 1, 5, first_hit, 0, 0, "512 episodes, a new plan every block")      \
   X(swm, 50, 25, 50, 5, 5, first_hit, 1, 0, "stable-worldmodel: a new plan every 5 blocks")     \
@@ -64,6 +65,10 @@ extern const UsProtocol us_protocols[];
 
 // NULL when there is none of that name.
 const UsProtocol* us_protocol_find(const char* name);
+
+// A protocol's `ahead` or `budget` for a task whose own block is not of 5 env steps: as many
+// blocks.
+int us_protocol_steps(int steps, const struct UsTask* task);
 
 // ---- one row of the table ----
 

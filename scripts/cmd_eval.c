@@ -269,8 +269,8 @@ static cJSON* eval_json(const UsEvalJob* j) {
                           r->wall[US_PART_plan] / fmax((double)r->plans, 1));
   cJSON_AddNumberToObject(json, "candidate_steps_per_core_second",
                           (double)r->candidate_steps / fmax(r->core[US_PART_plan], 1e-9));
-  cJSON_AddNumberToObject(json, "ahead", j->protocol->ahead);
-  cJSON_AddNumberToObject(json, "budget", j->protocol->budget);
+  cJSON_AddNumberToObject(json, "ahead", us_protocol_steps(j->protocol->ahead, j->task));
+  cJSON_AddNumberToObject(json, "budget", us_protocol_steps(j->protocol->budget, j->task));
   cJSON_AddNumberToObject(json, "block", sim->block);
   cJSON_AddNumberToObject(json, "dt", sim->dt);
   cJSON_AddNumberToObject(json, "radius", j->task->radius);

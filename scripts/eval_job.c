@@ -116,9 +116,10 @@ static UsStatus open_sims(UsEvalJob* j) {
   }
   US_TRY(us_env_open(name, us_cli_tasks(), &config, &j->sim));
   int block = us_env_info(j->sim)->block;
-  if (j->protocol->budget % block != 0) {
+  int budget = us_protocol_steps(j->protocol->budget, j->task);
+  if (budget % block != 0) {
     return us_fail(US_USAGE, "protocol %s: a budget of %d env steps is no multiple of blocks of %d",
-                   j->protocol->name, j->protocol->budget, block);
+                   j->protocol->name, budget, block);
   }
   config.pixels = 0;
   return j->on[US_ROW_oracle]
@@ -192,7 +193,8 @@ UsStatus us_eval_open(UsEvalJob* j) {
   US_TRY(open_model(j, US_ROW_state, o->state_model));
   US_TRY(open_sims(j));
   US_TRY(us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
-                       j->protocol->ahead, j->protocol->keep_solved, &j->pairs));
+                       us_protocol_steps(j->protocol->ahead, j->task), j->protocol->keep_solved,
+                       &j->pairs));
   return open_journal(j);
 }
 
@@ -233,7 +235,7 @@ static UsStatus run_row(UsEvalJob* j, UsEvalRow row) {
                     .sim = j->sim,
                     .answer = j->answer[row] ? j->answer[row] : j->sim,
                     .sees = row_table[row].sees,
-                    .budget = j->protocol->budget,
+                    .budget = us_protocol_steps(j->protocol->budget, j->task),
                     .rest = j->protocol->rest,
                     .stop_at_hit = j->o.stop_at_hit,
                     .recall = us_journal_recall,

@@ -1,10 +1,13 @@
 // The program: picks a command from the table in cli.h.
 
+#define _GNU_SOURCE
 #include <cblas.h>
 #include <hdf5.h>
 #include <mujoco/mujoco.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "scripts/cli.h"
 #include "tasks/tasks.h"
@@ -76,7 +79,18 @@ static int explain(int count, const char** words) {
   return run_command(argc, argv);
 }
 
+// OpenBLAS takes its oldest kernels on a processor that it does not know. Where that happens and
+// the processor has newer instructions, the program starts once more with kernels that use them.
+static void choose_kernels(const char** argv) {
+  if (getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+  setenv("OPENBLAS_CORETYPE", __builtin_cpu_supports("avx512bw") ? "SkylakeX" : "Haswell", 1);
+  execv("/proc/self/exe", (char* const*)argv);
+}
+
 int main(int argc, const char** argv) {
+  choose_kernels(argv);
   if (argc < 2) {
     print_help(stderr);
     return 2;

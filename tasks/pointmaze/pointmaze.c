@@ -60,16 +60,16 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   out[1] = d->qpos[1];
 }
 
-static double distance(const double* a, const double* goal) {
+static double distance(const mjModel* m, const double* a, const double* goal) {
   return hypot(a[0] - goal[0], a[1] - goal[1]);
 }
 
-static int success(const double* a, const double* goal) {
-  return distance(a, goal) <= radius;
+static int success(const mjModel* m, const double* a, const double* goal) {
+  return distance(m, a, goal) <= radius;
 }
 
 // Hard: the inner wall lies between.
-static int hard(const double* start, const double* goal) {
+static int hard(const mjModel* m, const double* start, const double* goal) {
   return us_segment_hits(start, goal, wall_low, wall_high);
 }
 
@@ -81,7 +81,7 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
 // memory: age, target (2), speed (m/s).
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
-  if (us_policy_renew(memory, distance(d->qpos, target), 0.25, 60)) {
+  if (us_policy_renew(memory, distance(m, d->qpos, target), 0.25, 60)) {
     free_point(rng, target);
     memory[3] = us_rng_range(rng, 0.5, speed_max);
   }

@@ -41,16 +41,16 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   out[1] = d->qpos[1];
 }
 
-static double distance(const double* a, const double* goal) {
+static double distance(const mjModel* m, const double* a, const double* goal) {
   return hypot(a[0] - goal[0], a[1] - goal[1]);
 }
 
-static int success(const double* a, const double* goal) {
-  return distance(a, goal) <= radius;
+static int success(const mjModel* m, const double* a, const double* goal) {
+  return distance(m, a, goal) <= radius;
 }
 
 // Hard: in different rooms, so that the way leads through the door.
-static int hard(const double* start, const double* goal) {
+static int hard(const mjModel* m, const double* start, const double* goal) {
   return (start[0] < 0) != (goal[0] < 0);
 }
 
@@ -75,7 +75,7 @@ static void next_point(const double* from, const double* target, double* out) {
 // memory: age, target (2), speed.
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
-  if (us_policy_renew(memory, distance(d->qpos, target), 0.08, 80)) {
+  if (us_policy_renew(memory, distance(m, d->qpos, target), 0.08, 80)) {
     free_point(rng, target);
     memory[3] = us_rng_range(rng, 0.4, 1.2);
   }

@@ -97,6 +97,7 @@ static void measure(const Fixture* f, int64_t row, double* out) {
 
 static void check_pairs(const Fixture* f, const UsPairs* p) {
   const UsTask* task = us_sim_task(f->sim);
+  const mjModel* m = us_sim_model(f->sim);
   for (int i = 0; i < p->count; i++) {
     const UsPair* q = &p->pair[i];
     int64_t first = us_dataset_offsets(f->data)[q->episode];
@@ -105,9 +106,9 @@ static void check_pairs(const Fixture* f, const UsPairs* p) {
     double from[US_TASK_MEASURES], to[US_TASK_MEASURES];
     measure(f, q->start, from);
     measure(f, q->goal, to);
-    assert_false(task->success(from, to));
-    assert_true(fabs((double)q->distance - task->distance(from, to)) < 1e-6);
-    if (task->hard) assert_int_equal(q->hard, task->hard(from, to) != 0);
+    assert_false(task->success(m, from, to));
+    assert_true(fabs((double)q->distance - task->distance(m, from, to)) < 1e-6);
+    if (task->hard) assert_int_equal(q->hard, task->hard(m, from, to) != 0);
     for (int j = 0; j < i; j++) assert_true(p->pair[j].start != q->start);
   }
 }
@@ -183,7 +184,7 @@ static void test_solved_ones_are_counted(void** state) {
     double from[US_TASK_MEASURES], to[US_TASK_MEASURES];
     measure(&wall, kept.pair[i].start, from);
     measure(&wall, kept.pair[i].goal, to);
-    solved += us_sim_task(wall.sim)->success(from, to);
+    solved += us_sim_task(wall.sim)->success(us_sim_model(wall.sim), from, to);
   }
   assert_true((p.solved_at_start > 0) == (solved > 0));
   us_pairs_free(&p);

@@ -22,12 +22,12 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   mju_copy(out, d->qpos, 2);
 }
 
-static double distance(const double* a, const double* goal) {
+static double distance(const mjModel* m, const double* a, const double* goal) {
   return hypot(a[0] - goal[0], a[1] - goal[1]);
 }
 
-static int success(const double* a, const double* goal) {
-  return distance(a, goal) <= 0.2;
+static int success(const mjModel* m, const double* a, const double* goal) {
+  return distance(m, a, goal) <= 0.2;
 }
 
 static void act(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {

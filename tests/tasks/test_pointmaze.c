@@ -82,12 +82,12 @@ static void starts_cover_the_maze(void** state) {
 static void rules(void** state) {
   const UsTask* t = &us_task_pointmaze;
   const double a[2] = {-1, 1}, across[2] = {-1, -1}, near[2] = {-0.6, 0.9}, right[2] = {1, -1};
-  assert_float_equal(t->distance(a, across), 2, 1e-12);
-  assert_int_equal(t->success(a, near), 1);
-  assert_int_equal(t->success(a, across), 0);
-  assert_int_equal(t->hard(a, across), 1);
-  assert_int_equal(t->hard(a, near), 0);
-  assert_int_equal(t->hard(right, (double[]){1, 1}), 0);
+  assert_float_equal(t->distance(NULL, a, across), 2, 1e-12);
+  assert_int_equal(t->success(NULL, a, near), 1);
+  assert_int_equal(t->success(NULL, a, across), 0);
+  assert_int_equal(t->hard(NULL, a, across), 1);
+  assert_int_equal(t->hard(NULL, a, near), 0);
+  assert_int_equal(t->hard(NULL, right, (double[]){1, 1}), 0);
 }
 
 // The goal policy gets around the corner.

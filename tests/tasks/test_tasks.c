@@ -112,6 +112,7 @@ static void check_goals(const UsTask* t, UsEnv* e) {
   UsObs obs[N];
   float distance[N];
   uint8_t success[N];
+  const mjModel* m = us_sim_model(e);
   reset_seeds(e, 40);
   double* states = all_states(e);
   double measures[N * US_TASK_MEASURES];
@@ -127,10 +128,10 @@ static void check_goals(const UsTask* t, UsEnv* e) {
     assert_int_equal(success[i], 1);
     for (int j = 0; j < N; j++) {
       const double *a = measures + i * t->measure, *b = measures + j * t->measure;
-      double d = t->distance(a, b);
-      assert_true(d >= 0 && fabs(d - t->distance(b, a)) < 1e-12);
-      if (t->success(a, b)) assert_true(d <= t->radius);
-      if (i == j) assert_true(t->success(a, b) && (!t->hard || !t->hard(a, b)));
+      double d = t->distance(m, a, b);
+      assert_true(d >= 0 && fabs(d - t->distance(m, b, a)) < 1e-12);
+      if (t->success(m, a, b)) assert_true(d <= t->radius);
+      if (i == j) assert_true(t->success(m, a, b) && (!t->hard || !t->hard(m, a, b)));
     }
   }
   free(states);

@@ -81,11 +81,11 @@ static void only_the_door_opens(void** state) {
 static void rules(void** state) {
   const UsTask* t = &us_task_wall;
   const double a[2] = {-0.5, 0}, b[2] = {-0.4, 0.05}, c[2] = {0.5, 0};
-  assert_int_equal(t->success(a, b), 1);
-  assert_int_equal(t->success(a, (double[]){-0.5, 0.15}), 0);
-  assert_int_equal(t->hard(a, b), 0);
-  assert_int_equal(t->hard(a, c), 1);
-  assert_int_equal(t->hard(c, a), 1);
+  assert_int_equal(t->success(NULL, a, b), 1);
+  assert_int_equal(t->success(NULL, a, (double[]){-0.5, 0.15}), 0);
+  assert_int_equal(t->hard(NULL, a, b), 0);
+  assert_int_equal(t->hard(NULL, a, c), 1);
+  assert_int_equal(t->hard(NULL, c, a), 1);
 }
 
 // The goal policy finds the door; the random one seldom does.
