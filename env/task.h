@@ -57,6 +57,8 @@ typedef struct UsTask {
   // Distance of two measures (M), and whether the first counts as solved for the second.
   double (*distance)(const mjModel* m, const double* a, const double* goal);
   int (*success)(const mjModel* m, const double* a, const double* goal);
+  // The same for the moved object alone, reported beside; NULL: there is none, or success is that.
+  int (*success_object)(const mjModel* m, const double* a, const double* goal);
   // Whether a pair of start and goal measures is a hard one for a reason of the task's own, such as
   // a wall between them. NULL: the farther half of the pairs counts as hard.
   int (*hard)(const mjModel* m, const double* start, const double* goal);

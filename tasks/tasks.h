@@ -5,9 +5,13 @@
 
 #include "env/task.h"
 
-#define US_TASKS(X) \
-  X(pointmaze)      \
-  X(wall)
+#define US_TASKS(X)   \
+  X(pointmaze)        \
+  X(pointmaze_medium) \
+  X(wall)             \
+  X(wall_random)      \
+  X(pusht)            \
+  X(reacher)
 
 #define X(name) extern const UsTask us_task_##name;
 US_TASKS(X)

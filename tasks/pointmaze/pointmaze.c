@@ -1,44 +1,113 @@
-// PointMaze, U shape: a ball of 0.1 m under two motors, with its speed cut to 5 m/s per axis at the
-// start of every env step. Solved within 0.5 m of the goal, at any speed.
+// PointMaze: a ball of 0.1 m under two motors, with its speed cut to 5 m/s per axis at the start of
+// every env step. Solved within 0.5 m of the goal, at any speed. The mazes are those of D4RL, the U
+// (`pointmaze`) and the medium one; a scene carries its map as the text "maze", one letter a cell
+// of 1 m, rows from the top, # for a wall, the middle of the map at the origin.
 
 #include <math.h>
+#include <string.h>
 
+#include "tasks/planar.h"
 #include "tasks/policies.h"
 #include "tasks/tasks.h"
 
-extern const char us_scene_pointmaze[];
+extern const char us_scene_pointmaze[], us_scene_pointmaze_medium[];
 
-enum { CELLS = 7 };
-
-// Centres (m) of the free cells, in the order in which the U connects them.
-static const double cell[CELLS][2] = {{-1, 1}, {0, 1}, {1, 1}, {1, 0}, {1, -1}, {0, -1}, {-1, -1}};
+enum { MOST_CELLS = 256 };
 
 static const double ball = 0.1;     // m
 static const double speed_max = 5;  // m/s
 static const double radius = 0.5;   // m
-static const double wall_low[2] = {-1.5, -0.5}, wall_high[2] = {0.5, 0.5};
 
-// A uniform point (2) that the ball's centre can be at.
-static void free_point(UsRng* rng, double* out) {
-  do {
-    out[0] = us_rng_range(rng, -1.5 + ball, 1.5 - ball);
-    out[1] = us_rng_range(rng, -1.5 + ball, 1.5 - ball);
-  } while (fabs(out[1]) < 0.5 + ball && out[0] < 0.5 + ball);
+// ---- the map ----
+
+typedef struct Maze {
+  const char* text;  // rows of `columns` letters, parted by blanks
+  int rows, columns;
+} Maze;
+
+static Maze maze_of(const mjModel* m) {
+  int id = mj_name2id(m, mjOBJ_TEXT, "maze");
+  Maze z = {m->text_data + m->text_adr[id], 0, 0};
+  z.columns = (int)strcspn(z.text, " ");
+  z.rows = (int)(strlen(z.text) + 1) / (z.columns + 1);
+  return z;
 }
 
-static int cell_of(const double* point) {
-  int best = 0;
-  for (int i = 1; i < CELLS; i++) {
-    if (hypot(point[0] - cell[i][0], point[1] - cell[i][1]) <
-        hypot(point[0] - cell[best][0], point[1] - cell[best][1])) {
-      best = i;
+static int is_wall(const Maze* z, int cell) {
+  return z->text[cell / z->columns * (z->columns + 1) + cell % z->columns] == '#';
+}
+
+// The middle (2) of a cell, m.
+static void centre(const Maze* z, int cell, double* out) {
+  out[0] = cell % z->columns - 0.5 * (z->columns - 1);
+  out[1] = 0.5 * (z->rows - 1) - cell / z->columns;
+}
+
+// Whether the segment from a (2) to b (2) touches a wall made thicker by `margin`.
+static int hits_wall(const Maze* z, const double* a, const double* b, double margin) {
+  for (int cell = 0; cell < z->rows * z->columns; cell++) {
+    if (!is_wall(z, cell)) continue;
+    double low[2], high[2];
+    centre(z, cell, low);
+    for (int i = 0; i < 2; i++) {
+      high[i] = low[i] + 0.5 + margin;
+      low[i] -= 0.5 + margin;
     }
+    if (us_segment_hits(a, b, low, high)) return 1;
+  }
+  return 0;
+}
+
+// A uniform point (2) that the ball's centre can be at.
+static void free_point(const Maze* z, UsRng* rng, double* out) {
+  double x = 0.5 * (z->columns - 2) - ball, y = 0.5 * (z->rows - 2) - ball;
+  do {
+    out[0] = us_rng_range(rng, -x, x);
+    out[1] = us_rng_range(rng, -y, y);
+  } while (hits_wall(z, out, out, ball - 1e-9));
+}
+
+// The free cell whose middle is nearest to a point (2).
+static int cell_of(const Maze* z, const double* point) {
+  int best = 0;
+  double nearest = INFINITY;
+  for (int cell = 0; cell < z->rows * z->columns; cell++) {
+    double middle[2];
+    centre(z, cell, middle);
+    double away = hypot(point[0] - middle[0], point[1] - middle[1]);
+    if (is_wall(z, cell) || away >= nearest) continue;
+    nearest = away;
+    best = cell;
   }
   return best;
 }
 
+// The next cell on a shortest way between two free cells: a flood from `to` that ends beside
+// `from`.
+static int next_cell(const Maze* z, int from, int to) {
+  int queue[MOST_CELLS], first = 0, last = 0;
+  uint8_t seen[MOST_CELLS] = {0};
+  const int side[4] = {-1, 1, -z->columns, z->columns};
+  queue[last++] = to;
+  seen[to] = 1;
+  while (first < last) {
+    int cell = queue[first++];
+    for (int k = 0; k < 4; k++) {
+      int next = cell + side[k];
+      if (next == from) return cell;
+      if (seen[next] || is_wall(z, next)) continue;
+      seen[next] = 1;
+      queue[last++] = next;
+    }
+  }
+  return to;
+}
+
+// ---- the task ----
+
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
-  free_point(rng, d->qpos);
+  Maze z = maze_of(m);
+  free_point(&z, rng, d->qpos);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -48,30 +117,17 @@ static void control(const mjModel* m, mjData* d, const float* action) {
   }
 }
 
-static void read_proprio(const mjModel* m, const mjData* d, float* out) {
-  for (int i = 0; i < 2; i++) {
-    out[i] = (float)d->qpos[i];
-    out[2 + i] = (float)d->qvel[i];
-  }
-}
-
-static void read_measure(const mjModel* m, const mjData* d, double* out) {
-  out[0] = d->qpos[0];
-  out[1] = d->qpos[1];
-}
-
-static double distance(const mjModel* m, const double* a, const double* goal) {
-  return hypot(a[0] - goal[0], a[1] - goal[1]);
-}
-
 static int success(const mjModel* m, const double* a, const double* goal) {
-  return distance(m, a, goal) <= radius;
+  return us_planar_distance(m, a, goal) <= radius;
 }
 
-// Hard: the inner wall lies between.
+// Hard: a wall lies between.
 static int hard(const mjModel* m, const double* start, const double* goal) {
-  return us_segment_hits(start, goal, wall_low, wall_high);
+  Maze z = maze_of(m);
+  return hits_wall(&z, start, goal, 0);
 }
+
+// ---- policies ----
 
 static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                        float* action) {
@@ -80,13 +136,15 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
 
 // memory: age, target (2), speed (m/s).
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
+  Maze z = maze_of(m);
   double* target = memory + 1;
-  if (us_policy_renew(memory, distance(m, d->qpos, target), 0.25, 60)) {
-    free_point(rng, target);
+  if (us_policy_renew(memory, us_planar_distance(m, d->qpos, target), 0.25, 60)) {
+    free_point(&z, rng, target);
     memory[3] = us_rng_range(rng, 0.5, speed_max);
   }
-  int here = cell_of(d->qpos), there = cell_of(target);
-  const double* way = here == there ? target : cell[here + (there > here ? 1 : -1)];
+  int here = cell_of(&z, d->qpos), there = cell_of(&z, target);
+  double way[2] = {target[0], target[1]};
+  if (here != there) centre(&z, next_cell(&z, here, there), way);
   for (int i = 0; i < 2; i++) {
     double wish = fmin(fmax(4 * (way[i] - d->qpos[i]), -memory[3]), memory[3]);
     action[i] = (float)(wish - d->qvel[i]);
@@ -105,27 +163,31 @@ static const UsPolicy policies[] = {
     {NULL, NULL, NULL},
 };
 
-const UsTask us_task_pointmaze = {
-    .struct_size = sizeof(UsTask),
-    .abi = US_TASK_ABI,
-    .mujoco = mjVERSION_HEADER,
-    .name = "pointmaze",
-    .summary = "drive a ball through a U-shaped maze to a point",
-    .scene = us_scene_pointmaze,
-    .camera = "above",
-    .frame_skip = 5,
-    .block = 5,
-    .action = 2,
-    .proprio = 4,
-    .measure = 2,
-    .size = 64,
-    .radius = 0.5,
-    .reset = reset,
-    .control = control,
-    .read_proprio = read_proprio,
-    .read_measure = read_measure,
-    .distance = distance,
-    .success = success,
-    .hard = hard,
-    .policies = policies,
-};
+#define MAZE(task, text)                 \
+  const UsTask us_task_##task = {        \
+      .struct_size = sizeof(UsTask),     \
+      .abi = US_TASK_ABI,                \
+      .mujoco = mjVERSION_HEADER,        \
+      .name = #task,                     \
+      .summary = text,                   \
+      .scene = us_scene_##task,          \
+      .camera = "above",                 \
+      .frame_skip = 5,                   \
+      .block = 5,                        \
+      .action = 2,                       \
+      .proprio = 4,                      \
+      .measure = 2,                      \
+      .size = 64,                        \
+      .radius = 0.5,                     \
+      .reset = reset,                    \
+      .control = control,                \
+      .read_proprio = us_planar_proprio, \
+      .read_measure = us_planar_measure, \
+      .distance = us_planar_distance,    \
+      .success = success,                \
+      .hard = hard,                      \
+      .policies = policies,              \
+  }
+
+MAZE(pointmaze, "drive a ball through a U-shaped maze to a point");
+MAZE(pointmaze_medium, "drive a ball through a larger maze to a point");

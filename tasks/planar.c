@@ -1,0 +1,26 @@
+#include "tasks/planar.h"
+
+#include <math.h>
+
+void us_planar_proprio(const mjModel* m, const mjData* d, float* out) {
+  for (int i = 0; i < 2; i++) {
+    out[i] = (float)d->qpos[i];
+    out[2 + i] = (float)d->qvel[i];
+  }
+}
+
+void us_planar_measure(const mjModel* m, const mjData* d, double* out) {
+  out[0] = d->qpos[0];
+  out[1] = d->qpos[1];
+}
+
+double us_planar_distance(const mjModel* m, const double* a, const double* goal) {
+  return hypot(a[0] - goal[0], a[1] - goal[1]);
+}
+
+void us_planar_drive(const double* from, const double* to, double speed, double near,
+                     float* action) {
+  double norm = fmax(fabs(to[0] - from[0]), fabs(to[1] - from[1]));
+  double gain = speed * fmin(1, norm / near) / fmax(norm, 1e-6);
+  for (int i = 0; i < 2; i++) action[i] = (float)(gain * (to[i] - from[i]));
+}
