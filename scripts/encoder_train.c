@@ -18,7 +18,7 @@ enum { kSets = 16, kShown = 12 };
 typedef struct Options {
   char* data;
   char* out;
-  int steps, dim, width, depth, frames, threads, resume;
+  int steps, dim, width, depth, frames, decode_every, threads, resume;
   double minutes, noise, rate, pixels, anchor;
   long seed;
   const char* path[kSets + 1];  // datasets, NULL at the end
@@ -56,6 +56,7 @@ static UsStatus read_frames(Run* r) {
   c.rate = (float)r->o.rate;
   c.pixels = (float)r->o.pixels;
   c.anchor = (float)r->o.anchor;
+  c.decode_every = r->o.decode_every;
   c.vit.norm = r->o.anchor <= 0;
   return us_autoencoder_create(&c, set, r->o.sets, &r->a);
 }
@@ -164,6 +165,8 @@ static int parse(int argc, const char** argv, Options* o) {
        "weight of the pixels' reconstruction", "W"},
       {"anchor", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->anchor, 0,
        "weight of the anchor of the metric; 0: none", "W"},
+      {"decode-every", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->decode_every, 0,
+       "steps between those that compare pixels", "N"},
       {"rate", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->rate, 0, "learning rate", "R"},
       {"frames", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o->frames, 0,
        "frames kept in memory, over all datasets", "N"},
@@ -182,6 +185,7 @@ static int parse(int argc, const char** argv, Options* o) {
   if (!o->data || !o->out) return us_cli_usage(argv[0], "expected --data and --out");
   o->path[0] = o->data;
   while (o->path[o->sets]) o->sets++;
+  if (o->decode_every < 1) return us_cli_usage(argv[0], "expected --decode-every above 0");
   if (o->steps < 1 || o->frames < o->sets || o->threads < 0 || o->seed < 0) {
     return us_cli_usage(argv[0], "expected --steps, --frames, --threads and --seed above 0");
   }
@@ -204,6 +208,7 @@ int us_encoder_train_command(int argc, const char** argv) {
                   .pixels = 1,
                   .anchor = 1,
                   .frames = 60000,
+                  .decode_every = 1,
                   .seed = 1}};
   int code = parse(argc, argv, &r.o);
   if (code < 0) {

@@ -7,18 +7,18 @@
 #include "worldmodel/base/arena.h"
 #include "worldmodel/principal.h"
 
-enum { kScales = 4, kFrames = 2048 };
+enum { kScales = 4, kFrames = 4096 };
 
 typedef struct Scale {
   int rows, columns;  // sample points
   float* down;        // (rows, height): blur and subsample along a column
   float* across;      // (columns, width)
-  float factor;       // weight / deviation
+  float* factor;      // (sets) weight / deviation
 } Scale;
 
 struct UsAnchor {
   UsArena arena;
-  int height, width, dim, features;
+  int height, width, dim, sets, features;
   Scale scale[kScales];
   float* mean;        // (features)
   float* components;  // (dim, features), scaled to unit average variance of the targets
@@ -36,7 +36,7 @@ static void layout(UsAnchor* a) {
     c->columns = points_of[s];
     c->down = US_TAKE(&a->arena, float, c->rows * a->height);
     c->across = US_TAKE(&a->arena, float, c->columns * a->width);
-    c->factor = 1;
+    c->factor = US_TAKE(&a->arena, float, a->sets);
     a->features += c->rows * c->columns * 3;
   }
   a->mean = US_TAKE(&a->arena, float, a->features);
@@ -61,8 +61,8 @@ int us_anchor_scratch(const UsAnchor* a) {
   return a->features + a->width * 3 + a->height * a->width * 3;
 }
 
-// features of one frame, before centring; scratch as us_anchor_scratch without the features.
-static void read_features(const UsAnchor* a, const uint8_t* frame, const uint8_t* mean,
+// features of one frame of a set, before centring; scratch as us_anchor_scratch without them.
+static void read_features(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
                           float* scratch, float* features) {
   int line = a->width * 3;
   float* difference = scratch;              // (height, width, 3)
@@ -85,7 +85,7 @@ static void read_features(const UsAnchor* a, const uint8_t* frame, const uint8_t
           float w = c->across[j * a->width + x];
           for (int k = 0; k < 3; k++) sum[k] += w * row[x * 3 + k];
         }
-        for (int k = 0; k < 3; k++) *features++ = c->factor * sum[k];
+        for (int k = 0; k < 3; k++) *features++ = c->factor[set] * sum[k];
       }
     }
   }
@@ -98,14 +98,14 @@ static void read_rows(const UsAnchor* a, const UsAnchorSet* set, int sets, int e
   for (int s = 0; s < sets; s++) {
     for (int i = 0; i < each; i++) {
       size_t at = (size_t)((int64_t)i * set[s].count / each);
-      read_features(a, set[s].frames + at * bytes, set[s].mean, scratch, x);
+      read_features(a, s, set[s].frames + at * bytes, set[s].mean, scratch, x);
       x += a->features;
     }
   }
 }
 
-// Makes every scale count by its weight: the deviation of a scale's features over the rows.
-static void weigh_scales(UsAnchor* a, int n, float* x) {
+// Makes every scale count by its weight in a set: the deviation of its features over rows x (n).
+static void weigh_scales(UsAnchor* a, int set, int n, float* x) {
   int first = 0;
   for (int s = 0; s < kScales; s++) {
     int count = a->scale[s].rows * a->scale[s].columns * 3;
@@ -120,7 +120,7 @@ static void weigh_scales(UsAnchor* a, int n, float* x) {
       variance += squares / n - sum / n * (sum / n);
     }
     float factor = variance > 0 ? weight_of[s] / (float)sqrt(variance) : 0;
-    a->scale[s].factor = factor;
+    a->scale[s].factor[set] = factor;
     for (int i = 0; i < n; i++) {
       for (int f = first; f < first + count; f++)
         x[(size_t)i * (size_t)a->features + (size_t)f] *= factor;
@@ -139,7 +139,9 @@ static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
   } else {
     double variance;
     read_rows(a, set, sets, each, scratch, x);
-    weigh_scales(a, n, x);
+    for (int i = 0; i < sets; i++) {
+      weigh_scales(a, i, each, x + (size_t)i * (size_t)each * (size_t)a->features);
+    }
     status = us_principal(n, (size_t)a->features, x, a->dim, a->mean, a->components, &variance);
     if (status == US_OK) {
       float scale = variance > 0 ? (float)sqrt(a->dim / variance) : 0;
@@ -159,6 +161,7 @@ UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set
   a->height = height;
   a->width = width;
   a->dim = dim;
+  a->sets = sets;
   layout(a);
   UsStatus status = us_arena_alloc(&a->arena);
   if (status == US_OK && dim > a->features) {
@@ -170,6 +173,7 @@ UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set
     for (int s = 0; s < kScales; s++) {
       gauss(points_of[s], height, sigma_of[s] * height, a->scale[s].down);
       gauss(points_of[s], width, sigma_of[s] * width, a->scale[s].across);
+      for (int i = 0; i < sets; i++) a->scale[s].factor[i] = 1;
     }
     status = fit(a, set, sets);
   }
@@ -187,10 +191,10 @@ void us_anchor_destroy(UsAnchor* a) {
   free(a);
 }
 
-void us_anchor_target(const UsAnchor* a, const uint8_t* frame, const uint8_t* mean, float* scratch,
-                      float* target) {
+void us_anchor_target(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
+                      float* scratch, float* target) {
   float* features = scratch;
-  read_features(a, frame, mean, scratch + a->features, features);
+  read_features(a, set, frame, mean, scratch + a->features, features);
   for (int f = 0; f < a->features; f++) features[f] -= a->mean[f];
   for (int d = 0; d < a->dim; d++) {
     const float* c = a->components + (size_t)d * (size_t)a->features;

@@ -2,7 +2,8 @@
 #define UNDERSTUDY_ANCHOR_H_
 
 // Targets that give a latent space its metric: the principal components of a frame's blurred
-// difference from the mean image of its set, at several scales.
+// difference from the mean image of its set, at several scales. Every set counts alike: scales are
+// weighed by the deviation that they have in the frame's own set.
 //
 //   f_s = subsample_s(gauss_s * (x - mean))          s = 1 .. 4, sigma = side / 16, 1/8, 1/4, 3/8
 //   f   = [w_s f_s / deviation(f_s)]                 w = .3, 1, 1, 1
@@ -38,8 +39,9 @@ void us_anchor_destroy(UsAnchor* a);
 // Floats of scratch memory that us_anchor_target needs.
 int us_anchor_scratch(const UsAnchor* a);
 
-// target (dim), ordinary memory, of a frame (height, width, 3) of a set with this mean image.
-void us_anchor_target(const UsAnchor* a, const uint8_t* frame, const uint8_t* mean, float* scratch,
-                      float* target);
+// target (dim), ordinary memory, of a frame (height, width, 3) of set number `set` with this mean
+// image.
+void us_anchor_target(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
+                      float* scratch, float* target);
 
 #endif  // UNDERSTUDY_ANCHOR_H_

@@ -80,6 +80,7 @@ static void fill_defaults(UsAutoencoderConfig* c) {
   if (c->noise == 0) c->noise = 0.05f;
   if (c->foreground == 0) c->foreground = 20;
   if (c->pixels == 0) c->pixels = 1;
+  if (!c->decode_every) c->decode_every = 1;
   if (c->decay < 0) c->decay = 0;
   if (c->noise < 0) c->noise = 0;
   if (c->foreground < 0) c->foreground = 0;
@@ -265,7 +266,7 @@ static void draw_frames(UsAutoencoder* a, int i) {
                   s->host + (size_t)f * bytes);
     if (!a->anchor) continue;
     float* target = s->target + f * c->vit.global_dim;
-    us_anchor_target(a->anchor, frame, a->mean + (size_t)set * bytes, s->scratch, target);
+    us_anchor_target(a->anchor, set, frame, a->mean + (size_t)set * bytes, s->scratch, target);
   }
   us_ops_put(s->weight, s->host, (size_t)c->shard_frames * bytes);
   us_ops_put(s->anchor, s->target, (size_t)(c->shard_frames * c->vit.global_dim));
@@ -288,6 +289,11 @@ static void disturb(UsAutoencoder* a, int i, const float* z) {
   us_ops_add(count, c->noise, s->dlatents, s->latents);
 }
 
+// Whether this step compares pixels.
+static int decodes(const UsAutoencoder* a) {
+  return a->step % a->config.decode_every == 0;
+}
+
 static void shard_item(void* arg, int i, int worker) {
   UsAutoencoder* a = arg;
   const UsAutoencoderConfig* c = &a->config;
@@ -298,14 +304,18 @@ static void shard_item(void* arg, int i, int worker) {
   draw_frames(a, i);
   us_ops_zero(s->gradient, a->floats);
   const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
-  disturb(a, i, z);
-  const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
-  s->loss =
-      us_ops_squared_error(count, scale, y, us_vit_work_patches(s->vit), s->weight, s->dpatches);
-  us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches, s->dlatents,
-                      s->gradient + a->vit->params.floats);
+  size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
+  if (decodes(a)) {
+    disturb(a, i, z);
+    const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
+    s->loss =
+        us_ops_squared_error(count, scale, y, us_vit_work_patches(s->vit), s->weight, s->dpatches);
+    us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches,
+                        s->dlatents, s->gradient + a->vit->params.floats);
+  } else {
+    us_ops_zero(s->dlatents, latents);
+  }
   if (a->anchor) {
-    size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
     float share = c->anchor / ((float)latents * (float)c->shards);
     s->distance = us_ops_squared_error(latents, share, z, s->anchor, NULL, s->danchor) / c->anchor;
     us_ops_add(latents, 1, s->danchor, s->dlatents);

@@ -31,6 +31,7 @@ typedef struct UsAutoencoderConfig {
   float noise;       // deviation on the latent; 0: 0.05; below 0: none
   float foreground;  // additional weight; 0: 20; below 0: none
   float pixels;      // weight of the pixels' part; 0: 1
+  int decode_every;  // steps between those that compare pixels; 0: 1, every step
   float anchor;      // weight of the anchor; 0: none (then vit.norm bounds the latent)
 } UsAutoencoderConfig;
 

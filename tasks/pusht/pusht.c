@@ -17,6 +17,7 @@ static const double reach = 0.2;                      // m, from the pusher to i
 static const double edge = 0.93;                      // m, where the pusher's centre can be
 static const double near = 2.0 * 20 / 512;            // m
 static const double turned = mjPI / 9;                // rad
+static const double weight = 3;                       // of the T in the distance
 static const double arm = 2.0 * 20 / 512 * 9 / mjPI;  // m per rad: both thresholds count alike
 
 // The outline of the T in its own frame, m: corners in order, counterclockwise.
@@ -79,8 +80,10 @@ static double way(const double* a, const double* goal, int from) {
   return sqrt(sum);
 }
 
+// The T counts more than the pusher, which has to leave its place to move the T.
 static double distance(const mjModel* m, const double* a, const double* goal) {
-  return hypot(way(a, goal, 0), arm * turn(a, goal));
+  double t = hypot(way(a, goal, 2), arm * turn(a, goal));
+  return hypot(hypot(a[0] - goal[0], a[1] - goal[1]), weight * t);
 }
 
 static int success(const mjModel* m, const double* a, const double* goal) {
@@ -158,8 +161,8 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
       mju_copy(direction, v, 2);
     }
     memory[0] = 1;
-    memory[1] = 25;
-    memory[6] = us_rng_range(rng, 0.3, 1);
+    memory[1] = 30;
+    memory[6] = us_rng_range(rng, 0.2, 0.6);
   }
   to_world(d, start, at);
   if (memory[0] == 1 && hypot(at[0] - d->qpos[0], at[1] - d->qpos[1]) < 0.04) {
@@ -178,8 +181,8 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
   } else {
     for (int i = 0; i < 2; i++) action[i] = (float)(memory[6] * along[i]);
   }
-  float most = fmaxf(1, fmaxf(fabsf(action[0]), fabsf(action[1])));
-  for (int i = 0; i < 2; i++) action[i] /= most;
+  float most = fmaxf((float)memory[6], fmaxf(fabsf(action[0]), fabsf(action[1])));
+  for (int i = 0; i < 2; i++) action[i] *= (float)memory[6] / most;
   us_policy_noise(rng, 0.15, 2, action);
   if (memory[1] <= 0) memory[0] = 0;
 }
@@ -212,7 +215,7 @@ const UsTask us_task_pusht = {
     .proprio = 4,
     .measure = 5,
     .size = 64,
-    .radius = 0.111,
+    .radius = 0.332,
     .reset = reset,
     .control = control,
     .read_proprio = us_planar_proprio,
