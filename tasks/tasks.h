@@ -11,7 +11,9 @@
   X(wall)             \
   X(wall_random)      \
   X(pusht)            \
-  X(reacher)
+  X(reacher)          \
+  X(arm_reach)        \
+  X(arm_cube)
 
 #define X(name) extern const UsTask us_task_##name;
 US_TASKS(X)
