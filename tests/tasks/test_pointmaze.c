@@ -1,6 +1,7 @@
 // PointMaze against the formula of a damped point mass, and its walls.
 
 #include <math.h>
+#include <stdio.h>
 
 #include "tests/env/env_help.h"
 
@@ -81,13 +82,73 @@ static void starts_cover_the_maze(void** state) {
 
 static void rules(void** state) {
   const UsTask* t = &us_task_pointmaze;
+  UsEnv* e = open_env("sim:pointmaze", &(UsEnvConfig){.slots = 1});
+  const mjModel* m = us_sim_model(e);
   const double a[2] = {-1, 1}, across[2] = {-1, -1}, near[2] = {-0.6, 0.9}, right[2] = {1, -1};
   assert_float_equal(t->distance(NULL, a, across), 2, 1e-12);
   assert_int_equal(t->success(NULL, a, near), 1);
   assert_int_equal(t->success(NULL, a, across), 0);
-  assert_int_equal(t->hard(NULL, a, across), 1);
-  assert_int_equal(t->hard(NULL, a, near), 0);
-  assert_int_equal(t->hard(NULL, right, (double[]){1, 1}), 0);
+  assert_int_equal(t->hard(m, a, across), 1);
+  assert_int_equal(t->hard(m, a, near), 0);
+  assert_int_equal(t->hard(m, right, (double[]){1, 1}), 0);
+  us_env_close(e);
+}
+
+// Both maps say where the boxes of their scenes are: a point is in a wall's box where its letter is
+// #.
+static void maps_are_the_walls(void** state) {
+  static const UsTask* const maze[2] = {&us_task_pointmaze, &us_task_pointmaze_medium};
+  for (int k = 0; k < 2; k++) {
+    char name[64];
+    snprintf(name, sizeof(name), "sim:%s", maze[k]->name);
+    UsEnv* e = open_env(name, &(UsEnvConfig){.slots = 1});
+    const mjModel* m = us_sim_model(e);
+    const char* text = m->text_data + m->text_adr[mj_name2id(m, mjOBJ_TEXT, "maze")];
+    int columns = (int)strcspn(text, " "), rows = (int)(strlen(text) + 1) / (columns + 1),
+        walls = 0;
+    for (int i = 0; i < rows * columns; i++) {
+      double x = i % columns - 0.5 * (columns - 1), y = 0.5 * (rows - 1) - i / columns;
+      int inside = 0;
+      for (int g = 0; g < m->ngeom; g++) {
+        const mjtNum *p = m->geom_pos + 3 * g, *s = m->geom_size + 3 * g;
+        if (m->geom_type[g] != mjGEOM_BOX || !m->geom_contype[g]) continue;
+        inside |= fabs(x - p[0]) < s[0] && fabs(y - p[1]) < s[1];
+      }
+      assert_int_equal(inside, text[i / columns * (columns + 1) + i % columns] == '#');
+      walls += inside;
+    }
+    assert_int_equal(walls, k == 0 ? 18 : 38);
+    us_env_close(e);
+  }
+}
+
+// The goal policy of the larger maze sees most of its cells, and the ball stays out of the walls.
+static void goal_policy_roams(void** state) {
+  enum { N = 32 };
+  UsEnv* e = open_env("sim:pointmaze_medium", &(UsEnvConfig){.slots = N, .block = 1});
+  const mjModel* m = us_sim_model(e);
+  const char* text = m->text_data + m->text_adr[mj_name2id(m, mjOBJ_TEXT, "maze")];
+  int policy = 0;
+  while (strcmp(us_task_pointmaze_medium.policies[policy].name, "goal") != 0) policy++;
+  uint64_t seeds[N];
+  for (int i = 0; i < N; i++) seeds[i] = (uint64_t)i;
+  us_env_reset(e, NULL, seeds);
+  int steps[N] = {0}, total = 0;
+  uint8_t seen[N][64] = {{0}};
+  float actions[N * 2], o[N][4];
+  for (int k = 0; k < 300; k++) {
+    us_sim_policy(e, policy, steps, actions);
+    us_env_step(e, actions, &(UsStep){.observation = o[0]});
+    for (int i = 0; i < N; i++) {
+      steps[i]++;
+      int cell = (int)(4 - o[i][1]) * 8 + (int)(4 + o[i][0]);
+      assert_int_equal(text[cell / 8 * 9 + cell % 8], 'O');
+      total += !seen[i][cell];
+      seen[i][cell] = 1;
+    }
+  }
+  assert_true(total > N * 12);  // of 26 cells
+  us_env_close(e);
 }
 
 // The goal policy gets around the corner.
@@ -120,7 +181,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(free_flight),           cmocka_unit_test(walls_hold),
       cmocka_unit_test(starts_cover_the_maze), cmocka_unit_test(rules),
-      cmocka_unit_test(goal_policy_crosses),
+      cmocka_unit_test(goal_policy_crosses),   cmocka_unit_test(maps_are_the_walls),
+      cmocka_unit_test(goal_policy_roams),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

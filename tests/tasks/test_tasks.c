@@ -165,14 +165,25 @@ static void restore_is_exact(void** state) {
   for_every_task(0, check_restore);
 }
 
-// Full random actions: contacts stay shallow.
+// The least half size of what collides, m.
+static double smallest(const mjModel* m) {
+  double least = INFINITY;
+  for (int g = 0; g < m->ngeom; g++) {
+    if (!m->geom_contype[g] && !m->geom_conaffinity[g]) continue;
+    if (m->geom_type[g] == mjGEOM_PLANE) continue;
+    int sizes = m->geom_type[g] == mjGEOM_BOX || m->geom_type[g] == mjGEOM_ELLIPSOID ? 3 : 1;
+    for (int i = 0; i < sizes; i++) least = fmin(least, m->geom_size[3 * g + i]);
+  }
+  return least;
+}
+
+// Full random actions: contacts stay shallow, MuJoCo has nothing to warn of.
 static void check_contacts(const UsTask* t, UsEnv* e) {
   const mjModel* m = us_sim_model(e);
   mjData* d = mj_makeData(m);
   reset_seeds(e, 60);
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   float actions[N * US_TASK_ACTIONS];
-  int touched = 0;
   for (int k = 0; k < 200; k++) {
     for (int i = 0; i < N * t->action; i++) actions[i] = us_rng_below(&rng, 8) < 4 ? -1.0f : 1.0f;
     us_env_step(e, actions, NULL);
@@ -182,12 +193,11 @@ static void check_contacts(const UsTask* t, UsEnv* e) {
       mju_copy(d->qpos, row, (int)m->nq);
       mju_copy(d->qvel, row + m->nq, (int)m->nv);
       mj_forward(m, d);
-      touched += d->ncon > 0;
-      for (int c = 0; c < d->ncon; c++) assert_true(d->contact[c].dist > -0.1);
+      for (int c = 0; c < d->ncon; c++) assert_true(d->contact[c].dist > -0.2 * smallest(m));
     }
     free(states);
   }
-  assert_true(touched > 0 || contract_plugin());
+  for (int i = 0; i < mjNWARNING; i++) assert_int_equal(d->warning[i].number, 0);
   mj_deleteData(d);
 }
 

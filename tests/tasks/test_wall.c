@@ -80,12 +80,15 @@ static void only_the_door_opens(void** state) {
 
 static void rules(void** state) {
   const UsTask* t = &us_task_wall;
-  const double a[2] = {-0.5, 0}, b[2] = {-0.4, 0.05}, c[2] = {0.5, 0};
+  const double a[3] = {-0.5, 0}, b[3] = {-0.4, 0.05}, c[3] = {0.5, 0};
   assert_int_equal(t->success(NULL, a, b), 1);
-  assert_int_equal(t->success(NULL, a, (double[]){-0.5, 0.15}), 0);
+  assert_int_equal(t->success(NULL, a, (double[3]){-0.5, 0.15}), 0);
   assert_int_equal(t->hard(NULL, a, b), 0);
   assert_int_equal(t->hard(NULL, a, c), 1);
   assert_int_equal(t->hard(NULL, c, a), 1);
+  const double left[3] = {0.2, 0, 0.4}, right[3] = {0.6, 0, 0.4};  // the wall stands at 0.4
+  assert_int_equal(t->hard(NULL, left, right), 1);
+  assert_int_equal(t->hard(NULL, left, (double[3]){-0.3, 0, 0.4}), 0);
 }
 
 // The goal policy finds the door; the random one seldom does.
@@ -114,11 +117,60 @@ static void goal_policy_crosses(void** state) {
   us_env_close(e);
 }
 
+// Every episode has a layout of its own, which stands whatever hits it, and only its door opens.
+static void random_walls_stand(void** state) {
+  enum { N = 64 };
+  UsEnv* e = open_env("sim:wall_random", &(UsEnvConfig){.slots = N, .block = 1});
+  uint64_t seeds[N];
+  for (int i = 0; i < N; i++) seeds[i] = (uint64_t)i;
+  us_env_reset(e, NULL, seeds);
+  double first[N][8], s[8], low = 1, high = -1;
+  float actions[N][2];
+  int crossed = 0;
+  memset(actions, 0, sizeof(actions));
+  for (int i = 0; i < N; i++) {
+    get_state(e, i, first[i]);
+    low = fmin(low, first[i][2]);
+    high = fmax(high, first[i][2]);
+    assert_true(fabs(first[i][2]) <= 0.4 && fabs(first[i][3]) <= 0.7);
+    assert_true(fabs(first[i][0] - first[i][2]) > 0.15);
+  }
+  assert_true(low < -0.3 && high > 0.3);
+  UsRng rng = us_rng(4, US_RNG_TEST, 0, 0, 0);
+  for (int k = 0; k < 200; k++) {
+    for (int i = 0; i < N; i++) {
+      double before[8];
+      get_state(e, i, before);
+      for (int c = 0; c < 2 && k % 16 == i % 16; c++) {
+        actions[i][c] = us_rng_below(&rng, 2) ? 1.0f : -1.0f;
+      }
+      // Towards the wall at the height of the door every other time.
+      if (k % 32 < 16) actions[i][1] = before[1] < before[3] ? 0.5f : -0.5f;
+      memcpy(s, before, sizeof(s));
+      first[i][0] = before[0];
+    }
+    us_env_step(e, actions[0], NULL);
+    for (int i = 0; i < N; i++) {
+      get_state(e, i, s);
+      assert_float_equal(s[2], first[i][2], 1e-5);
+      assert_float_equal(s[3], first[i][3], 1e-5);
+      double off = s[0] - s[2];
+      assert_true(fabs(off) >= 0.09 || fabs(s[1] - s[3]) <= 0.2);
+      if (off * (first[i][0] - s[2]) < 0) {
+        crossed++;
+        assert_true(fabs(s[1] - s[3]) < 0.25);
+      }
+    }
+  }
+  assert_true(crossed > 0);
+  us_env_close(e);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(velocity_control),    cmocka_unit_test(walls_hold),
       cmocka_unit_test(only_the_door_opens), cmocka_unit_test(rules),
-      cmocka_unit_test(goal_policy_crosses),
+      cmocka_unit_test(goal_policy_crosses), cmocka_unit_test(random_walls_stand),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
