@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "env/factors.h"
 #include "tasks/policies.h"
 #include "tasks/tasks.h"
 
@@ -13,13 +14,13 @@ enum { CELLS = 7 };
 // Centres (m) of the free cells, in the order in which the U connects them.
 static const double cell[CELLS][2] = {{-1, 1}, {0, 1}, {1, 1}, {1, 0}, {1, -1}, {0, -1}, {-1, -1}};
 
-static const double ball = 0.1;     // m
 static const double speed_max = 5;  // m/s
 static const double radius = 0.5;   // m
 static const double wall_low[2] = {-1.5, -0.5}, wall_high[2] = {0.5, 0.5};
 
 // A uniform point (2) that the ball's centre can be at.
-static void free_point(UsRng* rng, double* out) {
+static void free_point(const mjModel* m, UsRng* rng, double* out) {
+  const double ball = m->geom_size[3 * mj_name2id(m, mjOBJ_GEOM, "ball")];  // m
   do {
     out[0] = us_rng_range(rng, -1.5 + ball, 1.5 - ball);
     out[1] = us_rng_range(rng, -1.5 + ball, 1.5 - ball);
@@ -38,7 +39,7 @@ static int cell_of(const double* point) {
 }
 
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
-  free_point(rng, d->qpos);
+  free_point(m, rng, d->qpos);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -82,7 +83,7 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
   if (us_policy_renew(memory, distance(m, d->qpos, target), 0.25, 60)) {
-    free_point(rng, target);
+    free_point(m, rng, target);
     memory[3] = us_rng_range(rng, 0.5, speed_max);
   }
   int here = cell_of(d->qpos), there = cell_of(target);
@@ -103,6 +104,16 @@ static const UsPolicy policies[] = {
     {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
     {"goal", "drives through the maze to random points, with noise", act_goal},
     {NULL, NULL, NULL},
+};
+
+static int size(mjModel* m, double x) {
+  us_factor_resize(m, "ball", 1 + 0.4 * x);
+  return 1;
+}
+
+static const UsFactor factors[] = {
+    {"size", "radius of the ball, -40 to +40 %", 1, size},
+    {NULL, NULL, 0, NULL},
 };
 
 const UsTask us_task_pointmaze = {
@@ -128,4 +139,5 @@ const UsTask us_task_pointmaze = {
     .success = success,
     .hard = hard,
     .policies = policies,
+    .factors = factors,
 };

@@ -3,18 +3,23 @@
 
 #include <math.h>
 
+#include "env/factors.h"
 #include "tasks/policies.h"
 #include "tasks/tasks.h"
 
 extern const char us_scene_wall[];
 
-static const double disc = 0.07;                      // m
 static const double speed_max = 1.25;                 // m/s
 static const double radius = 0.14;                    // m
 static const double half_wall = 0.09, door_y = 0.35;  // m
 
+static double radius_of(const mjModel* m) {
+  return m->geom_size[3 * mj_name2id(m, mjOBJ_GEOM, "disc")];
+}
+
 // A uniform point (2) of the two rooms that the disc's centre can be at.
-static void free_point(UsRng* rng, double* out) {
+static void free_point(const mjModel* m, UsRng* rng, double* out) {
+  const double disc = radius_of(m);
   do {
     out[0] = us_rng_range(rng, -1 + disc, 1 - disc);
     out[1] = us_rng_range(rng, -1 + disc, 1 - disc);
@@ -22,7 +27,7 @@ static void free_point(UsRng* rng, double* out) {
 }
 
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
-  free_point(rng, d->qpos);
+  free_point(m, rng, d->qpos);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -60,8 +65,8 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
 }
 
 // Where to go next (2) on the way from `from` to `target`: in front of the door, through it, there.
-static void next_point(const double* from, const double* target, double* out) {
-  const double thick = half_wall + disc;
+static void next_point(const mjModel* m, const double* from, const double* target, double* out) {
+  const double thick = half_wall + radius_of(m);
   double side = from[0] < 0 ? -1 : 1, other = target[0] < 0 ? -1 : 1;
   int in_door = fabs(from[0]) < thick;
   out[0] = target[0];
@@ -76,11 +81,11 @@ static void next_point(const double* from, const double* target, double* out) {
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
   if (us_policy_renew(memory, distance(m, d->qpos, target), 0.08, 80)) {
-    free_point(rng, target);
+    free_point(m, rng, target);
     memory[3] = us_rng_range(rng, 0.4, 1.2);
   }
   double way[2], norm = 0;
-  next_point(d->qpos, target, way);
+  next_point(m, d->qpos, target, way);
   for (int i = 0; i < 2; i++) norm = fmax(norm, fabs(way[i] - d->qpos[i]));
   double gain = memory[3] * fmin(1, norm / 0.06) / fmax(norm, 1e-6);
   for (int i = 0; i < 2; i++) action[i] = (float)(gain * (way[i] - d->qpos[i]));
@@ -96,6 +101,16 @@ static const UsPolicy policies[] = {
     {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
     {"goal", "drives to random points, through the door where needed, with noise", act_goal},
     {NULL, NULL, NULL},
+};
+
+static int size(mjModel* m, double x) {
+  us_factor_resize(m, "disc", 1 + 0.4 * x);
+  return 1;
+}
+
+static const UsFactor factors[] = {
+    {"size", "radius of the disc, -40 to +40 %", 1, size},
+    {NULL, NULL, 0, NULL},
 };
 
 const UsTask us_task_wall = {
@@ -121,4 +136,5 @@ const UsTask us_task_wall = {
     .success = success,
     .hard = hard,
     .policies = policies,
+    .factors = factors,
 };
