@@ -67,7 +67,7 @@ static inline UsStatus toy_append(UsDatasetWriter* w, int64_t e, int rows) {
     times[t] = toy_time(e, t);
     rewards[t] = 0;
   }
-  UsEpisode episode = {rows, pixels, actions, proprio, states, rewards, zero, last, times};
+  UsEpisode episode = {rows, pixels, actions, proprio, states, rewards, zero, last, times, NULL};
   return us_dataset_append(w, &episode);
 }
 

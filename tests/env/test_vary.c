@@ -334,6 +334,25 @@ static void draws_do_not_depend_on_company(void** state) {
   us_env_close(e);
 }
 
+// Over episodes the numbers of two factors have nothing to do with each other.
+static void factors_are_independent(void** state) {
+  enum { DRAWS = 4000 };
+  UsEnv* e = open_env("sim:pointmaze", NULL);
+  UsVary v = choose(e, "all");
+  double product[US_FACTORS][US_FACTORS] = {{0}};
+  for (int k = 0; k < DRAWS; k++) {
+    float x[US_FACTORS];
+    us_vary_draw(&v, e, US_VARY_test, (uint64_t)k << 32 | (uint64_t)k, x);
+    for (int i = 0; i < v.count; i++) {
+      for (int j = 0; j < i; j++) product[i][j] += (double)(x[i] * x[j]);
+    }
+  }
+  for (int i = 0; i < v.count; i++) {
+    for (int j = 0; j < i; j++) assert_true(fabs(product[i][j] / DRAWS) < 0.06);
+  }
+  us_env_close(e);
+}
+
 // ---- a task's own ----
 
 static int lift(mjModel* m, double x) {
@@ -383,6 +402,7 @@ int main(void) {
       cmocka_unit_test(rollouts_use_the_slot_model),
       cmocka_unit_test(names_choose_factors),
       cmocka_unit_test(ranges_are_disjoint),
+      cmocka_unit_test(factors_are_independent),
       cmocka_unit_test(draws_do_not_depend_on_company),
       cmocka_unit_test(tasks_can_replace_and_drop_general_factors),
   };
