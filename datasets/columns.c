@@ -29,9 +29,19 @@ int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]) {
     case US_COLUMN_STATE:
       dims[0] = (hsize_t)info->state;
       return 1;
+    case US_COLUMN_VARIATION:
+      dims[0] = (hsize_t)info->variation;
+      return 1;
     default:
       return 0;
   }
+}
+
+int* us_column_numbers(UsColumnId id, UsDatasetInfo* info) {
+  return id == US_COLUMN_ACTION    ? &info->action
+         : id == US_COLUMN_PROPRIO ? &info->proprio
+         : id == US_COLUMN_STATE   ? &info->state
+                                   : &info->variation;
 }
 
 size_t us_column_width(UsColumnId id, const UsDatasetInfo* info) {
@@ -170,6 +180,21 @@ int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size
   H5Tclose(type);
   H5Aclose(attribute);
   return good;
+}
+
+void us_attribute_read_variation(hid_t file, UsDatasetInfo* info) {
+  us_attribute_read_text(file, "variation_names", info->variation_names,
+                         sizeof(info->variation_names));
+  us_attribute_read_text(file, "variation_range", info->variation_range,
+                         sizeof(info->variation_range));
+}
+
+int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info) {
+  if (info->variation == 0) return 0;
+  return us_attribute_write_text(file, "variation_names", info->variation_names,
+                                 sizeof(info->variation_names)) |
+         us_attribute_write_text(file, "variation_range", info->variation_range,
+                                 sizeof(info->variation_range));
 }
 
 // ---- errors ----

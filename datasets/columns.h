@@ -30,6 +30,7 @@ typedef enum UsColumnType {
   X(EPISODE_IDX, "episode_idx", "ep_idx", US_TYPE_I32, US_TYPE_I32, 1) \
   X(STEP_IDX, "step_idx", NULL, US_TYPE_I32, US_TYPE_I32, 1)           \
   X(TIME, "time", NULL, US_TYPE_F64, US_TYPE_F64, 1)                   \
+  X(VARIATION, "variation", NULL, US_TYPE_F32, US_TYPE_F32, 0)         \
   X(EP_LEN, "ep_len", NULL, US_TYPE_I32, US_TYPE_I32, 1)               \
   X(EP_OFFSET, "ep_offset", NULL, US_TYPE_I64, US_TYPE_I64, 1)
 
@@ -57,6 +58,9 @@ extern const char* const us_statistics_names[US_STATISTICS];
 // Extents behind the first of a column: dims (3); returns how many.
 int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]);
 
+// Where info keeps how many numbers a row of ACTION, PROPRIO, STATE or VARIATION has.
+int* us_column_numbers(UsColumnId id, UsDatasetInfo* info);
+
 // Numbers in one row of a column.
 size_t us_column_width(UsColumnId id, const UsDatasetInfo* info);
 
@@ -78,6 +82,10 @@ int us_attribute_write_text(hid_t file, const char* name, const char* text, size
 // scalar), else 0. Text is cut to size - 1 bytes.
 int us_attribute_read(hid_t file, const char* name, hid_t memory, int count, void* value);
 int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size);
+
+// Reads the attributes that say what varies. A `variation` column without them is none of ours.
+void us_attribute_read_variation(hid_t file, UsDatasetInfo* info);
+int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info);
 
 // What HDF5 says about its last failure, in at most size - 1 bytes.
 const char* us_hdf5_reason(char* text, size_t size);

@@ -35,6 +35,7 @@ static void read_attributes(UsDataset* d) {
   us_attribute_read_text(d->file, "camera", info->camera, sizeof(info->camera));
   us_attribute_read(d->file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
   us_attribute_read(d->file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
+  us_attribute_read_variation(d->file, info);
   info->finished = 1;  // files of other programs do not say
   us_attribute_read(d->file, "finished", H5T_NATIVE_INT, 0, &info->finished);
 }
@@ -85,16 +86,14 @@ static UsStatus take_sizes(UsDataset* d, UsColumnId id, const hsize_t dims[4]) {
     return us_fail(US_FORMAT, "%s: %s: expected 1 to %d numbers a row, found %llu", d->path, name,
                    kMaxWidth, (unsigned long long)dims[1]);
   }
-  int* width = id == US_COLUMN_ACTION    ? &d->info.action
-               : id == US_COLUMN_PROPRIO ? &d->info.proprio
-                                         : &d->info.state;
-  *width = (int)dims[1];
+  *us_column_numbers(id, &d->info) = (int)dims[1];
   return US_OK;
 }
 
 static UsStatus open_column(UsDataset* d, UsColumnId id) {
   const UsColumn* column = &us_columns[id];
   const char* name = column->name;
+  if (id == US_COLUMN_VARIATION && !d->info.variation_names[0]) return US_OK;
   if (H5Lexists(d->file, name, H5P_DEFAULT) <= 0) {
     name = column->other;
     if (!name || H5Lexists(d->file, name, H5P_DEFAULT) <= 0) {
@@ -169,6 +168,7 @@ static UsStatus load_columns(UsDataset* d) {
   US_TRY(load(d, US_COLUMN_PROPRIO, rows, &c->proprio));
   US_TRY(load(d, US_COLUMN_STATE, rows, &c->states));
   US_TRY(load(d, US_COLUMN_TIME, rows, &c->times));
+  US_TRY(load(d, US_COLUMN_VARIATION, rows, &c->variation));
   US_TRY(load(d, US_COLUMN_EPISODE_IDX, rows, &c->episode_idx));
   US_TRY(load(d, US_COLUMN_STEP_IDX, rows, &c->step_idx));
   US_TRY(load(d, US_COLUMN_REWARD, rows, &c->rewards));
@@ -190,6 +190,7 @@ static UsStatus open_all(UsDataset* d) {
   read_attributes(d);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
   US_TRY(check_extents(d));
+  US_TRY(us_dataset_check_variation(d->path, &d->info));
   US_TRY(load_columns(d));
   if (!(d->info.dt > 0)) d->info.dt = d->info.rows > 1 ? d->c.times[1] - d->c.times[0] : 0;
   return US_OK;
@@ -249,6 +250,9 @@ const double* us_dataset_states(const UsDataset* d) {
 const double* us_dataset_times(const UsDataset* d) {
   return d->c.times;
 }
+const float* us_dataset_variation(const UsDataset* d) {
+  return d->c.variation;
+}
 
 UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels) {
   US_ASSERT(first >= 0 && rows >= 0 && first + rows <= d->info.rows);
@@ -293,6 +297,10 @@ static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
   EVP_DigestUpdate(context, d->c.proprio, rows * (size_t)info->proprio * sizeof(float));
   EVP_DigestUpdate(context, d->c.states, rows * (size_t)info->state * sizeof(double));
   EVP_DigestUpdate(context, d->c.times, rows * sizeof(double));
+  if (info->variation) {
+    EVP_DigestUpdate(context, info->variation_names, strlen(info->variation_names));
+    EVP_DigestUpdate(context, d->c.variation, rows * (size_t)info->variation * sizeof(float));
+  }
   US_TRY(hash_pixels(d, context));
   unsigned char digest[EVP_MAX_MD_SIZE];
   EVP_DigestFinal_ex(context, digest, NULL);

@@ -11,8 +11,11 @@
 //   reward   float32 (N), terminated, truncated uint8 (N)
 //   episode_idx int32 (N), step_idx int32 (N), time float64 (N) s
 //   ep_len   int32 (E), ep_offset int64 (E)
+//   variation float32 (N, V)        numbers of the episode's factors of variation (env/vary.h), the
+//                                   same in all its rows; only where something varies
 //   attributes of the root: task, seed, version, policy, camera, env_dt, finished, action_low and
-//   action_high (A), and {action, proprio, state}_{mean, std, min, max}
+//   action_high (A), {action, proprio, state}_{mean, std, min, max}, and where something varies
+//   variation_names (V names, separated by commas) and variation_range
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
@@ -35,6 +38,9 @@ typedef struct UsDatasetInfo {
   int64_t episodes;            // E
   int height, width;           // of pixels; 0: the file has none
   int action, proprio, state;  // A, P (0: the file has none), S
+  int variation;               // V; 0: nothing varies
+  char variation_names[512];   // of the V factors, separated by commas
+  char variation_range[16];    // which the numbers were drawn from
   double dt;                   // s an env step
   int finished;                // 0: the run that wrote it was killed; ignored by a writer
 } UsDatasetInfo;
@@ -55,19 +61,20 @@ const UsDatasetInfo* us_dataset_info(const UsDataset* d);
 const char* us_dataset_path(const UsDataset* d);
 
 // The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
-// NULL when P is 0, states (N, S), times (N).
+// NULL when P is 0, states (N, S), times (N), variation (N, V), NULL when V is 0.
 const int32_t* us_dataset_lengths(const UsDataset* d);
 const int64_t* us_dataset_offsets(const UsDataset* d);
 const float* us_dataset_actions(const UsDataset* d);
 const float* us_dataset_proprio(const UsDataset* d);
 const double* us_dataset_states(const UsDataset* d);
 const double* us_dataset_times(const UsDataset* d);
+const float* us_dataset_variation(const UsDataset* d);
 
 // Reads `rows` frames from `first` on: pixels (rows, H, W, 3).
 UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels);
 
 // SHA-256 over the sizes and all columns that training reads (pixels, action, proprio, state, time,
-// ep_len); the first call reads the whole file.
+// ep_len), and names and numbers of what varies; the first call reads the whole file.
 UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
 
 // ---- writing ----
@@ -85,6 +92,7 @@ typedef struct UsEpisode {
   const uint8_t* terminated;  // (T)
   const uint8_t* truncated;   // (T)
   const double* times;        // (T)
+  const float* variation;     // (T, V). Nullable when V is 0
 } UsEpisode;
 
 // Creates `path` for `episodes` episodes of at most `rows` rows each, from info's texts, seed,
@@ -94,8 +102,8 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
                            int overwrite, UsDatasetWriter** out);
 
 // Goes on with a file that a killed or interrupted run of the same info left, or makes a finished
-// one longer: *done episodes, of exactly `rows` rows each, are there. Another task, seed, version
-// or size is refused. *out is NULL on failure, and when all episodes are there already.
+// one longer: *done episodes, of exactly `rows` rows each, are there. Another task, seed, version,
+// variation or size is refused. *out is NULL on failure, and when all episodes are there already.
 UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int64_t* done, UsDatasetWriter** out);
 

@@ -7,9 +7,9 @@
 #include "datasets/columns.h"
 
 void us_dataset_columns_free(UsDatasetColumns* c) {
-  void* own[] = {c->lengths, c->offsets,    c->low,      c->high,        c->actions,
-                 c->proprio, c->states,     c->times,    c->episode_idx, c->step_idx,
-                 c->rewards, c->terminated, c->truncated};
+  void* own[] = {c->lengths, c->offsets,    c->low,       c->high,        c->actions,
+                 c->proprio, c->states,     c->times,     c->episode_idx, c->step_idx,
+                 c->rewards, c->terminated, c->truncated, c->variation};
   for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
   *c = (UsDatasetColumns){0};
 }
@@ -57,6 +57,18 @@ UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, 
   info->episodes = episodes;
   info->rows = rows;
   return US_OK;
+}
+
+// ---- variation ----
+
+UsStatus us_dataset_check_variation(const char* path, const UsDatasetInfo* info) {
+  int names = info->variation_names[0] != 0;
+  for (const char* at = info->variation_names; *at; at++) names += *at == ',';
+  if (names == info->variation) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: variation: expected %d numbers a row as attribute variation_names has, found "
+                 "%d",
+                 path, names, info->variation);
 }
 
 // ---- bounds ----
@@ -164,6 +176,22 @@ static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t
   return US_OK;
 }
 
+static UsStatus check_variation(const char* path, const UsDatasetColumns* c, int width, int64_t row,
+                                int64_t e) {
+  const float* x = c->variation + (row - c->first) * width;
+  const float* first = c->variation + (c->offsets[e] - c->first) * width;
+  for (int i = 0; i < width; i++) {
+    if (!(fabsf(x[i]) <= 1)) {
+      return wrong(path, "variation", row, e, "a number in [-1, 1]", (double)x[i]);
+    }
+    if (x[i] != first[i]) {
+      return wrong(path, "variation", row, e, "the numbers of the episode's first row",
+                   (double)x[i]);
+    }
+  }
+  return US_OK;
+}
+
 static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsDatasetInfo* info,
                           int64_t row, int64_t e, int t) {
   int64_t at = row - c->first;
@@ -178,6 +206,7 @@ static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsD
     double x = c->states[at * info->state + i];
     if (!isfinite(x)) return wrong(path, "state", row, e, "a finite number", x);
   }
+  if (c->variation) US_TRY(check_variation(path, c, info->variation, row, e));
   if (!c->times) return US_OK;
   double time = c->times[at];
   if (!isfinite(time) || (t > 0 && time <= c->times[at - 1])) {

@@ -24,6 +24,7 @@ typedef struct UsDatasetColumns {
   float* rewards;        // (n)
   uint8_t* terminated;   // (n)
   uint8_t* truncated;    // (n)
+  float* variation;      // (n, V)
 } UsDatasetColumns;
 
 // Frees all columns and sets them to NULL.
@@ -34,13 +35,17 @@ void us_dataset_columns_free(UsDatasetColumns* c);
 UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, int64_t asked,
                                    int64_t room_rows, UsDatasetInfo* info);
 
+// Checks that what varies has as many names as numbers.
+UsStatus us_dataset_check_variation(const char* path, const UsDatasetInfo* info);
+
 // Reads the recorded bounds of `width` numbers into c->low and c->high. Without any in the file
 // they are -1 and 1 when `unit` is set, else NULL.
 UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int unit,
                                 UsDatasetColumns* c);
 
 // Checks every row of `count` episodes from episode `first` on, which must lie in the window:
-// counters, rising times, finite numbers, actions within the bounds, flags 0 or 1.
+// counters, rising times, finite numbers, actions within the bounds, flags 0 or 1, one variation in
+// [-1, 1] an episode.
 UsStatus us_dataset_check_rows(const char* path, const UsDatasetColumns* c,
                                const UsDatasetInfo* info, int64_t first, int64_t count);
 

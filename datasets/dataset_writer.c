@@ -96,6 +96,7 @@ static void abandon(UsDatasetWriter* w) {
 
 static int has_column(const UsDatasetWriter* w, UsColumnId id) {
   if (id == US_COLUMN_PIXELS) return w->info.height > 0;
+  if (id == US_COLUMN_VARIATION) return w->info.variation > 0;
   return id != US_COLUMN_PROPRIO || w->info.proprio > 0;
 }
 
@@ -171,6 +172,7 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
             us_attribute_write_text(w->file, "camera", info->camera, sizeof(info->camera)) |
             us_attribute_write(w->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
             us_attribute_write(w->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt) |
+            us_attribute_write_variation(w->file, info) |
             us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished);
   float* bound = malloc((size_t)info->action * sizeof(float));
   if (!bound) return us_fail(US_MEMORY, "%s: out of memory", w->path);
@@ -318,6 +320,7 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   US_TRY(put(w, US_COLUMN_EPISODE_IDX, w->rows, e->rows, w->counter));
   US_TRY(put(w, US_COLUMN_STEP_IDX, w->rows, e->rows, step));
   US_TRY(put(w, US_COLUMN_TIME, w->rows, e->rows, e->times));
+  US_TRY(put(w, US_COLUMN_VARIATION, w->rows, e->rows, e->variation));
   US_TRY(put(w, US_COLUMN_EP_OFFSET, w->episodes, 1, &w->rows));
   US_TRY(flush(w));
   int32_t rows = e->rows;
@@ -425,7 +428,9 @@ static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int ro
   } text[] = {{"task", want->task, found->task},
               {"policy", want->policy, found->policy},
               {"camera", want->camera, found->camera},
-              {"version", want->version, found->version}};
+              {"version", want->version, found->version},
+              {"variation", want->variation_names, found->variation_names},
+              {"range of the variation", want->variation_range, found->variation_range}};
   for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
     if (strcmp(text[i].want, text[i].found) == 0) continue;
     return us_fail(US_FORMAT, "%s: %s: expected \"%s\" to go on with, found \"%s\"", path,

@@ -164,7 +164,8 @@ static UsStatus copy_episode(Import* m, int64_t e) {
                        .rewards = m->rewards,
                        .terminated = m->terminated,
                        .truncated = m->truncated,
-                       .times = m->times};
+                       .times = m->times,
+                       .variation = c->variation ? c->variation + at * m->info.variation : NULL};
   return us_dataset_append(m->to, &episode);
 }
 
@@ -321,6 +322,11 @@ static UsStatus put_numbers(Convert* v) {
   dims[1] = (hsize_t)info->state;
   US_TRY(put_whole(v, "state", H5T_IEEE_F32LE, H5T_NATIVE_DOUBLE, 2, dims,
                    us_dataset_states(v->from)));
+  dims[1] = (hsize_t)info->variation;
+  if (info->variation) {
+    US_TRY(put_whole(v, "variation", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 2, dims,
+                     us_dataset_variation(v->from)));
+  }
   US_TRY(
       put_whole(v, "time", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, dims, us_dataset_times(v->from)));
   hsize_t episodes = (hsize_t)info->episodes;
@@ -390,6 +396,7 @@ static UsStatus put_attributes(Convert* v) {
   if (!bound) return us_fail(US_MEMORY, "%s: out of memory", v->out);
   int bad = us_attribute_write_text(v->file, "task", info->task, sizeof(info->task)) |
             us_attribute_write_text(v->file, "policy", info->policy, sizeof(info->policy)) |
+            us_attribute_write_variation(v->file, info) |
             us_attribute_write(v->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
             us_attribute_write(v->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt);
   for (int sign = -1; sign <= 1; sign += 2) {

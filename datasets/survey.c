@@ -88,10 +88,7 @@ static UsStatus take_shape(UsSurvey* s, UsColumnId id) {
     return us_fail(US_FORMAT, "%s: %s: expected 1 to %d numbers a row, found %llu", s->path,
                    s->name[id], kMaxWidth, (unsigned long long)dims[1]);
   }
-  int* width = id == US_COLUMN_ACTION    ? &s->info.action
-               : id == US_COLUMN_PROPRIO ? &s->info.proprio
-                                         : &s->info.state;
-  *width = (int)dims[1];
+  *us_column_numbers(id, &s->info) = (int)dims[1];
   return US_OK;
 }
 
@@ -102,6 +99,7 @@ static int is_needed(const UsSurvey* s, UsColumnId id) {
 }
 
 static UsStatus open_column(UsSurvey* s, UsColumnId id) {
+  if (id == US_COLUMN_VARIATION && !s->info.variation_names[0]) return US_OK;
   if (H5Lexists(s->file, s->name[id], H5P_DEFAULT) <= 0) {
     const char* other = us_columns[id].other;
     if (!other || H5Lexists(s->file, other, H5P_DEFAULT) <= 0) {
@@ -144,6 +142,7 @@ static void read_attributes(UsSurvey* s) {
   us_attribute_read_text(s->file, "camera", info->camera, sizeof(info->camera));
   us_attribute_read(s->file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
   us_attribute_read(s->file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
+  us_attribute_read_variation(s->file, info);
   if (!isfinite(info->dt) || info->dt < 0) info->dt = 0;
   info->finished = 1;
   int said = us_attribute_read(s->file, "finished", H5T_NATIVE_INT, 0, &info->finished);
@@ -179,7 +178,7 @@ typedef struct Field {
   void* place;  // of a pointer
 } Field;
 
-enum { kFields = 9 };
+enum { kFields = 10 };
 
 static void list_fields(UsSurvey* s, Field out[kFields]) {
   UsDatasetColumns* c = &s->c;
@@ -191,7 +190,8 @@ static void list_fields(UsSurvey* s, Field out[kFields]) {
                               {US_COLUMN_STEP_IDX, &c->step_idx},
                               {US_COLUMN_REWARD, &c->rewards},
                               {US_COLUMN_TERMINATED, &c->terminated},
-                              {US_COLUMN_TRUNCATED, &c->truncated}};
+                              {US_COLUMN_TRUNCATED, &c->truncated},
+                              {US_COLUMN_VARIATION, &c->variation}};
   memcpy(out, all, sizeof(all));
 }
 
@@ -255,6 +255,7 @@ static UsStatus open_all(UsSurvey* s) {
   read_attributes(s);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(s, (UsColumnId)id));
   US_TRY(check_extents(s));
+  US_TRY(us_dataset_check_variation(s->path, &s->info));
   name_writer(s);
   US_TRY(load_episodes(s));
   US_TRY(us_dataset_read_bounds(s->path, s->file, s->info.action, s->ours, &s->c));

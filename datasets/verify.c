@@ -33,6 +33,9 @@ static UsStatus read_windows(UsSurvey* s, EVP_MD_CTX* hash) {
     EVP_DigestUpdate(hash, c->actions, rows * (size_t)info->action * sizeof(float));
     if (c->proprio)
       EVP_DigestUpdate(hash, c->proprio, rows * (size_t)info->proprio * sizeof(float));
+    if (c->variation) {
+      EVP_DigestUpdate(hash, c->variation, rows * (size_t)info->variation * sizeof(float));
+    }
     if (c->states) EVP_DigestUpdate(hash, c->states, rows * (size_t)info->state * sizeof(double));
   } while (more);
   return US_OK;

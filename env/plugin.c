@@ -136,10 +136,34 @@ static UsStatus check_policies(const char* file, const UsTask* t) {
   return US_OK;
 }
 
+static UsStatus check_factors(const char* file, const UsTask* t) {
+  const UsFactor* f = t->factors;
+  for (int i = 0; f && f[i].name; i++) {
+    char field[64];
+    snprintf(field, sizeof(field), "factors[%d].name", i);
+    if (i == US_FACTORS / 2) {
+      return refuse(US_UNSUPPORTED, file, t->name, "factors",
+                    "expected at most %d and then a NULL name", US_FACTORS / 2);
+    }
+    US_TRY(check_name(file, t->name, field, f[i].name));
+    for (int k = 0; k < i; k++) {
+      if (strcmp(f[i].name, f[k].name) != 0) continue;
+      return refuse(US_UNSUPPORTED, file, t->name, field,
+                    "expected a name of its own, found \"%s\" again", f[i].name);
+    }
+    if (!f[i].summary) {
+      snprintf(field, sizeof(field), "factors[%d].summary", i);
+      return refuse(US_UNSUPPORTED, file, t->name, field, "expected a text, found NULL");
+    }
+  }
+  return US_OK;
+}
+
 UsStatus us_task_check_table(const char* file, const UsTask* t) {
   US_TRY(check_head(file, t));
   US_TRY(check_fields(file, t));
-  return check_policies(file, t);
+  US_TRY(check_policies(file, t));
+  return check_factors(file, t);
 }
 
 UsStatus us_task_check(const char* file, const UsTask* t) {

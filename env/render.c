@@ -91,6 +91,7 @@ typedef struct Frames {
   const int* ids;
   const mjtNum* rows;
   int stride;
+  const mjModel* const* models;  // NULL: the renderer's own
   uint8_t* pixels;
 } Frames;
 
@@ -118,9 +119,8 @@ static void shrink(const Painter* p, uint8_t* pixels) {
   }
 }
 
-static void draw(Painter* p, const mjtNum* row, uint8_t* pixels) {
+static void draw(Painter* p, const mjModel* m, const mjtNum* row, uint8_t* pixels) {
   UsRender* r = p->render;
-  const mjModel* m = r->model;
   mj_setState(m, p->data, row, mjSTATE_INTEGRATION);
   mj_kinematics(m, p->data);
   mj_comPos(m, p->data);
@@ -141,7 +141,8 @@ static void draw_chunk(void* arg) {
   const size_t frame = (size_t)c->painter->render->height * (size_t)c->painter->render->width * 3;
   for (int i = c->first; i < c->end; i++) {
     size_t id = (size_t)(f->ids ? f->ids[i] : i);
-    draw(c->painter, f->rows + id * (size_t)f->stride, f->pixels + (size_t)i * frame);
+    const mjModel* m = f->models ? f->models[id] : f->render->model;
+    draw(c->painter, m, f->rows + id * (size_t)f->stride, f->pixels + (size_t)i * frame);
   }
 }
 
@@ -167,11 +168,11 @@ static void paint_item(void* arg, int item, int worker) {
 }
 
 UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
-                          uint8_t* pixels) {
+                          const mjModel* const* models, uint8_t* pixels) {
   int chunk = n / r->painters;
   if (chunk > CHUNK) chunk = CHUNK;
   if (chunk < 1) chunk = 1;
-  Frames f = {r, n, chunk, ids, rows, stride, pixels};
+  Frames f = {r, n, chunk, ids, rows, stride, models, pixels};
   for (int i = 0; i < r->painters; i++) r->painter[i].status = US_OK;
   us_pool_run(r->pool, (n + chunk - 1) / chunk, paint_item, &f);
   for (int i = 0; i < r->painters; i++) {

@@ -10,8 +10,8 @@
 // frames; a context is current only while its worker draws.
 //
 // Frames are flat: no shadows, reflections, haze or sky. Edges are smooth, because frames are drawn
-// at twice the size and averaged. A frame is a function of the state row alone, whichever worker
-// draws it.
+// at twice the size and averaged. A frame is a function of the state row and its model alone,
+// whichever worker draws it.
 //
 // Ownership: the renderer keeps a copy of the model. Threads: one call at a time per renderer.
 
@@ -34,9 +34,10 @@ UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, 
 void us_render_close(UsRender* r);
 
 // Draws n states: rows (n, stride) doubles start with mjSTATE_INTEGRATION of the model; ids (n)
-// picks the row of each frame; pixels (n, height, width, 3), rows from top to bottom. Nullable:
-// ids.
+// picks the row of each frame, and its model from models: variations of the renderer's own that
+// differ in no mesh, texture or plane. pixels (n, height, width, 3), rows from top to bottom.
+// Nullable: ids, models (the renderer's own for all).
 UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
-                          uint8_t* pixels);
+                          const mjModel* const* models, uint8_t* pixels);
 
 #endif  // UNDERSTUDY_RENDER_H_

@@ -2,7 +2,8 @@
 
 // A slot is a simulation of an mjBatch, whose state row holds everything that MuJoCo's next step
 // depends on, and a Slot for the rest. Rows move between batches by copying: a rollout plays copies
-// of a slot's row in a second batch.
+// of a slot's row in a second batch. A slot in a variation runs, in both batches, on a model of its
+// own.
 
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "env/render.h"
 #include "env/scene.h"
 #include "env/trap.h"
+#include "env/variants.h"
 #include "worldmodel/base/arena.h"
 
 enum { SCRATCH = 256 };  // simulations of the second batch
@@ -29,15 +31,17 @@ typedef struct Slot {
   double measure[US_TASK_MEASURES];
   double memory[US_POLICY_MEMORY];
   float proprio[US_TASK_MEASURES];
+  float vary[US_FACTORS];  // numbers of the factors, by us_sim_factors
 } Slot;
 
 typedef struct Sim {
   UsEnv env;
   const UsTask* task;
   mjModel* model;
-  mjBatch* slots;    // (N)
-  mjBatch* scratch;  // (SCRATCH)
-  UsRender* render;  // NULL until the first frame
+  mjBatch* slots;        // (N)
+  mjBatch* scratch;      // (SCRATCH)
+  UsRender* render;      // NULL until the first frame
+  UsVariants* variants;  // NULL until something asks for them
   int limit;
   int row;                                // R, numbers in a state row
   int time_at, qpos_at, qvel_at, act_at;  // places in a row
@@ -54,6 +58,36 @@ static Sim* of(UsEnv* e) {
 
 static double* row_of(Sim* s, int slot) {
   return mjb_state(s->slots) + (size_t)slot * (size_t)s->row;
+}
+
+// ---- variations ----
+
+static const mjModel* model_of(const Sim* s, int slot) {
+  return s->variants ? us_variants_models(s->variants)[slot] : s->model;
+}
+
+// Lets simulation i of the second batch run on the model of slots[(first + i) / samples], i < n.
+static void lend_models(Sim* s, int n, const int* slots, size_t first, int samples) {
+  if (!s->variants) return;
+  mjb_setModels(s->scratch, us_variants_lend(s->variants, n, slots, first, samples));
+}
+
+static void open_variants(Sim* s) {
+  if (s->variants) return;
+  s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
+}
+
+// Gives the listed slots the models of their numbers.
+static void sync_models(Sim* s, int n, const int* slots) {
+  static const float zero[US_FACTORS];
+  int changed = 0;
+  for (int i = 0; i < n; i++) {
+    const Slot* slot = &s->slot[slots[i]];
+    if (!s->variants && memcmp(slot->vary, zero, sizeof(zero)) == 0) continue;
+    open_variants(s);
+    changed |= us_variants_set(s->variants, slots[i], slot->vary);
+  }
+  if (changed) mjb_setModels(s->slots, us_variants_models(s->variants));
 }
 
 // ---- what runs inside a simulation ----
@@ -96,13 +130,14 @@ static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
   settle(s, m, d, &s->slot[sim]);
 }
 
-static int solved(const Sim* s, const Slot* slot) {
-  return slot->has_goal && slot->finite && s->task->success(s->model, slot->measure, slot->goal);
+static int solved(const Sim* s, const mjModel* m, const Slot* slot) {
+  return slot->has_goal && slot->finite && s->task->success(m, slot->measure, slot->goal);
 }
 
-static float reward_of(const Sim* s, const Slot* slot, const double* measure, int finite) {
+static float reward_of(const Sim* s, const mjModel* m, const Slot* slot, const double* measure,
+                       int finite) {
   if (!finite) return -INFINITY;
-  return slot->has_goal ? (float)-s->task->distance(s->model, measure, slot->goal) : 0.0f;
+  return slot->has_goal ? (float)-s->task->distance(m, measure, slot->goal) : 0.0f;
 }
 
 // Runs f on the slots that are stale, in order.
@@ -134,7 +169,9 @@ static void sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
   int n = 0;
   for (int i = 0; i < e->info.slots; i++) {
     if (mask && !mask[i]) continue;
-    s->slot[i] = (Slot){.seed = seeds[i], .stale = 1};
+    Slot fresh = {.seed = seeds[i], .stale = 1};
+    memcpy(fresh.vary, s->slot[i].vary, sizeof(fresh.vary));
+    s->slot[i] = fresh;
     memcpy(row_of(s, i), s->blank, sizeof(double) * (size_t)s->row);
     s->ids[n++] = i;
   }
@@ -160,12 +197,12 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
     size_t at = (size_t)sim * (size_t)k_max + (size_t)k;
     env_step(s->task, m, d, c->actions + at * (size_t)action);
     settle(s, m, d, slot);
-    if (c->out->success) c->out->success[at] = (uint8_t)solved(s, slot);
+    if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot);
     slot->stale = 1;
   }
   slot->stale = 0;
-  if (c->out->reward) c->out->reward[sim] = reward_of(s, slot, slot->measure, slot->finite);
-  if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->finite || solved(s, slot));
+  if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->finite);
+  if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->finite || solved(s, m, slot));
 }
 
 static void fill_observation(Sim* s, int slot, float* out) {
@@ -217,7 +254,7 @@ static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   for (int h = 0; h < c->horizon; h++) {
     for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
     s->task->read_measure(m, d, measure);
-    rewards[h] = reward_of(s, slot, measure, is_finite(m, d));
+    rewards[h] = reward_of(s, m, slot, measure, is_finite(m, d));
   }
 }
 
@@ -234,6 +271,7 @@ static void sim_rollout(UsEnv* e, int n, const int* slots, int samples, int hori
       memcpy(mjb_state(s->scratch) + (size_t)i * row, row_of(s, slot), sizeof(double) * row);
       s->ids[i] = i;
     }
+    lend_models(s, now, slots, call.first, samples);
     mjb_apply(s->scratch, s->ids, now, rollout_one, &call, 0);
   }
 }
@@ -305,6 +343,7 @@ static void measure_states(Sim* s, int n, const UsObs* obs, const double* states
                   obs ? obs[at].state : states + (size_t)at * width);
       s->ids[i] = i;
     }
+    lend_models(s, call.slots ? now : 0, call.slots, (size_t)call.first, 1);
     mjb_apply(s->scratch, s->ids, now, measure_one, &call, 0);
   }
 }
@@ -322,7 +361,8 @@ static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
     US_TRY(us_render_open(e->info.name, s->model, s->task->camera, e->info.height, e->info.width,
                           e->pool, &s->render));
   }
-  return us_render_frames(s->render, n, slots, mjb_state(s->slots), s->row, pixels);
+  return us_render_frames(s->render, n, slots, mjb_state(s->slots), s->row,
+                          s->variants ? us_variants_models(s->variants) : NULL, pixels);
 }
 
 static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
@@ -348,8 +388,9 @@ static void sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_
   Sim* s = of(e);
   for (int i = 0; i < n; i++) {
     const Slot* slot = &s->slot[slots[i]];
-    if (distance) distance[i] = -reward_of(s, slot, slot->measure, slot->finite);
-    if (success) success[i] = (uint8_t)solved(s, slot);
+    const mjModel* m = model_of(s, slots[i]);
+    if (distance) distance[i] = -reward_of(s, m, slot, slot->measure, slot->finite);
+    if (success) success[i] = (uint8_t)solved(s, m, slot);
   }
 }
 
@@ -365,6 +406,7 @@ static void sim_restore(UsEnv* e, int slot, const void* bytes) {
   Sim* s = of(e);
   memcpy(row_of(s, slot), bytes, sizeof(double) * (size_t)s->row);
   memcpy(&s->slot[slot], (const char*)bytes + sizeof(double) * (size_t)s->row, sizeof(Slot));
+  sync_models(s, 1, &slot);
 }
 
 static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
@@ -374,6 +416,7 @@ static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
     memcpy(row_of(s, targets[i]), row_of(s, slot), sizeof(double) * (size_t)s->row);
     s->slot[targets[i]] = s->slot[slot];
   }
+  sync_models(s, n, targets);
 }
 
 // ---- open and close ----
@@ -390,6 +433,7 @@ static void sim_close(UsEnv* e) {
   us_render_close(s->render);
   mjb_deleteBatch(s->slots);
   mjb_deleteBatch(s->scratch);
+  us_variants_destroy(s->variants);
   mj_deleteModel(s->model);
   us_arena_free(&s->arena);
   free(s);
@@ -488,6 +532,10 @@ const UsEnvClass us_env_class_sim = {
 
 // ---- sim.h ----
 
+int us_sim_is(const UsEnv* e) {
+  return e->cls->open == us_env_class_sim.open;
+}
+
 const UsTask* us_sim_task(const UsEnv* e) {
   return of((UsEnv*)e)->task;
 }
@@ -524,4 +572,22 @@ void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
 void us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
   Sim* s = of(e);
   measure_states(s, n, NULL, states, (Measure){.task = s->task, .measures = measures});
+}
+
+int us_sim_factors(UsEnv* e, const UsFactor* const** list) {
+  Sim* s = of(e);
+  open_variants(s);
+  return us_variants_factors(s->variants, list);
+}
+
+void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
+  Sim* s = of(e);
+  for (int i = 0; i < n; i++) {
+    US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
+    Slot* slot = &s->slot[slots[i]];
+    us_vary_spread(v, values + (size_t)i * (size_t)v->count, slot->vary);
+    slot->stale = 1;
+  }
+  sync_models(s, n, slots);
+  settle_stale(s);
 }

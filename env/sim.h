@@ -1,16 +1,20 @@
 #ifndef UNDERSTUDY_SIM_H_
 #define UNDERSTUDY_SIM_H_
 
-// What only a simulator env (`sim:<task>`) can do, beyond env.h: behaviour policies, measures and
-// the compiled model. Same thread rule as env.h.
+// What only a simulator env (`sim:<task>`) can do, beyond env.h: behaviour policies, measures, the
+// compiled model and its variations. Same thread rule as env.h.
 
 #include "env/env.h"
 #include "env/task.h"
+#include "env/vary.h"
+
+// 1 if an env is a simulator.
+int us_sim_is(const UsEnv* e);
 
 // The task of a simulator env.
 const UsTask* us_sim_task(const UsEnv* e);
 
-// The compiled model, owned by the env.
+// The compiled model as the task has it, before any variation; owned by the env.
 const mjModel* us_sim_model(const UsEnv* e);
 
 // Asks a behaviour policy of the task for the next env step's action of every slot. policy is its
@@ -20,5 +24,15 @@ void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions);
 
 // The measures (n, M) of states (n, S), computed outside any slot.
 void us_sim_measure(UsEnv* e, int n, const double* states, double* measures);
+
+// The factors of variation that change something in this task's scene: *list (F), owned by the env.
+// Returns F.
+int us_sim_factors(UsEnv* e, const UsFactor* const** list);
+
+// Puts the listed slots into variations: values (n, V) of the chosen factors, all others 0. A slot
+// stays in its variation, over resets too, until the next call; us_env_save and us_env_fork take it
+// along. Everything that is asked of a slot, goals, rollouts and frames included, happens in its
+// variation.
+void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values);
 
 #endif  // UNDERSTUDY_SIM_H_

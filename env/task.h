@@ -16,7 +16,8 @@
 
 #include "worldmodel/base/rng.h"
 
-enum { US_TASK_ABI = 2, US_POLICY_MEMORY = 64, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
+enum { US_TASK_ABI = 3, US_POLICY_MEMORY = 64, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
+enum { US_FACTORS = 32 };  // most factors of variation of a task, the general ones included
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
 // (US_POLICY_MEMORY) is the episode's own, zero at its start; rng is the stream of this episode and
@@ -26,6 +27,20 @@ typedef struct UsPolicy {
   const char* summary;
   void (*act)(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action);
 } UsPolicy;
+
+// A factor of variation: one number x in [-1, 1] that changes a private copy of the compiled model;
+// 0 leaves the scene as it is. Names are parts joined by _, of which the first is the group
+// (camera_x, camera_y). A visual factor changes frames and no physics. No factor changes what
+// measures, distance and success say of a state, so goals mean the same in every variation.
+typedef struct UsFactor {
+  const char* name;     // what --vary and datasets call it
+  const char* summary;  // one line for lists
+  int physical;         // 0: visual. 1: mj_setConst is run after it
+  // Changes m, not yet touched by this factor, to x. Returns 0 when the scene has nothing that this
+  // factor could change; such factors are not listed. NULL: the general factor of this name makes
+  // no sense in this task.
+  int (*apply)(mjModel* m, double x);
+} UsFactor;
 
 // us_task_check of env/plugin.h says which values are refused. The first four fields stand first in
 // every ABI.
@@ -64,6 +79,9 @@ typedef struct UsTask {
   int (*hard)(const mjModel* m, const double* start, const double* goal);
 
   const UsPolicy* policies;  // ends with a NULL name; the first is the default
+  // Factors of variation of the task's own, in place of the general ones of the same names
+  // (env/factors.h); ends with a NULL name. NULL: none.
+  const UsFactor* factors;
 } UsTask;
 
 #endif  // UNDERSTUDY_TASK_H_

@@ -9,6 +9,7 @@
 #include "env/sim.h"
 #include "planner/statistics.h"
 #include "worldmodel/base/progress.h"
+#include "worldmodel/base/rng.h"
 
 const char* const us_rule_names[US_RULE_COUNT] = {
 #define X(name, text) #name,
@@ -88,6 +89,7 @@ static void layout_result(UsResult* r) {
   size_t n = (size_t)r->count, blocks = (size_t)r->blocks;
   r->outcome = US_TAKE(&r->memory, UsOutcome, n);
   r->actions = US_TAKE(&r->memory, float, n* blocks*(size_t)(r->block * r->action));
+  r->variation = US_TAKE(&r->memory, float, n*(size_t)r->vary.count);
   r->distance = US_TAKE(&r->memory, float, n*(blocks + 1));
 }
 
@@ -156,8 +158,22 @@ static int64_t pair_row(const Run* r, int i, Which which) {
   return which == kBefore && !r->e->rest ? p->before : p->start;
 }
 
+// Draws the frames of the rows that r->obs (n) has the states of, as the truth now sees them.
+static UsStatus draw_frames(Run* r, Which which) {
+  for (int i = 0; i < r->n; i++) {
+    int64_t row = pair_row(r, i, which);
+    double* state = r->state + (size_t)i * r->states;
+    start_state(r->e->data, row, r->e->rest && which != kGoal, r->e->sim, state);
+    r->obs[i] = (UsObs){.state = state};
+  }
+  US_TRY(us_env_observe(r->e->sim, r->n, r->slot, r->obs));
+  return us_env_render(r->e->sim, r->n, r->slot, r->pixels);
+}
+
 // Points r->obs (n) at one row of every pair, with pixels or with states.
 static UsStatus read_rows(Run* r, Which which, UsSees sees) {
+  const int anew = sees == US_SEES_PIXELS && r->e->vary;
+  if (anew) US_TRY(draw_frames(r, which));
   for (int i = 0; i < r->n; i++) {
     int64_t row = pair_row(r, i, which);
     UsObs* o = &r->obs[i];
@@ -173,10 +189,41 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
       o->proprio = r->proprio + (size_t)i * r->proprios;
       memcpy(o->proprio, us_dataset_proprio(r->e->data) + row * r->proprios,
              sizeof(float) * (size_t)r->proprios);
-      US_TRY(us_dataset_pixels(r->e->data, row, 1, o->pixels));
+      if (!anew) US_TRY(us_dataset_pixels(r->e->data, row, 1, o->pixels));
     }
   }
   return US_OK;
+}
+
+// Finds out what varies, before the result has memory, and by how much in every pair.
+static UsStatus choose_factors(const UsEvaluation* e, UsResult* out) {
+  if (e->vary) out->vary = *e->vary;
+  if (e->vary || us_dataset_info(e->data)->variation == 0) return US_OK;
+  return us_vary_choose(us_dataset_path(e->data), us_dataset_info(e->data)->variation_names, e->sim,
+                        &out->vary);
+}
+
+static void fill_variation(const UsEvaluation* e, UsResult* r) {
+  const size_t width = (size_t)r->vary.count;
+  for (int i = 0; i < r->count && width; i++) {
+    float* to = r->variation + (size_t)i * width;
+    if (e->vary) {
+      UsRng rng = us_rng(e->vary_seed, US_RNG_VARY, (uint64_t)i, 0, 1);
+      us_vary_draw(e->vary, e->sim, e->range, us_rng_bits(&rng), to);
+    } else {
+      size_t row = (size_t)e->pairs->pair[i].start;
+      memcpy(to, us_dataset_variation(e->data) + row * width, sizeof(float) * width);
+    }
+  }
+}
+
+// Puts the simulators that take part into the variations of the batch's pairs.
+static void vary(Run* r) {
+  const UsResult* to = r->result;
+  if (to->vary.count == 0) return;
+  const float* values = to->variation + (size_t)r->first * (size_t)to->vary.count;
+  us_sim_vary(r->e->sim, &to->vary, r->n, r->slot, values);
+  if (us_sim_is(r->e->answer)) us_sim_vary(r->e->answer, &to->vary, r->n, r->slot, values);
 }
 
 // Puts the truth into the starts of the batch's pairs.
@@ -209,8 +256,9 @@ static UsStatus place(Run* r) {
     r->slot[i] = i;
     r->number[i] = (uint64_t)(r->first + i);
   }
+  vary(r);
+  US_TRY(place_answer(r));  // may draw frames in the truth, which is placed after it
   US_TRY(place_truth(r));
-  US_TRY(place_answer(r));
   us_planner_start(r->e->planner, r->n, r->slot, r->number);
   us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
   int blocks = r->result->blocks;
@@ -402,6 +450,7 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   out->action = sim->action;
   out->blocks = e->budget / sim->block;
   out->stopped = e->stop_at_hit;
+  US_TRY(choose_factors(e, out));
   layout_result(out);
   layout(&r);
   UsStatus status = us_arena_alloc(&out->memory);
@@ -409,6 +458,7 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   if (status == US_OK) {
     layout_result(out);
     layout(&r);
+    fill_variation(e, out);
     status = run(&r);
   }
   us_arena_free(&r.memory);
@@ -462,6 +512,8 @@ UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs*
   const uint64_t seed = 0;
   double state[4096];
   UsObs obs = {.state = state, .first = 1};
+  const float* values = r->variation + (size_t)episode * (size_t)r->vary.count;
+  if (r->vary.count) us_sim_vary(sim, &r->vary, 1, &slot, values);
   us_env_reset(sim, NULL, &seed);
   start_state(data, p->goal, 0, sim, state);
   US_TRY(us_env_observe(sim, 1, &slot, &obs));

@@ -9,13 +9,17 @@
 // lockstep, B slots at a time; an episode's result depends on its pair, its index and the seed
 // alone, not on B, threads or order.
 //
+// Where factors vary (env/vary.h), the truth and the oracle play every pair in its own variation:
+// the one that the file recorded, or one drawn for the evaluation, in which the frames of starts
+// and goals are then drawn anew from their states.
+//
 // Success is judged after every env step and kept for the whole budget, so one run answers every
 // rule. A start whose success rule holds already is the business of pairs.h.
 //
 // Threads: calls come from one thread at a time; inside, the pools of the envs work.
 
 #include "datasets/pairs.h"
-#include "env/env.h"
+#include "env/vary.h"
 #include "planner/planner.h"
 #include "worldmodel/base/arena.h"
 
@@ -110,6 +114,8 @@ typedef struct UsResult {
   int stopped;              // 1: run with stop_at_hit, so last_step and hold_3 mean nothing
   UsOutcome* outcome;       // (count)
   float* actions;           // (count, blocks, K, A) as played; zeros where an episode had ended
+  UsVary vary;              // the V factors that varied
+  float* variation;         // (count, V) their numbers
   float* distance;          // (count, blocks + 1) to the goal; NaN where an episode had ended
   int64_t plans;            // planned, one per episode and plan
   int64_t candidate_steps;  // blocks imagined
@@ -130,6 +136,11 @@ typedef struct UsEvaluation {
   int budget;          // env steps, a multiple of the block
   int rest;            // 1: start at rest
   int stop_at_hit;     // 1: an episode ends at its first success
+  // Nullable: factors to draw for every pair, in place of what the file recorded, from `range`, by
+  // (vary_seed, pair).
+  const UsVary* vary;
+  UsVaryRange range;
+  uint64_t vary_seed;
   // Nullable, both. recall takes over what an earlier run finished: pairs 0 .. *done - 1 and the
   // sums of r. keep is told of every batch that is finished: pairs first .. first + n - 1 of r.
   UsStatus (*recall)(void* keeper, UsResult* r, int* done);

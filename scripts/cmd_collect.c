@@ -20,12 +20,12 @@
 #include "worldmodel/base/rng.h"
 
 typedef struct Options {
-  char *task, *out, *policy;
+  char *task, *out, *policy, *vary, *range;
   int episodes, steps, threads, size, overwrite, resume;
   long long seed;
 } Options;
 
-// A batch of episodes in progress: N slots, T = steps + 1 rows each.
+// A batch of episodes in progress: N slots, T = steps + 1 rows each, V factors that vary.
 typedef struct Collect {
   const Options* o;
   UsPool* pool;
@@ -33,6 +33,8 @@ typedef struct Collect {
   UsDatasetWriter* writer;
   const UsTask* task;
   int policy;
+  UsVary vary;
+  UsVaryRange range;
   int slots, rows;  // N, T
   size_t frame;     // bytes of a frame
   UsArena arena;
@@ -53,6 +55,8 @@ typedef struct Collect {
   uint8_t* terminated;  // (N, T)
   uint8_t* truncated;   // (N, T)
   double* times;        // (N, T)
+  float* drawn;         // (N, V)
+  float* variation;     // (N, T, V)
 } Collect;
 
 enum { kFewestSlots = 8, kMostSlots = 64 };
@@ -64,6 +68,20 @@ static size_t at(const Collect* c, int slot, int t) {
   return (size_t)slot * (size_t)c->rows + (size_t)t;
 }
 
+// Draws the variation of every slot of the batch, and notes it in all rows.
+static void vary_batch(Collect* c, int n) {
+  const size_t width = (size_t)c->vary.count;
+  if (width == 0) return;
+  for (int i = 0; i < n; i++) {
+    float* drawn = c->drawn + (size_t)i * width;
+    us_vary_draw(&c->vary, c->env, c->range, c->seeds[i], drawn);
+    for (int t = 0; t < c->rows; t++) {
+      memcpy(c->variation + at(c, i, t) * width, drawn, sizeof(float) * width);
+    }
+  }
+  us_sim_vary(c->env, &c->vary, n, c->slot, c->drawn);
+}
+
 static void start_batch(Collect* c, int64_t first, int n) {
   for (int i = 0; i < c->slots; i++) {
     UsRng rng = us_rng((uint64_t)c->o->seed, US_RNG_RESET, (uint64_t)(first + i), 0, 0);
@@ -72,6 +90,7 @@ static void start_batch(Collect* c, int64_t first, int n) {
     c->mask[i] = i < n;
     c->slot[i] = i;
   }
+  vary_batch(c, n);
   us_env_reset(c->env, c->mask, c->seeds);
 }
 
@@ -136,7 +155,8 @@ static UsStatus append_batch(Collect* c, int64_t first, int n) {
                    .rewards = c->rewards + row,
                    .terminated = c->terminated + row,
                    .truncated = c->truncated + row,
-                   .times = c->times + row};
+                   .times = c->times + row,
+                   .variation = c->variation + row * (size_t)c->vary.count};
     US_TRY(us_dataset_append(c->writer, &e));
   }
   return US_OK;
@@ -175,6 +195,8 @@ static void layout(UsArena* a, Collect* c) {
   c->terminated = US_TAKE(a, uint8_t, all);
   c->truncated = US_TAKE(a, uint8_t, all);
   c->times = US_TAKE(a, double, all);
+  c->drawn = US_TAKE(a, float, n*(size_t)c->vary.count);
+  c->variation = US_TAKE(a, float, all*(size_t)c->vary.count);
 }
 
 // As many slots as keep the threads busy, as the memory allows, and as there are episodes.
@@ -203,6 +225,7 @@ static UsStatus find_policy(Collect* c) {
 static UsStatus open_env(Collect* c) {
   const Options* o = c->o;
   char name[300];
+  if (o->range) US_TRY(us_vary_range("--vary-range", o->range, &c->range));
   snprintf(name, sizeof(name), "sim:%s", o->task);
   const UsTask* task = us_cli_task(o->task);
   int size = o->size || !task ? o->size : task->size;
@@ -216,6 +239,7 @@ static UsStatus open_env(Collect* c) {
                         .pool = c->pool};
   US_TRY(us_env_open(name, us_cli_tasks(), &config, &c->env));
   const UsEnvInfo* info = us_env_info(c->env);
+  if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
   c->frame = (size_t)info->height * (size_t)info->width * 3;
   layout(&c->arena, c);
   US_TRY(us_arena_alloc(&c->arena));
@@ -239,10 +263,15 @@ static UsStatus open_file(Collect* c, int64_t* done) {
                      .action = info->action,
                      .proprio = info->proprio,
                      .state = info->state,
+                     .variation = c->vary.count,
                      .dt = info->dt};
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
   snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  if (c->vary.count) {
+    us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
+    snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
+  }
   *done = 0;
   if (o->resume && us_file_exists(o->out)) {
     return us_dataset_resume(o->out, &d, o->episodes, c->rows, done, &c->writer);
@@ -299,8 +328,30 @@ static UsStatus collect(Collect* c) {
   return finished;
 }
 
+// --vary help: lists the factors of the task.
+static UsStatus list_factors(const char* task) {
+  char name[300];
+  UsEnv* env;
+  const UsFactor* const* list;
+  snprintf(name, sizeof(name), "sim:%s", task);
+  US_TRY(us_env_open(name, us_cli_tasks(), NULL, &env));
+  int count = us_sim_factors(env, &list);
+  printf("factors of %s:\n", task);
+  for (int i = 0; i < count; i++) {
+    printf("  %-16s %-9s %s\n", list[i]->name, list[i]->physical ? "physical" : "visual",
+           list[i]->summary);
+  }
+  us_env_close(env);
+  return US_OK;
+}
+
 static int check_options(const char* command, const Options* o) {
   if (!o->task) return us_cli_usage(command, "expected --task");
+  if (o->vary && strcmp(o->vary, "help") == 0) {
+    UsStatus status = list_factors(o->task);
+    return status == US_OK ? 0 : us_cli_fail(command, status);
+  }
+  if (o->range && !o->vary) return us_cli_usage(command, "--vary-range: expected --vary too");
   if (!o->out) return us_cli_usage(command, "expected --out");
   if (o->episodes < 1) return us_cli_usage(command, "expected --episodes of at least 1");
   if (o->steps < 1 || o->steps > 1000000) {
@@ -329,6 +380,14 @@ static const char help[] =
     "episodes that are finished; so does a kill. --resume goes on behind them to the same file; "
     "with\n"
     "more --episodes it makes a finished file longer.\n\n"
+    "--vary draws factors of variation anew for every episode and records them in the file: names "
+    "of\n"
+    "factors (--vary help lists those of the task), groups such as light, colour or camera, "
+    "visual,\n"
+    "physical, or all. Every factor is a number in [-1, 1], 0 the scene as it is; --vary-range "
+    "train\n"
+    "draws from [-0.7, 0.7], test from the held-out outer part, 0.75 to 1 on both sides, all from\n"
+    "everything.\n\n"
     "Example:\n"
     "  understudy collect --task pointmaze --episodes 200 --seed 1 --out runs/train.h5\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png\n";
@@ -347,6 +406,9 @@ int us_cmd_collect(int argc, const char** argv) {
        "NAME"},
       {"size", 0, POPT_ARG_INT, &o.size, 0, "pixels of a frame's side; default: the task's", "PX"},
       {"threads", 0, POPT_ARG_INT, &o.threads, 0, "threads; default: one per processor", "N"},
+      {"vary", 0, POPT_ARG_STRING, &o.vary, 0, "factors of variation to draw; help lists them",
+       "LIST"},
+      {"vary-range", 0, POPT_ARG_STRING, &o.range, 0, "train, test or all; default: train", "R"},
       {"resume", 0, POPT_ARG_NONE, &o.resume, 0, "go on with a stopped run's file", NULL},
       {"overwrite", 0, POPT_ARG_NONE, &o.overwrite, 0, "replace an existing file", NULL},
       POPT_TABLEEND};
@@ -366,5 +428,7 @@ int us_cmd_collect(int argc, const char** argv) {
   free(o.task);
   free(o.out);
   free(o.policy);
+  free(o.vary);
+  free(o.range);
   return code;
 }

@@ -74,6 +74,10 @@ static void print_info(UsDataset* d) {
   printf("  seed         %llu\n", (unsigned long long)info->seed);
   printf("  version      %s\n", known(info->version));
   printf("  camera       %s\n", known(info->camera));
+  if (info->variation) {
+    printf("  varies       %s\n", info->variation_names);
+    printf("  range        %s\n", info->variation_range);
+  }
   printf("  finished     %s\n", info->finished ? "yes" : "no: its writer was killed");
   printf("  episodes     %lld of %d to %d rows\n", (long long)info->episodes, shortest, longest);
   printf("  rows         %lld, %.4g s apart: %.1f minutes\n", (long long)info->rows, info->dt,

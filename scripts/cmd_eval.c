@@ -23,6 +23,11 @@ static const char help[] =
     "  state   the same with a model on true states: what a perfect encoder would give\n"
     "  random  uniform actions: the floor\n"
     "  oracle  the planner imagines in the simulator itself: the ceiling\n\n"
+    "Where the held-out file varies (collect --vary), every pair is played in its own variation. "
+    "--vary\n"
+    "draws one for every pair instead and draws the frames of starts and goals anew: the same "
+    "pairs in\n"
+    "another light. Names and ranges are those of collect.\n\n"
     "Finished batches are kept beside the JSON until it is written: after a kill, --resume goes "
     "on\n"
     "with them.\n\n"
@@ -83,6 +88,9 @@ static int parse(int argc, const char** argv, UsEvalOptions* o) {
        "of pairs and planners", "S"},
       COUNT("batch", &o->batch, "episodes at a time; changes no result"),
       SIZE("threads", &o->threads, "changes no result (all processors)"),
+      TEXT("vary", &o->vary, "factors of variation to draw for every pair (the file's own)",
+           "LIST"),
+      TEXT("vary-range", &o->range, "train, test or all (train)", "R"),
       FLAG("resume", &o->resume, "go on with the batches that a stopped run finished"),
       FLAG("stop-at-hit", &o->stop_at_hit, "end an episode at its first success"),
       COUNT("films", &o->films, "episodes whose frames are kept for the report"),
@@ -128,6 +136,7 @@ static int check_options(UsEvalJob* j) {
   UsEvalOptions* o = &j->o;
   if (!o->data) return us_cli_usage("eval", "--data is missing");
   if (!o->json) return us_cli_usage("eval", "--json is missing");
+  if (o->range && !o->vary) return us_cli_usage("eval", "--vary-range: expected --vary too");
   const char* name = o->protocol ? o->protocol : us_protocols[0].name;
   j->protocol = us_protocol_find(name);
   if (!j->protocol) return us_cli_usage("eval", "--protocol: there is no \"%s\"", name);
@@ -256,6 +265,15 @@ static void add_rows(const UsEvalJob* j, cJSON* json) {
   }
 }
 
+// What varied in the pairs, and from which range: text (size); returns 0 when nothing did.
+static int name_variation(const UsEvalJob* j, char* text, size_t size, const char** range) {
+  const UsResult* r = main_row(j);
+  us_vary_names(&r->vary, j->sim, text, size);
+  *range =
+      j->vary.count ? us_vary_range_names[j->range] : us_dataset_info(j->data)->variation_range;
+  return r->vary.count > 0;
+}
+
 static cJSON* eval_json(const UsEvalJob* j) {
   const UsResult* r = main_row(j);
   const UsEnvInfo* sim = us_env_info(j->sim);
@@ -284,6 +302,13 @@ static cJSON* eval_json(const UsEvalJob* j) {
   cJSON_AddItemToObject(json, "planner",
                         us_eval_planner_json(us_eval_planner_name(j, US_ROW_model), &j->o.plan));
   cJSON_AddItemToObject(json, "hashes", hashes_json(j));
+  char names[1024];
+  const char* range;
+  if (name_variation(j, names, sizeof(names), &range)) {
+    cJSON_AddStringToObject(json, "vary", names);
+    cJSON_AddStringToObject(json, "vary_range", range);
+    cJSON_AddBoolToObject(json, "vary_drawn", j->vary.count > 0);
+  }
   add_rows(j, json);
   return json;
 }
@@ -304,6 +329,9 @@ static void print_table(const UsEvalJob* j) {
   printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", j->task->name,
          j->protocol->name, us_rule_names[j->protocol->rule], j->pairs.count,
          j->pairs.solved_at_start, j->protocol->keep_solved ? " and stay in" : " and left out");
+  char names[1024];
+  const char* range;
+  if (name_variation(j, names, sizeof(names), &range)) printf("varies %s (%s)\n\n", names, range);
   int plan_end = j->protocol->rule == US_RULE_plan_end;
   printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s\n", "row", "pairs", "first hit", "last step",
          "hold 3", "first hit, hard", plan_end ? "  plan end" : "");

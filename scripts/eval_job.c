@@ -157,6 +157,11 @@ static void find_key(UsEvalJob* j) {
     at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", j->on[k]);
   }
   US_ASSERT(at < (int)sizeof(text));
+  if (j->vary.count) {
+    at += snprintf(text + at, sizeof(text) - (size_t)at, " %s ", us_vary_range_names[j->range]);
+    us_vary_names(&j->vary, j->sim, text + at, sizeof(text) - (size_t)at);
+    at += (int)strlen(text + at);
+  }
   us_hash_bytes(text, (size_t)at, j->key);
 }
 
@@ -169,6 +174,12 @@ static int is_complete(const UsEvalJob* j) {
   int same = run && strcmp(run, j->key) == 0;
   cJSON_Delete(json);
   return same;
+}
+
+static UsStatus choose_factors(UsEvalJob* j) {
+  const UsEvalOptions* o = &j->o;
+  if (o->range) US_TRY(us_vary_range("--vary-range", o->range, &j->range));
+  return o->vary ? us_vary_choose("--vary", o->vary, j->sim, &j->vary) : US_OK;
 }
 
 static UsStatus open_journal(UsEvalJob* j) {
@@ -192,6 +203,7 @@ UsStatus us_eval_open(UsEvalJob* j) {
   US_TRY(open_model(j, US_ROW_model, o->model));
   US_TRY(open_model(j, US_ROW_state, o->state_model));
   US_TRY(open_sims(j));
+  US_TRY(choose_factors(j));
   US_TRY(us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
                        us_protocol_steps(j->protocol->ahead, j->task), j->protocol->keep_solved,
                        &j->pairs));
@@ -199,8 +211,8 @@ UsStatus us_eval_open(UsEvalJob* j) {
 }
 
 static void free_options(UsEvalOptions* o) {
-  char* text[] = {o->task,     o->model, o->state_model, o->data,
-                  o->protocol, o->json,  o->rows,        o->planner};
+  char* text[] = {o->task, o->model, o->state_model, o->data, o->protocol,
+                  o->json, o->rows,  o->planner,     o->vary, o->range};
   for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++) free(text[i]);
 }
 
@@ -238,6 +250,9 @@ static UsStatus run_row(UsEvalJob* j, UsEvalRow row) {
                     .budget = us_protocol_steps(j->protocol->budget, j->task),
                     .rest = j->protocol->rest,
                     .stop_at_hit = j->o.stop_at_hit,
+                    .vary = j->vary.count ? &j->vary : NULL,
+                    .range = j->range,
+                    .vary_seed = (uint64_t)j->o.seed,
                     .recall = us_journal_recall,
                     .keep = us_journal_keep,
                     .keeper = j->journal};

@@ -29,7 +29,7 @@ extern const char* const us_eval_row_names[US_ROW_COUNT];
 
 // The words of the command line; texts are owned.
 typedef struct UsEvalOptions {
-  char *task, *model, *state_model, *data, *protocol, *json, *rows, *planner;
+  char *task, *model, *state_model, *data, *protocol, *json, *rows, *planner, *vary, *range;
   int episodes, oracle_pairs, batch, threads, stop_at_hit, films, film_size, replan, resume;
   long long seed;
   UsPlannerConfig plan;
@@ -45,6 +45,8 @@ typedef struct UsEvalJob {
   UsEnv* sim;                   // the truth
   UsEnv* answer[US_ROW_COUNT];  // Nullable: random has none
   UsPairs pairs;
+  UsVary vary;  // to draw; none: what the file recorded
+  UsVaryRange range;
   UsResult result[US_ROW_COUNT];
   UsJournal* journal;
   char key[US_HASH_CHARS];  // of all that the results depend on

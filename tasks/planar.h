@@ -17,6 +17,12 @@ void us_planar_measure(const mjModel* m, const mjData* d, double* out);
 // The straight way between two measures, m.
 double us_planar_distance(const mjModel* m, const double* a, const double* goal);
 
+// The radius of the disc, the first geom of its body, m.
+double us_planar_radius(const mjModel* m);
+
+// Its factor of variation: `size`, that radius.
+extern const UsFactor us_planar_factors[];
+
 // Sets the policy's action (2) to a velocity of `speed` (of full speed, along the faster axis) from
 // `from` (2) to `to` (2), slower within `near` m.
 void us_planar_drive(const double* from, const double* to, double speed, double near,

@@ -14,7 +14,6 @@ extern const char us_scene_pointmaze[], us_scene_pointmaze_medium[];
 
 enum { MOST_CELLS = 256 };
 
-static const double ball = 0.1;     // m
 static const double speed_max = 5;  // m/s
 static const double radius = 0.5;   // m
 
@@ -59,7 +58,9 @@ static int hits_wall(const Maze* z, const double* a, const double* b, double mar
 }
 
 // A uniform point (2) that the ball's centre can be at.
-static void free_point(const Maze* z, UsRng* rng, double* out) {
+static void free_point(const mjModel* m, UsRng* rng, double* out) {
+  const Maze maze = maze_of(m), *z = &maze;
+  const double ball = us_planar_radius(m);
   double x = 0.5 * (z->columns - 2) - ball, y = 0.5 * (z->rows - 2) - ball;
   do {
     out[0] = us_rng_range(rng, -x, x);
@@ -106,8 +107,7 @@ static int next_cell(const Maze* z, int from, int to) {
 // ---- the task ----
 
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
-  Maze z = maze_of(m);
-  free_point(&z, rng, d->qpos);
+  free_point(m, rng, d->qpos);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -139,7 +139,7 @@ static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memo
   Maze z = maze_of(m);
   double* target = memory + 1;
   if (us_policy_renew(memory, us_planar_distance(m, d->qpos, target), 0.25, 60)) {
-    free_point(&z, rng, target);
+    free_point(m, rng, target);
     memory[3] = us_rng_range(rng, 0.5, speed_max);
   }
   int here = cell_of(&z, d->qpos), there = cell_of(&z, target);
@@ -187,6 +187,7 @@ static const UsPolicy policies[] = {
       .success = success,                \
       .hard = hard,                      \
       .policies = policies,              \
+      .factors = us_planar_factors,      \
   }
 
 MAZE(pointmaze, "drive a ball through a U-shaped maze to a point");

@@ -10,7 +10,6 @@
 
 extern const char us_scene_wall[], us_scene_wall_random[];
 
-static const double disc = 0.07;                       // m
 static const double speed_max = 1.25;                  // m/s
 static const double radius = 0.14;                     // m
 static const double half_wall = 0.09, door_y = 0.35;   // m
@@ -25,8 +24,9 @@ static double door_of(const mjModel* m, const mjData* d) {
   return m->nq > 2 ? d->qpos[3] : door_y;
 }
 
-// A uniform point (2) of the rooms beside the wall that the disc's centre can be at.
-static void free_point(UsRng* rng, double wall, double* out) {
+// A uniform point (2) of the rooms that the disc's centre can be at.
+static void free_point(const mjModel* m, const mjData* d, UsRng* rng, double* out) {
+  const double disc = us_planar_radius(m), wall = wall_of(m, d);
   do {
     out[0] = us_rng_range(rng, -1 + disc, 1 - disc);
     out[1] = us_rng_range(rng, -1 + disc, 1 - disc);
@@ -38,7 +38,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
     d->qpos[2] = us_rng_range(rng, -wall_most, wall_most);
     d->qpos[3] = us_rng_range(rng, -door_most, door_most);
   }
-  free_point(rng, wall_of(m, d), d->qpos);
+  free_point(m, d, rng, d->qpos);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -68,7 +68,7 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
 
 // Where to go next (2) on the way to `target`: in front of the door, through it, there.
 static void next_point(const mjModel* m, const mjData* d, const double* target, double* out) {
-  const double thick = half_wall + disc, wall = wall_of(m, d), door = door_of(m, d);
+  const double thick = half_wall + us_planar_radius(m), wall = wall_of(m, d), door = door_of(m, d);
   double side = d->qpos[0] < wall ? -1 : 1, other = target[0] < wall ? -1 : 1;
   int in_door = fabs(d->qpos[0] - wall) < thick;
   mju_copy(out, target, 2);
@@ -82,7 +82,7 @@ static void next_point(const mjModel* m, const mjData* d, const double* target, 
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double way[2], *target = memory + 1;
   if (us_policy_renew(memory, us_planar_distance(m, d->qpos, target), 0.08, 80)) {
-    free_point(rng, wall_of(m, d), target);
+    free_point(m, d, rng, target);
     memory[3] = us_rng_range(rng, 0.4, 1.2);
   }
   next_point(m, d, target, way);
@@ -125,6 +125,7 @@ static const UsPolicy policies[] = {
       .success = success,                \
       .hard = hard,                      \
       .policies = policies,              \
+      .factors = us_planar_factors,      \
   }
 
 WALL(wall, "move a disc to a point, through the door if it is in the other room");

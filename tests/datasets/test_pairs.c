@@ -56,8 +56,8 @@ static void record(const char* task, const char* path, Fixture* f) {
   UsDatasetWriter* w;
   assert_int_equal(us_dataset_create(path, &d, kEpisodes, kRows, 1, &w), US_OK);
   for (int e = 0; e < kEpisodes; e++) {
-    UsEpisode episode = {kRows,   NULL, actions[e][0], NULL, states[e][0],
-                         rewards, zero, zero,          times};
+    UsEpisode episode = {kRows,   NULL, actions[e][0], NULL,  states[e][0],
+                         rewards, zero, zero,          times, NULL};
     assert_int_equal(us_dataset_append(w, &episode), US_OK);
   }
   assert_int_equal(us_dataset_finish(w), US_OK);

@@ -11,7 +11,14 @@
 
 #include "datasets/dataset.h"
 
-enum { TOY_ACTION = 2, TOY_PROPRIO = 3, TOY_STATE = 4, TOY_SIDE = 4, TOY_ROWS = 12 };
+enum {
+  TOY_VARIATION = 2,
+  TOY_ACTION = 2,
+  TOY_PROPRIO = 3,
+  TOY_STATE = 4,
+  TOY_SIDE = 4,
+  TOY_ROWS = 12
+};
 
 static inline float toy_action(int64_t e, int t, int i) {
   return (float)(((e * 131 + t * 17 + i * 7) % 199) / 100.0 - 0.99);
@@ -27,6 +34,11 @@ static inline double toy_state(int64_t e, int t, int i) {
 
 static inline double toy_time(int64_t e, int t) {
   return 0.5 * (double)e + 0.05 * t;
+}
+
+// Of files whose info says that TOY_VARIATION factors vary.
+static inline float toy_variation(int64_t e, int i) {
+  return (float)((double)((e * 7 + i * 3) % 19) / 10.0 - 0.9);
 }
 
 static inline uint8_t toy_pixel(int64_t e, int t, int i) {
@@ -53,6 +65,7 @@ static inline UsStatus toy_append(UsDatasetWriter* w, int64_t e, int rows) {
   enum { kFrame = TOY_SIDE * TOY_SIDE * 3, kMax = 512 };
   static uint8_t pixels[kMax * kFrame], zero[kMax], last[kMax];
   static float actions[kMax * TOY_ACTION], proprio[kMax * TOY_PROPRIO], rewards[kMax];
+  static float variation[kMax * TOY_VARIATION];
   static double states[kMax * TOY_STATE], times[kMax];
   US_ASSERT(rows <= kMax);
   memset(last, 0, sizeof(last));
@@ -64,10 +77,22 @@ static inline UsStatus toy_append(UsDatasetWriter* w, int64_t e, int rows) {
     }
     for (int i = 0; i < TOY_PROPRIO; i++) proprio[t * TOY_PROPRIO + i] = toy_proprio(e, t, i);
     for (int i = 0; i < TOY_STATE; i++) states[t * TOY_STATE + i] = toy_state(e, t, i);
+    for (int i = 0; i < TOY_VARIATION; i++) {
+      variation[t * TOY_VARIATION + i] = toy_variation(e, i);
+    }
     times[t] = toy_time(e, t);
     rewards[t] = 0;
   }
-  UsEpisode episode = {rows, pixels, actions, proprio, states, rewards, zero, last, times};
+  UsEpisode episode = {.rows = rows,
+                       .pixels = pixels,
+                       .actions = actions,
+                       .proprio = proprio,
+                       .states = states,
+                       .rewards = rewards,
+                       .terminated = zero,
+                       .truncated = last,
+                       .times = times,
+                       .variation = variation};
   return us_dataset_append(w, &episode);
 }
 

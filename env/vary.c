@@ -1,0 +1,109 @@
+#include "env/vary.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "env/sim.h"
+#include "worldmodel/base/rng.h"
+
+static const struct {
+  double low, high;  // of the number without its sign
+} range_table[US_VARY_COUNT] = {
+#define X(name, low, high, text) {low, high},
+    US_VARY_RANGES(X)
+#undef X
+};
+
+const char* const us_vary_range_names[US_VARY_COUNT] = {
+#define X(name, low, high, text) #name,
+    US_VARY_RANGES(X)
+#undef X
+};
+
+UsStatus us_vary_range(const char* what, const char* name, UsVaryRange* out) {
+  for (int i = 0; i < US_VARY_COUNT; i++) {
+    *out = (UsVaryRange)i;
+    if (strcmp(us_vary_range_names[i], name) == 0) return US_OK;
+  }
+  return us_fail(US_USAGE, "%s: expected train, test or all, found \"%s\"", what, name);
+}
+
+// Whether a word (n letters) stands for a factor: its name, its group or its kind.
+static int stands_for(const char* word, size_t n, const UsFactor* f) {
+  const char* kind = f->physical ? "physical" : "visual";
+  if (n == strlen(f->name) && strncmp(word, f->name, n) == 0) return 1;
+  if (n == strcspn(f->name, "_") && strncmp(word, f->name, n) == 0) return 1;
+  if (n == strlen(kind) && strncmp(word, kind, n) == 0) return 1;
+  return n == 3 && strncmp(word, "all", n) == 0;
+}
+
+static void add(UsVary* v, int factor) {
+  for (int i = 0; i < v->count; i++) {
+    if (v->factor[i] == factor) return;
+  }
+  v->factor[v->count++] = factor;
+}
+
+void us_vary_names(const UsVary* v, UsEnv* sim, char* text, size_t size) {
+  const UsFactor* const* list;
+  us_sim_factors(sim, &list);
+  text[0] = 0;
+  for (int i = 0; i < v->count; i++) {
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s", i ? "," : "", list[v->factor[i]]->name);
+  }
+}
+
+static UsStatus refuse(const char* what, const char* word, size_t n, UsEnv* sim, int count) {
+  UsVary all = {.count = count};
+  for (int i = 0; i < count; i++) all.factor[i] = i;
+  char known[1024];
+  us_vary_names(&all, sim, known, sizeof(known));
+  return us_fail(US_USAGE,
+                 "%s: expected factors of %s (%s), groups of them, visual, physical or all, found "
+                 "\"%.*s\"",
+                 what, us_env_info(sim)->task, known, n < 64 ? (int)n : 64, word);
+}
+
+UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary* out) {
+  const UsFactor* const* list;
+  const int count = us_sim_factors(sim, &list);
+  *out = (UsVary){0};
+  for (const char* word = names;; word++) {
+    size_t n = strcspn(word, ",");
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+      if (!stands_for(word, n, list[i])) continue;
+      add(out, i);
+      found = 1;
+    }
+    if (!found) return refuse(what, word, n, sim, count);
+    word += n;
+    if (!*word) return US_OK;
+  }
+}
+
+// FNV-1a: names a factor's stream.
+static uint32_t hash_name(const char* name) {
+  uint32_t h = 2166136261u;
+  for (; *name; name++) h = (h ^ (uint8_t)*name) * 16777619u;
+  return h;
+}
+
+void us_vary_draw(const UsVary* v, UsEnv* sim, UsVaryRange range, uint64_t seed, float* values) {
+  const UsFactor* const* list;
+  us_sim_factors(sim, &list);
+  for (int i = 0; i < v->count; i++) {
+    UsRng rng = us_rng(seed, US_RNG_VARY, 0, hash_name(list[v->factor[i]]->name), 0);
+    double sign = us_rng_below(&rng, 2) ? 1 : -1;
+    values[i] = (float)(sign * us_rng_range(&rng, range_table[range].low, range_table[range].high));
+  }
+}
+
+void us_vary_spread(const UsVary* v, const float* values, float* all) {
+  memset(all, 0, sizeof(*all) * US_FACTORS);
+  for (int i = 0; i < v->count; i++) {
+    US_ASSERT(values[i] >= -1 && values[i] <= 1);
+    all[v->factor[i]] = values[i];
+  }
+}
