@@ -14,7 +14,7 @@ enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have ro
 
 // Fields of a task by kind of check: texts that are not empty, numbers within bounds, functions
 // that have to be there.
-#define TEXTS(X) X(summary) X(scene) X(camera)
+#define TEXTS(X) X(summary) X(scene)
 #define NUMBERS(X)                \
   X(frame_skip, 1, 1 << 20)       \
   X(block, 1, 1 << 10)            \
@@ -77,7 +77,7 @@ static UsStatus check_head(const char* file, const UsTask* t) {
 
 static UsStatus check_fields(const char* file, const UsTask* t) {
 #define X(field)                                                                      \
-  if (!t->field || !t->field[0]) {                                                    \
+  if ((!t->field || !t->field[0]) && !(t->model && &t->field == &t->scene)) {         \
     return refuse(US_UNSUPPORTED, file, t->name, #field, "expected a text, found %s", \
                   t->field ? "an empty one" : "NULL");                                \
   }
@@ -149,7 +149,7 @@ UsStatus us_task_check(const char* file, const UsTask* t) {
   if (status != US_OK) {
     return us_fail(status, "%s%s%s", file ? file : "", file ? ": " : "", us_message());
   }
-  int camera = mj_name2id(m, mjOBJ_CAMERA, t->camera);
+  int camera = t->camera ? mj_name2id(m, mjOBJ_CAMERA, t->camera) : 0;
   mj_deleteModel(m);
   if (camera >= 0) return US_OK;
   return refuse(US_MUJOCO, file, t->name, "camera", "expected a camera of the scene, found \"%s\"",

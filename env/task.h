@@ -16,7 +16,7 @@
 
 #include "worldmodel/base/rng.h"
 
-enum { US_TASK_ABI = 2, US_POLICY_MEMORY = 64, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
+enum { US_TASK_ABI = 2, US_POLICY_MEMORY = 128, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
 // (US_POLICY_MEMORY) is the episode's own, zero at its start; rng is the stream of this episode and
@@ -36,8 +36,8 @@ typedef struct UsTask {
 
   const char* name;
   const char* summary;  // one line for lists
-  const char* scene;    // the MJCF text
-  const char* camera;   // name of the scene's camera
+  const char* scene;    // the MJCF text; NULL with `model`
+  const char* camera;   // name of the scene's camera; NULL: one that looks at the whole model
   int frame_skip;       // physics steps an env step
   int block;            // K, env steps a block by default
   int action;           // A, at most US_TASK_ACTIONS; numbers in [-1, 1] of an env step
@@ -62,6 +62,9 @@ typedef struct UsTask {
   int (*hard)(const mjModel* m, const double* start, const double* goal);
 
   const UsPolicy* policies;  // ends with a NULL name; the first is the default
+
+  // A compiled model in place of `scene`, owned by whoever made the task. Nullable.
+  const mjModel* model;
 } UsTask;
 
 #endif  // UNDERSTUDY_TASK_H_

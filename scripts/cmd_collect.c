@@ -242,7 +242,7 @@ static UsStatus open_file(Collect* c, int64_t* done) {
                      .dt = info->dt};
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
-  snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera ? c->task->camera : "free");
   *done = 0;
   if (o->resume && us_file_exists(o->out)) {
     return us_dataset_resume(o->out, &d, o->episodes, c->rows, done, &c->writer);
