@@ -14,7 +14,7 @@ enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have ro
 
 // Fields of a task by kind of check: texts that are not empty, numbers within bounds, functions
 // that have to be there.
-#define TEXTS(X) X(summary) X(scene)
+#define TEXTS(X) X(summary) X(scene) X(camera)
 #define NUMBERS(X)                \
   X(frame_skip, 1, 1 << 20)       \
   X(block, 1, 1 << 10)            \
@@ -149,7 +149,7 @@ UsStatus us_task_check(const char* file, const UsTask* t) {
   if (status != US_OK) {
     return us_fail(status, "%s%s%s", file ? file : "", file ? ": " : "", us_message());
   }
-  int camera = t->camera ? mj_name2id(m, mjOBJ_CAMERA, t->camera) : 0;
+  int camera = mj_name2id(m, mjOBJ_CAMERA, t->camera);
   mj_deleteModel(m);
   if (camera >= 0) return US_OK;
   return refuse(US_MUJOCO, file, t->name, "camera", "expected a camera of the scene, found \"%s\"",

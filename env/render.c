@@ -185,9 +185,9 @@ UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows
 
 static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
   int id = camera ? mj_name2id(m, mjOBJ_CAMERA, camera) : -1;
-  if (camera && id < 0) {
+  if (id < 0) {
     return us_fail(US_MUJOCO, "%s: expected a camera named %s in the scene, found none", r->name,
-                   camera);
+                   camera ? camera : "(null)");
   }
   r->model = mj_copyModel(NULL, m);
   r->painter = calloc((size_t)r->painters, sizeof(*r->painter));
@@ -197,8 +197,8 @@ static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
   r->model->vis.quality.offsamples = 0;
   r->model->vis.quality.shadowsize = 0;
   mjv_defaultOption(&r->option);
-  mjv_defaultFreeCamera(m, &r->camera);
-  if (camera) r->camera.type = mjCAMERA_FIXED;
+  mjv_defaultCamera(&r->camera);
+  r->camera.type = mjCAMERA_FIXED;
   r->camera.fixedcamid = id;
   for (int i = 0; i < r->painters; i++) {
     r->painter[i].render = r;

@@ -37,7 +37,7 @@ typedef struct UsTask {
   const char* name;
   const char* summary;  // one line for lists
   const char* scene;    // the MJCF text; NULL with `model`
-  const char* camera;   // name of the scene's camera; NULL: one that looks at the whole model
+  const char* camera;   // name of the scene's camera
   int frame_skip;       // physics steps an env step
   int block;            // K, env steps a block by default
   int action;           // A, at most US_TASK_ACTIONS; numbers in [-1, 1] of an env step

@@ -242,7 +242,7 @@ static UsStatus open_file(Collect* c, int64_t* done) {
                      .dt = info->dt};
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
-  snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera ? c->task->camera : "free");
+  snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
   *done = 0;
   if (o->resume && us_file_exists(o->out)) {
     return us_dataset_resume(o->out, &d, o->episodes, c->rows, done, &c->writer);
@@ -329,6 +329,10 @@ static const char help[] =
     "episodes that are finished; so does a kill. --resume goes on behind them to the same file; "
     "with\n"
     "more --episodes it makes a finished file longer.\n\n"
+    "--task mjcf:FILE.xml takes any MuJoCo model, a robot of your own, as a task: all actuators "
+    "are\n"
+    "actions, all joints are the state (`understudy inspect FILE.xml` shows what it makes of "
+    "it).\n\n"
     "Example:\n"
     "  understudy collect --task pointmaze --episodes 200 --seed 1 --out runs/train.h5\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png\n";
@@ -336,7 +340,7 @@ static const char help[] =
 int us_cmd_collect(int argc, const char** argv) {
   Options o = {.steps = 200};
   struct poptOption table[] = {
-      {"task", 0, POPT_ARG_STRING, &o.task, 0, "what to record", "NAME"},
+      {"task", 0, POPT_ARG_STRING, &o.task, 0, "what to record; also mjcf:FILE.xml", "NAME"},
       {"episodes", 0, POPT_ARG_INT, &o.episodes, 0, "how many episodes", "N"},
       {"out", 0, POPT_ARG_STRING, &o.out, 0, "the HDF5 file to write", "FILE"},
       {"steps", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.steps, 0, "env steps an episode",

@@ -17,7 +17,7 @@ static const double step = 0.05;      // s
 typedef struct Mjcf {
   UsTask task;
   mjModel* model;
-  char name[NAME], summary[TEXT], camera[TEXT];
+  char name[NAME], summary[TEXT];
 } Mjcf;
 
 // What the file sets itself, or a default.
@@ -131,12 +131,16 @@ static void move_joint(const mjModel* m, double* q, UsRng* rng, int j, double no
   q[0] = fmin(fmax(q[0], low), high);
 }
 
+// The first keyframe, where there is one.
+static void start(const mjModel* m, mjData* d) {
+  if (m->nkey == 0) return;
+  mju_copy(d->qpos, m->key_qpos, (int)m->nq);
+  mju_copy(d->qvel, m->key_qvel, (int)m->nv);
+  mju_copy(d->act, m->key_act, (int)m->na);
+}
+
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
-  if (m->nkey > 0) {
-    mju_copy(d->qpos, m->key_qpos, (int)m->nq);
-    mju_copy(d->qvel, m->key_qvel, (int)m->nv);
-    mju_copy(d->act, m->key_act, (int)m->na);
-  }
+  start(m, d);
   double noise = custom(m, "understudy_noise", 0.01);
   for (int j = 0; j < m->njnt; j++) {
     double *q = d->qpos + m->jnt_qposadr[j], axis[3];
@@ -216,7 +220,11 @@ static void make_name(const char* path, const char* hash, char* name) {
   snprintf(name + at, (size_t)(NAME - at), "-%.8s", hash);
 }
 
-static UsStatus check_sizes(const char* path, const mjModel* m) {
+static UsStatus check_model(const char* path, const mjModel* m) {
+  if (m->ngeom == 0 && m->njnt == 0 && m->nflex == 0) {
+    return us_fail(US_MUJOCO, "%s: expected a model with bodies, found an empty world%s", path,
+                   " (a fragment that others include?)");
+  }
   if (m->nu > US_TASK_ACTIONS) {
     return us_fail(US_UNSUPPORTED, "%s: expected at most %d actuators, found %d", path,
                    US_TASK_ACTIONS, (int)m->nu);
@@ -228,36 +236,39 @@ static UsStatus check_sizes(const char* path, const mjModel* m) {
   return US_OK;
 }
 
-// The camera's name, or "" for the automatic one.
-static UsStatus choose_camera(const char* path, const mjModel* m, char* name) {
+// The name lies in the model.
+static UsStatus choose_camera(const char* path, const mjModel* m, const char** name) {
   int text = mj_name2id(m, mjOBJ_TEXT, "understudy_camera");
-  const char* wish = text < 0 ? NULL : m->text_data + m->text_adr[text];
-  name[0] = 0;
-  if (wish && strcmp(wish, "free") == 0) return US_OK;
-  if (wish && mj_name2id(m, mjOBJ_CAMERA, wish) < 0) {
-    return us_fail(US_MUJOCO, "%s: understudy_camera: expected a camera of the model, found \"%s\"",
-                   path, wish);
+  int ours = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA);
+  int id = ours > 0 || m->ncam == 1 ? 0 : 1;  // the first of the file
+  if (text >= 0) {
+    const char* wish = m->text_data + m->text_adr[text];
+    id = strcmp(wish, "free") == 0 ? ours : mj_name2id(m, mjOBJ_CAMERA, wish);
+    if (id < 0) {
+      return us_fail(US_MUJOCO,
+                     "%s: understudy_camera: expected free or a camera of the model, found \"%s\"",
+                     path, wish);
+    }
   }
-  if (!wish && m->ncam == 0) return US_OK;
-  snprintf(name, TEXT, "%s", wish ? wish : mj_id2name(m, mjOBJ_CAMERA, 0));
+  *name = mj_id2name(m, mjOBJ_CAMERA, id);
   return US_OK;
 }
 
-// A scene in which nothing shines would be black.
+// Without lights of its own, a scene would be dim or black.
 static void make_light(mjModel* m) {
-  mjVisual defaults;
-  float shine = 0;
-  for (int i = 0; i < 3; i++) shine += m->vis.headlight.ambient[i] + m->vis.headlight.diffuse[i];
-  if (m->nlight > 0 || (m->vis.headlight.active && shine > 0)) return;
-  mj_defaultVisual(&defaults);
-  m->vis.headlight = defaults.headlight;
+  if (m->nlight > 0) return;
+  m->vis.headlight.active = 1;
+  for (int i = 0; i < 3; i++) {
+    m->vis.headlight.ambient[i] = fmaxf(m->vis.headlight.ambient[i], 0.3f);
+    m->vis.headlight.diffuse[i] = fmaxf(m->vis.headlight.diffuse[i], 0.7f);
+  }
 }
 
 static int whole(double x) {
   return x > 0 && x < 1e9 ? (int)lround(x) : 0;
 }
 
-static void fill_table(Mjcf* c) {
+static void fill_table(Mjcf* c, const char* camera) {
   const mjModel* m = c->model;
   int nq = (int)m->nq, nv = (int)m->nv, nu = (int)m->nu;
   int skip = whole(custom(m, "understudy_step", step) / m->opt.timestep);
@@ -267,7 +278,7 @@ static void fill_table(Mjcf* c) {
                      .name = c->name,
                      .summary = c->summary,
                      .model = m,
-                     .camera = c->camera[0] ? c->camera : NULL,
+                     .camera = camera,
                      .frame_skip = skip > 0 ? skip : 1,
                      .block = whole(custom(m, "understudy_block", 5)),
                      .action = nu ? nu : 1,
@@ -286,15 +297,17 @@ static void fill_table(Mjcf* c) {
 
 static UsStatus open_file(const char* path, Mjcf* c) {
   char hash[US_HASH_CHARS];
+  const char* camera = NULL;
   US_TRY(us_mjcf_compile(path, &c->model, hash));
   const mjModel* m = c->model;
-  US_TRY(check_sizes(path, m));
-  US_TRY(choose_camera(path, m, c->camera));
+  US_TRY(check_model(path, m));
+  US_TRY(choose_camera(path, m, &camera));
+  us_mjcf_frame(c->model, start);
   make_light(c->model);
   make_name(path, hash, c->name);
   snprintf(c->summary, sizeof(c->summary), "%.160s: %d actuators, %d joints", path, (int)m->nu,
            (int)m->njnt);
-  fill_table(c);
+  fill_table(c, camera);
   return us_task_check_table(path, &c->task);
 }
 

@@ -16,8 +16,10 @@
 //             there is none. Without actuators there is one action that does nothing and is 0 in
 //             trajectories: enough to collect and to pretrain on, not to plan with.
 //   env step  as many physics steps as come closest to 0.05 s; blocks of 5; frames of 64 x 64
-//   camera    the first of the file, or one that looks at the whole model
-//   light     where the model has none that shines, the headlight of MuJoCo's defaults
+//   camera    the first of the file, or else one that frames all places that its moving parts
+//   reach,
+//             from the direction of <visual><global azimuth= elevation=/>
+//   light     where the model has none, a headlight of at least ambient 0.3 and diffuse 0.7
 //   start     qpos, qvel and act of the first keyframe, or qpos0, with each slide and hinge moved
 //   by
 //             at most 0.01 of its scale and turned back at its limits, balls by 0.01 turns about

@@ -32,20 +32,21 @@ static UsStatus check_text(const char* path) {
 }
 
 // Tasks find their camera by its name.
-static void name_cameras(mjSpec* spec) {
+static void add_cameras(mjSpec* spec) {
   int i = 0;
   for (mjsElement* e = mjs_firstElement(spec, mjOBJ_CAMERA); e; e = mjs_nextElement(spec, e), i++) {
     char name[32];
     snprintf(name, sizeof(name), "understudy_camera_%d", i);
     if (!mjs_getString(mjs_getName(e))[0]) mjs_setName(e, name);
   }
+  mjs_setName(mjs_addCamera(mjs_findBody(spec, "world"), NULL)->element, US_MJCF_CAMERA);
 }
 
 static void compile(void* arg) {
   Compile* c = arg;
   c->spec = mj_parseXML(c->path, NULL, c->found, sizeof(c->found));
   if (!c->spec) return;
-  name_cameras(c->spec);
+  add_cameras(c->spec);
   c->model = mj_compile(c->spec, NULL);
   if (!c->model) snprintf(c->found, sizeof(c->found), "%s", mjs_getError(c->spec));
 }

@@ -7,8 +7,18 @@
 
 #include "worldmodel/base/file.h"
 
-// Compiles a file in which every camera gets a name, and hashes what mjcf.h says. On failure *out
+// The camera that every model gets beside its own.
+#define US_MJCF_CAMERA "understudy_free"
+
+// Compiles a file, with names for cameras that have none and a camera US_MJCF_CAMERA of the world
+// (its last one, at the origin until us_mjcf_frame), and hashes what mjcf.h says. On failure *out
 // is NULL; the caller owns it.
 UsStatus us_mjcf_compile(const char* path, mjModel** out, char hash[US_HASH_CHARS]);
+
+// Moves US_MJCF_CAMERA, in the direction that the model's visual settings give a free camera, to
+// where it sees the bodies that move, and the places that random positions within the joints'
+// limits bring them to; where nothing moves, all that stands. `start` puts an mjData at the
+// model's start.
+void us_mjcf_frame(mjModel* m, void (*start)(const mjModel* m, mjData* d));
 
 #endif  // UNDERSTUDY_MJCF_FILE_H_

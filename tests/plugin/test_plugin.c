@@ -64,6 +64,7 @@ static void wrong_texts(void** state) {
   WRONG(summary, NULL, "found NULL");
   WRONG(scene, NULL, "found NULL");
   WRONG(scene, "", "an empty one");
+  WRONG(camera, NULL, "found NULL");
   WRONG(camera, "behind", "behind");
 }
 
