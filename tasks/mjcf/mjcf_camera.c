@@ -6,7 +6,7 @@
 #include "tasks/mjcf/mjcf_file.h"
 #include "worldmodel/base/rng.h"
 
-enum { SAMPLES = 64, HIDDEN = 3 };  // HIDDEN: the first group of geoms that is not drawn
+enum { SAMPLES = 64, LONG = 4, HIDDEN = 3 };  // HIDDEN: the first group of geoms not drawn
 
 // Balls around geoms.
 typedef struct Balls {
@@ -22,11 +22,12 @@ static int is_seen(const mjModel* m, int geom, int fixed) {
   return fixed || m->body_weldid[m->geom_bodyid[geom]] != 0;
 }
 
-// Draws the joints that stay around the model; free bodies and long slides stay at the start.
+// Draws the joints that stay around the model; free bodies and slides of more than LONG extents
+// stay at the start.
 static void draw_joint(const mjModel* m, double* q, int j, UsRng* rng) {
   const mjtNum* range = m->jnt_range + 2 * j;
   int hinge = m->jnt_type[j] == mjJNT_HINGE, limited = m->jnt_limited[j];
-  int slide = m->jnt_type[j] == mjJNT_SLIDE && range[1] - range[0] <= m->stat.extent;
+  int slide = m->jnt_type[j] == mjJNT_SLIDE && range[1] - range[0] <= LONG * m->stat.extent;
   if ((hinge || slide) && limited) {
     q[0] = us_rng_range(rng, range[0], range[1]);
   } else if (hinge) {
