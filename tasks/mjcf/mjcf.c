@@ -302,7 +302,7 @@ static UsStatus open_file(const char* path, Mjcf* c) {
   const mjModel* m = c->model;
   US_TRY(check_model(path, m));
   US_TRY(choose_camera(path, m, &camera));
-  us_mjcf_frame(c->model, start);
+  US_TRY(us_mjcf_frame(path, c->model, start));
   make_light(c->model);
   make_name(path, hash, c->name);
   snprintf(c->summary, sizeof(c->summary), "%.160s: %d actuators, %d joints", path, (int)m->nu,

@@ -1,8 +1,8 @@
 // The automatic camera: a sphere around the places that the moving geoms reach fills its view.
 
 #include <math.h>
-#include <stdlib.h>
 
+#include "env/trap.h"
 #include "tasks/mjcf/mjcf_file.h"
 #include "worldmodel/base/rng.h"
 
@@ -101,11 +101,16 @@ static void look(mjModel* m, const double* centre, double radius) {
   m->cam_fovy[id] = fovy;
 }
 
-void us_mjcf_frame(mjModel* m, void (*start)(const mjModel* m, mjData* d)) {
+typedef struct Frame {
+  mjModel* model;
+  void (*start)(const mjModel*, mjData*);
+} Frame;
+
+static void frame(void* arg) {
+  mjModel* m = ((Frame*)arg)->model;
   mjData* d = mj_makeData(m);
-  if (!d) return;
-  Balls b = reach(m, d, 0, start);
-  if (b.count == 0) b = reach(m, d, 1, start);
+  Balls b = reach(m, d, 0, ((Frame*)arg)->start);
+  if (b.count == 0) b = reach(m, d, 1, ((Frame*)arg)->start);
   if (b.count == 0) {
     mju_copy3(b.centre, m->stat.center);
     b.most = m->stat.extent;
@@ -114,4 +119,11 @@ void us_mjcf_frame(mjModel* m, void (*start)(const mjModel* m, mjData* d)) {
   // The outermost places are seldom: twice the root mean square holds nearly all.
   look(m, b.centre, fmin(b.most, 2 * sqrt(b.square)));
   mj_deleteData(d);
+}
+
+UsStatus us_mjcf_frame(const char* path, mjModel* m, void (*start)(const mjModel* m, mjData* d)) {
+  Frame f = {m, start};
+  char found[512];
+  if (!us_trap_run(frame, &f, found, sizeof(found))) return US_OK;
+  return us_fail(US_MUJOCO, "%s: MuJoCo cannot simulate the model: %s", path, found);
 }
