@@ -271,7 +271,7 @@ static int whole(double x) {
 static void fill_table(Mjcf* c, const char* camera) {
   const mjModel* m = c->model;
   int nq = (int)m->nq, nv = (int)m->nv, nu = (int)m->nu;
-  int skip = whole(custom(m, "understudy_step", step) / m->opt.timestep);
+  int skip = whole(custom(m, "understudy_step", fmax(step, m->opt.timestep)) / m->opt.timestep);
   c->task = (UsTask){.struct_size = sizeof(UsTask),
                      .abi = US_TASK_ABI,
                      .mujoco = mjVERSION_HEADER,
@@ -279,7 +279,7 @@ static void fill_table(Mjcf* c, const char* camera) {
                      .summary = c->summary,
                      .model = m,
                      .camera = camera,
-                     .frame_skip = skip > 0 ? skip : 1,
+                     .frame_skip = skip,
                      .block = whole(custom(m, "understudy_block", 5)),
                      .action = nu ? nu : 1,
                      .proprio = nq + nv < US_TASK_MEASURES ? nq + nv : US_TASK_MEASURES,
@@ -304,6 +304,7 @@ static UsStatus open_file(const char* path, Mjcf* c) {
   US_TRY(choose_camera(path, m, &camera));
   US_TRY(us_mjcf_frame(path, c->model, start));
   make_light(c->model);
+  c->model->opt.enableflags &= ~mjENBL_SLEEP;  // who sleeps is no part of a state
   make_name(path, hash, c->name);
   snprintf(c->summary, sizeof(c->summary), "%.160s: %d actuators, %d joints", path, (int)m->nu,
            (int)m->njnt);

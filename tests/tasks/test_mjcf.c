@@ -277,6 +277,9 @@ static void bad_files(void** state) {
                           "<custom><numeric name='understudy_radius' data='-1'/></custom>"
                           "<actuator>")),
           "radius");
+  snprintf(path, sizeof(path), "%s/pipe.xml", folder);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  refused(path, "something else");
   snprintf(path, sizeof(path), "%s/model.mjb", folder);
   assert_int_equal(us_file_write(path, "\1\0\2", 3), US_OK);
   refused(path, "compiled model (MJB)");
