@@ -35,7 +35,7 @@ typedef struct UsEnv UsEnv;
 typedef struct UsObs {
   uint8_t* pixels;      // (height, width, 3)
   float* proprio;       // (proprio)
-  double* state;        // (state): qpos, qvel, act of the simulator
+  double* state;        // (state): qpos, qvel, act of the simulator; a 0 where it has none
   const float* action;  // (block, action) what led here from the frame before, read by
                         // us_env_observe; NULL: not known, taken as 0
   double time;          // s since the start of the episode

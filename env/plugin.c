@@ -12,9 +12,7 @@
 
 enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have room for
 
-// Fields of a task by kind of check: texts that are not empty, numbers within bounds, functions
-// that have to be there.
-#define TEXTS(X) X(summary) X(scene) X(camera)
+// Fields of a task by kind of check: numbers within bounds, functions that have to be there.
 #define NUMBERS(X)                \
   X(frame_skip, 1, 1 << 20)       \
   X(block, 1, 1 << 10)            \
@@ -75,14 +73,16 @@ static UsStatus check_head(const char* file, const UsTask* t) {
   return US_OK;
 }
 
+static UsStatus check_text(const char* file, const UsTask* t, const char* field, const char* text) {
+  if (text && text[0]) return US_OK;
+  return refuse(US_UNSUPPORTED, file, t->name, field, "expected a text, found %s",
+                text ? "an empty one" : "NULL");
+}
+
 static UsStatus check_fields(const char* file, const UsTask* t) {
-#define X(field)                                                                      \
-  if (!t->field || !t->field[0]) {                                                    \
-    return refuse(US_UNSUPPORTED, file, t->name, #field, "expected a text, found %s", \
-                  t->field ? "an empty one" : "NULL");                                \
-  }
-  TEXTS(X)
-#undef X
+  US_TRY(check_text(file, t, "summary", t->summary));
+  if (!t->model) US_TRY(check_text(file, t, "scene", t->scene));
+  US_TRY(check_text(file, t, "camera", t->camera));
 #define X(field, low, high)                                                                        \
   if (t->field < (low) || t->field > (high)) {                                                     \
     return refuse(US_UNSUPPORTED, file, t->name, #field, "expected %d to %d, found %d", low, high, \

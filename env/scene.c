@@ -26,7 +26,7 @@ UsStatus us_scene_find(const char* name, const char* what, const UsTask* const* 
 // ---- the scene ----
 
 typedef struct Compile {
-  const char* scene;
+  const UsTask* task;
   mjSpec* spec;
   mjModel* model;
   char found[MESSAGE];
@@ -34,7 +34,11 @@ typedef struct Compile {
 
 static void compile(void* arg) {
   Compile* c = arg;
-  c->spec = mj_parseXMLString(c->scene, NULL, c->found, sizeof(c->found));
+  if (c->task->model) {
+    c->model = mj_copyModel(NULL, c->task->model);
+    return;
+  }
+  c->spec = mj_parseXMLString(c->task->scene, NULL, c->found, sizeof(c->found));
   if (!c->spec) return;
   c->model = mj_compile(c->spec, NULL);
   if (!c->model) snprintf(c->found, sizeof(c->found), "%s", mjs_getError(c->spec));
@@ -44,7 +48,7 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
   *out = NULL;
   us_trap_install();
   US_TRY(us_task_check_table(NULL, task));
-  Compile c = {.scene = task->scene};
+  Compile c = {.task = task};
   char raised[MESSAGE] = "";
   if (us_trap_run(compile, &c, raised, sizeof(raised))) {
     memcpy(c.found, raised, sizeof(raised));

@@ -208,6 +208,7 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
 static void fill_observation(Sim* s, int slot, float* out) {
   const double* row = row_of(s, slot);
   const mjModel* m = s->model;
+  if (m->nq == 0) *out = 0;
   for (int i = 0; i < m->nq; i++) *out++ = (float)row[s->qpos_at + i];
   for (int i = 0; i < m->nv; i++) *out++ = (float)row[s->qvel_at + i];
   for (int i = 0; i < m->na; i++) *out++ = (float)row[s->act_at + i];
@@ -375,6 +376,7 @@ static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
       memcpy(obs[i].proprio, s->slot[slots[i]].proprio, sizeof(float) * (size_t)s->task->proprio);
     }
     if (obs[i].state) {
+      if (m->nq == 0) obs[i].state[0] = 0;
       memcpy(obs[i].state, row + s->qpos_at, sizeof(double) * (size_t)m->nq);
       memcpy(obs[i].state + m->nq, row + s->qvel_at, sizeof(double) * (size_t)m->nv);
       memcpy(obs[i].state + m->nq + m->nv, row + s->act_at, sizeof(double) * (size_t)m->na);
@@ -476,7 +478,8 @@ static void fill_info(Sim* s, const char* name, const UsEnvConfig* c) {
   i->block = c->block ? c->block : t->block;
   i->action = t->action;
   i->proprio = t->proprio;
-  i->state = i->observation = (int)(m->nq + m->nv + m->na);
+  int state = (int)(m->nq + m->nv + m->na);
+  i->state = i->observation = state ? state : 1;
   i->height = c->height ? c->height : t->size;
   i->width = c->width ? c->width : t->size;
   i->context = 1;

@@ -16,7 +16,7 @@
 
 #include "worldmodel/base/rng.h"
 
-enum { US_TASK_ABI = 3, US_POLICY_MEMORY = 64, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
+enum { US_TASK_ABI = 3, US_POLICY_MEMORY = 128, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
 enum { US_FACTORS = 32 };  // most factors of variation of a task, the general ones included
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
@@ -51,7 +51,7 @@ typedef struct UsTask {
 
   const char* name;
   const char* summary;  // one line for lists
-  const char* scene;    // the MJCF text
+  const char* scene;    // the MJCF text; NULL with `model`
   const char* camera;   // name of the scene's camera
   int frame_skip;       // physics steps an env step
   int block;            // K, env steps a block by default
@@ -82,6 +82,9 @@ typedef struct UsTask {
   // Factors of variation of the task's own, in place of the general ones of the same names
   // (env/factors.h); ends with a NULL name. NULL: none.
   const UsFactor* factors;
+
+  // A compiled model in place of `scene`, owned by whoever made the task. Nullable.
+  const mjModel* model;
 } UsTask;
 
 #endif  // UNDERSTUDY_TASK_H_

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "env/plugin.h"
+#include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/status.h"
 
@@ -34,10 +35,13 @@ int us_cli_usage(const char* command, const char* format, ...) {
 
 // ---- tasks ----
 
-static const UsTask* tasks[kTasks + 1];  // the built-in ones, then those of plugins, then NULL
+static const UsTask* tasks[kTasks + 1];  // built in, of plugins, of MJCF files; then NULL
 static int task_count;
+static const UsTask* opened[kTasks];  // those of MJCF files
+static int opened_count;
 
 static void start_tasks(void) {
+  while (opened_count > 0) us_mjcf_close(opened[--opened_count]);
   memset(tasks, 0, sizeof(tasks));
   for (task_count = 0; us_tasks[task_count]; task_count++) tasks[task_count] = us_tasks[task_count];
 }
@@ -63,6 +67,35 @@ static UsStatus add_plugin(const char* path) {
     tasks[task_count++] = p->tasks[i];
   }
   return US_OK;
+}
+
+static const char mjcf[] = "mjcf:";
+
+// Adds the task of `mjcf:<path>`; *name is its name. Naming a file twice adds it once.
+static UsStatus add_mjcf(const char* word, const char** name) {
+  const UsTask* t;
+  US_TRY(us_mjcf_open(word + strlen(mjcf), &t));
+  const UsTask* known = us_cli_task(t->name);
+  if (known || task_count == kTasks) {
+    us_mjcf_close(t);
+    if (!known)
+      return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", word, kTasks);
+  } else {
+    tasks[task_count++] = opened[opened_count++] = known = t;
+  }
+  *name = known->name;
+  return US_OK;
+}
+
+// Takes the value of --plugin, or a task's name, of which `mjcf:<path>` becomes that of its task.
+static UsStatus add_tasks(const char* text, char** task) {
+  if (strncmp(text, mjcf, strlen(mjcf)) != 0) return task ? US_OK : add_plugin(text);
+  const char* name = NULL;
+  US_TRY(add_mjcf(text, &name));
+  if (!task) return US_OK;
+  free(*task);
+  *task = strdup(name);
+  return *task ? US_OK : us_fail(US_MEMORY, "out of memory");
 }
 
 // ---- numbers ----
@@ -181,11 +214,12 @@ static int parse_options(const char* command, poptContext context, const Options
     }
     *help = found == kHelp;
     char* text = poptGetOptArg(context);
-    if (found == kPlugin) {
-      UsStatus status = add_plugin(text);
+    const struct poptOption* o = found >= kValue ? all->asked[found - kValue] : NULL;
+    int is_task = o && o->longName && strcmp(o->longName, "task") == 0;
+    if (found == kPlugin || (is_task && text[0])) {
+      UsStatus status = add_tasks(text, is_task ? o->arg : NULL);
       if (status != US_OK) code = us_cli_fail(command, status);
-    } else if (found >= kValue) {
-      const struct poptOption* o = all->asked[found - kValue];
+    } else if (o) {
       code = is_whole(o)  ? read_whole(command, o, text)
              : is_real(o) ? read_real(command, o, text)
              : text[0]    ? -1
@@ -214,8 +248,8 @@ static int take_words(const char** argv, poptContext context, const char** words
 int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
                  const char* help, const char** words, int max_words) {
   const struct poptOption common[] = {
-      {"plugin", 0, POPT_ARG_STRING, NULL, kPlugin, "a library with more tasks; may be repeated",
-       "FILE.so"},
+      {"plugin", 0, POPT_ARG_STRING, NULL, kPlugin,
+       "a library with more tasks, or mjcf:FILE.xml; may be repeated", "FILE.so"},
       {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL},
       POPT_TABLEEND};
   const struct poptOption all[] = {

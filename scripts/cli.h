@@ -51,7 +51,9 @@ US_COMMANDS(X)
 // Parses argv (argv[0] is the command's name) with a popt table; options write to the variables the
 // table names. `usage` is the line behind the command's name ("--task T --out F.h5 [options]"),
 // `help` the paragraphs that --help prints around the option table, with an example.
-// Values are read by the rules above, `--plugin FILE.so` and `--help` belong to every command.
+// Values are read by the rules above, `--plugin FILE.so` and `--help` belong to every command. A
+// value of --plugin or --task that is `mjcf:<path>` adds the task of that MJCF file (mjcf.h), whose
+// name --task then holds.
 // Left-over words are refused unless `words` is not NULL: then they are stored there,
 // NULL-terminated, at most max_words of them. Returns -1 to go on, else the exit code: 0 after
 // --help, 2 after a one-line message.
@@ -60,8 +62,8 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
 
 struct UsTask;
 
-// The tasks to open simulators from: the built-in ones and those of the plugins that the last
-// us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
+// The tasks to open simulators from: the built-in ones and those of the plugins and MJCF files
+// that the last us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
 const struct UsTask* const* us_cli_tasks(void);
 
 // The one of them with this name, or NULL.

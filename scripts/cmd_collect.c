@@ -380,6 +380,10 @@ static const char help[] =
     "episodes that are finished; so does a kill. --resume goes on behind them to the same file; "
     "with\n"
     "more --episodes it makes a finished file longer.\n\n"
+    "--task mjcf:FILE.xml takes any MuJoCo model, a robot of your own, as a task: all actuators "
+    "are\n"
+    "actions, all joints are the state (`understudy inspect FILE.xml` shows what it makes of "
+    "it).\n\n"
     "--vary draws factors of variation anew for every episode and records them in the file: names "
     "of\n"
     "factors (--vary help lists those of the task), groups such as light, colour or camera, "
@@ -395,7 +399,7 @@ static const char help[] =
 int us_cmd_collect(int argc, const char** argv) {
   Options o = {.steps = 200};
   struct poptOption table[] = {
-      {"task", 0, POPT_ARG_STRING, &o.task, 0, "what to record", "NAME"},
+      {"task", 0, POPT_ARG_STRING, &o.task, 0, "what to record; also mjcf:FILE.xml", "NAME"},
       {"episodes", 0, POPT_ARG_INT, &o.episodes, 0, "how many episodes", "N"},
       {"out", 0, POPT_ARG_STRING, &o.out, 0, "the HDF5 file to write", "FILE"},
       {"steps", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.steps, 0, "env steps an episode",

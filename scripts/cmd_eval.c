@@ -75,7 +75,7 @@ static int parse(int argc, const char** argv, UsEvalOptions* o) {
       FLAG("play-best", &p->play_best, "play the best candidate, not the mean of the elites"),
       POPT_TABLEEND};
   const struct poptOption table[] = {
-      TEXT("task", &o->task, "task (the data's)", "T"),
+      TEXT("task", &o->task, "task (the data's); also mjcf:FILE.xml", "T"),
       TEXT("model", &o->model, "model folder, for the row model", "DIR"),
       TEXT("state-model", &o->state_model, "model folder on true states, for the row state", "DIR"),
       TEXT("data", &o->data, "held-out trajectories", "F.h5"),

@@ -1,5 +1,6 @@
 // understudy finetune: train the action-conditioned predictor and write a model folder.
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,22 @@ static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t
 
 // ---- the run ----
 
+// Refuses trajectories in which nothing acts, as those of a model without actuators.
+static UsStatus check_actions(const char* path) {
+  UsDataset* data;
+  US_TRY(us_dataset_open(path, &data));
+  const UsDatasetInfo* info = us_dataset_info(data);
+  const float* actions = us_dataset_actions(data);
+  int64_t i = 0, n = info->rows * info->action;
+  while (i < n && !(fabsf(actions[i]) > 0)) i++;  // NaN in last rows
+  us_dataset_close(data);
+  if (i < n) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected actions, found 0 alone: there is nothing to plan with (pretrain "
+                 "takes such trajectories)",
+                 path);
+}
+
 static UsStatus train(const Options* o, Mode mode, TrainingData* d, UsPredictor* p, UsPool* pool) {
   const UsPredictorConfig* c = us_predictor_config(p);
   UsTrainConfig config = training_config(&o->t);
@@ -163,6 +180,7 @@ static UsStatus finetune(const Options* o, Mode mode, UsPool* pool) {
   TrainingData d;
   UsPredictor* p = NULL;
   const char* const path = o->data;
+  US_TRY(check_actions(path));
   UsStatus status =
       training_data_open(&path, 1, o->t.encoder ? o->t.encoder : "default", &o->t, pool, &d);
   if (status == US_OK) {

@@ -9,6 +9,7 @@
 
 #include "datasets/survey.h"
 #include "scripts/cli.h"
+#include "tasks/mjcf/mjcf.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/tensor_file.h"
@@ -83,6 +84,24 @@ static UsStatus inspect_dataset(const char* path) {
   printf(i->dt > 0 ? ", %.4g s a row\n" : "\n", i->dt);
   if (i->variation) printf("  varies %s (range %s)\n", i->variation_names, i->variation_range);
   if (!i->finished) printf("  its writer was stopped: only whole episodes are counted\n");
+  return US_OK;
+}
+
+// ---- MJCF ----
+
+static UsStatus inspect_mjcf(const char* path) {
+  const UsTask* t;
+  US_TRY(us_mjcf_open(path, &t));
+  const mjModel* m = t->model;
+  const char* passive = us_mjcf_passive(m);
+  printf("%s: MJCF, the task %s (--task mjcf:%s)\n", path, t->name, path);
+  printf("  %d bodies, %d joints, %d actuators, state %d + %d + %d\n", (int)m->nbody - 1,
+         (int)m->njnt, (int)m->nu, (int)m->nq, (int)m->nv, (int)m->na);
+  printf("  %.4g s an env step (%d physics steps), blocks of %d, camera %s, %d x %d\n",
+         m->opt.timestep * t->frame_skip, t->frame_skip, t->block, t->camera, t->size, t->size);
+  printf("  solved where no joint is farther than %g of its scale from the goal\n", t->radius);
+  if (passive) printf("  %s: trajectories can be collected, not planned\n", passive);
+  us_mjcf_close(t);
   return US_OK;
 }
 
@@ -216,6 +235,7 @@ static UsStatus inspect(const char* path) {
   if (f) fclose(f);
   const char* end = strrchr(path, '.');
   int named = end && (!strcmp(end, ".h5") || !strcmp(end, ".hdf5"));
+  if (end && !strcmp(end, ".xml")) return inspect_mjcf(path);
   if (named || H5Fis_hdf5(path) > 0) return inspect_dataset(path);
   if (n == 9 && head[0] == 'P' && head[1] == 'K') {
     return us_fail(US_FORMAT,
@@ -237,7 +257,8 @@ static const char help[] =
     "predictor\n"
     "or a world model wholly, checks every number, and prints sizes, hashes and what it was "
     "trained\n"
-    "on. Exit code 1 and one line when it is not what it says.\n\n"
+    "on; of an MJCF file (.xml), what task it is. Exit code 1 and one line when it is not what it\n"
+    "says.\n\n"
     "Example:\n"
     "  understudy inspect runs/model\n";
 

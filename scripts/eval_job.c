@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "scripts/cli.h"
+#include "tasks/mjcf/mjcf.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
@@ -36,9 +37,15 @@ static UsStatus open_task(UsEvalJob* j) {
                    j->o.data, j->o.task, name);
   }
   j->task = us_cli_task(name);
-  return j->task ? US_OK
-                 : us_fail(US_USAGE, "%s: there is no task \"%s\"; --plugin adds tasks", j->o.data,
-                           name);
+  if (!j->task) {
+    int mjcf = strncmp(name, "mjcf-", 5) == 0;
+    return us_fail(US_USAGE, "%s: there is no task \"%s\"; %s", j->o.data, name,
+                   mjcf ? "--task mjcf:FILE.xml names its file" : "--plugin adds tasks");
+  }
+  const char* passive = j->task->model ? us_mjcf_passive(j->task->model) : NULL;
+  if (!passive) return US_OK;
+  return us_fail(US_UNSUPPORTED, "task %s: expected a model that can be moved, found %s", name,
+                 passive);
 }
 
 // 1 if a text stands anywhere in a JSON value.

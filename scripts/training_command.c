@@ -84,11 +84,11 @@ static UsStatus make_state(const UsDataset* data, UsEncoder** out) {
   const double* states = us_dataset_states(data);
   int nq = count_positions(info->task), s = info->state;
   if (nq < 1 || nq > s) {
-    return us_fail(US_UNSUPPORTED,
-                   "%s: the encoder \"state\" needs a task that is known here (see --plugin) to "
-                   "tell positions from "
-                   "velocities, found \"%s\"",
-                   us_dataset_path(data), info->task);
+    return us_fail(
+        US_UNSUPPORTED,
+        "%s: the encoder \"state\" needs a task that is known here (see --plugin, which also "
+        "takes mjcf:FILE.xml) to tell positions from velocities, found \"%s\"",
+        us_dataset_path(data), info->task);
   }
   double* mean = calloc(2 * (size_t)s, sizeof(double));
   if (!mean) return us_fail(US_MEMORY, "out of memory");

@@ -75,9 +75,9 @@ static void wrong_numbers(void** state) {
   WRONG(action, 0, "found 0");
   WRONG(action, US_TASK_ACTIONS + 1, "found 65");
   WRONG(proprio, -1, "found -1");
-  WRONG(proprio, US_TASK_MEASURES + 1, "found 65");
+  WRONG(proprio, US_TASK_MEASURES + 1, "found 257");
   WRONG(measure, 0, "found 0");
-  WRONG(measure, US_TASK_MEASURES + 1, "found 65");
+  WRONG(measure, US_TASK_MEASURES + 1, "found 257");
   WRONG(size, 0, "found 0");
   WRONG(radius, 0, "found 0");
   WRONG(radius, -1, "found -1");

@@ -14,12 +14,15 @@
 UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size) {
   *data = NULL;
   *size = 0;
+  struct stat info;
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {  // opening a pipe would wait
+    return us_fail(US_IO, "%s: expected a file, found something else", path);
+  }
   FILE* f = fopen(path, "rb");
   if (!f) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
   UsStatus status = US_OK;
-  struct stat info;
-  if (fstat(fileno(f), &info) != 0 || !S_ISREG(info.st_mode)) {
-    status = us_fail(US_IO, "%s: expected a file, found something else", path);
+  if (fstat(fileno(f), &info) != 0) {
+    status = us_fail(US_IO, "%s: cannot be read: %s", path, strerror(errno));
   } else if (limit && (size_t)info.st_size > limit) {
     status = us_fail(US_FORMAT, "%s: expected at most %zu bytes, found %lld", path, limit,
                      (long long)info.st_size);

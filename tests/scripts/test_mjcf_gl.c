@@ -1,0 +1,162 @@
+// A robot of one's own through the whole loop, as a user runs it: an MJCF file is looked at,
+// recorded, trained on and planned in; another file of that name, or none, is refused in one line,
+// and so is planning where nothing can be moved.
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "env/env.h"
+#include "tasks/mjcf/mjcf.h"
+#include "tests/scripts/program.h"
+#include "tests/tasks/mjcf_models.h"
+#include "worldmodel/base/file.h"
+
+static const char two_links[] =
+    "<mujoco><option timestep='0.01' gravity='0 0 0'/><custom><numeric name='understudy_size' "
+    "data='32'/><numeric name='understudy_noise' data='.3'/></custom>"
+    "<default><joint axis='0 0 1' damping='.5' armature='.05'/><geom type='capsule' contype='0' "
+    "size='.05'/></default><worldbody><geom type='plane' size='1 1 .1'/>"
+    "<body pos='0 0 .1'><joint name='a'/><geom fromto='0 0 0 .3 0 0' rgba='.1 .2 .7 1'/>"
+    "<body pos='.3 0 0'><joint name='b' range='-150 150'/><geom fromto='0 0 0 .25 0 0' "
+    "rgba='.8 .2 .1 1'/></body></body></worldbody>"
+    "<actuator><motor joint='a' gear='1.5'/><motor joint='b'/></actuator></mujoco>";
+
+static char folder[] = "/tmp/understudy-mjcf-gl-XXXXXX";
+
+// Runs a command in which every % stands for the folder.
+static Run command(const char* words) {
+  char line[2048];
+  size_t n = 0;
+  for (; *words; words++) {
+    n += (size_t)snprintf(line + n, sizeof(line) - n, "%.*s", *words == '%' ? 64 : 1,
+                          *words == '%' ? folder : words);
+    if (n >= sizeof(line)) abort();
+  }
+  return run_program(folder, line);
+}
+
+static Run done(const char* words) {
+  Run r = command(words);
+  if (r.code != 0) fail_msg("`understudy %s`: exit %d: %s", words, r.code, r.err);
+  return r;
+}
+
+static void refused(const char* words, int code, const char* part) {
+  Run r = command(words);
+  if (r.code != code || lines_of(r.err) != 1 || !strstr(r.err, part)) {
+    fail_msg("`understudy %s`: exit %d (expected %d), \"%s\" (expected \"%s\")", words, r.code,
+             code, r.err, part);
+  }
+}
+
+static double rate(const char* row) {
+  char path[512];
+  cJSON* eval;
+  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, "eval.json"), &eval),
+                   US_OK);
+  const cJSON* at = cJSON_GetObjectItemCaseSensitive(eval, "rows");
+  at = cJSON_GetObjectItemCaseSensitive(at, row);
+  at = cJSON_GetObjectItemCaseSensitive(at, "first_hit");
+  at = cJSON_GetObjectItemCaseSensitive(at, "rate");
+  if (!cJSON_IsNumber(at)) fail_msg("no rate of %s", row);
+  double value = at->valuedouble;
+  cJSON_Delete(eval);
+  return value;
+}
+
+static void loop(void** state) {
+  mjcf_put(folder, "arm.xml", two_links);
+  Run r = done("inspect %/arm.xml");
+  assert_non_null(strstr(r.out, "2 bodies, 2 joints, 2 actuators, state 2 + 2 + 0"));
+  done("collect --task mjcf:%/arm.xml --episodes 40 --steps 60 --seed 1 --out %/train.h5");
+  done("collect --task mjcf:%/arm.xml --episodes 20 --steps 45 --seed 2 --out %/held.h5");
+  done("dataset verify %/held.h5");
+  done(
+      "finetune --data %/train.h5 --encoder state --mode scratch --width 64 --depth 2 --steps 300 "
+      "--plugin mjcf:%/arm.xml --out %/model");
+  done(
+      "eval --task mjcf:%/arm.xml --state-model %/model --rows state,random,oracle --data "
+      "%/held.h5 --episodes 20 --oracle-pairs 8 --json %/eval.json");
+  assert_true(rate("oracle") > 0.8);
+  assert_true(rate("state") > rate("random") + 0.2);
+  refused("finetune --data %/train.h5 --encoder state --out %/other", 1, "--plugin");
+  refused("eval --rows random --data %/held.h5 --json %/none.json", 2, "--task mjcf:FILE.xml");
+}
+
+// Pixels of an MJCF task without a camera, seen by the embedded encoder's kin.
+static void frames(void** state) {
+  done(
+      "finetune --data %/train.h5 --encoder pca --mode scratch --width 64 --depth 1 --steps 5 "
+      "--out %/pca");
+  done(
+      "eval --task mjcf:%/arm.xml --model %/pca --rows model --data %/held.h5 --episodes 4 "
+      "--films 2 --json %/films.json");
+  done("report --json %/films.json --out %/report");
+}
+
+static void another_model(void** state) {
+  char text[2048], other[512];
+  const char* at = strstr(two_links, "gear='1.5'");
+  snprintf(text, sizeof(text), "%.*sgear='1.6'%s", (int)(at - two_links), two_links,
+           at + strlen("gear='1.5'"));
+  snprintf(other, sizeof(other), "%s/other", folder);
+  mkdir(other, 0777);
+  mjcf_put(other, "arm.xml", text);
+  refused("eval --task mjcf:%/other/arm.xml --rows random --data %/held.h5 --json %/none.json", 2,
+          "expected trajectories of the task \"mjcf-arm-");
+  refused("collect --task mjcf:%/other/gone.xml --episodes 1 --out %/x.h5", 1, "gone.xml: ");
+  refused("collect --task mjcf: --episodes 1 --out %/x.h5", 1, "No such file");
+}
+
+// The brightest number in the first frame of a model.
+static int brightness(const char* name) {
+  char path[512], sim[100];
+  const UsTask* t;
+  UsEnv* e = NULL;
+  int slot = 0, most = 0;
+  if (us_mjcf_open(us_path_join(path, sizeof(path), folder, name), &t))
+    fail_msg("%s", us_message());
+  snprintf(sim, sizeof(sim), "sim:%s", t->name);
+  if (us_env_open(sim, (const UsTask* const[]){t, NULL}, NULL, &e)) fail_msg("%s", us_message());
+  uint8_t pixels[64 * 64 * 3];
+  us_env_reset(e, NULL, (uint64_t[]){1});
+  assert_int_equal(us_env_render(e, 1, &slot, pixels), US_OK);
+  for (size_t i = 0; i < sizeof(pixels); i++) most = pixels[i] > most ? pixels[i] : most;
+  us_env_close(e);
+  us_mjcf_close(t);
+  return most;
+}
+
+// Without actuators or joints: recorded and seen, without a light too, but nothing to plan with.
+static void passive(void** state) {
+  mjcf_put(folder, "pendulum.xml", mjcf_pendulum);
+  mjcf_put(folder, "still.xml", mjcf_still);
+  done("collect --task mjcf:%/pendulum.xml --episodes 8 --steps 40 --out %/pendulum.h5");
+  done("collect --task mjcf:%/still.xml --episodes 2 --steps 10 --out %/still.h5");
+  done("dataset verify %/pendulum.h5");
+  done("dataset verify %/still.h5");
+  done("dataset preview %/pendulum.h5 --out %/pendulum.png");
+  assert_true(brightness("pendulum.xml") > 100);
+  refused("finetune --data %/pendulum.h5 --out %/no", 1, "expected actions");
+  refused("eval --task mjcf:%/pendulum.xml --rows random --data %/pendulum.h5 --json %/no.json", 1,
+          "no actuators");
+  refused("eval --task mjcf:%/still.xml --rows random --data %/still.h5 --json %/no.json", 1,
+          "no actuators");
+}
+
+int main(void) {
+  if (!mkdtemp(folder)) return 1;
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(loop),
+      cmocka_unit_test(frames),
+      cmocka_unit_test(another_model),
+      cmocka_unit_test(passive),
+  };
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  char line[128];
+  snprintf(line, sizeof(line), "rm -rf '%s'", folder);
+  return system(line) != 0 || failed;
+}
