@@ -104,8 +104,8 @@ static void a_solve_is_a_step_of_the_hand(void** state) {
   bench_close(&b);
 }
 
-// Steps that are played move the hand about as far as they say, along each axis and both ways;
-// joints that follow at different speeds leave up to a third.
+// Steps that are played move the hand straight along each axis; of three, what the joints lag
+// behind leaves two and a half.
 static void actions_move_the_hand(void** state) {
   Bench b = bench_open(&us_task_arm_cube);
   for (int axis = 0; axis < 3; axis++) {
@@ -118,7 +118,7 @@ static void actions_move_the_hand(void** state) {
       for (int k = 0; k < 3; k++) bench_step(&b, rest);
       for (int i = 0; i < 3; i++) {
         double moved = us_hand_point(b.d)[i] - kMiddle[i];
-        assert_float_equal(moved, i == axis ? sign * 3 * us_hand_reach : 0, 0.035);
+        assert_float_equal(moved, i == axis ? sign * 2.5 * us_hand_reach : 0, 0.008);
       }
       assert_float_equal(us_hand_angle(b.d), 0, 0.05);
       assert_float_equal(us_hand_width(b.d), us_hand_opening, 2e-3);
