@@ -41,6 +41,10 @@ int us_protocol_steps(int steps, const UsTask* task) {
   return steps / 5 * task->block;
 }
 
+int us_most_subgoals(int blocks) {
+  return blocks / 2;
+}
+
 // One evaluation in progress: what it was asked, its result, and the work areas of a batch.
 typedef struct Run {
   const UsEvaluation* e;
@@ -49,6 +53,7 @@ typedef struct Run {
   int slots, block, action, states, proprios, replan;
   size_t frame;  // bytes of a frame
   int first, n;  // the batch: pairs first .. first + n - 1 in slots 0 .. n - 1
+  int stage;     // the sub-goal that the answering env has, e->subgoals: the goal
   int* slot;     // (B) 0 .. B - 1
   int* live;     // (B) slots whose episode goes on
   int lives;
@@ -115,6 +120,7 @@ static UsStatus check(const UsEvaluation* e) {
   const UsDatasetInfo* data = us_dataset_info(e->data);
   US_ASSERT(e->count >= 0 && e->count <= e->pairs->count);
   US_ASSERT(e->budget > 0 && e->budget % sim->block == 0);
+  US_ASSERT(e->subgoals >= 0 && e->subgoals <= us_most_subgoals(e->budget / sim->block));
   US_ASSERT(answer->slots == sim->slots);
   if (data->state != sim->state || data->action != sim->action) {
     return us_fail(
@@ -150,11 +156,14 @@ static void start_state(const UsDataset* data, int64_t row, int rest, const UsEn
   memset(out + m->nq, 0, sizeof(double) * (size_t)m->nv);
 }
 
-typedef enum Which { kBefore, kStart, kGoal } Which;
+typedef enum Which { kBefore, kStart, kShown, kGoal } Which;
 
 static int64_t pair_row(const Run* r, int i, Which which) {
   const UsPair* p = &r->e->pairs->pair[r->first + i];
   if (which == kGoal) return p->goal;
+  if (which == kShown) {
+    return p->start + (p->goal - p->start) * (r->stage + 1) / (r->e->subgoals + 1);
+  }
   return which == kBefore && !r->e->rest ? p->before : p->start;
 }
 
@@ -183,7 +192,7 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
     }
     if (sees == US_SEES_STATE) {
       o->state = r->state + (size_t)i * r->states;
-      start_state(r->e->data, row, r->e->rest && which != kGoal, r->e->sim, o->state);
+      start_state(r->e->data, row, r->e->rest && which < kShown, r->e->sim, o->state);
     } else {
       o->pixels = r->pixels + (size_t)i * r->frame;
       o->proprio = r->proprio + (size_t)i * r->proprios;
@@ -236,15 +245,16 @@ static UsStatus place_truth(Run* r) {
   return us_env_observe(r->e->sim, r->n, r->slot, r->obs);
 }
 
-// Shows the answering env both start rows and the goal.
+// Shows the answering env both start rows and its first goal.
 static UsStatus place_answer(Run* r) {
   if (r->e->sees == US_SEES_NOTHING) return US_OK;
   us_env_reset(r->e->answer, NULL, r->number);
-  for (int which = kBefore; which <= kGoal; which++) {
+  r->stage = 0;
+  for (int which = kBefore; which <= kShown; which++) {
     US_TRY(read_rows(r, (Which)which, r->e->sees));
     Clock start = now();
-    UsStatus status = which == kGoal ? us_env_set_goal(r->e->answer, r->n, r->slot, r->obs)
-                                     : us_env_observe(r->e->answer, r->n, r->slot, r->obs);
+    UsStatus status = which == kShown ? us_env_set_goal(r->e->answer, r->n, r->slot, r->obs)
+                                      : us_env_observe(r->e->answer, r->n, r->slot, r->obs);
     charge(r, US_PART_encode, start);
     US_TRY(status);
   }
@@ -283,6 +293,20 @@ static void list_live(Run* r) {
     if (!o->finite || (r->e->stop_at_hit && o->first_hit >= 0)) continue;
     r->live[r->lives++] = i;
   }
+}
+
+// Shows the answering env the goal whose turn it is in block `b`, when it is another one.
+static UsStatus aim(Run* r, int b) {
+  int share = r->e->subgoals ? r->result->blocks / (2 * r->e->subgoals) : 0;
+  int stage = share ? b / share : 0;
+  if (stage > r->e->subgoals) stage = r->e->subgoals;
+  if (stage == r->stage || r->e->sees == US_SEES_NOTHING) return US_OK;
+  r->stage = stage;
+  US_TRY(read_rows(r, kShown, r->e->sees));
+  Clock start = now();
+  UsStatus status = us_env_set_goal(r->e->answer, r->n, r->slot, r->obs);
+  charge(r, US_PART_encode, start);
+  return status;
 }
 
 static void plan(Run* r) {
@@ -389,7 +413,10 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
       return us_fail(US_INTERRUPTED, "stopped after %d of %d episodes%s", r->first,
                      r->result->count, r->e->keep ? "; --resume goes on" : "");
     }
-    if (j == 0) plan(r);
+    if (j == 0) {
+      US_TRY(aim(r, b));
+      plan(r);
+    }
     play(r, b, j);
     judge(r, b, j == r->replan - 1 || b == blocks - 1);
     list_live(r);

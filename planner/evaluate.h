@@ -74,6 +74,9 @@ const UsProtocol* us_protocol_find(const char* name);
 // blocks.
 int us_protocol_steps(int steps, const struct UsTask* task);
 
+// The most sub-goals that a budget has room for: one a block in its first half.
+int us_most_subgoals(int blocks);
+
 // ---- one row of the table ----
 
 // What the answering env is shown.
@@ -141,6 +144,11 @@ typedef struct UsEvaluation {
   const UsVary* vary;
   UsVaryRange range;
   uint64_t vary_seed;
+  // Rows of the held-out trajectory, evenly spaced between start and goal, that `answer` is shown
+  // as goals before the goal itself, as V-JEPA 2-AC (Assran et al. 2025) is for pick-and-place.
+  // They share the first half of the budget equally, the goal has the rest; a plan keeps the goal
+  // it was made for. Success is judged against the goal alone.
+  int subgoals;
   // Nullable, both. recall takes over what an earlier run finished: pairs 0 .. *done - 1 and the
   // sums of r. keep is told of every batch that is finished: pairs first .. first + n - 1 of r.
   UsStatus (*recall)(void* keeper, UsResult* r, int* done);

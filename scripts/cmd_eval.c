@@ -93,6 +93,7 @@ static int parse(int argc, const char** argv, UsEvalOptions* o) {
       TEXT("vary-range", &o->range, "train, test or all (train)", "R"),
       FLAG("resume", &o->resume, "go on with the batches that a stopped run finished"),
       FLAG("stop-at-hit", &o->stop_at_hit, "end an episode at its first success"),
+      COUNT("subgoals", &o->subgoals, "rows between start and goal that are shown as goals first"),
       COUNT("films", &o->films, "episodes whose frames are kept for the report"),
       COUNT("film-size", &o->film_size, "pixels of a side of these frames"),
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)planner, 0, "Planner:", NULL},
@@ -147,13 +148,11 @@ static int check_options(UsEvalJob* j) {
   const struct {
     const char* name;
     int value, low, high;
-  } range[] = {{"episodes", o->episodes, 1, 1 << 20},
-               {"oracle-pairs", o->oracle_pairs, 1, 1 << 20},
-               {"batch", o->batch, 1, 1 << 16},
-               {"threads", o->threads, 0, 4096},
-               {"films", o->films, 0, 1000},
-               {"film-size", o->film_size, 8, 2048},
-               {"replan", o->plan.execute, 1, o->plan.horizon}};
+  } range[] = {
+      {"episodes", o->episodes, 1, 1 << 20}, {"oracle-pairs", o->oracle_pairs, 1, 1 << 20},
+      {"batch", o->batch, 1, 1 << 16},       {"threads", o->threads, 0, 4096},
+      {"subgoals", o->subgoals, 0, 1 << 16}, {"films", o->films, 0, 1000},
+      {"film-size", o->film_size, 8, 2048},  {"replan", o->plan.execute, 1, o->plan.horizon}};
   for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {
     if (range[i].value >= range[i].low && range[i].value <= range[i].high) continue;
     return us_cli_usage("eval", "--%s: expected %d .. %d, found %d", range[i].name, range[i].low,
@@ -296,6 +295,7 @@ static cJSON* eval_json(const UsEvalJob* j) {
   cJSON_AddNumberToObject(json, "batch", j->o.batch);
   cJSON_AddNumberToObject(json, "threads", us_pool_threads(j->pool));
   cJSON_AddBoolToObject(json, "stop_at_hit", j->o.stop_at_hit);
+  cJSON_AddNumberToObject(json, "subgoals", j->o.subgoals);
   cJSON_AddStringToObject(json, "version", US_VERSION);
   cJSON_AddStringToObject(json, "mujoco", mj_versionString());
   cJSON_AddStringToObject(json, "blas", us_ops_name());

@@ -128,6 +128,11 @@ static UsStatus open_sims(UsEvalJob* j) {
     return us_fail(US_USAGE, "protocol %s: a budget of %d env steps is no multiple of blocks of %d",
                    j->protocol->name, budget, block);
   }
+  int most = us_most_subgoals(budget / block);
+  if (j->o.subgoals > most) {
+    return us_fail(US_USAGE, "--subgoals: expected at most %d in a budget of %d blocks, found %d",
+                   most, budget / block, j->o.subgoals);
+  }
   config.pixels = 0;
   return j->on[US_ROW_oracle]
              ? us_env_open(name, us_cli_tasks(), &config, &j->answer[US_ROW_oracle])
@@ -151,15 +156,15 @@ static void find_key(UsEvalJob* j) {
   char text[2048];
   int at = snprintf(
       text, sizeof(text),
-      "%s %s %s; %s %s %s %s %s; %d %d %lld %d %d %d; %s %d %d %d %d %d %d %d %a %a %a %a %a %a "
+      "%s %s %s; %s %s %s %s %s; %d %d %lld %d %d %d %d; %s %d %d %d %d %d %d %d %a %a %a %a %a %a "
       "%d %d %d;",
       US_VERSION, mj_versionString(), us_ops_name(), j->protocol->name, j->pairs.hash, j->data_hash,
       j->model_hash[US_ROW_model], j->model_hash[US_ROW_state], o->episodes, o->oracle_pairs,
-      o->seed, o->stop_at_hit, o->films, o->film_size, us_eval_planner_name(j, US_ROW_model),
-      p->horizon, p->execute, p->samples, p->iterations, p->warm_iterations, p->elites, p->keep,
-      (double)p->deviation, (double)p->warm_deviation, (double)p->least_deviation,
-      (double)p->momentum, (double)p->correlation, (double)p->first_weight, p->last_only, p->cold,
-      p->play_best);
+      o->seed, o->stop_at_hit, o->subgoals, o->films, o->film_size,
+      us_eval_planner_name(j, US_ROW_model), p->horizon, p->execute, p->samples, p->iterations,
+      p->warm_iterations, p->elites, p->keep, (double)p->deviation, (double)p->warm_deviation,
+      (double)p->least_deviation, (double)p->momentum, (double)p->correlation,
+      (double)p->first_weight, p->last_only, p->cold, p->play_best);
   for (int k = 0; k < US_ROW_COUNT; k++) {
     at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", j->on[k]);
   }
@@ -260,6 +265,7 @@ static UsStatus run_row(UsEvalJob* j, UsEvalRow row) {
                     .vary = j->vary.count ? &j->vary : NULL,
                     .range = j->range,
                     .vary_seed = (uint64_t)j->o.seed,
+                    .subgoals = j->o.subgoals,
                     .recall = us_journal_recall,
                     .keep = us_journal_keep,
                     .keeper = j->journal};

@@ -87,6 +87,8 @@ const UsTask us_task_arm_reach = {
 // Measure: cube (3), hand (3), width (1), all in m.
 enum { CUBE = 0, HAND = 3, WIDTH = 6, MEASURE = 7 };
 
+#define solved 0.12
+
 static void cube_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3], cube[3];
   draw_hand(rng, 0.09, point);
@@ -107,14 +109,15 @@ static void cube_measure(const mjModel* m, const mjData* d, double* out) {
   out[WIDTH] = us_hand_width(d);
 }
 
-// The way of the cube; and, as long as that is more than `near`, where the hand is seen from the
-// cube and how open it is, without which a planner has no reason to come to the cube.
+// The way of the cube and, with a tenth of its weight, where the hand is seen from the cube and how
+// open it is: without them a planner has no reason to come to the cube, nor to let it go. A solved
+// state is therefore not at 0 but below `solved`, the box's diagonal being 0.61 m.
 static double cube_distance(const mjModel* m, const double* a, const double* goal) {
-  double way = mju_dist3(a + CUBE, goal + CUBE), there[3], wanted[3];
+  double there[3], wanted[3];
   mju_sub3(there, a + HAND, a + CUBE);
   mju_sub3(wanted, goal + HAND, goal + CUBE);
-  double share = mju_clip((way - near) / near, 0, 1);
-  return way + share * (0.5 * mju_dist3(there, wanted) + 0.2 * fabs(a[WIDTH] - goal[WIDTH]));
+  return mju_dist3(a + CUBE, goal + CUBE) + 0.1 * mju_dist3(there, wanted) +
+         0.1 * fabs(a[WIDTH] - goal[WIDTH]);
 }
 
 static int cube_success(const mjModel* m, const double* a, const double* goal) {
@@ -140,7 +143,7 @@ const UsTask us_task_arm_cube = {
     .proprio = 5,
     .measure = MEASURE,
     .size = 64,
-    .radius = 0.04,
+    .radius = solved,
     .reset = cube_reset,
     .control = cube_control,
     .read_proprio = read_proprio,

@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum { kSlots = 8, kBlock = 5, kRowsOfEpisode = 60, kBudget = 20 };
-enum { kStart = 30, kGoal = 55, kPairs = 5 };  // pairs from 0 to 0.25
+enum { kStart = 30, kGoal = 55, kPairs = 5, kShown = 8 };  // pairs from 0 to 0.25
 
 // ---- the line: x <- x + 0.1 a, solved within 0.05; beyond 0.9 it stops being a number ----
 
@@ -26,6 +26,8 @@ typedef struct Line {
   UsEnv base;
   double x[kSlots], goal[kSlots];
   int observed[kSlots];  // observations since the last reset
+  double shown[kShown];  // goals of slot 0 since then
+  int shows;
 } Line;
 
 static void line_reset(UsEnv* env, const uint8_t* mask, const uint64_t* seeds) {
@@ -34,6 +36,7 @@ static void line_reset(UsEnv* env, const uint8_t* mask, const uint64_t* seeds) {
   memset(e->x, 0, sizeof(e->x));
   memset(e->goal, 0, sizeof(e->goal));
   memset(e->observed, 0, sizeof(e->observed));
+  e->shows = 0;
 }
 
 static void line_score(UsEnv* env, int n, const int* slots, float* distance, uint8_t* success) {
@@ -83,7 +86,11 @@ static UsStatus line_observe(UsEnv* env, int n, const int* slots, const UsObs* o
 }
 
 static UsStatus line_set_goal(UsEnv* env, int n, const int* slots, const UsObs* obs) {
-  for (int i = 0; i < n; i++) ((Line*)env)->goal[slots[i]] = obs[i].state[0];
+  Line* e = (Line*)env;
+  for (int i = 0; i < n; i++) {
+    e->goal[slots[i]] = obs[i].state[0];
+    if (slots[i] == 0) e->shown[e->shows++] = obs[i].state[0];
+  }
   return US_OK;
 }
 
@@ -188,8 +195,10 @@ static int write_data(void) {
   return us_dataset_finish(w) != US_OK;
 }
 
-// Plays five pairs from 0 to 0.25 with a fixed action each.
-static void play(const float* action, int slots, int execute, int stop, UsResult* out) {
+// Plays five pairs from 0 to 0.25 with a fixed action each. last (kShown), Nullable: the goals that
+// slot 0 of the answer was shown in the last batch; returns how many.
+static int play_subgoals(const float* action, int slots, int execute, int stop, int subgoals,
+                         double* last, UsResult* out) {
   UsDataset* data;
   assert_int_equal(us_dataset_open(path, &data), US_OK);
   UsPair pair[kPairs];
@@ -210,21 +219,29 @@ static void play(const float* action, int slots, int execute, int stop, UsResult
                     .sees = US_SEES_STATE,
                     .planner = &planner.base,
                     .budget = kBudget,
-                    .stop_at_hit = stop};
+                    .stop_at_hit = stop,
+                    .subgoals = subgoals};
   assert_int_equal(us_evaluate(&e, out), US_OK);
   if (slots >= kPairs && !stop) {
     assert_int_equal(planner.calls, (kBudget / kBlock + execute - 1) / execute);
     // The two start rows, then what came of every block but the last.
     assert_int_equal(((Line*)answer)->observed[0], 2 + kBudget / kBlock - 1);
-    assert_float_equal(((Line*)answer)->goal[0], value(kGoal), 1e-12);
+    if (!subgoals) assert_float_equal(((Line*)answer)->goal[0], value(kGoal), 1e-12);
   }
   UsRate all = us_result_rate(out, &pairs, US_RULE_first_hit, 0);
   UsRate hard = us_result_rate(out, &pairs, US_RULE_first_hit, 1);
   assert_int_equal(all.count, kPairs);
   assert_int_equal(hard.count, 1);
+  int shows = ((Line*)answer)->shows;
+  if (last) memcpy(last, ((Line*)answer)->shown, sizeof(((Line*)answer)->shown));
   us_env_close(sim);
   us_env_close(answer);
   us_dataset_close(data);
+  return shows;
+}
+
+static void play(const float* action, int slots, int execute, int stop, UsResult* out) {
+  assert_int_equal(play_subgoals(action, slots, execute, stop, 0, NULL, out), 1);
 }
 
 // Steps of 0.1 a from 0 with the goal at 0.25: a = 0.25 is within 0.05 after env steps 9 .. 11,
@@ -296,6 +313,32 @@ static void batches_and_stops(void** state) {
   us_result_free(&one);
 }
 
+// Of four blocks, two sub-goals have one each and the goal has two; the truth counts the goal
+// alone.
+static void subgoals_come_in_turn(void** state) {
+  (void)state;
+  UsResult plain, with;
+  double shown[kShown];
+  play(actions, kSlots, 1, 0, &plain);
+  assert_int_equal(play_subgoals(actions, kSlots, 1, 0, 2, shown, &with), 3);
+  assert_float_equal(shown[0], value(38), 1e-12);
+  assert_float_equal(shown[1], value(46), 1e-12);
+  assert_float_equal(shown[2], value(kGoal), 1e-12);
+  assert_memory_equal(plain.outcome, with.outcome, sizeof(UsOutcome) * kPairs);
+  us_result_free(&with);
+  // A plan keeps its goal: the second one begins when both sub-goals have had their turn.
+  assert_int_equal(play_subgoals(actions, kSlots, 2, 0, 2, shown, &with), 2);
+  assert_float_equal(shown[0], value(38), 1e-12);
+  assert_float_equal(shown[1], value(kGoal), 1e-12);
+  us_result_free(&with);
+  // Every batch begins with the first sub-goal.
+  assert_int_equal(play_subgoals(actions, 2, 1, 0, 1, shown, &with), 2);
+  assert_float_equal(shown[0], value(42), 1e-12);
+  assert_float_equal(shown[1], value(kGoal), 1e-12);
+  us_result_free(&with);
+  us_result_free(&plain);
+}
+
 static void protocols_are_the_table(void** state) {
   (void)state;
   const UsProtocol* p = us_protocol_find("dinoworld");
@@ -316,6 +359,7 @@ int main(void) {
       cmocka_unit_test(every_rule_counts_what_it_says),
       cmocka_unit_test(what_is_no_number_fails_and_ends),
       cmocka_unit_test(batches_and_stops),
+      cmocka_unit_test(subgoals_come_in_turn),
       cmocka_unit_test(protocols_are_the_table),
   };
   int failed = cmocka_run_group_tests_name("evaluate", tests, NULL, NULL);

@@ -121,6 +121,21 @@ static void stopping_leaves_the_late_rules_empty(void** state) {
   command(0, "report --json %s/c.json --out %s/report-c", folder, folder);
 }
 
+static void subgoals_are_noted_and_bounded(void** state) {
+  (void)state;
+  command(0,
+          "eval --data %s/held.h5 --rows oracle --episodes 8 --oracle-pairs 4 --subgoals 2 "
+          "--json %s/g.json",
+          folder, folder);
+  cJSON* g = read_result("g.json");
+  assert_int_equal(at(g, "subgoals")->valueint, 2);
+  cJSON_Delete(g);
+  Run r =
+      command(2, "eval --data %s/held.h5 --rows oracle --episodes 8 --subgoals 6 --json %s/h.json",
+              folder, folder);
+  assert_non_null(strstr(r.err, "at most 5"));
+}
+
 static void a_model_plans_and_its_training_data_are_refused(void** state) {
   (void)state;
   command(0,
@@ -182,6 +197,7 @@ int main(void) {
       cmocka_unit_test(results_are_complete),
       cmocka_unit_test(batches_and_threads_change_nothing),
       cmocka_unit_test(stopping_leaves_the_late_rules_empty),
+      cmocka_unit_test(subgoals_are_noted_and_bounded),
       cmocka_unit_test(a_model_plans_and_its_training_data_are_refused),
       cmocka_unit_test(wrong_words_are_refused),
   };

@@ -177,10 +177,11 @@ static double smallest(const mjModel* m) {
   return least;
 }
 
-// Full random actions: contacts stay shallow, MuJoCo has nothing to warn of.
+// Full random actions: contacts of built-in tasks stay shallow, MuJoCo has nothing to warn of.
 static void check_contacts(const UsTask* t, UsEnv* e) {
   const mjModel* m = us_sim_model(e);
   mjData* d = mj_makeData(m);
+  double deepest = 0;
   reset_seeds(e, 60);
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   float actions[N * US_TASK_ACTIONS];
@@ -193,9 +194,12 @@ static void check_contacts(const UsTask* t, UsEnv* e) {
       mju_copy(d->qpos, row, (int)m->nq);
       mju_copy(d->qvel, row + m->nq, (int)m->nv);
       mj_forward(m, d);
-      for (int c = 0; c < d->ncon; c++) assert_true(d->contact[c].dist > -0.2 * smallest(m));
+      for (int c = 0; c < d->ncon; c++) deepest = fmin(deepest, d->contact[c].dist);
     }
     free(states);
+  }
+  if (!contract_plugin() && deepest <= -0.2 * smallest(m)) {
+    fail_msg("%s: %.4f m deep, of %.4f m", t->name, -deepest, smallest(m));
   }
   for (int i = 0; i < mjNWARNING; i++) assert_int_equal(d->warning[i].number, 0);
   mj_deleteData(d);
