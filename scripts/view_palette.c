@@ -1,0 +1,115 @@
+#include "scripts/view_palette.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { kBits = 5, kColors = 1 << 3 * kBits };
+
+// All pixels of one colour at 5 bits a channel.
+typedef struct Color {
+  int at;  // r << 10 | g << 5 | b
+  uint32_t count;
+  uint64_t sum[3];  // of the channels at 8 bits
+} Color;
+
+typedef struct Part {
+  int first, end;  // of the list of colours
+  int axis;        // the channel with the widest range
+  double weight;   // pixels times range: the part with the largest is cut
+} Part;
+
+static int key(const uint8_t* p) {
+  return p[0] >> 3 << 10 | p[1] >> 3 << 5 | p[2] >> 3;
+}
+
+static int channel(const Color* c, int axis) {
+  return c->at >> (10 - 5 * axis) & 31;
+}
+
+static void weigh(const Color* list, Part* p) {
+  uint64_t count = 0;
+  int widest = -1;
+  for (int axis = 0; axis < 3; axis++) {
+    int low = 31, high = 0;
+    for (int i = p->first; i < p->end; i++) {
+      int v = channel(&list[i], axis);
+      low = v < low ? v : low;
+      high = v > high ? v : high;
+      count += axis == 0 ? list[i].count : 0;
+    }
+    if (high - low > widest) widest = high - low, p->axis = axis;
+  }
+  p->weight = (double)count * widest;
+}
+
+#define X(axis)                                                            \
+  static int order_##axis(const void* a, const void* b) {                  \
+    int x = channel(a, axis), y = channel(b, axis);                        \
+    return x != y ? x - y : ((const Color*)a)->at - ((const Color*)b)->at; \
+  }
+X(0)
+X(1) X(2)
+#undef X
+
+    // Cuts a part at the median of its pixels; the upper half becomes *upper.
+    static void cut(Color* list, Part* p, Part* upper) {
+  static int (*const order[3])(const void*, const void*) = {order_0, order_1, order_2};
+  qsort(list + p->first, (size_t)(p->end - p->first), sizeof(Color), order[p->axis]);
+  uint64_t all = 0, below = 0;
+  for (int i = p->first; i < p->end; i++) all += list[i].count;
+  int middle = p->first;
+  do {
+    below += list[middle++].count;
+  } while (middle < p->end - 1 && below + list[middle].count / 2 < all / 2);
+  *upper = (Part){middle, p->end, 0, 0};
+  p->end = middle;
+  weigh(list, p);
+  weigh(list, upper);
+}
+
+// Counts the colours: list (kColors), of which those that occur come first; returns how many.
+static int count_colors(size_t n, const uint8_t* pixels, Color* list) {
+  memset(list, 0, sizeof(Color) * kColors);
+  for (size_t i = 0; i < n; i++, pixels += 3) {
+    Color* c = &list[key(pixels)];
+    c->count++;
+    for (int k = 0; k < 3; k++) c->sum[k] += pixels[k];
+  }
+  int found = 0;
+  for (int i = 0; i < kColors; i++) {
+    if (list[i].count == 0) continue;
+    list[found] = list[i];
+    list[found++].at = i;
+  }
+  return found;
+}
+
+static uint32_t mean(const Color* list, const Part* p) {
+  uint64_t count = 0, sum[3] = {0};
+  for (int i = p->first; i < p->end; i++) {
+    count += list[i].count;
+    for (int k = 0; k < 3; k++) sum[k] += list[i].sum[k];
+  }
+  for (int k = 0; k < 3; k++) sum[k] = (sum[k] + count / 2) / count;
+  return 0xff000000u | (uint32_t)(sum[0] << 16 | sum[1] << 8 | sum[2]);
+}
+
+void us_view_palette(size_t n, const uint8_t* pixels, uint32_t* palette, uint8_t* index) {
+  static Color list[kColors];
+  static uint8_t place[kColors];
+  Part part[US_PALETTE] = {{0, count_colors(n, pixels, list), 0, 0}};
+  int parts = 1;
+  weigh(list, &part[0]);
+  while (parts < US_PALETTE) {
+    int best = 0;
+    for (int i = 1; i < parts; i++) best = part[i].weight > part[best].weight ? i : best;
+    if (part[best].weight <= 0) break;
+    cut(list, &part[best], &part[parts++]);
+  }
+  for (int i = 0; i < US_PALETTE; i++) palette[i] = 0xff000000u;
+  for (int i = 0; i < parts; i++) {
+    palette[i] = mean(list, &part[i]);
+    for (int k = part[i].first; k < part[i].end; k++) place[list[k].at] = (uint8_t)i;
+  }
+  for (size_t i = 0; i < n; i++) index[i] = place[key(pixels + 3 * i)];
+}
