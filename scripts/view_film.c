@@ -57,7 +57,8 @@
 static struct {
 #define X(name) __typeof__(&name) name;
   AVUTIL(X)
-  AVCODEC(X) AVFORMAT(X) SWSCALE(X)
+  AVCODEC(X)
+  AVFORMAT(X) SWSCALE(X)
 #undef X
       const char* missing;  // a library or function that could not be loaded, or NULL
 } av;
@@ -102,6 +103,7 @@ struct UsFilm {
   AVPacket* packet;
   struct SwsContext* scaler;  // NULL for gif
   uint8_t* index;             // (height, width) for gif
+  uint32_t palette[US_PALETTE];
   // Sheet.
   uint8_t* sheet;  // (US_SHEET, height, width, 3) every `stride`-th picture
   int kept, stride;
@@ -227,7 +229,8 @@ static UsStatus add_video(UsFilm* f, const uint8_t* pixels) {
     av.sws_scale(f->scaler, &pixels, &stride, 0, f->height, frame->data, frame->linesize);
   } else {
     size_t width = (size_t)f->width;
-    us_view_palette((size_t)f->height * width, pixels, (uint32_t*)frame->data[1], f->index);
+    us_view_palette((size_t)f->height * width, pixels, f->count > 0, f->palette, f->index);
+    memcpy(frame->data[1], f->palette, sizeof(f->palette));
     for (int y = 0; y < f->height; y++) {
       memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], f->index + (size_t)y * width,
              width);

@@ -1,9 +1,13 @@
 #include "scripts/view_palette.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { kBits = 5, kColors = 1 << 3 * kBits };
+static const double near =
+    12;  // squared distance of colours (0 .. 255) that a kept palette may have
+static const uint32_t black = 0xff000000u;
 
 // All pixels of one colour at 5 bits a channel.
 typedef struct Color {
@@ -48,7 +52,8 @@ static void weigh(const Color* list, Part* p) {
     return x != y ? x - y : ((const Color*)a)->at - ((const Color*)b)->at; \
   }
 X(0)
-X(1) X(2)
+X(1)
+X(2)
 #undef X
 
     // Cuts a part at the median of its pixels; the upper half becomes *upper.
@@ -91,13 +96,11 @@ static uint32_t mean(const Color* list, const Part* p) {
     for (int k = 0; k < 3; k++) sum[k] += list[i].sum[k];
   }
   for (int k = 0; k < 3; k++) sum[k] = (sum[k] + count / 2) / count;
-  return 0xff000000u | (uint32_t)(sum[0] << 16 | sum[1] << 8 | sum[2]);
+  return black | (uint32_t)(sum[0] << 16 | sum[1] << 8 | sum[2]);
 }
 
-void us_view_palette(size_t n, const uint8_t* pixels, uint32_t* palette, uint8_t* index) {
-  static Color list[kColors];
-  static uint8_t place[kColors];
-  Part part[US_PALETTE] = {{0, count_colors(n, pixels, list), 0, 0}};
+static void choose(Color* list, int colors, uint32_t* palette) {
+  Part part[US_PALETTE] = {{0, colors, 0, 0}};
   int parts = 1;
   weigh(list, &part[0]);
   while (parts < US_PALETTE) {
@@ -106,10 +109,36 @@ void us_view_palette(size_t n, const uint8_t* pixels, uint32_t* palette, uint8_t
     if (part[best].weight <= 0) break;
     cut(list, &part[best], &part[parts++]);
   }
-  for (int i = 0; i < US_PALETTE; i++) palette[i] = 0xff000000u;
-  for (int i = 0; i < parts; i++) {
-    palette[i] = mean(list, &part[i]);
-    for (int k = part[i].first; k < part[i].end; k++) place[list[k].at] = (uint8_t)i;
+  for (int i = 0; i < US_PALETTE; i++) palette[i] = i < parts ? mean(list, &part[i]) : black;
+}
+
+// Finds the nearest of the palette for every colour: place (kColors). Returns the mean squared
+// distance over the pixels.
+static double assign(const Color* list, int colors, const uint32_t* palette, uint8_t* place) {
+  double sum = 0, all = 0;
+  for (int i = 0; i < colors; i++) {
+    const Color* c = &list[i];
+    uint64_t n = c->count;
+    int v[3], best = INT_MAX;
+    for (int k = 0; k < 3; k++) v[k] = (int)((c->sum[k] + n / 2) / n);
+    for (int p = 0; p < US_PALETTE && best > 0; p++) {
+      int r = v[0] - (int)(palette[p] >> 16 & 255), g = v[1] - (int)(palette[p] >> 8 & 255);
+      int b = v[2] - (int)(palette[p] & 255), distance = r * r + g * g + b * b;
+      if (distance < best) best = distance, place[c->at] = (uint8_t)p;
+    }
+    sum += (double)n * best;
+    all += (double)n;
+  }
+  return sum / all;
+}
+
+void us_view_palette(size_t n, const uint8_t* pixels, int keep, uint32_t* palette, uint8_t* index) {
+  static Color list[kColors];
+  static uint8_t place[kColors];
+  int colors = count_colors(n, pixels, list);
+  if (!keep || assign(list, colors, palette, place) > near) {
+    choose(list, colors, palette);
+    assign(list, colors, palette, place);
   }
   for (size_t i = 0; i < n; i++) index[i] = place[key(pixels + 3 * i)];
 }

@@ -8,7 +8,7 @@
 #include "env/gl.h"
 #include "env/trap.h"
 
-enum { kMostGeoms = 10000, kMessage = 512, kSamples = 4, kShadows = 2048 };
+enum { kMostGeoms = 10000, kMessage = 512, kSamples = 4, kShadows = 2048, kGround = 0xf0 };
 
 struct UsViewScene {
   char name[256];
@@ -19,10 +19,11 @@ struct UsViewScene {
   mjrContext context;
   mjvOption option;
   mjvCamera fixed, free;
-  int has_fixed, is_free;
+  int has_fixed, is_free, has_sky;
   int height, width;
   const double* state;  // of the frame in progress
   uint8_t* pixels;      // likewise
+  float* depth;         // (height, width) likewise
 };
 
 // ---- open and close ----
@@ -44,6 +45,10 @@ static void choose_cameras(UsViewScene* s, const char* camera) {
   s->has_fixed = id >= 0;
   s->is_free = id < 0;
   mjv_defaultFreeCamera(s->model, &s->free);
+  s->free.distance *= 0.75;
+  int skies = 0;
+  for (int i = 0; i < s->model->ntex; i++) skies += s->model->tex_type[i] == mjTEXTURE_SKYBOX;
+  s->has_sky = skies > 0;
 }
 
 static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
@@ -54,6 +59,8 @@ static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
   s->model->vis.quality.offsamples = kSamples;
   s->model->vis.quality.shadowsize = kShadows;
   choose_cameras(s, camera);
+  s->depth = malloc(sizeof(float) * (size_t)s->height * (size_t)s->width);
+  if (!s->depth) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
   US_TRY(us_gl_open(s->name, &s->gl));
   if (!us_gl_enter(&s->gl)) return us_fail(US_GL, "%s: EGL refused its own context", s->name);
   char found[kMessage] = "";
@@ -98,6 +105,7 @@ void us_view_scene_close(UsViewScene* s) {
   mjv_freeScene(&s->scene);
   mj_deleteData(s->data);
   mj_deleteModel(s->model);
+  free(s->depth);
   free(s);
 }
 
@@ -135,7 +143,15 @@ static void draw(void* arg) {
   mjv_updateScene(m, s->data, &s->option, NULL, &camera, mjCAT_ALL, &s->scene);
   const mjrRect view = {0, 0, s->width, s->height};
   mjr_render(view, &s->scene, &s->context);
-  mjr_readPixels(s->pixels, NULL, view, &s->context);
+  mjr_readPixels(s->pixels, s->depth, view, &s->context);
+}
+
+// Where a scene without a sky has nothing, the free camera shows a light ground instead of black.
+static void fill_background(UsViewScene* s) {
+  const size_t n = (size_t)s->height * (size_t)s->width;
+  for (size_t i = 0; i < n; i++) {
+    if (s->depth[i] >= 1) memset(s->pixels + 3 * i, kGround, 3);
+  }
 }
 
 // Turns the rows over, which OpenGL has from bottom to top.
@@ -158,6 +174,7 @@ UsStatus us_view_scene_draw(UsViewScene* s, const double* state, uint8_t* pixels
   int failed = us_trap_run(draw, s, found, sizeof(found));
   us_gl_leave(&s->gl);
   if (failed) return us_fail(US_GL, "%s: rendering: %s", s->name, found);
+  if (s->is_free && !s->has_sky) fill_background(s);
   turn_over(pixels, s->height, (size_t)s->width * 3);
   return US_OK;
 }

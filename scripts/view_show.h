@@ -63,7 +63,7 @@ typedef struct UsShow {
   int budget;       // env steps after which a plan is given up
   int over;         // 1: the episode has ended: replayed, solved a while ago, given up
   int finite;       // 0: the state is no longer finite
-  double time;      // s since the episode began
+  double time;      // s, the simulator's own
   float* action;    // (A) last played
   double* state;    // (S) now
   // Goal.

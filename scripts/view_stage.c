@@ -183,7 +183,7 @@ static void draw_numbers(UsStage* s, const UsShow* show, double x, double y) {
   UsPicture* p = s->picture;
   snprintf(text, sizeof(text), "step %d", show->step);
   us_picture_text(p, x, y, kText, US_INK, US_LEFT, text);
-  snprintf(text, sizeof(text), "%.2f s", show->time);
+  snprintf(text, sizeof(text), "%.2f s", show->step * us_env_info(show->sim)->dt);
   us_picture_text(p, x + 84, y, kText, US_INK, US_LEFT, text);
   if (show->has_goal) {
     snprintf(text, sizeof(text), "distance %.3g", show->distance);
@@ -267,7 +267,7 @@ static void draw_help(UsStage* s) {
 #define X(name, key, label, text) {label, text},
       US_VIEW_KEYS(X)
 #undef X
-#define X(index, a, b, c, d, label) {label, "action " #index},
+#define X(index, a, b, c, d, label) {label, "number " #index " of the action, less or more"},
           US_VIEW_AXES(X)
 #undef X
 #define X(label, text) {label, text},
@@ -310,7 +310,7 @@ UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageN
   draw_panels(s, show);
   if (s->bare) {
     char text[64];
-    snprintf(text, sizeof(text), "%.2f s", show->time);
+    snprintf(text, sizeof(text), "%.2f s", show->step * us_env_info(show->sim)->dt);
     us_picture_text(s->picture, s->width / 2.0, kCaption / 2.0, kSmall, US_FAINT, US_CENTER, text);
   } else {
     draw_header(s, show, notes);
