@@ -89,7 +89,7 @@ static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
   int height = us_stage_height(stage), width = us_stage_width(stage);
   Pace pace = choose_pace(show, o->speed);
   Recorder r = {.show = show, .stage = stage, .notes = {.speed = o->speed}};
-  r.pixels = malloc((size_t)height * (size_t)width * 3);
+  r.pixels = malloc((size_t)height * (size_t)width * 3 + US_FILM_ROOM);
   if (!r.pixels) return us_fail(US_MEMORY, "out of memory for a film");
   UsStatus status = us_film_open(o->record, height, width, pace.rate, &r.film);
   if (status == US_OK) status = film(&r, o->steps, pace.stride);

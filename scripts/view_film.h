@@ -16,7 +16,7 @@
 
 #include "worldmodel/base/status.h"
 
-enum { US_SHEET = 16 };
+enum { US_SHEET = 16, US_FILM_ROOM = 64 };
 
 typedef struct UsFilm UsFilm;
 
@@ -30,7 +30,7 @@ int us_film_is_sheet(const char* path);
 // is NULL.
 UsStatus us_film_open(const char* path, int height, int width, double rate, UsFilm** out);
 
-// Appends pixels (height, width, 3), RGB.
+// Appends pixels (height, width, 3), RGB; US_FILM_ROOM bytes behind them may be read.
 UsStatus us_film_add(UsFilm* f, const uint8_t* pixels);
 
 // Finishes the file, unless `discard` or a failed us_film_add: then nothing is left. Frees f in
