@@ -58,7 +58,8 @@ static struct {
 #define X(name) __typeof__(&name) name;
   AVUTIL(X)
   AVCODEC(X)
-  AVFORMAT(X) SWSCALE(X)
+  AVFORMAT(X)
+  SWSCALE(X)
 #undef X
       const char* missing;  // a library or function that could not be loaded, or NULL
 } av;
@@ -95,6 +96,7 @@ struct UsFilm {
   char path[4096], temporary[4100];
   int height, width, failed;
   int64_t count;  // pictures so far
+  int begun;      // 1: the file has a head and as yet no end
   // Video.
   AVFormatContext* format;
   AVCodecContext* codec;
@@ -203,6 +205,7 @@ static UsStatus open_video(UsFilm* f, double rate) {
   av.avcodec_parameters_from_context(f->stream->codecpar, f->codec);
   int error = av.avio_open(&f->format->pb, f->temporary, AVIO_FLAG_WRITE);
   if (error >= 0) error = av.avformat_write_header(f->format, NULL);
+  f->begun = error >= 0;
   return error < 0 ? trouble(f, error) : US_OK;
 }
 
@@ -242,6 +245,7 @@ static UsStatus add_video(UsFilm* f, const uint8_t* pixels) {
 
 static UsStatus finish_video(UsFilm* f) {
   US_TRY(encode(f, NULL));
+  f->begun = 0;
   int error = av.av_write_trailer(f->format);
   if (error >= 0) error = f->format->pb->error;
   int closed = av.avio_closep(&f->format->pb);
@@ -254,6 +258,7 @@ static UsStatus finish_video(UsFilm* f) {
 
 static void free_video(UsFilm* f) {
   if (!f->format) return;
+  if (f->begun) av.av_write_trailer(f->format);  // which frees what the muxer holds
   if (f->format->pb) av.avio_closep(&f->format->pb);
   av.avformat_free_context(f->format);
   av.avcodec_free_context(&f->codec);
