@@ -28,9 +28,37 @@ struct UsViewScene {
 
 // ---- open and close ----
 
+// Lets the free camera begin with the view of the fixed one, as far as a camera without roll and
+// with the field of view of free cameras can, and moves the near plane out of its way.
+static void start_free_camera(UsViewScene* s) {
+  mjModel* m = s->model;
+  mjData* d = s->data;
+  mj_kinematics(m, d);
+  mj_comPos(m, d);
+  mj_camlight(m, d);
+  const int id = s->fixed.fixedcamid;
+  const mjtNum *at = d->cam_xpos + 3 * id, *axes = d->cam_xmat + 9 * id;
+  const mjtNum up[3] = {axes[1], axes[4], axes[7]}, ahead[3] = {-axes[2], -axes[5], -axes[8]};
+  const mjtNum degree = M_PI / 180;
+  mjtNum to[3];
+  mju_sub3(to, d->subtree_com, at);
+  mjtNum depth = mju_dot3(to, ahead);
+  if (!(depth > 0)) depth = m->stat.extent;
+  int flat = m->cam_projection[id] == mjPROJ_ORTHOGRAPHIC;
+  mjtNum half = flat ? m->cam_fovy[id] / 2 : depth * tan(m->cam_fovy[id] / 2 * degree);
+  int steep = fabs(ahead[2]) > 0.999;  // straight down: what is up says where the camera turns
+  mju_addScl3(s->free.lookat, at, ahead, depth);
+  s->free.azimuth = atan2(steep ? up[1] : ahead[1], steep ? up[0] : ahead[0]) / degree;
+  s->free.elevation = asin(fmax(-1, fmin(1, ahead[2]))) / degree;
+  s->free.distance = half / tan(m->vis.global.fovy / 2 * degree);
+  double near = s->free.distance / (50 * m->stat.extent);
+  if (near < (double)m->vis.map.znear) m->vis.map.znear = (float)near;
+}
+
 static void make_scene(void* arg) {
   UsViewScene* s = arg;
   s->data = mj_makeData(s->model);
+  if (s->has_fixed) start_free_camera(s);
   mjv_makeScene(s->model, &s->scene, kMostGeoms);
   mjr_makeContext(s->model, &s->context, mjFONTSCALE_100);
   mjr_setBuffer(mjFB_OFFSCREEN, &s->context);
@@ -45,7 +73,6 @@ static void choose_cameras(UsViewScene* s, const char* camera) {
   s->has_fixed = id >= 0;
   s->is_free = id < 0;
   mjv_defaultFreeCamera(s->model, &s->free);
-  s->free.distance *= 0.75;
   int skies = 0;
   for (int i = 0; i < s->model->ntex; i++) skies += s->model->tex_type[i] == mjTEXTURE_SKYBOX;
   s->has_sky = skies > 0;

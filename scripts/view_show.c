@@ -293,8 +293,11 @@ static UsStatus open_planner(UsShow* s) {
 
 static UsStatus take_mode(UsShow* s, UsViewMode mode) {
   if (!can(s, mode)) {
-    return us_fail(US_UNSUPPORTED, "%s: there is nothing to %s with", s->own->task->name,
-                   us_view_mode_names[mode]);
+    const char* need = mode == US_VIEW_replay   ? "--data"
+                       : mode == US_VIEW_policy ? "policies"
+                                                : "actions";
+    return us_fail(US_UNSUPPORTED, "%s: expected %s, which the mode %s needs, found none",
+                   s->own->task->name, need, us_view_mode_names[mode]);
   }
   if (mode == US_VIEW_plan) US_TRY(open_planner(s));
   s->mode = mode;

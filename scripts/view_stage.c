@@ -17,7 +17,8 @@ struct UsStage {
   int bare, side, panel;  // panel: its width
   int width, height;
   int goal_height, goal_width;
-  double* goal;         // (S) the one that is drawn
+  int has_goal;         // 1: a goal is drawn
+  double* goal;         // (S) that one
   uint8_t* truth;       // (side, panel, 3)
   uint8_t* goal_frame;  // (goal_height, goal_width, 3)
   size_t states;        // bytes of a state
@@ -122,14 +123,22 @@ static void shrink(UsStage* s) {
 
 // Draws the goal when it is another than before, through the camera of the moment.
 static UsStatus update_goal(UsStage* s, const UsShow* show) {
-  if (!show->has_goal || s->bare || memcmp(s->goal, show->goal, s->states) == 0) return US_OK;
+  if (!show->has_goal || s->bare) return US_OK;
+  if (s->has_goal && memcmp(s->goal, show->goal, s->states) == 0) return US_OK;
   US_TRY(us_view_scene_draw(s->scene, show->goal, s->truth));
   memcpy(s->goal, show->goal, s->states);
+  s->has_goal = 1;
   shrink(s);
   return US_OK;
 }
 
 // ---- text ----
+
+// s since the episode began, at state `inner` of the last env step.
+static double time_of(const UsShow* show, int inner) {
+  double steps = show->step > 0 ? show->step - 1 + (inner + 1.0) / show->inner : 0;
+  return steps * us_env_info(show->sim)->dt;
+}
 
 static void draw_header(UsStage* s, const UsShow* show, const UsStageNotes* n) {
   char text[256];
@@ -178,12 +187,12 @@ static void draw_captions(UsStage* s, const UsShow* show) {
 
 // ---- the footer ----
 
-static void draw_numbers(UsStage* s, const UsShow* show, double x, double y) {
+static void draw_numbers(UsStage* s, const UsShow* show, double time, double x, double y) {
   char text[96];
   UsPicture* p = s->picture;
   snprintf(text, sizeof(text), "step %d", show->step);
   us_picture_text(p, x, y, kText, US_INK, US_LEFT, text);
-  snprintf(text, sizeof(text), "%.2f s", show->step * us_env_info(show->sim)->dt);
+  snprintf(text, sizeof(text), "%.2f s", time);
   us_picture_text(p, x + 84, y, kText, US_INK, US_LEFT, text);
   if (show->has_goal) {
     snprintf(text, sizeof(text), "distance %.3g", show->distance);
@@ -236,11 +245,11 @@ static void draw_history(UsStage* s, const UsShow* show, UsBox box) {
                   "distance to the goal");
 }
 
-static void draw_footer(UsStage* s, const UsShow* show, const UsStageNotes* n) {
+static void draw_footer(UsStage* s, const UsShow* show, int inner, const UsStageNotes* n) {
   UsBox panel = us_stage_panel(s);
   double top = panel.y + panel.height + kMargin, left = kMargin;
   double right = s->width - kMargin, deep = kFooter - kMargin - 16;
-  draw_numbers(s, show, left, top + 8);
+  draw_numbers(s, show, time_of(show, inner), left, top + 8);
   draw_action(s, show, n->axes, (UsBox){left + 160, top, 120, deep});
   if (show->has_goal) {
     double x = right - s->goal_width;
@@ -310,12 +319,12 @@ UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageN
   draw_panels(s, show);
   if (s->bare) {
     char text[64];
-    snprintf(text, sizeof(text), "%.2f s", show->step * us_env_info(show->sim)->dt);
+    snprintf(text, sizeof(text), "%.2f s", time_of(show, inner));
     us_picture_text(s->picture, s->width / 2.0, kCaption / 2.0, kSmall, US_FAINT, US_CENTER, text);
   } else {
     draw_header(s, show, notes);
     draw_captions(s, show);
-    draw_footer(s, show, notes);
+    draw_footer(s, show, inner, notes);
     if (notes->help) draw_help(s);
   }
   us_picture_pixels(s->picture, pixels);
