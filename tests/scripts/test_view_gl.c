@@ -327,6 +327,16 @@ static int start_server(void) {
 
 static pid_t viewer;
 
+// Ends the viewer of a test that failed.
+static int stop_viewer(void** state) {
+  if (viewer > 0) {
+    kill(viewer, SIGKILL);
+    waitpid(viewer, NULL, 0);
+  }
+  viewer = 0;
+  return 0;
+}
+
 static void press(const char* keys) {
   char line[256];
   snprintf(line, sizeof(line), "xdotool key --delay 60 %s", keys);
@@ -366,6 +376,7 @@ static void end_viewer(void) {
   int status = -1;
   press("Escape");
   for (int i = 0; i < 200 && waitpid(viewer, &status, WNOHANG) == 0; i++) wait_ms(50);
+  if (WIFEXITED(status)) viewer = 0;
   char text[1024];
   read_into(path_of("stderr"), text, sizeof(text));
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_msg("status %d: %s", status, text);
@@ -507,9 +518,9 @@ int main(void) {
       cmocka_unit_test(test_plan),
       cmocka_unit_test(test_drive_and_modes),
       cmocka_unit_test(test_inner_states),
-      cmocka_unit_test(test_keys),
-      cmocka_unit_test(test_pause),
-      cmocka_unit_test(test_drive_by_keys),
+      cmocka_unit_test_teardown(test_keys, stop_viewer),
+      cmocka_unit_test_teardown(test_pause, stop_viewer),
+      cmocka_unit_test_teardown(test_drive_by_keys, stop_viewer),
       cmocka_unit_test(test_window_ends_by_itself),
   };
   int failed = cmocka_run_group_tests_name("view", tests, NULL, NULL);
