@@ -61,15 +61,16 @@ static struct {
   AVFORMAT(X)
   SWSCALE(X)
 #undef X
-      const char* missing;  // a library or function that could not be loaded, or NULL
 } av;
+
+static const char* missing;  // a library or function that could not be loaded, or NULL
 
 // The versions are those of the headers, so that structs have the layout that they declare.
 #define SONAME(name, major) "lib" name ".so." AV_STRINGIFY(major)
 
 static void* open_library(const char* name) {
   void* lib = dlopen(name, RTLD_NOW);
-  if (!lib && !av.missing) av.missing = name;
+  if (!lib && !missing) missing = name;
   return lib;
 }
 
@@ -77,7 +78,7 @@ static void load(void) {
   void* lib;
 #define X(name)                                               \
   av.name = lib ? (__typeof__(av.name))dlsym(lib, #name) : 0; \
-  if (lib && !av.name && !av.missing) av.missing = #name;
+  if (lib && !av.name && !missing) missing = #name;
   lib = open_library(SONAME("avutil", LIBAVUTIL_VERSION_MAJOR));
   AVUTIL(X)
   lib = open_library(SONAME("avcodec", LIBAVCODEC_VERSION_MAJOR));
@@ -87,7 +88,7 @@ static void load(void) {
   lib = open_library(SONAME("swscale", LIBSWSCALE_VERSION_MAJOR));
   SWSCALE(X)
 #undef X
-  if (!av.missing) av.av_log_set_level(AV_LOG_QUIET);
+  if (!missing) av.av_log_set_level(AV_LOG_QUIET);
 }
 
 // ---- a film ----
@@ -188,11 +189,11 @@ static UsStatus open_buffers(UsFilm* f) {
 static UsStatus open_video(UsFilm* f, double rate) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, load);
-  if (av.missing) {
+  if (missing) {
     return us_fail(US_UNSUPPORTED,
                    "%s: films need libavformat, found no %s: install libavformat-dev, or --record "
                    "a .png",
-                   f->path, av.missing);
+                   f->path, missing);
   }
   av.avformat_alloc_output_context2(&f->format, NULL, ending(f->path), f->temporary);
   if (!f->format) return no_memory(f);

@@ -46,20 +46,17 @@ static void weigh(const Color* list, Part* p) {
   p->weight = (double)count * widest;
 }
 
-#define X(axis)                                                            \
-  static int order_##axis(const void* a, const void* b) {                  \
-    int x = channel(a, axis), y = channel(b, axis);                        \
-    return x != y ? x - y : ((const Color*)a)->at - ((const Color*)b)->at; \
-  }
-X(0)
-X(1)
-X(2)
-#undef X
+static int sort_axis;  // what qsort compares by
 
-    // Cuts a part at the median of its pixels; the upper half becomes *upper.
-    static void cut(Color* list, Part* p, Part* upper) {
-  static int (*const order[3])(const void*, const void*) = {order_0, order_1, order_2};
-  qsort(list + p->first, (size_t)(p->end - p->first), sizeof(Color), order[p->axis]);
+static int compare(const void* a, const void* b) {
+  int x = channel(a, sort_axis), y = channel(b, sort_axis);
+  return x != y ? x - y : ((const Color*)a)->at - ((const Color*)b)->at;
+}
+
+// Cuts a part at the median of its pixels; the upper half becomes *upper.
+static void cut(Color* list, Part* p, Part* upper) {
+  sort_axis = p->axis;
+  qsort(list + p->first, (size_t)(p->end - p->first), sizeof(Color), compare);
   uint64_t all = 0, below = 0;
   for (int i = p->first; i < p->end; i++) all += list[i].count;
   int middle = p->first;
