@@ -88,6 +88,22 @@ UsStatus us_picture_save(UsPicture* p, const char* path) {
   return status;
 }
 
+void us_picture_pixels(UsPicture* p, uint8_t* pixels) {
+  cairo_surface_flush(p->surface);
+  const unsigned char* data = cairo_image_surface_get_data(p->surface);
+  size_t stride = (size_t)cairo_image_surface_get_stride(p->surface);
+  int width = cairo_image_surface_get_width(p->surface);
+  int height = cairo_image_surface_get_height(p->surface);
+  for (int y = 0; y < height; y++) {
+    const uint32_t* row = (const uint32_t*)(data + (size_t)y * stride);
+    for (int x = 0; x < width; x++, pixels += 3) {
+      pixels[0] = (uint8_t)(row[x] >> 16);
+      pixels[1] = (uint8_t)(row[x] >> 8);
+      pixels[2] = (uint8_t)row[x];
+    }
+  }
+}
+
 int us_picture_color(int i) {
   static const int color[8] = {0x3f6fae, 0xdd8149, 0x4f9f63, 0xbf4b50,
                                0x7d6bb0, 0x8f7459, 0xd184b8, 0x6f7479};

@@ -40,6 +40,9 @@ void us_picture_destroy(UsPicture* p);
 // Writes a PNG, replacing the file as us_file_write does.
 UsStatus us_picture_save(UsPicture* p, const char* path);
 
+// Copies the canvas: pixels (height, width, 3), RGB.
+void us_picture_pixels(UsPicture* p, uint8_t* pixels);
+
 // The i-th of eight muted, distinct colours; wraps around.
 int us_picture_color(int i);
 

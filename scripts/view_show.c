@@ -1,0 +1,555 @@
+// An env step goes: choose the action, play it, read the truth; after the last env step of a block
+// the models are shown what came of it, or imagine it.
+
+#include "scripts/view_show.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "env/trap.h"
+#include "planner/evaluate.h"
+#include "scripts/cli.h"
+#include "worldmodel/base/arena.h"
+#include "worldmodel/base/rng.h"
+
+enum { kGoalTries = 16, kSlot = 0 };
+static const double longest_step = 1.0 / 15;  // s of an env step that is shown as one state
+static const double inner_rate = 24;          // states a second shown of longer ones
+static const double hold = 1.0;               // s that a solved plan goes on
+static const int slot = kSlot;
+
+const char* const us_view_mode_names[US_VIEW_MODE_COUNT] = {
+#define X(name, text) #name,
+    US_VIEW_MODES(X)
+#undef X
+};
+
+// What callers need not see.
+typedef struct Inner {
+  const UsTask* task;
+  UsDataset* data;
+  UsEnv* answer;       // what the planner imagines in; NULL until it is asked for
+  UsPlanner* planner;  // with it
+  mjData* physics;     // for the states inside an env step
+  int64_t row, last;   // of the data: now and the last one of the episode, in replay
+  int phase;           // env steps of the present block that are played
+  int seen;            // frames that the dream has observed since the last resync
+  int left;            // blocks of the present plan that are still to be played
+  UsArena arena;
+  float* act;        // (A) of the present env step
+  float* blocks;     // (K, A) of the present block
+  float* plan;       // (execute, K, A)
+  uint8_t* pixels;   // (height, width, 3) of the truth, as models see it
+  float* proprio;    // (P) of the truth
+  uint8_t* success;  // (1)
+  char* snapshot;    // one saved slot of the truth
+} Inner;
+
+static int is_drawing(const UsEnv* model) {
+  return model && us_env_info(model)->height > 0;
+}
+
+// ---- the truth ----
+
+// Reads state, time and distance.
+static UsStatus read_truth(UsShow* s) {
+  Inner* in = s->own;
+  UsObs obs = {.state = s->state, .proprio = us_env_info(s->sim)->proprio ? in->proprio : NULL};
+  US_TRY(us_env_look(s->sim, 1, &slot, &obs));
+  s->time = obs.time;
+  s->finite = 1;
+  for (int i = 0; i < us_env_info(s->sim)->state; i++) s->finite &= isfinite(s->state[i]) != 0;
+  if (!s->has_goal) return US_OK;
+  float distance;
+  uint8_t success;
+  us_env_score(s->sim, 1, &slot, &distance, &success);
+  s->distance = (double)distance;
+  s->success = success;
+  return US_OK;
+}
+
+static UsStatus place_truth(UsShow* s, const double* state, double time) {
+  UsObs obs = {.state = (double*)state, .time = time, .first = 1};
+  US_TRY(us_env_observe(s->sim, 1, &slot, &obs));
+  return read_truth(s);
+}
+
+static UsStatus place_row(UsShow* s, int64_t row) {
+  const UsDataset* d = s->own->data;
+  return place_truth(s, us_dataset_states(d) + row * us_env_info(s->sim)->state,
+                     us_dataset_times(d)[row]);
+}
+
+static void note_distance(UsShow* s) {
+  if (s->histories == US_SHOW_HISTORY) {
+    memmove(s->history, s->history + 1, sizeof(float) * (US_SHOW_HISTORY - 1));
+    s->histories--;
+  }
+  s->history[s->histories++] = s->has_goal ? (float)s->distance : NAN;
+  if (s->success && s->first_hit < 0) s->first_hit = s->step;
+}
+
+// ---- what the models see ----
+
+// The present observation of the truth, with pixels for a model that reads frames.
+static UsStatus see_truth(UsShow* s, int with_pixels, UsObs* obs) {
+  Inner* in = s->own;
+  *obs = (UsObs){.state = s->state, .time = s->time};
+  if (us_env_info(s->sim)->proprio) obs->proprio = in->proprio;
+  if (!with_pixels) return US_OK;
+  obs->pixels = in->pixels;
+  return us_env_render(s->sim, 1, &slot, in->pixels);
+}
+
+static UsStatus draw_dream(UsShow* s) {
+  return s->dream ? us_env_render(s->dream, 1, &slot, s->picture) : US_OK;
+}
+
+// Shows the models the truth, to which `action` (K, A) led. Nullable: action.
+static UsStatus present(UsShow* s, int first, const float* action, int to_dream) {
+  Inner* in = s->own;
+  UsEnv* answer = s->mode == US_VIEW_plan ? in->answer : NULL;
+  UsEnv* dream = to_dream ? s->dream : NULL;
+  if (!answer && !dream) return US_OK;
+  UsObs obs;
+  US_TRY(see_truth(s, is_drawing(dream) || is_drawing(answer), &obs));
+  obs.first = first;
+  obs.action = action;
+  if (answer) US_TRY(us_env_observe(answer, 1, &slot, &obs));
+  if (!dream) return US_OK;
+  in->seen = first ? 1 : in->seen + 1;
+  s->imagined = 0;
+  s->imagining = in->seen >= us_env_info(dream)->context;
+  return us_env_observe(dream, 1, &slot, &obs);
+}
+
+// A new block begins here and the models know nothing of what was before.
+static UsStatus begin_block(UsShow* s) {
+  s->own->phase = s->own->left = 0;
+  US_TRY(present(s, 1, NULL, 1));
+  return draw_dream(s);
+}
+
+UsStatus us_show_resync(UsShow* s) {
+  return begin_block(s);
+}
+
+void us_show_set_follow(UsShow* s, int follow) {
+  s->follow = follow;
+}
+
+static UsStatus end_block(UsShow* s) {
+  Inner* in = s->own;
+  in->phase = 0;
+  int shown = s->dream && (s->follow || !s->imagining);
+  US_TRY(present(s, 0, in->blocks, shown));
+  if (s->dream && !shown) {
+    us_env_step(s->dream, in->blocks, NULL);
+    s->imagined += s->block;
+  }
+  return draw_dream(s);
+}
+
+// ---- goals ----
+
+// Shows the planner's env the goal.
+static UsStatus show_goal(UsShow* s) {
+  Inner* in = s->own;
+  us_env_save(s->sim, kSlot, in->snapshot);
+  UsObs obs;
+  UsStatus status = place_truth(s, s->goal, 0);
+  if (status == US_OK) status = see_truth(s, is_drawing(in->answer), &obs);
+  if (status == US_OK) status = us_env_set_goal(in->answer, 1, &slot, &obs);
+  us_env_restore(s->sim, kSlot, in->snapshot);
+  return status == US_OK ? read_truth(s) : status;
+}
+
+static UsStatus set_goal(UsShow* s, const double* state) {
+  UsObs obs = {.state = (double*)state};
+  if (state != s->goal) {
+    memcpy(s->goal, state, sizeof(double) * (size_t)us_env_info(s->sim)->state);
+  }
+  s->has_goal = 1;
+  return us_env_set_goal(s->sim, 1, &slot, &obs);
+}
+
+// A start state of the task as the goal, one that is not solved already if that can be had.
+static UsStatus random_goal(UsShow* s) {
+  Inner* in = s->own;
+  us_env_save(s->sim, kSlot, in->snapshot);
+  for (int i = 0; i < kGoalTries; i++) {
+    UsRng rng = us_rng(s->seed, US_RNG_PAIRS, (uint64_t)i, 0, 2);
+    uint64_t seed = us_rng_bits(&rng);
+    UsObs obs = {.state = s->goal};
+    us_env_reset(s->sim, NULL, &seed);
+    UsStatus status = us_env_look(s->sim, 1, &slot, &obs);
+    us_env_restore(s->sim, kSlot, in->snapshot);
+    US_TRY(status);
+    US_TRY(set_goal(s, s->goal));
+    US_TRY(read_truth(s));
+    if (!s->success) break;
+  }
+  s->budget = 4 * us_protocol_steps(us_protocols[0].budget, in->task);
+  return US_OK;
+}
+
+// ---- episodes ----
+
+static UsStatus start_replay(UsShow* s, int again) {
+  Inner* in = s->own;
+  int64_t episodes = us_dataset_info(in->data)->episodes;
+  if (s->episode < 0) {
+    s->episode = s->config.episode;
+  } else if (!again) {
+    s->episode = (s->episode + 1) % episodes;
+  }
+  in->row = us_dataset_offsets(in->data)[s->episode];
+  in->last = in->row + us_dataset_lengths(in->data)[s->episode] - 1;
+  US_TRY(set_goal(s, us_dataset_states(in->data) + in->last * us_env_info(s->sim)->state));
+  return place_row(s, in->row);
+}
+
+// Start and goal from a trajectory of the data; the models see both start rows.
+static UsStatus start_pair(UsShow* s) {
+  Inner* in = s->own;
+  const UsProtocol* p = &us_protocols[0];
+  UsPairs pairs;
+  US_TRY(us_pairs_draw(in->data, s->sim, s->seed, 1, s->block,
+                       us_protocol_steps(p->ahead, in->task), 0, &pairs));
+  UsPair pair = pairs.pair[0];
+  us_pairs_free(&pairs);
+  s->episode = pair.episode;
+  s->budget = us_protocol_steps(p->budget, in->task);
+  US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
+  US_TRY(place_row(s, pair.before));
+  US_TRY(begin_block(s));
+  US_TRY(place_row(s, pair.start));
+  int width = us_env_info(s->sim)->action;
+  US_TRY(present(s, 0, us_dataset_actions(in->data) + pair.before * width, 1));
+  return draw_dream(s);
+}
+
+static UsStatus start_plan(UsShow* s) {
+  Inner* in = s->own;
+  us_planner_start(in->planner, 1, &slot, &s->seed);
+  return show_goal(s);
+}
+
+UsStatus us_show_reset(UsShow* s, uint64_t seed, int again) {
+  Inner* in = s->own;
+  s->seed = seed;
+  s->step = s->over = s->success = s->has_goal = s->histories = s->budget = 0;
+  s->first_hit = -1;
+  us_env_reset(s->sim, NULL, &seed);
+  int pair = s->mode == US_VIEW_plan && in->data;
+  if (s->mode == US_VIEW_replay) US_TRY(start_replay(s, again));
+  if (pair) US_TRY(start_pair(s));
+  if (!pair && (s->mode == US_VIEW_plan || s->mode == US_VIEW_drive)) US_TRY(random_goal(s));
+  US_TRY(read_truth(s));
+  if (s->mode == US_VIEW_plan) US_TRY(start_plan(s));
+  if (!pair) US_TRY(begin_block(s));
+  memset(s->action, 0, sizeof(float) * (size_t)us_env_info(s->sim)->action);
+  size_t width = (size_t)us_env_info(s->sim)->state;
+  for (int i = 0; i < s->inner; i++) {
+    memcpy(s->inside + (size_t)i * width, s->state, sizeof(double) * width);
+  }
+  note_distance(s);
+  return US_OK;
+}
+
+// ---- modes ----
+
+static int can(const UsShow* s, UsViewMode mode) {
+  if (mode == US_VIEW_replay) return s->own->data != NULL;
+  if (mode == US_VIEW_policy) return s->own->task->policies[0].name != NULL;
+  return us_env_info(s->sim)->action > 0;
+}
+
+UsViewMode us_show_next_mode(const UsShow* s) {
+  UsViewMode mode = s->mode;
+  do {
+    mode = (UsViewMode)((mode + 1) % US_VIEW_MODE_COUNT);
+  } while (mode != s->mode && !can(s, mode));
+  return mode;
+}
+
+void us_show_next_policy(UsShow* s) {
+  if (!s->own->task->policies[++s->policy].name) s->policy = 0;
+}
+
+static UsStatus open_planner(UsShow* s) {
+  Inner* in = s->own;
+  if (in->planner) return US_OK;
+  char name[4096];
+  const char* model = s->config.model;
+  snprintf(name, sizeof(name), "%s:%s", model ? "model" : "sim", model ? model : in->task->name);
+  UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
+  US_TRY(us_env_open(name, us_cli_tasks(), &config, &in->answer));
+  const char* planner = s->config.planner ? s->config.planner : us_planners[0]->name;
+  return us_planner_create(planner, in->answer, &s->config.plan, &in->planner);
+}
+
+static UsStatus take_mode(UsShow* s, UsViewMode mode) {
+  if (!can(s, mode)) {
+    const char* need = mode == US_VIEW_replay   ? "--data"
+                       : mode == US_VIEW_policy ? "policies"
+                                                : "actions";
+    return us_fail(US_UNSUPPORTED, "%s: expected %s, which the mode %s needs, found none",
+                   s->own->task->name, need, us_view_mode_names[mode]);
+  }
+  if (mode == US_VIEW_plan) US_TRY(open_planner(s));
+  s->mode = mode;
+  return US_OK;
+}
+
+UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
+  US_TRY(take_mode(s, mode));
+  if (mode == US_VIEW_replay) return us_show_reset(s, s->seed, 1);
+  s->over = 0;
+  s->first_hit = -1;
+  if (mode == US_VIEW_plan) {
+    if (!s->has_goal || s->budget == 0) US_TRY(random_goal(s));
+    s->budget += s->step;
+    US_TRY(start_plan(s));
+  }
+  return begin_block(s);
+}
+
+// ---- an env step ----
+
+// Blocks of the plan that are played count down from `execute`.
+static const float* planned_action(UsShow* s) {
+  Inner* in = s->own;
+  if (in->phase == 0) {
+    if (in->left == 0) {
+      us_planner_plan(in->planner, 1, &slot, in->plan);
+      in->left = s->config.plan.execute;
+    }
+    in->left--;
+  }
+  int block = s->config.plan.execute - 1 - in->left;
+  return in->plan + (size_t)(block * s->block + in->phase) * us_env_info(s->sim)->action;
+}
+
+// Writes the present mode's action into in->act, clipped as envs clip it.
+static void choose(UsShow* s, const float* driven) {
+  Inner* in = s->own;
+  int width = us_env_info(s->sim)->action;
+  const float* from = driven;
+  if (s->mode == US_VIEW_policy) {
+    us_sim_policy(s->sim, s->policy, &s->step, in->act);
+    from = in->act;
+  } else if (s->mode == US_VIEW_plan) {
+    from = planned_action(s);
+  } else if (s->mode == US_VIEW_replay) {
+    from = us_dataset_actions(in->data) + in->row * width;
+  }
+  for (int i = 0; i < width; i++) in->act[i] = fminf(fmaxf(from[i], -1), 1);
+}
+
+// The physics inside the env step that comes, except for its last state.
+static void look_inside(void* arg) {
+  UsShow* s = arg;
+  const UsTask* t = s->own->task;
+  const mjModel* m = us_sim_model(s->sim);
+  mjData* d = s->own->physics;
+  mj_resetData(m, d);
+  mju_copy(d->qpos, s->state, m->nq);
+  mju_copy(d->qvel, s->state + m->nq, m->nv);
+  mju_copy(d->act, s->state + m->nq + m->nv, m->na);
+  mj_kinematics(m, d);
+  if (t->control) {
+    t->control(m, d, s->own->act);
+  } else {
+    for (int i = 0; i < m->nu; i++) d->ctrl[i] = s->own->act[i];
+  }
+  double* out = s->inside;
+  for (int i = 0, done = 0; i < s->inner - 1; i++) {
+    for (; done < (i + 1) * t->frame_skip / s->inner; done++) mj_step(m, d);
+    mju_copy(out, d->qpos, m->nq);
+    mju_copy(out + m->nq, d->qvel, m->nv);
+    mju_copy(out + m->nq + m->nv, d->act, m->na);
+    out += m->nq + m->nv + m->na;
+  }
+}
+
+static UsStatus play(UsShow* s) {
+  Inner* in = s->own;
+  char found[256];
+  if (s->inner > 1) us_trap_run(look_inside, s, found, sizeof(found));
+  if (s->mode == US_VIEW_replay) {
+    US_TRY(place_row(s, ++in->row));
+  } else {
+    us_env_step(s->sim, in->act, NULL);
+    US_TRY(read_truth(s));
+  }
+  size_t width = (size_t)us_env_info(s->sim)->state;
+  memcpy(s->inside + (size_t)(s->inner - 1) * width, s->state, sizeof(double) * width);
+  return US_OK;
+}
+
+static int is_over(const UsShow* s) {
+  if (!s->finite) return 1;
+  if (s->mode == US_VIEW_replay) return s->own->row >= s->own->last;
+  if (s->mode != US_VIEW_plan) return 0;
+  int after = (int)ceil(hold / us_env_info(s->sim)->dt);
+  return s->step >= s->budget || (s->first_hit >= 0 && s->step >= s->first_hit + after);
+}
+
+UsStatus us_show_step(UsShow* s, const float* driven) {
+  Inner* in = s->own;
+  int width = us_env_info(s->sim)->action;
+  s->over = s->over || is_over(s);
+  if (s->over) return US_OK;
+  choose(s, driven);
+  memcpy(s->action, in->act, sizeof(float) * (size_t)width);
+  memcpy(in->blocks + (size_t)(in->phase * width), in->act, sizeof(float) * (size_t)width);
+  US_TRY(play(s));
+  s->step++;
+  note_distance(s);
+  if (s->finite && ++in->phase == s->block) US_TRY(end_block(s));
+  s->over = is_over(s);
+  return US_OK;
+}
+
+// ---- open and close ----
+
+static void layout(UsArena* a, UsShow* s) {
+  Inner* in = s->own;
+  const UsEnvInfo* info = us_env_info(s->sim);
+  size_t action = (size_t)info->action, state = (size_t)info->state;
+  size_t frame = (size_t)info->height * (size_t)info->width * 3;
+  size_t execute = (size_t)s->config.plan.execute, block = (size_t)s->block;
+  s->action = US_TAKE(a, float, action + 1);
+  s->state = US_TAKE(a, double, state);
+  s->goal = US_TAKE(a, double, state);
+  s->history = US_TAKE(a, float, US_SHOW_HISTORY);
+  s->picture = US_TAKE(a, uint8_t, frame);
+  s->inside = US_TAKE(a, double, (size_t)s->inner* state);
+  in->act = US_TAKE(a, float, action + 1);
+  in->blocks = US_TAKE(a, float, block* action + 1);
+  in->plan = US_TAKE(a, float, execute* block* action + 1);
+  in->pixels = US_TAKE(a, uint8_t, frame);
+  in->proprio = US_TAKE(a, float, (size_t)info->proprio + 1);
+  in->snapshot = US_TAKE(a, char, us_env_save_size(s->sim));
+}
+
+static UsStatus open_data(UsShow* s) {
+  Inner* in = s->own;
+  if (!s->config.data) return US_OK;
+  US_TRY(us_dataset_open(s->config.data, &in->data));
+  const UsDatasetInfo* info = us_dataset_info(in->data);
+  if (s->config.episode >= info->episodes) {
+    return us_fail(US_USAGE, "%s: expected an episode from 0 to %lld, found %lld", s->config.data,
+                   (long long)info->episodes - 1, (long long)s->config.episode);
+  }
+  return US_OK;
+}
+
+static UsStatus open_model(UsShow* s) {
+  if (!s->config.model) return US_OK;
+  char name[4096];
+  snprintf(name, sizeof(name), "model:%s", s->config.model);
+  return us_env_open(name, NULL, &(UsEnvConfig){.slots = 1, .pool = s->config.pool}, &s->dream);
+}
+
+static UsStatus open_sim(UsShow* s) {
+  const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
+  const char* task = s->config.task;
+  if (!task) task = s->own->data ? us_dataset_info(s->own->data)->task : model->task;
+  char name[4096];
+  snprintf(name, sizeof(name), "sim:%s", task);
+  UsEnvConfig config = {.slots = 1, .block = 1, .pool = s->config.pool};
+  if (model && model->height > 0) {
+    config.height = model->height;
+    config.width = model->width;
+    config.pixels = 1;
+  }
+  US_TRY(us_env_open(name, us_cli_tasks(), &config, &s->sim));
+  s->own->task = us_sim_task(s->sim);
+  if (!model || strcmp(model->task, us_env_info(s->sim)->task) == 0) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"",
+                 s->config.model, us_env_info(s->sim)->task, model->task);
+}
+
+static UsStatus check_data(const UsShow* s) {
+  if (!s->own->data) return US_OK;
+  const UsDatasetInfo* d = us_dataset_info(s->own->data);
+  const UsEnvInfo* sim = us_env_info(s->sim);
+  if (strcmp(d->task, sim->task) != 0) {
+    return us_fail(US_FORMAT, "%s: expected trajectories of the task \"%s\", found \"%s\"",
+                   s->config.data, sim->task, d->task);
+  }
+  if (d->state == sim->state && d->action == sim->action) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
+                 s->config.data, sim->state, sim->action, sim->name, d->state, d->action);
+}
+
+static UsStatus find_policy(UsShow* s) {
+  const UsPolicy* list = s->own->task->policies;
+  char names[256] = "";
+  for (s->policy = 0; list[s->policy].name; s->policy++) {
+    const char* name = list[s->policy].name;
+    if (!s->config.policy || strcmp(name, s->config.policy) == 0) return US_OK;
+    size_t used = strlen(names);
+    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", name);
+  }
+  if (!s->config.policy) return US_OK;
+  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", s->config.policy,
+                 s->own->task->name, names);
+}
+
+// A model that cannot draw imagines nothing to look at.
+static UsStatus check_dream(UsShow* s) {
+  if (!s->dream) return US_OK;
+  UsStatus status = us_env_render(s->dream, 1, &slot, s->picture);
+  if (status != US_UNSUPPORTED) return status;
+  us_env_close(s->dream);
+  s->dream = NULL;
+  return US_OK;
+}
+
+static UsStatus open_all(UsShow* s) {
+  US_TRY(open_data(s));
+  US_TRY(open_model(s));
+  US_TRY(open_sim(s));
+  US_TRY(check_data(s));
+  US_TRY(find_policy(s));
+  const UsEnvInfo* info = us_env_info(s->sim);
+  s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
+  s->inner = info->dt > longest_step ? (int)ceil(info->dt * inner_rate) : 1;
+  if (s->inner > s->own->task->frame_skip) s->inner = s->own->task->frame_skip;
+  if (s->inner > 1) s->own->physics = mj_makeData(us_sim_model(s->sim));
+  layout(&s->own->arena, s);
+  US_TRY(us_arena_alloc(&s->own->arena));
+  layout(&s->own->arena, s);
+  US_TRY(check_dream(s));
+  s->episode = -1;
+  US_TRY(take_mode(s, s->config.mode));
+  return us_show_reset(s, s->config.seed, 1);
+}
+
+UsStatus us_show_open(const UsShowConfig* config, UsShow* out) {
+  *out = (UsShow){.config = *config, .own = calloc(1, sizeof(Inner))};
+  if (!out->own) return us_fail(US_MEMORY, "out of memory");
+  US_ASSERT(config->task || config->model || config->data);
+  UsStatus status = open_all(out);
+  if (status != US_OK) us_show_close(out);
+  return status;
+}
+
+void us_show_close(UsShow* s) {
+  if (!s->own) return;
+  us_planner_destroy(s->own->planner);
+  us_env_close(s->own->answer);
+  us_env_close(s->dream);
+  mj_deleteData(s->own->physics);
+  us_env_close(s->sim);
+  us_dataset_close(s->own->data);
+  us_arena_free(&s->own->arena);
+  free(s->own);
+  *s = (UsShow){0};
+}
