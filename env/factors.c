@@ -217,40 +217,27 @@ const UsFactor us_factors[] = {
 
 // ---- for tasks ----
 
-// Widens the boxes of the body's bounding volumes so that they hold a geom that grew by `more` (3).
-static void widen_boxes(mjModel* m, int body, const mjtNum* more) {
-  for (int i = 0; i < m->body_bvhnum[body]; i++) {
-    mjtNum* box = m->bvh_aabb + 6 * (m->body_bvhadr[body] + i);
-    mjtNum most = fmax(fmax(more[0], more[1]), more[2]);  // the geom may be turned in its body
-    for (int k = 0; k < 3; k++) box[3 + k] += most;
+// How many of a geom's sizes a scale applies to.
+static int scaled_sizes(int type) {
+  switch (type) {
+    case mjGEOM_SPHERE:
+    case mjGEOM_CAPSULE:
+    case mjGEOM_CYLINDER:
+      return 1;
+    case mjGEOM_BOX:
+      return 2;
+    case mjGEOM_ELLIPSOID:
+      return 3;
+    default:
+      return 0;
   }
-}
-
-static void resize_geom(mjModel* m, int g, double scale) {
-  mjtNum *size = m->geom_size + 3 * g, *box = m->geom_aabb + 6 * g, more[3] = {0};
-  const int type = m->geom_type[g];
-  const int axes = type == mjGEOM_SPHERE || type == mjGEOM_CAPSULE || type == mjGEOM_CYLINDER ? 1
-                   : type == mjGEOM_BOX                                                       ? 2
-                   : type == mjGEOM_ELLIPSOID                                                 ? 3
-                                                                                              : 0;
-  mjtNum radius = size[0];
-  for (int k = 0; k < axes; k++) size[k] *= scale;
-  for (int k = 0; k < 3; k++) {
-    mjtNum old = box[3 + k];
-    if (type == mjGEOM_BOX || type == mjGEOM_ELLIPSOID) {
-      box[3 + k] = size[k];
-    } else if (axes && (k < 2 || type != mjGEOM_CYLINDER)) {
-      box[3 + k] += size[0] - radius;  // a capsule's caps grow with it
-    }
-    more[k] = fmax(box[3 + k] - old, 0);
-  }
-  // The sphere around the box holds the geom, whatever it is.
-  if (axes) m->geom_rbound[g] = type == mjGEOM_SPHERE ? size[0] : mju_norm3(box + 3);
-  widen_boxes(m, m->geom_bodyid[g], more);
 }
 
 void us_factor_resize(mjModel* m, const char* body, double scale) {
   int b = mj_name2id(m, mjOBJ_BODY, body);
   US_ASSERT(b >= 0);
-  for (int i = 0; i < m->body_geomnum[b]; i++) resize_geom(m, m->body_geomadr[b] + i, scale);
+  for (int i = 0; i < m->body_geomnum[b]; i++) {
+    int g = m->body_geomadr[b] + i;
+    scale_numbers(m->geom_size + 3 * g, scaled_sizes(m->geom_type[g]), scale);
+  }
 }

@@ -24,6 +24,7 @@ extern const UsFactor us_factors[];
 
 // Scales all geoms of a body by `scale` > 0, in place and with their mass as it was: the radii of
 // spheres and ellipsoids, the radius of capsules and cylinders, the sides of boxes along x and y.
+// For physical factors: the bounds that collisions go by are made anew after those.
 void us_factor_resize(mjModel* m, const char* body, double scale);
 
 #endif  // UNDERSTUDY_FACTORS_H_

@@ -35,7 +35,7 @@ typedef struct UsPolicy {
 typedef struct UsFactor {
   const char* name;     // what --vary and datasets call it
   const char* summary;  // one line for lists
-  int physical;         // 0: visual. 1: mj_setConst is run after it
+  int physical;         // 0: visual. 1: mj_setConst runs after all physical factors of a model
   // Changes m, not yet touched by this factor, to x. Returns 0 when the scene has nothing that this
   // factor could change; such factors are not listed. NULL: the general factor of this name makes
   // no sense in this task.

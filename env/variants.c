@@ -71,15 +71,6 @@ void us_variants_destroy(UsVariants* v) {
 
 // ---- models ----
 
-// Constants that follow from what a physical factor changed. The sizes that rendering goes by stay
-// those of the base: physics that is not seen changes no frame.
-static void set_constants(UsVariants* v, mjModel* m) {
-  mj_setConst(m, v->data);
-  m->stat.extent = v->base->stat.extent;
-  m->stat.meansize = v->base->stat.meansize;
-  mju_copy3(m->stat.center, v->base->stat.center);
-}
-
 static void build(UsVariants* v, int slot, const float* values) {
   if (!v->own[slot]) v->own[slot] = mj_copyModel(NULL, v->base);
   US_ASSERT(v->own[slot]);
@@ -90,7 +81,7 @@ static void build(UsVariants* v, int slot, const float* values) {
     v->factor[i]->apply(m, (double)values[i]);
     physical |= v->factor[i]->physical;
   }
-  if (physical) set_constants(v, m);
+  if (physical) mj_setConst(m, v->data);
   memcpy(v->built[slot], values, sizeof(v->built[slot]));
 }
 

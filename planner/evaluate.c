@@ -69,6 +69,8 @@ typedef struct Run {
   float* reward;        // (B)
   float* distance;      // (B)
   uint8_t* history;     // (B, blocks, K) success after every env step
+  size_t save;          // bytes of a slot of the truth; 0: no frame is drawn anew
+  char* saved;          // (B, save)
 } Run;
 
 static void layout(Run* r) {
@@ -87,6 +89,7 @@ static void layout(Run* r) {
   r->success = US_TAKE(a, uint8_t, b * (size_t)r->block);
   r->reward = US_TAKE(a, float, b);
   r->distance = US_TAKE(a, float, b);
+  r->saved = US_TAKE(a, char, b * r->save);
   r->history = US_TAKE(a, uint8_t, b * (size_t)(r->result->blocks * r->block));
 }
 
@@ -167,16 +170,21 @@ static int64_t pair_row(const Run* r, int i, Which which) {
   return which == kBefore && !r->e->rest ? p->before : p->start;
 }
 
-// Draws the frames of the rows that r->obs (n) has the states of, as the truth now sees them.
+// Draws the frames of one row of every pair in its variation, and leaves the truth as it was.
 static UsStatus draw_frames(Run* r, Which which) {
   for (int i = 0; i < r->n; i++) {
+    us_env_save(r->e->sim, i, r->saved + (size_t)i * r->save);
     int64_t row = pair_row(r, i, which);
     double* state = r->state + (size_t)i * r->states;
     start_state(r->e->data, row, r->e->rest && which != kGoal, r->e->sim, state);
     r->obs[i] = (UsObs){.state = state};
   }
   US_TRY(us_env_observe(r->e->sim, r->n, r->slot, r->obs));
-  return us_env_render(r->e->sim, r->n, r->slot, r->pixels);
+  UsStatus status = us_env_render(r->e->sim, r->n, r->slot, r->pixels);
+  for (int i = 0; i < r->n; i++) {
+    us_env_restore(r->e->sim, i, r->saved + (size_t)i * r->save);
+  }
+  return status;
 }
 
 // Points r->obs (n) at one row of every pair, with pixels or with states.
@@ -267,8 +275,8 @@ static UsStatus place(Run* r) {
     r->number[i] = (uint64_t)(r->first + i);
   }
   vary(r);
-  US_TRY(place_answer(r));  // may draw frames in the truth, which is placed after it
   US_TRY(place_truth(r));
+  US_TRY(place_answer(r));
   us_planner_start(r->e->planner, r->n, r->slot, r->number);
   us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
   int blocks = r->result->blocks;
@@ -471,6 +479,7 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   r.states = sim->state;
   r.proprios = us_dataset_info(e->data)->proprio;
   r.replan = e->planner->config.execute;
+  if (e->vary && e->sees == US_SEES_PIXELS) r.save = us_env_save_size(e->sim);
   if (e->sees == US_SEES_PIXELS) r.frame = (size_t)sim->height * (size_t)sim->width * 3;
   out->count = e->count;
   out->block = sim->block;

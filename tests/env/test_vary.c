@@ -80,6 +80,48 @@ static void numbers_are_what_the_summaries_say(void** state) {
   us_env_close(e);
 }
 
+// A pendulum that falls onto the limit of its joint, of a given density.
+static UsEnv* open_pendulum(double density, char* scene, size_t size, UsTask* task) {
+  snprintf(scene, size,
+           "<mujoco><option timestep='0.005'/><worldbody><camera name='side'/><body>"
+           "<joint name='along' type='hinge' axis='0 1 0' limited='true' range='-30 30'/>"
+           "<geom type='capsule' size='.05' fromto='0 0 0 .5 0 .2' density='%.17g'/></body>"
+           "</worldbody><actuator><motor joint='along'/></actuator></mujoco>",
+           density);
+  *task = task_slide;
+  task->scene = scene;
+  UsEnv* e = NULL;
+  UsStatus status = us_env_open("sim:slide", (const UsTask*[]){task, NULL}, NULL, &e);
+  if (status != US_OK) fail_msg("%s", us_message());
+  return e;
+}
+
+// A varied mass moves as a scene that was compiled with it: inertias, and the constants that the
+// solver takes from them, follow.
+static void mass_is_that_of_another_scene(void** state) {
+  char scene[2][1024];
+  UsTask task[2];
+  UsEnv* a = open_pendulum(1000, scene[0], sizeof(scene[0]), &task[0]);
+  UsEnv* b = open_pendulum(1000 * exp2(-0.7), scene[1], sizeof(scene[1]), &task[1]);
+  us_env_reset(a, NULL, (uint64_t[]){1});
+  us_env_reset(b, NULL, (uint64_t[]){1});
+  vary_slot(a, 0, "mass", -1);
+  double x[2], y[2];
+  put_state(a, 0, (double[]){-0.3, 0});
+  put_state(b, 0, (double[]){-0.3, 0});
+  const float actions[5] = {0.3f, 0.3f, 0.3f, 0.3f, 0.3f};
+  for (int k = 0; k < 10; k++) {
+    us_env_step(a, actions, NULL);
+    us_env_step(b, actions, NULL);
+  }
+  get_state(a, 0, x);
+  get_state(b, 0, y);
+  assert_true(y[0] > 0.5);
+  for (int i = 0; i < 2; i++) assert_float_equal(x[i], y[i], 1e-9);
+  us_env_close(a);
+  us_env_close(b);
+}
+
 // A block on a floor, pushed for 1 s, comes to rest after v^2 / (2 mu g).
 static void friction_brakes(void** state) {
   UsEnv* e = NULL;
@@ -116,6 +158,55 @@ static void size_is_felt_at_walls(void** state) {
     assert_float_equal(now[0], 1.5 - 0.1 * (1 + 0.4 * (double)x[i]), 0.01);
   }
   us_env_close(e);
+}
+
+static int grow(mjModel* m, double x) {
+  us_factor_resize(m, "mover", 1 + x);
+  return 1;
+}
+
+// Geoms of another size are found by every stage of collision detection: a body of `pieces` of a
+// shape runs into a fixed one alike.
+static void meet(const char* shape, int pieces) {
+  static const UsFactor own[] = {{"size", "of the mover", 1, grow}, {NULL, NULL, 0, NULL}};
+  char scene[4096] = "", geoms[1024] = "";
+  for (int i = 0; i < pieces; i++) {
+    size_t used = strlen(geoms);
+    snprintf(geoms + used, sizeof(geoms) - used, "<geom type='%s' size='.1 .1 .1' pos='0 %g 0'/>",
+             shape, 0.5 * i);
+  }
+  snprintf(scene, sizeof(scene),
+           "<mujoco><option timestep='0.005' gravity='0 0 0'/><worldbody><camera name='side'/>"
+           "<body name='mover'><joint name='along' type='slide' axis='1 0 0' damping='50'/>%s"
+           "</body><body pos='1 0 0'>%s</body></worldbody>"
+           "<actuator><motor joint='along' gear='20'/></actuator></mujoco>",
+           geoms, geoms);
+  UsTask task = task_slide;
+  task.scene = scene;
+  task.factors = own;
+  UsEnv* e = NULL;
+  UsStatus status = us_env_open("sim:slide", (const UsTask*[]){&task, NULL},
+                                &(UsEnvConfig){.slots = 3, .block = 1}, &e);
+  if (status != US_OK) fail_msg("%s", us_message());
+  us_env_reset(e, NULL, (uint64_t[]){0, 0, 0});
+  const float x[3] = {-0.5f, 0, 1}, actions[3] = {1, 1, 1};
+  for (int i = 0; i < 3; i++) vary_slot(e, i, "size", x[i]);
+  for (int i = 0; i < 3; i++) put_state(e, i, (double[]){0, 0});
+  for (int k = 0; k < 400; k++) us_env_step(e, actions, NULL);
+  for (int i = 0; i < 3; i++) {
+    double now[2];
+    get_state(e, i, now);
+    assert_float_equal(now[0], 0.9 - 0.1 * (1 + (double)x[i]), 0.01);
+  }
+  us_env_close(e);
+}
+
+static void resized_geoms_collide(void** state) {
+  const char* const shapes[] = {"sphere", "capsule", "cylinder", "box", "ellipsoid"};
+  for (int i = 0; i < US_COUNT(shapes); i++) {
+    meet(shapes[i], 1);
+    meet(shapes[i], 4);
+  }
 }
 
 // What a goal means does not depend on the variation.
@@ -210,6 +301,13 @@ static void variations_outlive_resets(void** state) {
   play_on(e, 0, a);
   us_env_reset(e, NULL, (uint64_t[]){1, 2});
   play_on(e, 0, b);
+  assert_memory_equal(a, b, sizeof(a));
+  us_env_reset(e, NULL, (uint64_t[]){1, 2});
+  char* bytes = malloc(us_env_save_size(e));
+  us_env_save(e, 0, bytes);
+  us_env_restore(e, 1, bytes);
+  free(bytes);
+  play_on(e, 1, b);
   assert_memory_equal(a, b, sizeof(a));
   us_sim_vary(e, &(UsVary){0}, 1, (int[]){0}, NULL);
   us_env_reset(e, NULL, (uint64_t[]){1, 2});
@@ -394,8 +492,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(visual_factors_leave_physics_alone),
       cmocka_unit_test(numbers_are_what_the_summaries_say),
+      cmocka_unit_test(mass_is_that_of_another_scene),
       cmocka_unit_test(friction_brakes),
       cmocka_unit_test(size_is_felt_at_walls),
+      cmocka_unit_test(resized_geoms_collide),
       cmocka_unit_test(measures_mean_the_same),
       cmocka_unit_test(variations_go_with_the_slot),
       cmocka_unit_test(variations_outlive_resets),
