@@ -15,11 +15,6 @@ extern const char us_scene_arm[];
 
 static const double near = 0.04;  // m, of OGBench's cube tasks (Park et al. 2025)
 
-static void draw_hand(UsRng* rng, double low, double* out) {
-  for (int i = 0; i < 2; i++) out[i] = us_rng_range(rng, us_hand_low[i], us_hand_high[i]);
-  out[2] = us_rng_range(rng, low, us_hand_high[2]);
-}
-
 static void put_cube(mjData* d, double x, double y, double yaw) {
   const double pose[7] = {x, y, 0.025, cos(yaw / 2), 0, 0, sin(yaw / 2)};
   mju_copy(d->qpos + US_HAND_CUBE, pose, 7);
@@ -36,7 +31,7 @@ static void read_proprio(const mjModel* m, const mjData* d, float* out) {
 
 static void reach_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3];
-  draw_hand(rng, us_hand_low[2], point);
+  us_hand_draw(rng, us_hand_low[2], us_hand_high[2], point);
   put_cube(d, -0.4, 0, 0);
   us_hand_put(m, d, point, 0, 0);
 }
@@ -89,8 +84,8 @@ enum { CUBE = 0, HAND = 3, WIDTH = 6, MEASURE = 7 };
 
 static void cube_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3], cube[3];
-  draw_hand(rng, 0.09, point);
-  draw_hand(rng, 0.09, cube);
+  us_hand_draw(rng, 0.09, us_hand_high[2], point);
+  us_hand_draw(rng, 0.09, us_hand_high[2], cube);
   put_cube(d, cube[0], cube[1], us_rng_range(rng, -M_PI, M_PI));
   double yaw = us_rng_range(rng, -us_hand_yaw, us_hand_yaw);
   us_hand_put(m, d, point, yaw, us_rng_range(rng, 0, us_hand_opening));

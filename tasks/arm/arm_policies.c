@@ -26,12 +26,6 @@ static double away(const double* a, const double* b) {
   return mju_dist3(a, b);
 }
 
-// A uniform point (3) of the hand's box, its height within [low, high] (m).
-static void draw_point(UsRng* rng, double low, double high, double* out) {
-  for (int i = 0; i < 2; i++) out[i] = us_rng_range(rng, us_hand_low[i], us_hand_high[i]);
-  out[2] = us_rng_range(rng, low, high);
-}
-
 // Moves towards target (3), at most `speed` of the largest step along each axis. action (3)
 static void drive(const mjData* d, const double* target, double speed, float* action) {
   const double* from = us_hand_point(d);
@@ -59,7 +53,7 @@ static void act_reach(const mjModel* m, const mjData* d, UsRng* rng, double* mem
                       float* action) {
   double* target = memory + 1;
   if (us_policy_renew(memory, away(us_hand_point(d), target), there, 30)) {
-    draw_point(rng, us_hand_low[2], us_hand_high[2], target);
+    us_hand_draw(rng, us_hand_low[2], us_hand_high[2], target);
     memory[4] = us_rng_range(rng, 0.3, 1);
   }
   drive(d, target, memory[4], action);
@@ -89,7 +83,7 @@ static void act_random5(const mjModel* m, const mjData* d, UsRng* rng, double* m
 static void act_play(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
   if (us_policy_renew(memory, away(us_hand_point(d), target), there, 20)) {
-    draw_point(rng, us_hand_low[2], us_hand_high[2], target);
+    us_hand_draw(rng, us_hand_low[2], us_hand_high[2], target);
     if (us_rng_below(rng, 2) == 0) {
       for (int i = 0; i < 2; i++) target[i] = cube_point(d)[i] + us_rng_range(rng, -0.08, 0.08);
       target[2] = us_rng_range(rng, us_hand_low[2], 0.07);
@@ -161,7 +155,7 @@ static void enter(const mjModel* m, const mjData* d, UsRng* rng, Expert* e, Stag
     e->carries = 1 + us_rng_below(rng, 3);
   }
   if (stage == kCarry) {
-    draw_point(rng, 0.05, us_hand_high[2], e->target);
+    us_hand_draw(rng, 0.05, us_hand_high[2], e->target);
     e->yaw = us_rng_range(rng, -us_hand_yaw, us_hand_yaw);
   }
   if (stage == kHold) e->patience = us_rng_below(rng, 4);
