@@ -15,17 +15,12 @@ extern const char us_scene_arm[];
 
 static const double near = 0.04;  // m, of OGBench's cube tasks (Park et al. 2025)
 
-static void draw_hand(UsRng* rng, double low, double* out) {
-  for (int i = 0; i < 2; i++) out[i] = us_rng_range(rng, us_hand_low[i], us_hand_high[i]);
-  out[2] = us_rng_range(rng, low, us_hand_high[2]);
-}
-
 static void put_cube(mjData* d, double x, double y, double yaw) {
   const double pose[7] = {x, y, 0.025, cos(yaw / 2), 0, 0, sin(yaw / 2)};
   mju_copy(d->qpos + US_HAND_CUBE, pose, 7);
 }
 
-// The hand's point (3) and its velocity by the joints (7), fingers' places (2).
+// The hand's point (3), its yaw and its width.
 static void read_proprio(const mjModel* m, const mjData* d, float* out) {
   for (int i = 0; i < 3; i++) out[i] = (float)us_hand_point(d)[i];
   out[3] = (float)us_hand_angle(d);
@@ -36,7 +31,7 @@ static void read_proprio(const mjModel* m, const mjData* d, float* out) {
 
 static void reach_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3];
-  draw_hand(rng, us_hand_low[2], point);
+  us_hand_draw(rng, us_hand_low[2], us_hand_high[2], point);
   put_cube(d, -0.4, 0, 0);
   us_hand_put(m, d, point, 0, 0);
 }
@@ -87,12 +82,10 @@ const UsTask us_task_arm_reach = {
 // Measure: cube (3), hand (3), width (1), all in m.
 enum { CUBE = 0, HAND = 3, WIDTH = 6, MEASURE = 7 };
 
-#define solved 0.12
-
 static void cube_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3], cube[3];
-  draw_hand(rng, 0.09, point);
-  draw_hand(rng, 0.09, cube);
+  us_hand_draw(rng, 0.09, us_hand_high[2], point);
+  us_hand_draw(rng, 0.09, us_hand_high[2], cube);
   put_cube(d, cube[0], cube[1], us_rng_range(rng, -M_PI, M_PI));
   double yaw = us_rng_range(rng, -us_hand_yaw, us_hand_yaw);
   us_hand_put(m, d, point, yaw, us_rng_range(rng, 0, us_hand_opening));
@@ -111,7 +104,7 @@ static void cube_measure(const mjModel* m, const mjData* d, double* out) {
 
 // The way of the cube and, with a tenth of its weight, where the hand is seen from the cube and how
 // open it is: without them a planner has no reason to come to the cube, nor to let it go. A solved
-// state is therefore not at 0 but below `solved`, the box's diagonal being 0.61 m.
+// state is therefore not always below 0.04 but below 0.12, the box's diagonal being 0.61 m.
 static double cube_distance(const mjModel* m, const double* a, const double* goal) {
   double there[3], wanted[3];
   mju_sub3(there, a + HAND, a + CUBE);
@@ -143,7 +136,7 @@ const UsTask us_task_arm_cube = {
     .proprio = 5,
     .measure = MEASURE,
     .size = 64,
-    .radius = solved,
+    .radius = 0.12,
     .reset = cube_reset,
     .control = cube_control,
     .read_proprio = read_proprio,

@@ -6,7 +6,7 @@
 #include "tasks/policies.h"
 
 static const double gain = 0.8;    // share of the way left that a step of a drive asks for
-static const double close = 0.02;  // m, a drive has arrived
+static const double there = 0.02;  // m, a drive has arrived
 
 static const double* cube_point(const mjData* d) {
   return d->qpos + US_HAND_CUBE;
@@ -24,12 +24,6 @@ static double cube_angle(const mjModel* m, const mjData* d) {
 
 static double away(const double* a, const double* b) {
   return mju_dist3(a, b);
-}
-
-// A uniform point (3) of the hand's box, its height within [low, high] (m).
-static void draw_point(UsRng* rng, double low, double high, double* out) {
-  for (int i = 0; i < 2; i++) out[i] = us_rng_range(rng, us_hand_low[i], us_hand_high[i]);
-  out[2] = us_rng_range(rng, low, high);
 }
 
 // Moves towards target (3), at most `speed` of the largest step along each axis. action (3)
@@ -58,8 +52,8 @@ static void act_random3(const mjModel* m, const mjData* d, UsRng* rng, double* m
 static void act_reach(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                       float* action) {
   double* target = memory + 1;
-  if (us_policy_renew(memory, away(us_hand_point(d), target), close, 30)) {
-    draw_point(rng, us_hand_low[2], us_hand_high[2], target);
+  if (us_policy_renew(memory, away(us_hand_point(d), target), there, 30)) {
+    us_hand_draw(rng, us_hand_low[2], us_hand_high[2], target);
     memory[4] = us_rng_range(rng, 0.3, 1);
   }
   drive(d, target, memory[4], action);
@@ -88,8 +82,8 @@ static void act_random5(const mjModel* m, const mjData* d, UsRng* rng, double* m
 // memory: age, target (3), speed, yaw, opening. Every second target is near the cube, and low.
 static void act_play(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
-  if (us_policy_renew(memory, away(us_hand_point(d), target), close, 20)) {
-    draw_point(rng, us_hand_low[2], us_hand_high[2], target);
+  if (us_policy_renew(memory, away(us_hand_point(d), target), there, 20)) {
+    us_hand_draw(rng, us_hand_low[2], us_hand_high[2], target);
     if (us_rng_below(rng, 2) == 0) {
       for (int i = 0; i < 2; i++) target[i] = cube_point(d)[i] + us_rng_range(rng, -0.08, 0.08);
       target[2] = us_rng_range(rng, us_hand_low[2], 0.07);
@@ -161,7 +155,7 @@ static void enter(const mjModel* m, const mjData* d, UsRng* rng, Expert* e, Stag
     e->carries = 1 + us_rng_below(rng, 3);
   }
   if (stage == kCarry) {
-    draw_point(rng, 0.05, us_hand_high[2], e->target);
+    us_hand_draw(rng, 0.05, us_hand_high[2], e->target);
     e->yaw = us_rng_range(rng, -us_hand_yaw, us_hand_yaw);
   }
   if (stage == kHold) e->patience = us_rng_below(rng, 4);
@@ -176,8 +170,8 @@ static void act_expert(const mjModel* m, const mjData* d, UsRng* rng, double* me
     enter(m, d, rng, e, kOver);
   }
   int waits = e->stage == kGrasp || e->stage == kHold || e->stage == kOpen;
-  int there = !waits && away(us_hand_point(d), e->target) < (e->stage == kDown ? 0.01 : close);
-  if (there || e->age >= e->patience) enter(m, d, rng, e, next_stage(d, rng, e));
+  int arrived = !waits && away(us_hand_point(d), e->target) < (e->stage == kDown ? 0.01 : there);
+  if (arrived || e->age >= e->patience) enter(m, d, rng, e, next_stage(d, rng, e));
   e->age++;
   if (e->stage == kOver) mju_copy(e->target, cube_point(d), 2);
   drive(d, e->target, e->speed, action);

@@ -29,6 +29,11 @@ double us_hand_width(const mjData* d) {
   return d->qpos[US_HAND_LEFT] + d->qpos[US_HAND_RIGHT];
 }
 
+void us_hand_draw(UsRng* rng, double low, double high, double* out) {
+  for (int i = 0; i < 2; i++) out[i] = us_rng_range(rng, us_hand_low[i], us_hand_high[i]);
+  out[2] = us_rng_range(rng, low, high);
+}
+
 // The rotation vector (3) that turns the hand to point down at `yaw`.
 static void orientation_error(const mjData* d, double yaw, double* out) {
   const double half = yaw / 2, down[4] = {0, cos(half), sin(half), 0};

@@ -17,6 +17,8 @@
 
 #include <mujoco/mujoco.h>
 
+#include "worldmodel/base/rng.h"
+
 // Places in qpos and in qvel: seven joints, two fingers, then the cube's free joint.
 enum { US_HAND_JOINTS = 7, US_HAND_LEFT = 7, US_HAND_RIGHT = 8, US_HAND_CUBE = 9 };
 
@@ -31,6 +33,9 @@ extern const double us_hand_opening;  // m between the pads when open
 const double* us_hand_point(const mjData* d);
 double us_hand_angle(const mjData* d);
 double us_hand_width(const mjData* d);
+
+// A uniform point (3) of the box, its height within [low, high] (m).
+void us_hand_draw(UsRng* rng, double low, double high, double* out);
 
 // Where the joints (7) should go so that the point is at `target` (3), clipped to the box, and the
 // yaw is `yaw`. out (7), within the joints' ranges.
