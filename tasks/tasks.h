@@ -7,7 +7,9 @@
 
 #define US_TASKS(X) \
   X(pointmaze)      \
-  X(wall)
+  X(wall)           \
+  X(granular)       \
+  X(rope)
 
 #define X(name) extern const UsTask us_task_##name;
 US_TASKS(X)
