@@ -176,7 +176,7 @@ static UsStatus draw_frames(Run* r, Which which) {
     us_env_save(r->e->sim, i, r->saved + (size_t)i * r->save);
     int64_t row = pair_row(r, i, which);
     double* state = r->state + (size_t)i * r->states;
-    start_state(r->e->data, row, r->e->rest && which != kGoal, r->e->sim, state);
+    start_state(r->e->data, row, r->e->rest && which < kShown, r->e->sim, state);
     r->obs[i] = (UsObs){.state = state};
   }
   US_TRY(us_env_observe(r->e->sim, r->n, r->slot, r->obs));

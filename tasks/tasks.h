@@ -13,7 +13,9 @@
   X(pusht)            \
   X(reacher)          \
   X(arm_reach)        \
-  X(arm_cube)
+  X(arm_cube)          \
+  X(rope)             \
+  X(granular)
 
 #define X(name) extern const UsTask us_task_##name;
 US_TASKS(X)
