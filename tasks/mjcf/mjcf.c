@@ -158,9 +158,10 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
 // ---- actions, measures, policies ----
 
 static void control(const mjModel* m, mjData* d, const float* action) {
+  double gain = custom(m, "understudy_gain", 1);
   for (int i = 0; i < m->nu; i++) {
     const mjtNum* range = m->actuator_ctrlrange + 2 * i;
-    double a = (double)action[i];
+    double a = fmin(fmax(gain * (double)action[i], -1), 1);
     d->ctrl[i] = m->actuator_ctrllimited[i] ? range[0] + (a + 1) / 2 * (range[1] - range[0]) : a;
   }
 }

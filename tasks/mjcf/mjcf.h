@@ -34,15 +34,16 @@
 //   policies  random (held for 1 to 7 steps, with noise), smooth (drifting); without actuators:
 //   none
 //
-// The file may set some of this itself:
+// The file may set some of this itself, or another file that includes it and adds:
 //
 //   <custom>
 //     <numeric name="understudy_step" data="0.1"/>      s an env step
-//     <numeric name="understudy_block" data="5"/>       env steps a block
-//     <numeric name="understudy_size" data="64"/>       pixels of a side
-//     <numeric name="understudy_radius" data="0.05"/>   share of the scale that counts as solved
-//     <numeric name="understudy_noise" data="0.5"/>     share of the scale that starts are moved by
-//     <text name="understudy_camera" data="side"/>      a camera's name; free: the automatic one
+//     <numeric name="understudy_gain" data="0.1"/>      factor on actions, for motors that are
+//     strong <numeric name="understudy_block" data="5"/>       env steps a block <numeric
+//     name="understudy_size" data="64"/>       pixels of a side <numeric name="understudy_radius"
+//     data="0.05"/>   share of the scale that counts as solved <numeric name="understudy_noise"
+//     data="0.5"/>     share of the scale that starts are moved by <text name="understudy_camera"
+//     data="side"/>      a camera's name; free: the automatic one
 //   </custom>
 //
 // Threads: opening and closing from one thread at a time; the tasks are constant.

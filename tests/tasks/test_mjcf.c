@@ -97,6 +97,14 @@ static void controls(void** state) {
   assert_float_equal(d->ctrl[1], -1.125, 1e-12);
   mj_deleteData(d);
   us_mjcf_close(t);
+  t = open_text("gain.xml", edited(mjcf_cartpole, "<actuator>",
+                                   "<custom><numeric name='understudy_gain' data='.5'/></custom>"
+                                   "<actuator>"));
+  d = mj_makeData(t->model);
+  t->control(t->model, d, (float[]){1});
+  assert_float_equal(d->ctrl[0], 20, 1e-12);
+  mj_deleteData(d);
+  us_mjcf_close(t);
 }
 
 // Starts lie around the keyframe, inside limits, and what is free stays on the ground.
