@@ -86,8 +86,12 @@ static void choose_kernels(const char** argv) {
   if (getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+  char self[4096];
+  ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+  if (length <= 0) return;
+  self[length] = 0;
   setenv("OPENBLAS_CORETYPE", __builtin_cpu_supports("avx512bw") ? "SkylakeX" : "Haswell", 1);
-  execv("/proc/self/exe", (char* const*)argv);
+  execv(self, (char* const*)argv);
 }
 
 int main(int argc, const char** argv) {

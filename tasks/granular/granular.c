@@ -26,7 +26,7 @@ static int is_free(const double* points, int n, const double* p) {
   return 1;
 }
 
-// Clusters that widen until every grain has a place.
+// Clusters that widen, up to the whole table, until every grain has a place.
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   int clusters = 1 + (int)us_rng_below(rng, MOST_CLUSTERS);
   double centre[MOST_CLUSTERS][2], width = us_rng_range(rng, 0.05, 0.4);
@@ -38,7 +38,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
     if (is_free(d->qpos, n, p)) {
       n++;
     } else {
-      width *= 1.01;
+      width = fmin(1.01 * width, 0.7);
     }
   }
   float push[US_PUSH_ACTION];
