@@ -72,7 +72,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
     for (int i = 1; i < LINKS; i++) {
       double at = 2 * M_PI * i / LINKS;
       double bend = mean + size[0] * sin(at + phase[0]) + size[1] * sin(2 * at + phase[1]);
-      d->qpos[2 + i] = fmin(fmax(bend, -0.8), 0.8);
+      d->qpos[2 + i] = fmin(fmax(bend, -0.55), 0.55);
     }
     points_of(d->qpos, LINKS, points);
   } while (crosses_itself(points) || !place(rng, points, d->qpos));
