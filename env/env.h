@@ -73,6 +73,7 @@ typedef struct UsStep {
   uint8_t* terminated;  // (N) 1: the success rule holds now, or the state is not finite
   uint8_t* truncated;   // (N) 1: the limit is reached
   uint8_t* success;     // (N, K) whether the success rule held after each env step; a model: 0
+  uint8_t* object;      // (N, K) the same of the task's rule on its object alone, success if none
 } UsStep;
 
 // Opens `sim:<task>` (a name from the NULL-terminated list `tasks`) or `model:<folder>`.

@@ -443,6 +443,7 @@ static void step_item(void* arg, int item, int worker) {
   if (out->terminated) out->terminated[item] = !finite;
   if (out->truncated) out->truncated[item] = m->limit > 0 && slot->steps >= m->limit;
   if (out->success) memset(out->success + (size_t)(item * info->block), 0, (size_t)info->block);
+  if (out->object) memset(out->object + (size_t)(item * info->block), 0, (size_t)info->block);
 }
 
 static void model_step(UsEnv* e, const float* actions, const UsStep* out) {

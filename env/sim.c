@@ -130,8 +130,12 @@ static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
   settle(s, m, d, &s->slot[sim]);
 }
 
-static int solved(const Sim* s, const mjModel* m, const Slot* slot) {
-  return slot->has_goal && slot->finite && s->task->success(m, slot->measure, slot->goal);
+// object: of the task's object alone, where it has a rule for that.
+static int solved(const Sim* s, const mjModel* m, const Slot* slot, int object) {
+  const UsTask* t = s->task;
+  if (!slot->has_goal || !slot->finite) return 0;
+  return (object && t->success_object ? t->success_object : t->success)(m, slot->measure,
+                                                                        slot->goal);
 }
 
 static float reward_of(const Sim* s, const mjModel* m, const Slot* slot, const double* measure,
@@ -197,12 +201,14 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
     size_t at = (size_t)sim * (size_t)k_max + (size_t)k;
     env_step(s->task, m, d, c->actions + at * (size_t)action);
     settle(s, m, d, slot);
-    if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot);
+    if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot, 0);
+    if (c->out->object) c->out->object[at] = (uint8_t)solved(s, m, slot, 1);
     slot->stale = 1;
   }
   slot->stale = 0;
   if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->finite);
-  if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->finite || solved(s, m, slot));
+  if (c->out->terminated)
+    c->out->terminated[sim] = (uint8_t)(!slot->finite || solved(s, m, slot, 0));
 }
 
 static void fill_observation(Sim* s, int slot, float* out) {
@@ -225,6 +231,7 @@ static void sim_step(UsEnv* e, const float* actions, const UsStep* out) {
     if (out->truncated) out->truncated[i] = (uint8_t)(s->limit && s->slot[i].steps >= s->limit);
   }
   if (out->success) memset(out->success, 0, (size_t)n * (size_t)k);
+  if (out->object) memset(out->object, 0, (size_t)n * (size_t)k);
   Step call = {s, actions, out};
   if (mjb_apply(s->slots, NULL, 0, step_one, &call, 1) > 0) settle_stale(s);
   for (int i = 0; out->observation && i < n; i++) {
@@ -392,7 +399,7 @@ static void sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_
     const Slot* slot = &s->slot[slots[i]];
     const mjModel* m = model_of(s, slots[i]);
     if (distance) distance[i] = -reward_of(s, m, slot, slot->measure, slot->finite);
-    if (success) success[i] = (uint8_t)solved(s, m, slot);
+    if (success) success[i] = (uint8_t)solved(s, m, slot, 0);
   }
 }
 

@@ -66,6 +66,7 @@ typedef struct Run {
   float* plan;          // (B, replan, K, A) by slot
   float* action_block;  // (B, K, A)
   uint8_t* success;     // (B, K)
+  uint8_t* object;      // (B, K)
   float* reward;        // (B)
   float* distance;      // (B)
   uint8_t* history;     // (B, blocks, K) success after every env step
@@ -87,6 +88,7 @@ static void layout(Run* r) {
   r->plan = US_TAKE(a, float, b*(size_t)r->replan* k);
   r->action_block = US_TAKE(a, float, b* k);
   r->success = US_TAKE(a, uint8_t, b * (size_t)r->block);
+  r->object = US_TAKE(a, uint8_t, b * (size_t)r->block);
   r->reward = US_TAKE(a, float, b);
   r->distance = US_TAKE(a, float, b);
   r->saved = US_TAKE(a, char, b * r->save);
@@ -339,7 +341,7 @@ static void play(Run* r, int b, int j) {
     memcpy(r->action_block + s * length, from, sizeof(float) * length);
     memcpy(r->result->actions + to, from, sizeof(float) * length);
   }
-  UsStep out = {.reward = r->reward, .success = r->success};
+  UsStep out = {.reward = r->reward, .success = r->success, .object = r->object};
   Clock start = now();
   us_env_step(r->e->sim, r->action_block, &out);
   us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
@@ -353,6 +355,7 @@ static void judge(Run* r, int b, int plan_ends) {
     int s = r->live[i];
     UsOutcome* o = &r->result->outcome[r->first + s];
     const uint8_t* flag = r->success + (size_t)s * block;
+    const uint8_t* object = r->object + (size_t)s * block;
     o->played = b + 1;
     o->distance = r->distance[s];
     r->result->distance[(size_t)(r->first + s) * (blocks + 1) + b + 1] = r->distance[s];
@@ -365,6 +368,7 @@ static void judge(Run* r, int b, int plan_ends) {
       if (flag[k] && o->first_hit < 0) o->first_hit = b * block + k + 1;
     }
     if (plan_ends && flag[block - 1]) o->plan_end = 1;
+    for (int k = 0; k < block; k++) o->object_hit |= object[k];
     memcpy(r->history + ((size_t)s * blocks + b) * block, flag, (size_t)block);
   }
 }
@@ -520,6 +524,8 @@ int us_outcome_solved(const UsOutcome* o, UsRule rule) {
       return o->hold_3;
     case US_RULE_plan_end:
       return o->plan_end;
+    case US_RULE_object_hit:
+      return o->object_hit;
     default:
       US_ASSERT(0);
       return 0;

@@ -25,11 +25,12 @@
 
 // ---- protocols ----
 
-#define US_RULES(X)                                  \
-  X(first_hit, "solved after any env step")          \
-  X(last_step, "solved after the last env step")     \
-  X(hold_3, "solved after three env steps in a row") \
-  X(plan_end, "solved when the last block of any plan ended")
+#define US_RULES(X)                                           \
+  X(first_hit, "solved after any env step")                   \
+  X(last_step, "solved after the last env step")              \
+  X(hold_3, "solved after three env steps in a row")          \
+  X(plan_end, "solved when the last block of any plan ended") \
+  X(object_hit, "the task's rule on its object alone after any env step")
 
 typedef enum UsRule {
 #define X(name, text) US_RULE_##name,
@@ -104,6 +105,7 @@ typedef struct UsOutcome {
   int last_step;   // 1: success after the last env step
   int hold_3;      // 1: success after three env steps in a row
   int plan_end;    // 1: success at the end of a plan
+  int object_hit;  // 1: success of the object alone after some env step
   int finite;      // 0: the state stopped being finite; then nothing above counts
   int played;      // blocks
   float distance;  // to the goal at the end; NaN when not finite

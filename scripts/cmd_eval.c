@@ -333,8 +333,10 @@ static void print_table(const UsEvalJob* j) {
   const char* range;
   if (name_variation(j, names, sizeof(names), &range)) printf("varies %s (%s)\n\n", names, range);
   int plan_end = j->protocol->rule == US_RULE_plan_end;
-  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s\n", "row", "pairs", "first hit", "last step",
-         "hold 3", "first hit, hard", plan_end ? "  plan end" : "");
+  int object = j->task->success_object != NULL;
+  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s%s\n", "row", "pairs", "first hit", "last step",
+         "hold 3", "first hit, hard", object ? "  object alone         " : "",
+         plan_end ? "  plan end" : "");
   for (int k = 0; k < US_ROW_COUNT; k++) {
     const UsResult* r = &j->result[k];
     if (!j->on[k]) continue;
@@ -343,6 +345,7 @@ static void print_table(const UsEvalJob* j) {
     print_rate(r, &j->pairs, US_RULE_last_step, 0);
     print_rate(r, &j->pairs, US_RULE_hold_3, 0);
     print_rate(r, &j->pairs, US_RULE_first_hit, 1);
+    if (object) print_rate(r, &j->pairs, US_RULE_object_hit, 0);
     if (plan_end) print_rate(r, &j->pairs, US_RULE_plan_end, 0);
     printf("\n");
   }

@@ -6,7 +6,7 @@
 #include "planner/statistics.h"
 
 int us_eval_answers(const UsResult* r, UsRule rule) {
-  return !r->stopped || rule == US_RULE_first_hit;
+  return !r->stopped || rule == US_RULE_first_hit || rule == US_RULE_object_hit;
 }
 
 // Rounded to `digits` decimals, so that files stay readable.

@@ -56,6 +56,7 @@ static void line_step(UsEnv* env, const float* actions, const UsStep* out) {
       e->x[s] += 0.1 * (double)*actions++;
       if (e->x[s] > 0.9) e->x[s] = NAN;
       line_score(env, 1, &s, &distance, out->success ? &out->success[s * kBlock + k] : NULL);
+      if (out->object) out->object[s * kBlock + k] = distance < 0.2f;
     }
     if (out->reward) out->reward[s] = isfinite(distance) ? -distance : -INFINITY;
   }
@@ -271,6 +272,11 @@ static void every_rule_counts_what_it_says(void** state) {
   play(actions, kSlots, 4, 0, &r);
   assert_int_equal(r.outcome[0].plan_end, 0);
   assert_int_equal(r.outcome[0].first_hit, 9);
+  us_result_free(&r);
+  const float slow[kPairs] = {0.04f, -1, 0.02f, 0.04f, 0.25f};  // 0.04 gets to 0.17 from the goal
+  play(slow, kSlots, 1, 0, &r);
+  assert_int_equal(r.outcome[0].first_hit, -1);
+  for (int i = 0; i < kPairs; i++) assert_int_equal(r.outcome[i].object_hit, i != 1 && i != 2);
   us_result_free(&r);
 }
 
