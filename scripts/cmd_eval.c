@@ -300,13 +300,22 @@ static void print_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int
   printf("  %-21s", text);
 }
 
+// Mean distance to the goal at the start and at the end, and the median at the end.
+static void print_distance(const UsResult* r) {
+  double start[4], end[4];
+  us_eval_distance(r, 0, start);
+  us_eval_distance(r, r->blocks, end);
+  printf("  %.3f > %.3f (%.3f)", start[0], end[0], end[2]);
+}
+
 static void print_table(const UsEvalJob* j) {
   printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", j->task->name,
          j->protocol->name, us_rule_names[j->protocol->rule], j->pairs.count,
          j->pairs.solved_at_start, j->protocol->keep_solved ? " and stay in" : " and left out");
   int plan_end = j->protocol->rule == US_RULE_plan_end;
-  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s\n", "row", "pairs", "first hit", "last step",
-         "hold 3", "first hit, hard", plan_end ? "  plan end" : "");
+  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s  %s\n", "row", "pairs", "first hit", "last step",
+         "hold 3", "first hit, hard", plan_end ? "  plan end             " : "",
+         "mean distance > at the end (median)");
   for (int k = 0; k < US_ROW_COUNT; k++) {
     const UsResult* r = &j->result[k];
     if (!j->on[k]) continue;
@@ -316,6 +325,7 @@ static void print_table(const UsEvalJob* j) {
     print_rate(r, &j->pairs, US_RULE_hold_3, 0);
     print_rate(r, &j->pairs, US_RULE_first_hit, 1);
     if (plan_end) print_rate(r, &j->pairs, US_RULE_plan_end, 0);
+    print_distance(r);
     printf("\n");
   }
   printf("\n%-7s %8s %8s  %9s %9s %9s %9s  %10s  %s\n", "row", "seconds", "core-s", "simulate",
