@@ -325,6 +325,14 @@ static void print_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int
   printf("  %-21s", text);
 }
 
+// Mean distance to the goal at the start and at the end, and the median at the end.
+static void print_distance(const UsResult* r) {
+  double start[4], end[4];
+  us_eval_distance(r, 0, start);
+  us_eval_distance(r, r->blocks, end);
+  printf("  %.3f > %.3f (%.3f)", start[0], end[0], end[2]);
+}
+
 static void print_table(const UsEvalJob* j) {
   printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", j->task->name,
          j->protocol->name, us_rule_names[j->protocol->rule], j->pairs.count,
@@ -334,9 +342,9 @@ static void print_table(const UsEvalJob* j) {
   if (name_variation(j, names, sizeof(names), &range)) printf("varies %s (%s)\n\n", names, range);
   int plan_end = j->protocol->rule == US_RULE_plan_end;
   int object = j->task->success_object != NULL;
-  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s%s\n", "row", "pairs", "first hit", "last step",
+  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s%s  %s\n", "row", "pairs", "first hit", "last step",
          "hold 3", "first hit, hard", object ? "  object alone         " : "",
-         plan_end ? "  plan end" : "");
+         plan_end ? "  plan end             " : "", "mean distance > at the end (median)");
   for (int k = 0; k < US_ROW_COUNT; k++) {
     const UsResult* r = &j->result[k];
     if (!j->on[k]) continue;
@@ -347,6 +355,7 @@ static void print_table(const UsEvalJob* j) {
     print_rate(r, &j->pairs, US_RULE_first_hit, 1);
     if (object) print_rate(r, &j->pairs, US_RULE_object_hit, 0);
     if (plan_end) print_rate(r, &j->pairs, US_RULE_plan_end, 0);
+    print_distance(r);
     printf("\n");
   }
   printf("\n%-7s %8s %8s  %9s %9s %9s %9s  %10s  %s\n", "row", "seconds", "core-s", "simulate",

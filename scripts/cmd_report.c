@@ -63,6 +63,11 @@ static double number(const cJSON* object, const char* key) {
   return cJSON_IsNumber(x) ? x->valuedouble : NAN;
 }
 
+static double item(const cJSON* list, int i) {
+  const cJSON* x = i >= 0 ? cJSON_GetArrayItem(list, i) : NULL;
+  return cJSON_IsNumber(x) ? x->valuedouble : NAN;
+}
+
 static UsStatus read_rate(const Report* r, const cJSON* row, int rule, Rate* out) {
   const cJSON* from = rules[rule].hard ? member(row, "hard") : row;
   const cJSON* rate = member(from, rules[rule].rule);
@@ -333,7 +338,7 @@ static void write_number(FILE* out, const char* format, double x) {
 static void write_rates(FILE* out, const Report* r) {
   fputs("<table><tr><th>row</th><th>pairs</th>", out);
   for (int g = 0; g < kRules; g++) fprintf(out, "<th>%s</th>", rules[g].title);
-  fputs("</tr>\n", out);
+  fputs("<th>mean distance at the start</th><th>at the end</th></tr>\n", out);
   for (int k = 0; k < kRows; k++) {
     const Row* row = &r->row[k];
     if (!row->on) continue;
@@ -346,6 +351,9 @@ static void write_rates(FILE* out, const Report* r) {
         fprintf(out, "<td><b>%.1f</b> [%.1f, %.1f]</td>", rate->rate, rate->low, rate->high);
       }
     }
+    const cJSON* mean = member(row->distance, "mean");
+    write_number(out, "%.3g", item(mean, 0));
+    write_number(out, "%.3g", item(mean, cJSON_GetArraySize(mean) - 1));
     fputs("</tr>\n", out);
   }
   fputs("</table>\n", out);

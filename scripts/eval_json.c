@@ -66,34 +66,38 @@ static int by_value(const void* a, const void* b) {
   return (x > y) - (x < y);
 }
 
-// Mean and quartiles over the episodes of the distance after every block. Episodes that ended count
-// with their last distance.
+int us_eval_distance(const UsResult* r, int block, double* out) {
+  double* value = malloc(sizeof(double) * (size_t)(r->count + 1));
+  US_ASSERT(value);
+  int n = 0;
+  double sum = 0;
+  for (int i = 0; i < r->count; i++) {
+    const UsOutcome* o = &r->outcome[i];
+    int at = block < o->played ? block : o->played;
+    float d = r->distance[(size_t)i * (size_t)(r->blocks + 1) + (size_t)at];
+    if (!isfinite(d)) continue;
+    value[n++] = (double)d;
+    sum += (double)d;
+  }
+  qsort(value, (size_t)n, sizeof(double), by_value);
+  out[0] = n ? sum / n : NAN;
+  for (int q = 1; q < 4; q++) out[q] = n ? value[q * n / 4] : NAN;
+  free(value);
+  return n;
+}
+
 static void add_distance(cJSON* row, const UsResult* r) {
   static const char* const name[] = {"mean", "lower_quartile", "median", "upper_quartile"};
   cJSON* object = cJSON_AddObjectToObject(row, "distance");
   cJSON* list[4];
   for (int k = 0; k < 4; k++) list[k] = cJSON_AddArrayToObject(object, name[k]);
-  double* value = malloc(sizeof(double) * (size_t)(r->count + 1));
-  US_ASSERT(value);
   for (int b = 0; b <= r->blocks; b++) {
-    int n = 0;
-    double sum = 0;
-    for (int i = 0; i < r->count; i++) {
-      const UsOutcome* o = &r->outcome[i];
-      int at = b < o->played ? b : o->played;
-      float d = r->distance[(size_t)i * (size_t)(r->blocks + 1) + (size_t)at];
-      if (!isfinite(d)) continue;
-      value[n++] = (double)d;
-      sum += (double)d;
-    }
-    if (n == 0) continue;
-    qsort(value, (size_t)n, sizeof(double), by_value);
-    double found[] = {sum / n, value[n / 4], value[n / 2], value[3 * n / 4]};
+    double found[4];
+    if (us_eval_distance(r, b, found) == 0) continue;
     for (int k = 0; k < 4; k++) {
       cJSON_AddItemToArray(list[k], cJSON_CreateNumber(rounded(found[k], 5)));
     }
   }
-  free(value);
 }
 
 static void add_episodes(cJSON* row, const UsResult* r) {

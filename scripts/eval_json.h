@@ -16,6 +16,12 @@
 // that never hit) and `not_finite`. Rules that a run with stop_at_hit cannot answer are null.
 cJSON* us_eval_row_json(const UsResult* r, const UsPairs* pairs);
 
+// Mean, lower quartile, median and upper quartile over the episodes, out (4), of the distance to
+// the goal after `block` blocks, 0 .. r->blocks. Episodes that ended count with their last
+// distance, those that are not finite do not count. Returns how many counted; out is NaN when none
+// did.
+int us_eval_distance(const UsResult* r, int block, double* out);
+
 // McNemar's test of two rows by first hit on the pairs that both ran.
 cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* name_b,
                             const UsResult* b);

@@ -15,8 +15,8 @@ static const double grain = 0.06;   // m, radius
 static const double inside = 0.98;  // m, bound of a grain's centre on each axis at the start
 static const double radius = 0.06;  // m
 
-// Between the axis of the plate and a grain's centre (m), where the two begin to touch.
-static const double clearance = 0.11;
+// Between the axis of the plate and a grain's centre (m), just above where the two touch.
+static const double clearance = 0.112;
 
 static int is_free(const double* points, int n, const double* p) {
   if (fmax(fabs(p[0]), fabs(p[1])) > inside) return 0;

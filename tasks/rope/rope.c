@@ -16,7 +16,7 @@ static const double inside = 0.95;  // m, bound of the rope's points on each axi
 static const double apart = 0.12;   // m, between parts of the rope that are no neighbours
 static const double radius = 0.05;  // m
 
-// Between the axis of the plate and that of the rope (m), where the two begin to touch.
+// Between the axis of the plate and that of the rope (m), just above where the two touch.
 static const double clearance = 0.09;
 
 // The place of the rope's `parts` + 1 points out (parts + 1, 2) m, `parts` / LINKS to a link, from

@@ -44,7 +44,7 @@ static const cJSON* at(const cJSON* json, const char* path) {
 
 static void results_are_complete(void** state) {
   (void)state;
-  command(
+  Run run = command(
       0,
       "eval --data %s/held.h5 --rows random,oracle --episodes 16 --oracle-pairs 6 --json %s/a.json",
       folder, folder);
@@ -76,6 +76,12 @@ static void results_are_complete(void** state) {
   assert_null(cJSON_GetObjectItemCaseSensitive(a, "films"));
   assert_int_equal(cJSON_GetArraySize(at(a, "rows/random/first_hit_step")), 16);
   assert_int_equal(cJSON_GetArraySize(at(a, "rows/random/distance/median")), 11);
+  const cJSON *mean = at(a, "rows/oracle/distance/mean"), *last = cJSON_GetArrayItem(mean, 10);
+  char ways[64];
+  snprintf(ways, sizeof(ways), "%.3f", cJSON_GetArrayItem(mean, 0)->valuedouble);
+  assert_true(last->valuedouble < cJSON_GetArrayItem(mean, 0)->valuedouble / 2);
+  assert_non_null(strstr(run.out, "mean distance > at the end (median)"));
+  assert_non_null(strstr(run.out, ways));
   cJSON_Delete(a);
 
   command(0, "report --json %s/a.json --out %s/report", folder, folder);
