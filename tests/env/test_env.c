@@ -18,7 +18,7 @@ static void bad_names(void** state) {
   expect_failure("sim:", NULL, US_USAGE, "sim:<task>");
   expect_failure("si:pointmaze", NULL, US_USAGE, "sim:<task>");
   expect_failure("simulator:wall", NULL, US_USAGE, "sim:<task>");
-  expect_failure("sim:nowhere", NULL, US_USAGE, "pointmaze, wall");
+  expect_failure("sim:nowhere", NULL, US_USAGE, "pointmaze, pointmaze_medium, wall");
   expect_failure("sim:wall", &(UsEnvConfig){.slots = -1}, US_USAGE, "slots");
   expect_failure("sim:wall", &(UsEnvConfig){.height = -4}, US_USAGE, "height");
   char longer[600] = "sim:";
