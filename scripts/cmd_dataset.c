@@ -8,6 +8,8 @@
 
 #include "datasets/exchange.h"
 #include "datasets/survey.h"
+#include "env/env.h"
+#include "env/task.h"
 #include "scripts/cli.h"
 #include "scripts/picture.h"
 #include "tasks/tasks.h"
@@ -127,6 +129,22 @@ static UsStatus verify(const char* path, const char* model) {
 
 // ---- import, convert ----
 
+// Says so when a file that was imported for a task of ours cannot be played in it.
+static UsStatus compare(const UsTask* task, const UsDatasetInfo* file) {
+  char name[128];
+  UsEnv* e;
+  snprintf(name, sizeof(name), "sim:%s", task->name);
+  US_TRY(us_env_open(name, us_cli_tasks(), NULL, &e));
+  int action = us_env_info(e)->action, state = us_env_info(e)->state;
+  us_env_close(e);
+  if (action == file->action && state == file->state) return US_OK;
+  printf(
+      "  the task %s here has %d actions and states of %d numbers, the file %d and %d: models\n"
+      "  can be trained, not evaluated\n",
+      task->name, action, state, file->action, file->state);
+  return US_OK;
+}
+
 static UsStatus import(const char* path, const char* out, UsImport* config) {
   UsVerdict v;
   const UsTask* task = us_cli_task(config->task);
@@ -135,9 +153,8 @@ static UsStatus import(const char* path, const char* out, UsImport* config) {
          (long long)v.info.rows, path, v.writer);
   if (!task) {
     printf("  no task here is called \"%s\": models can be trained, not evaluated\n", config->task);
-  } else if (task->action != v.info.action) {
-    printf("  %s has %d actions, the file %d: models can be trained, not evaluated\n", config->task,
-           task->action, v.info.action);
+  } else {
+    US_TRY(compare(task, &v.info));
   }
   if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
   return US_OK;
