@@ -1,5 +1,5 @@
 // A T that a round pusher moves over a table. The pusher is under position control at 10 Hz, its
-// target at most 0.12 m away per axis. Solved by the rule of PushT in DINO-WM at this size: pusher
+// target at most 0.08 m away per axis. Solved by the rule of PushT in DINO-WM at this size: pusher
 // and T together within 20 / 512 of the table's side (L2 over the four coordinates), the angle
 // within pi / 9. The physics is MuJoCo's with these bodies, not that of the pymunk task of the same
 // name.
@@ -13,7 +13,7 @@
 extern const char us_scene_pusht[];
 
 static const double pusher = 0.07;                    // m, radius
-static const double reach = 0.12;                     // m, from the pusher to its target
+static const double reach = 0.08;                     // m, from the pusher to its target
 static const double edge = 0.93;                      // m, where the pusher's centre can be
 static const double near = 2.0 * 20 / 512;            // m
 static const double turned = mjPI / 9;                // rad
@@ -161,7 +161,7 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
       mju_copy(direction, v, 2);
     }
     memory[0] = 1;
-    memory[1] = 30;
+    memory[1] = 40;
     memory[6] = us_rng_range(rng, 0.33, 1);
   }
   to_world(d, start, at);
@@ -172,7 +172,7 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
     to_world(d, origin, base);
     mju_sub(along, to, base, 2);
     memory[0] = 2;
-    memory[1] = us_rng_range(rng, 3, 14);
+    memory[1] = us_rng_range(rng, 4, 18);
   }
   memory[1] -= 1;
   if (memory[0] == 1) {

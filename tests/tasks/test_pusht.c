@@ -36,8 +36,8 @@ static void the_t_rests(void** state) {
   for (int i = 2; i < 5; i++) assert_true(got[i] == s[i]);
   double before[10] = {-0.4, 0, 0, 0, M_PI / 2};
   put_state(e, 0, before);
-  push(e, 0.5f, 0, 5);
-  push(e, -0.5f, 0, 3);
+  push(e, 0.5f, 0, 9);
+  push(e, -0.5f, 0, 5);
   get_state(e, 0, got);
   assert_true(got[2] > 0.03);
   push(e, 0, 0, 10);
@@ -65,7 +65,7 @@ static void no_tunnelling_no_sticking(void** state) {
   mjData* d = mj_makeData(m);
   double deepest = 0;
   int moved = 0;
-  for (int k = 0; k < 6; k++) {
+  for (int k = 0; k < 9; k++) {
     us_env_step(e, actions[0], NULL);
     for (int i = 0; i < N; i++) {
       get_state(e, i, s);
@@ -82,7 +82,7 @@ static void no_tunnelling_no_sticking(void** state) {
     for (int c = 0; c < 2; c++) actions[i][c] *= -1;
   }
   assert_true(moved >= N - 2);
-  for (int k = 0; k < 4; k++) us_env_step(e, actions[0], NULL);
+  for (int k = 0; k < 6; k++) us_env_step(e, actions[0], NULL);
   for (int i = 0; i < N; i++) {
     get_state(e, i, s);
     assert_true(hypot(s[2], s[3]) > ahead[i] - 0.02);
@@ -98,7 +98,7 @@ static void pushes_turn(void** state) {
   put_state(e, 0, middle);
   put_state(e, 1, end);
   float down[2][2] = {{0, -0.5f}, {0, -0.5f}};
-  for (int k = 0; k < 5; k++) us_env_step(e, down[0], NULL);
+  for (int k = 0; k < 8; k++) us_env_step(e, down[0], NULL);
   get_state(e, 0, middle);
   get_state(e, 1, end);
   assert_true(middle[3] < -0.05 && fabs(middle[4]) < 0.01);
