@@ -5,12 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env/sim.h"
 #include "scripts/cli.h"
 #include "scripts/encoder_commands.h"
 #include "scripts/frames.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/probe.h"
+
+enum { kShown = 24 };  // targets that are listed
 
 typedef struct Options {
   char* encoder;
@@ -22,10 +25,12 @@ typedef struct Probe {
   UsFrames frames;
   UsEncoder* encoder;
   UsPool* pool;
-  int width;  // numbers of a latent
-  float* z;   // (count, width)
-  float* y;   // (count, state)
-  float* r2;  // (2, state): linear, MLP
+  int width;         // numbers of a latent
+  int targets;       // Y
+  float* z;          // (count, width)
+  float* y;          // (count, Y)
+  float* r2;         // (2, Y): linear, MLP
+  char (*name)[64];  // (Y)
 } Probe;
 
 // ---- encoders that are made from the frames ----
@@ -101,6 +106,12 @@ static double rank_correlation(int n, const double* a, const double* b) {
   return ok ? dot / squares : NAN;
 }
 
+static double true_distance(const double* x, const double* y, int n) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += (x[i] - y[i]) * (x[i] - y[i]);
+  return sqrt(sum);
+}
+
 static double distance(const float* x, const float* y, int n) {
   double sum = 0;
   for (int i = 0; i < n; i++) sum += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
@@ -115,7 +126,7 @@ static UsStatus print_distances(const Probe* p, int positions) {
   static const char* const names[3] = {"all pairs", "nearer than mean/4", "nearer than mean/10"};
   double* d = malloc(2 * kPairs * sizeof(double));
   if (!d) return us_fail(US_MEMORY, "out of memory for distances");
-  int s = p->frames.info.state;
+  size_t s = (size_t)p->frames.info.state;
   double mean = 0;
   printf("\nrank correlation of latent and true distance (first %d numbers of the state)\n",
          positions);
@@ -125,7 +136,7 @@ static UsStatus print_distances(const Probe* p, int positions) {
     for (int i = 0; i < kTries && n < kPairs; i++) {
       size_t a = us_rng_below(&r, (uint32_t)p->frames.count);
       size_t b = us_rng_below(&r, (uint32_t)p->frames.count);
-      double truth = distance(p->y + a * s, p->y + b * s, positions);
+      double truth = true_distance(p->frames.states + a * s, p->frames.states + b * s, positions);
       if (a == b || (w && truth > within[w] * mean)) continue;
       d[n] = truth;
       d[kPairs + n++] = distance(p->z + a * p->width, p->z + b * p->width, p->width);
@@ -140,38 +151,100 @@ static UsStatus print_distances(const Probe* p, int positions) {
   return US_OK;
 }
 
+// ---- targets ----
+
+// Adds the target `f(q[at])` with a name; f: 0 the number itself, 1 sine, 2 cosine.
+static void add_target(Probe* p, int at, int f, const char* name) {
+  static const char* const format[3] = {"", "sin ", "cos "};
+  int all = p->targets++, s = p->frames.info.state;
+  snprintf(p->name[all], sizeof(p->name[all]), "%s%.40s", format[f], name);
+  float* y = p->y + (size_t)all * (size_t)p->frames.count;  // by target at first
+  for (int i = 0; i < p->frames.count; i++) {
+    double q = p->frames.states[(size_t)i * (size_t)s + (size_t)at];
+    y[i] = (float)(f == 0 ? q : f == 1 ? sin(q) : cos(q));
+  }
+}
+
+// The positions of a task known here: slides, the place of free joints, sine and cosine of hinges.
+static void add_joints(Probe* p, const mjModel* m) {
+  for (int j = 0; j < m->njnt; j++) {
+    const char* name = mj_id2name(m, mjOBJ_JOINT, j);
+    char number[24];
+    snprintf(number, sizeof(number), "joint %d", j);
+    if (!name) name = number;
+    int at = m->jnt_qposadr[j], type = m->jnt_type[j];
+    if (type == mjJNT_SLIDE) add_target(p, at, 0, name);
+    for (int f = 1; type == mjJNT_HINGE && f < 3; f++) add_target(p, at, f, name);
+    for (int i = 0; type == mjJNT_FREE && i < 3; i++) {
+      char axis[40];
+      snprintf(axis, sizeof(axis), "%.30s %.1s", name, &"xyz"[i]);
+      add_target(p, at + i, 0, axis);
+    }
+  }
+}
+
+// Fills y and name: joints of the file's task, or all numbers of the state of one that is not here.
+static UsStatus make_targets(Probe* p) {
+  size_t n = (size_t)p->frames.count, most = 2 * (size_t)p->frames.info.state;
+  p->y = malloc(n * most * sizeof(float));
+  p->name = calloc(most, sizeof(p->name[0]));
+  p->r2 = malloc(2 * most * sizeof(float));
+  if (!p->y || !p->name || !p->r2) return us_fail(US_MEMORY, "out of memory for targets");
+  char name[128];
+  UsEnv* e = NULL;
+  snprintf(name, sizeof(name), "sim:%s", p->frames.info.task);
+  if (us_cli_task(p->frames.info.task)) US_TRY(us_env_open(name, us_cli_tasks(), NULL, &e));
+  if (e && us_env_info(e)->state == p->frames.info.state) add_joints(p, us_sim_model(e));
+  us_env_close(e);
+  for (int i = 0, known = p->targets; !known && i < p->frames.info.state; i++) {
+    snprintf(name, sizeof(name), "state %d", i);
+    add_target(p, i, 0, name);
+  }
+  // By row from here on.
+  float* rows = malloc(n * (size_t)p->targets * sizeof(float));
+  if (!rows) return us_fail(US_MEMORY, "out of memory for targets");
+  for (size_t i = 0; i < n; i++) {
+    for (int k = 0; k < p->targets; k++) {
+      rows[i * (size_t)p->targets + (size_t)k] = p->y[(size_t)k * n + i];
+    }
+  }
+  free(p->y);
+  p->y = rows;
+  return US_OK;
+}
+
 // ---- the command ----
 
 static UsStatus encode(Probe* p) {
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
   const UsFrames* f = &p->frames;
-  size_t n = (size_t)f->count, s = (size_t)f->info.state;
+  size_t n = (size_t)f->count;
   p->width = info->tokens * info->dim;
   if (p->width > US_PROBE_WIDTH) {
     return us_fail(US_UNSUPPORTED, "expected at most %d numbers a frame, found %d", US_PROBE_WIDTH,
                    p->width);
   }
   p->z = malloc(n * (size_t)p->width * sizeof(float));
-  p->y = malloc(n * s * sizeof(float));
-  p->r2 = malloc(2 * s * sizeof(float));
-  if (!p->z || !p->y || !p->r2) return us_fail(US_MEMORY, "out of memory for features");
+  if (!p->z) return us_fail(US_MEMORY, "out of memory for features");
   us_encoder_encode(p->encoder, f->count, f->pixels, f->states, p->z, p->pool);
-  for (size_t i = 0; i < n * s; i++) p->y[i] = (float)f->states[i];
   return US_OK;
 }
 
 static UsStatus print_r2(const Probe* p) {
-  int s = p->frames.info.state, n = p->frames.count, train = n / 5 * 4;
+  int s = p->targets, n = p->frames.count, train = n / 5 * 4;
   // Rows are in the order of time, so the last fifth is other episodes.
   US_TRY(us_probe(train, n - train, p->width, s, p->z, p->y, p->z + (size_t)train * p->width,
                   p->y + (size_t)train * s, 1, p->r2, p->r2 + s));
-  printf("\nR^2 on held-out rows\n  %-10s", "state");
-  for (int i = 0; i < s; i++) printf(" %7d", i);
-  printf("\n  %-10s", "linear");
-  for (int i = 0; i < s; i++) printf(" %7.4f", (double)p->r2[i]);
-  printf("\n  %-10s", "MLP");
-  for (int i = 0; i < s; i++) printf(" %7.4f", (double)p->r2[s + i]);
-  printf("\n");
+  double mean[2] = {0, 0};
+  printf("\n%-24s %9s %9s\n", "R^2 on held-out rows", "linear", "MLP");
+  for (int i = 0; i < s; i++) {
+    for (int k = 0; k < 2; k++) mean[k] += (double)p->r2[k * s + i] / s;
+    if (i < kShown) {
+      printf("  %-22s %9.4f %9.4f\n", p->name[i], (double)p->r2[i], (double)p->r2[s + i]);
+    }
+  }
+  if (s > kShown) printf("  ... of %d\n", s);
+  printf("  %-22s %9.4f %9.4f\n", "mean", mean[0], mean[1]);
   return US_OK;
 }
 
@@ -185,6 +258,7 @@ static UsStatus run(const Options* o, Probe* p) {
   }
   US_TRY(open_encoder(o, p));
   US_TRY(encode(p));
+  US_TRY(make_targets(p));
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
   printf("%s (%s): %d tokens of %d; %s: %d rows\n", o->encoder, info->kind, info->tokens, info->dim,
          o->data, p->frames.count);
@@ -225,6 +299,7 @@ int us_encoder_probe_command(int argc, const char** argv) {
   free(p.z);
   free(p.y);
   free(p.r2);
+  free(p.name);
   free(o.encoder);
   free(o.data);
   return code;

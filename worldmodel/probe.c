@@ -13,7 +13,7 @@
 #include "worldmodel/base/rng.h"
 #include "worldmodel/ops.h"
 
-enum { HIDDEN = 256, BATCH = 128, STEPS = 2000, WARM = 100 };
+enum { HIDDEN = 256, BATCH = 128, STEPS = 4000, WARM = 100 };
 static const double ridge = 1e-4;
 
 typedef struct Probe {
