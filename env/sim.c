@@ -1,76 +1,15 @@
-#include "env/sim.h"
+// The table of simulator envs: open and close, frames, save and restore, variations.
 
-// A slot is a simulation of an mjBatch, whose state row holds everything that MuJoCo's next step
-// depends on, and a Slot for the rest. Rows move between batches by copying: a rollout plays copies
-// of a slot's row in a second batch. A slot in a variation runs, in both batches, on a model of its
-// own.
+#include "env/sim_inner.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <mujoco/mjbatch.h>
-
-#include "env/env_class.h"
-#include "env/render.h"
 #include "env/scene.h"
 #include "env/trap.h"
-#include "env/variants.h"
-#include "worldmodel/base/arena.h"
-
-enum { SCRATCH = 256 };  // simulations of the second batch
-
-typedef struct Slot {
-  uint64_t seed;
-  int steps;  // env steps since the episode began
-  int has_goal;
-  int finite;  // whether the state is
-  int stale;   // what follows has to be read again from the state
-  double goal[US_TASK_MEASURES];
-  double measure[US_TASK_MEASURES];
-  double memory[US_POLICY_MEMORY];
-  float proprio[US_TASK_MEASURES];
-  float vary[US_FACTORS];  // numbers of the factors, by us_sim_factors
-} Slot;
-
-typedef struct Sim {
-  UsEnv env;
-  const UsTask* task;
-  mjModel* model;
-  mjBatch* slots;        // (N)
-  mjBatch* scratch;      // (SCRATCH)
-  UsRender* render;      // NULL until the first frame
-  UsVariants* variants;  // NULL until something asks for them
-  int limit;
-  int row;                                // R, numbers in a state row
-  int time_at, qpos_at, qvel_at, act_at;  // places in a row
-  UsArena arena;
-  Slot* slot;     // (N)
-  int* ids;       // (max(N, SCRATCH)) a selection for MuJoCo
-  double* blank;  // (R) the row of a model just reset
-} Sim;
-
-static Sim* of(UsEnv* e) {
-  US_ASSERT(e && e->cls->open == us_env_class_sim.open);
-  return (Sim*)e;
-}
-
-static double* row_of(Sim* s, int slot) {
-  return mjb_state(s->slots) + (size_t)slot * (size_t)s->row;
-}
 
 // ---- variations ----
-
-static const mjModel* model_of(const Sim* s, int slot) {
-  return s->variants ? us_variants_models(s->variants)[slot] : s->model;
-}
-
-// Lets simulation i of the second batch run on the model of slots[(first + i) / samples], i < n.
-static void lend_models(Sim* s, int n, const int* slots, size_t first, int samples) {
-  if (!s->variants) return;
-  mjb_setModels(s->scratch, us_variants_lend(s->variants, n, slots, first, samples));
-}
 
 static void open_variants(Sim* s) {
   if (s->variants) return;
@@ -90,281 +29,10 @@ static void sync_models(Sim* s, int n, const int* slots) {
   if (changed) mjb_setModels(s->slots, us_variants_models(s->variants));
 }
 
-// ---- what runs inside a simulation ----
-
-static int all_finite(const mjtNum* x, int n) {
-  for (int i = 0; i < n; i++) {
-    if (!isfinite(x[i])) return 0;
-  }
-  return 1;
-}
-
-static int is_finite(const mjModel* m, const mjData* d) {
-  return all_finite(d->qpos, m->nq) && all_finite(d->qvel, m->nv) && all_finite(d->act, m->na);
-}
-
-// One env step with its position kinematics current before and after. action (A)
-static void env_step(const UsTask* t, const mjModel* m, mjData* d, const float* action) {
-  float clipped[US_TASK_ACTIONS];
-  for (int i = 0; i < t->action; i++) clipped[i] = fminf(fmaxf(action[i], -1.0f), 1.0f);
-  if (t->control) {
-    t->control(m, d, clipped);
-  } else {
-    for (int i = 0; i < m->nu; i++) d->ctrl[i] = clipped[i];
-  }
-  for (int i = 0; i < t->frame_skip; i++) mj_step(m, d);
-  mj_kinematics(m, d);
-}
-
-// Reads what is kept of a state outside MuJoCo.
-static void settle(const Sim* s, const mjModel* m, mjData* d, Slot* slot) {
-  slot->finite = is_finite(m, d);
-  s->task->read_measure(m, d, slot->measure);
-  if (s->task->proprio) s->task->read_proprio(m, d, slot->proprio);
-  slot->stale = 0;
-}
-
-static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
-  Sim* s = arg;
-  mj_kinematics(m, d);
-  settle(s, m, d, &s->slot[sim]);
-}
-
-// object: of the task's object alone, where it has a rule for that.
-static int solved(const Sim* s, const mjModel* m, const Slot* slot, int object) {
-  const UsTask* t = s->task;
-  if (!slot->has_goal || !slot->finite) return 0;
-  return (object && t->success_object ? t->success_object : t->success)(m, slot->measure,
-                                                                        slot->goal);
-}
-
-static float reward_of(const Sim* s, const mjModel* m, const Slot* slot, const double* measure,
-                       int finite) {
-  if (!finite) return -INFINITY;
-  return slot->has_goal ? (float)-s->task->distance(m, measure, slot->goal) : 0.0f;
-}
-
-// Runs f on the slots that are stale, in order.
-static void settle_stale(Sim* s) {
-  int n = 0;
-  for (int i = 0; i < s->env.info.slots; i++) {
-    if (s->slot[i].stale) s->ids[n++] = i;
-  }
-  if (n == 0 || mjb_apply(s->slots, s->ids, n, settle_one, s, 0) == 0) return;
-  for (int i = 0; i < s->env.info.slots; i++) {
-    if (s->slot[i].stale) s->slot[i].finite = s->slot[i].stale = 0;
-  }
-}
-
-// ---- reset ----
-
-static void reset_one(const mjModel* m, mjData* d, int sim, void* arg) {
-  Sim* s = arg;
-  Slot* slot = &s->slot[sim];
-  UsRng rng = us_rng(slot->seed, US_RNG_RESET, 0, 0, 0);
-  mj_resetData(m, d);
-  s->task->reset(m, d, &rng);
-  mj_kinematics(m, d);
-  settle(s, m, d, slot);
-}
-
-static void sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
-  Sim* s = of(e);
-  int n = 0;
-  for (int i = 0; i < e->info.slots; i++) {
-    if (mask && !mask[i]) continue;
-    Slot fresh = {.seed = seeds[i], .stale = 1};
-    memcpy(fresh.vary, s->slot[i].vary, sizeof(fresh.vary));
-    s->slot[i] = fresh;
-    memcpy(row_of(s, i), s->blank, sizeof(double) * (size_t)s->row);
-    s->ids[n++] = i;
-  }
-  if (n > 0 && mjb_apply(s->slots, s->ids, n, reset_one, s, 1) > 0) settle_stale(s);
-}
-
-// ---- step ----
-
-typedef struct Step {
-  Sim* sim;
-  const float* actions;  // (N, K, A)
-  const UsStep* out;
-} Step;
-
-static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
-  const Step* c = arg;
-  const Sim* s = c->sim;
-  const int k_max = s->env.info.block, action = s->env.info.action;
-  Slot* slot = &c->sim->slot[sim];
-  slot->stale = 1;
-  mj_kinematics(m, d);
-  for (int k = 0; k < k_max; k++) {
-    size_t at = (size_t)sim * (size_t)k_max + (size_t)k;
-    env_step(s->task, m, d, c->actions + at * (size_t)action);
-    settle(s, m, d, slot);
-    if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot, 0);
-    if (c->out->object) c->out->object[at] = (uint8_t)solved(s, m, slot, 1);
-    slot->stale = 1;
-  }
-  slot->stale = 0;
-  if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->finite);
-  if (c->out->terminated)
-    c->out->terminated[sim] = (uint8_t)(!slot->finite || solved(s, m, slot, 0));
-}
-
-static void fill_observation(Sim* s, int slot, float* out) {
-  const double* row = row_of(s, slot);
-  const mjModel* m = s->model;
-  if (m->nq == 0) *out = 0;
-  for (int i = 0; i < m->nq; i++) *out++ = (float)row[s->qpos_at + i];
-  for (int i = 0; i < m->nv; i++) *out++ = (float)row[s->qvel_at + i];
-  for (int i = 0; i < m->na; i++) *out++ = (float)row[s->act_at + i];
-}
-
-static void sim_step(UsEnv* e, const float* actions, const UsStep* out) {
-  Sim* s = of(e);
-  const int n = e->info.slots, k = e->info.block;
-  // A simulation that MuJoCo stops with an error keeps these values and its last state.
-  for (int i = 0; i < n; i++) {
-    s->slot[i].steps += k;
-    if (out->reward) out->reward[i] = -INFINITY;
-    if (out->terminated) out->terminated[i] = 1;
-    if (out->truncated) out->truncated[i] = (uint8_t)(s->limit && s->slot[i].steps >= s->limit);
-  }
-  if (out->success) memset(out->success, 0, (size_t)n * (size_t)k);
-  if (out->object) memset(out->object, 0, (size_t)n * (size_t)k);
-  Step call = {s, actions, out};
-  if (mjb_apply(s->slots, NULL, 0, step_one, &call, 1) > 0) settle_stale(s);
-  for (int i = 0; out->observation && i < n; i++) {
-    fill_observation(s, i, out->observation + (size_t)i * (size_t)e->info.observation);
-  }
-}
-
-// ---- rollout ----
-
-typedef struct Rollout {
-  Sim* sim;
-  const int* slots;
-  const float* actions;  // (n, samples, horizon, K, A)
-  float* rewards;        // (n, samples, horizon)
-  size_t first;          // item of the scratch batch's first simulation
-  int samples, horizon;
-} Rollout;
-
-static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
-  const Rollout* c = arg;
-  const Sim* s = c->sim;
-  const size_t item = c->first + (size_t)sim, a = (size_t)s->env.info.action;
-  const Slot* slot = &s->slot[c->slots[item / (size_t)c->samples]];
-  const float* action = c->actions + item * (size_t)c->horizon * (size_t)s->env.info.block * a;
-  float* rewards = c->rewards + item * (size_t)c->horizon;
-  double measure[US_TASK_MEASURES];
-  mj_kinematics(m, d);
-  for (int h = 0; h < c->horizon; h++) {
-    for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
-    s->task->read_measure(m, d, measure);
-    rewards[h] = reward_of(s, m, slot, measure, is_finite(m, d));
-  }
-}
-
-static void sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
-                        const float* actions, float* rewards) {
-  Sim* s = of(e);
-  const size_t items = (size_t)n * (size_t)samples, row = (size_t)s->row;
-  for (size_t i = 0; i < items * (size_t)horizon; i++) rewards[i] = -INFINITY;
-  Rollout call = {s, slots, actions, rewards, 0, samples, horizon};
-  for (; call.first < items; call.first += SCRATCH) {
-    int now = items - call.first < SCRATCH ? (int)(items - call.first) : SCRATCH;
-    for (int i = 0; i < now; i++) {
-      int slot = slots[(call.first + (size_t)i) / (size_t)samples];
-      memcpy(mjb_state(s->scratch) + (size_t)i * row, row_of(s, slot), sizeof(double) * row);
-      s->ids[i] = i;
-    }
-    lend_models(s, now, slots, call.first, samples);
-    mjb_apply(s->scratch, s->ids, now, rollout_one, &call, 0);
-  }
-}
-
-// ---- observe, goals, look, score ----
-
-// Writes state (S) into a row that is otherwise at its default.
-static void write_state(const Sim* s, double* row, const double* state) {
-  const mjModel* m = s->model;
-  memcpy(row, s->blank, sizeof(double) * (size_t)s->row);
-  memcpy(row + s->qpos_at, state, sizeof(double) * (size_t)m->nq);
-  memcpy(row + s->qvel_at, state + m->nq, sizeof(double) * (size_t)m->nv);
-  memcpy(row + s->act_at, state + m->nq + m->nv, sizeof(double) * (size_t)m->na);
-}
-
-static UsStatus need_state(const UsEnv* e, int n, const UsObs* obs) {
-  for (int i = 0; i < n; i++) {
-    if (!obs[i].state) {
-      return us_fail(US_UNSUPPORTED, "%s: expected an observation with the state, found none",
-                     e->info.name);
-    }
-  }
-  return US_OK;
-}
-
-static UsStatus sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
-  Sim* s = of(e);
-  US_TRY(need_state(e, n, obs));
-  for (int i = 0; i < n; i++) {
-    double* row = row_of(s, slots[i]);
-    Slot* slot = &s->slot[slots[i]];
-    write_state(s, row, obs[i].state);
-    row[s->time_at] = obs[i].time;
-    if (obs[i].first) slot->steps = 0;
-    slot->stale = 1;
-  }
-  settle_stale(s);
-  return US_OK;
-}
-
-typedef struct Measure {
-  const UsTask* task;
-  const int* slots;  // the slots whose goal is set, or NULL
-  Slot* slot;        // (N), with slots
-  double* measures;  // (n, M), without
-  int first;
-} Measure;
-
-static void measure_one(const mjModel* m, mjData* d, int sim, void* arg) {
-  const Measure* c = arg;
-  mj_kinematics(m, d);
-  if (!c->slots) {
-    c->task->read_measure(m, d, c->measures + (size_t)(c->first + sim) * (size_t)c->task->measure);
-    return;
-  }
-  Slot* slot = &c->slot[c->slots[c->first + sim]];
-  c->task->read_measure(m, d, slot->goal);
-  slot->has_goal = 1;
-}
-
-// Measures n states: obs (n), or else states (n, S).
-static void measure_states(Sim* s, int n, const UsObs* obs, const double* states, Measure call) {
-  const size_t width = (size_t)s->env.info.state;
-  for (; call.first < n; call.first += SCRATCH) {
-    int now = n - call.first < SCRATCH ? n - call.first : SCRATCH;
-    for (int i = 0; i < now; i++) {
-      int at = call.first + i;
-      write_state(s, mjb_state(s->scratch) + (size_t)i * (size_t)s->row,
-                  obs ? obs[at].state : states + (size_t)at * width);
-      s->ids[i] = i;
-    }
-    lend_models(s, call.slots ? now : 0, call.slots, (size_t)call.first, 1);
-    mjb_apply(s->scratch, s->ids, now, measure_one, &call, 0);
-  }
-}
-
-static UsStatus sim_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
-  Sim* s = of(e);
-  US_TRY(need_state(e, n, obs));
-  measure_states(s, n, obs, NULL, (Measure){.task = s->task, .slots = slots, .slot = s->slot});
-  return US_OK;
-}
+// ---- look ----
 
 static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
-  Sim* s = of(e);
+  Sim* s = sim_of(e);
   if (!s->render) {
     US_TRY(us_render_open(e->info.name, s->model, s->task->camera, e->info.height, e->info.width,
                           e->pool, &s->render));
@@ -374,10 +42,10 @@ static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
 }
 
 static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
-  Sim* s = of(e);
+  Sim* s = sim_of(e);
   const mjModel* m = s->model;
   for (int i = 0; i < n; i++) {
-    const double* row = row_of(s, slots[i]);
+    const double* row = sim_row(s, slots[i]);
     obs[i].time = row[s->time_at];
     if (obs[i].proprio) {
       memcpy(obs[i].proprio, s->slot[slots[i]].proprio, sizeof(float) * (size_t)s->task->proprio);
@@ -393,36 +61,26 @@ static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
   return US_OK;
 }
 
-static void sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
-  Sim* s = of(e);
-  for (int i = 0; i < n; i++) {
-    const Slot* slot = &s->slot[slots[i]];
-    const mjModel* m = model_of(s, slots[i]);
-    if (distance) distance[i] = -reward_of(s, m, slot, slot->measure, slot->finite);
-    if (success) success[i] = (uint8_t)solved(s, m, slot, 0);
-  }
-}
-
 // ---- save and restore ----
 
 static void sim_save(UsEnv* e, int slot, void* bytes) {
-  Sim* s = of(e);
-  memcpy(bytes, row_of(s, slot), sizeof(double) * (size_t)s->row);
+  Sim* s = sim_of(e);
+  memcpy(bytes, sim_row(s, slot), sizeof(double) * (size_t)s->row);
   memcpy((char*)bytes + sizeof(double) * (size_t)s->row, &s->slot[slot], sizeof(Slot));
 }
 
 static void sim_restore(UsEnv* e, int slot, const void* bytes) {
-  Sim* s = of(e);
-  memcpy(row_of(s, slot), bytes, sizeof(double) * (size_t)s->row);
+  Sim* s = sim_of(e);
+  memcpy(sim_row(s, slot), bytes, sizeof(double) * (size_t)s->row);
   memcpy(&s->slot[slot], (const char*)bytes + sizeof(double) * (size_t)s->row, sizeof(Slot));
   sync_models(s, 1, &slot);
 }
 
 static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
-  Sim* s = of(e);
+  Sim* s = sim_of(e);
   for (int i = 0; i < n; i++) {
     if (targets[i] == slot) continue;
-    memcpy(row_of(s, targets[i]), row_of(s, slot), sizeof(double) * (size_t)s->row);
+    memcpy(sim_row(s, targets[i]), sim_row(s, slot), sizeof(double) * (size_t)s->row);
     s->slot[targets[i]] = s->slot[slot];
   }
   sync_models(s, n, targets);
@@ -438,7 +96,7 @@ static void layout(UsArena* a, Sim* s) {
 }
 
 static void sim_close(UsEnv* e) {
-  Sim* s = of(e);
+  Sim* s = sim_of(e);
   us_render_close(s->render);
   mjb_deleteBatch(s->slots);
   mjb_deleteBatch(s->scratch);
@@ -470,7 +128,7 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   layout(&s->arena, s);
   memcpy(s->blank, mjb_state(s->scratch), sizeof(double) * (size_t)s->row);
   for (int i = 0; i < s->env.info.slots; i++) s->slot[i].stale = 1;
-  settle_stale(s);
+  us_sim_settle(s);
   s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
   return US_OK;
 }
@@ -527,13 +185,13 @@ const UsEnvClass us_env_class_sim = {
     .kind = "sim",
     .open = sim_open,
     .close = sim_close,
-    .reset = sim_reset,
-    .step = sim_step,
-    .rollout = sim_rollout,
-    .observe = sim_observe,
-    .set_goal = sim_set_goal,
+    .reset = us_sim_reset,
+    .step = us_sim_step,
+    .rollout = us_sim_rollout,
+    .observe = us_sim_observe,
+    .set_goal = us_sim_set_goal,
     .look = sim_look,
-    .score = sim_score,
+    .score = us_sim_score,
     .render = sim_render,
     .save = sim_save,
     .restore = sim_restore,
@@ -547,51 +205,21 @@ int us_sim_is(const UsEnv* e) {
 }
 
 const UsTask* us_sim_task(const UsEnv* e) {
-  return of((UsEnv*)e)->task;
+  return sim_of((UsEnv*)e)->task;
 }
 
 const mjModel* us_sim_model(const UsEnv* e) {
-  return of((UsEnv*)e)->model;
-}
-
-typedef struct Act {
-  Sim* sim;
-  const UsPolicy* policy;
-  const int* steps;
-  float* actions;
-} Act;
-
-static void act_one(const mjModel* m, mjData* d, int sim, void* arg) {
-  const Act* c = arg;
-  Slot* slot = &c->sim->slot[sim];
-  UsRng rng = us_rng(slot->seed, US_RNG_POLICY, 0, (uint64_t)c->steps[sim], 0);
-  mj_kinematics(m, d);
-  c->policy->act(m, d, &rng, slot->memory,
-                 c->actions + (size_t)sim * (size_t)c->sim->env.info.action);
-}
-
-void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
-  Sim* s = of(e);
-  for (int i = 0; i <= policy; i++) US_ASSERT(s->task->policies[i].name);
-  US_ASSERT(policy >= 0 && steps && actions);
-  memset(actions, 0, sizeof(float) * (size_t)e->info.slots * (size_t)e->info.action);
-  Act call = {s, &s->task->policies[policy], steps, actions};
-  mjb_apply(s->slots, NULL, 0, act_one, &call, 0);
-}
-
-void us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
-  Sim* s = of(e);
-  measure_states(s, n, NULL, states, (Measure){.task = s->task, .measures = measures});
+  return sim_of((UsEnv*)e)->model;
 }
 
 int us_sim_factors(UsEnv* e, const UsFactor* const** list) {
-  Sim* s = of(e);
+  Sim* s = sim_of(e);
   open_variants(s);
   return us_variants_factors(s->variants, list);
 }
 
 void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
-  Sim* s = of(e);
+  Sim* s = sim_of(e);
   for (int i = 0; i < n; i++) {
     US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
     Slot* slot = &s->slot[slots[i]];
@@ -599,5 +227,5 @@ void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float
     slot->stale = 1;
   }
   sync_models(s, n, slots);
-  settle_stale(s);
+  us_sim_settle(s);
 }
