@@ -5,47 +5,22 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "env/trap.h"
 #include "planner/evaluate.h"
 #include "scripts/cli.h"
-#include "worldmodel/base/arena.h"
+#include "scripts/view_show_inner.h"
 #include "worldmodel/base/rng.h"
 
-enum { kGoalTries = 16, kSlot = 0 };
-static const double longest_step = 1.0 / 15;  // s of an env step that is shown as one state
-static const double inner_rate = 24;          // states a second shown of longer ones
-static const double hold = 1.0;               // s that a solved plan goes on
-static const int slot = kSlot;
+enum { kGoalTries = 16 };
+static const double hold = 1.0;  // s that a solved plan goes on
 
 const char* const us_view_mode_names[US_VIEW_MODE_COUNT] = {
 #define X(name, text) #name,
     US_VIEW_MODES(X)
 #undef X
 };
-
-// What callers need not see.
-typedef struct Inner {
-  const UsTask* task;
-  UsDataset* data;
-  UsEnv* answer;       // what the planner imagines in; NULL until it is asked for
-  UsPlanner* planner;  // with it
-  mjData* physics;     // for the states inside an env step
-  int64_t row, last;   // of the data: now and the last one of the episode, in replay
-  int phase;           // env steps of the present block that are played
-  int seen;            // frames that the dream has observed since the last resync
-  int left;            // blocks of the present plan that are still to be played
-  UsArena arena;
-  float* act;        // (A) of the present env step
-  float* blocks;     // (K, A) of the present block
-  float* plan;       // (execute, K, A)
-  uint8_t* pixels;   // (height, width, 3) of the truth, as models see it
-  float* proprio;    // (P) of the truth
-  uint8_t* success;  // (1)
-  char* snapshot;    // one saved slot of the truth
-} Inner;
 
 static int is_drawing(const UsEnv* model) {
   return model && us_env_info(model)->height > 0;
@@ -157,12 +132,12 @@ static UsStatus end_block(UsShow* s) {
 // Shows the planner's env the goal.
 static UsStatus show_goal(UsShow* s) {
   Inner* in = s->own;
-  us_env_save(s->sim, kSlot, in->snapshot);
+  us_env_save(s->sim, slot, in->snapshot);
   UsObs obs;
   UsStatus status = place_truth(s, s->goal, 0);
   if (status == US_OK) status = see_truth(s, is_drawing(in->answer), &obs);
   if (status == US_OK) status = us_env_set_goal(in->answer, 1, &slot, &obs);
-  us_env_restore(s->sim, kSlot, in->snapshot);
+  us_env_restore(s->sim, slot, in->snapshot);
   return status == US_OK ? read_truth(s) : status;
 }
 
@@ -178,14 +153,14 @@ static UsStatus set_goal(UsShow* s, const double* state) {
 // A start state of the task as the goal, one that is not solved already if that can be had.
 static UsStatus random_goal(UsShow* s) {
   Inner* in = s->own;
-  us_env_save(s->sim, kSlot, in->snapshot);
+  us_env_save(s->sim, slot, in->snapshot);
   for (int i = 0; i < kGoalTries; i++) {
     UsRng rng = us_rng(s->seed, US_RNG_PAIRS, (uint64_t)i, 0, 2);
     uint64_t seed = us_rng_bits(&rng);
     UsObs obs = {.state = s->goal};
     us_env_reset(s->sim, NULL, &seed);
     UsStatus status = us_env_look(s->sim, 1, &slot, &obs);
-    us_env_restore(s->sim, kSlot, in->snapshot);
+    us_env_restore(s->sim, slot, in->snapshot);
     US_TRY(status);
     US_TRY(set_goal(s, s->goal));
     US_TRY(read_truth(s));
@@ -291,7 +266,7 @@ static UsStatus open_planner(UsShow* s) {
   return us_planner_create(planner, in->answer, &s->config.plan, &in->planner);
 }
 
-static UsStatus take_mode(UsShow* s, UsViewMode mode) {
+UsStatus us_show_take_mode(UsShow* s, UsViewMode mode) {
   if (!can(s, mode)) {
     const char* need = mode == US_VIEW_replay   ? "--data"
                        : mode == US_VIEW_policy ? "policies"
@@ -305,7 +280,7 @@ static UsStatus take_mode(UsShow* s, UsViewMode mode) {
 }
 
 UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
-  US_TRY(take_mode(s, mode));
+  US_TRY(us_show_take_mode(s, mode));
   if (mode == US_VIEW_replay) return us_show_reset(s, s->seed, 1);
   s->over = 0;
   s->first_hit = -1;
@@ -412,144 +387,4 @@ UsStatus us_show_step(UsShow* s, const float* driven) {
   if (s->finite && ++in->phase == s->block) US_TRY(end_block(s));
   s->over = is_over(s);
   return US_OK;
-}
-
-// ---- open and close ----
-
-static void layout(UsArena* a, UsShow* s) {
-  Inner* in = s->own;
-  const UsEnvInfo* info = us_env_info(s->sim);
-  size_t action = (size_t)info->action, state = (size_t)info->state;
-  size_t frame = (size_t)info->height * (size_t)info->width * 3;
-  size_t execute = (size_t)s->config.plan.execute, block = (size_t)s->block;
-  s->action = US_TAKE(a, float, action + 1);
-  s->state = US_TAKE(a, double, state);
-  s->goal = US_TAKE(a, double, state);
-  s->history = US_TAKE(a, float, US_SHOW_HISTORY);
-  s->picture = US_TAKE(a, uint8_t, frame);
-  s->inside = US_TAKE(a, double, (size_t)s->inner* state);
-  in->act = US_TAKE(a, float, action + 1);
-  in->blocks = US_TAKE(a, float, block* action + 1);
-  in->plan = US_TAKE(a, float, execute* block* action + 1);
-  in->pixels = US_TAKE(a, uint8_t, frame);
-  in->proprio = US_TAKE(a, float, (size_t)info->proprio + 1);
-  in->snapshot = US_TAKE(a, char, us_env_save_size(s->sim));
-}
-
-static UsStatus open_data(UsShow* s) {
-  Inner* in = s->own;
-  if (!s->config.data) return US_OK;
-  US_TRY(us_dataset_open(s->config.data, &in->data));
-  const UsDatasetInfo* info = us_dataset_info(in->data);
-  if (s->config.episode >= info->episodes) {
-    return us_fail(US_USAGE, "%s: expected an episode from 0 to %lld, found %lld", s->config.data,
-                   (long long)info->episodes - 1, (long long)s->config.episode);
-  }
-  return US_OK;
-}
-
-static UsStatus open_model(UsShow* s) {
-  if (!s->config.model) return US_OK;
-  char name[4096];
-  snprintf(name, sizeof(name), "model:%s", s->config.model);
-  return us_env_open(name, NULL, &(UsEnvConfig){.slots = 1, .pool = s->config.pool}, &s->dream);
-}
-
-static UsStatus open_sim(UsShow* s) {
-  const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
-  const char* task = s->config.task;
-  if (!task) task = s->own->data ? us_dataset_info(s->own->data)->task : model->task;
-  char name[4096];
-  snprintf(name, sizeof(name), "sim:%s", task);
-  UsEnvConfig config = {.slots = 1, .block = 1, .pool = s->config.pool};
-  if (model && model->height > 0) {
-    config.height = model->height;
-    config.width = model->width;
-    config.pixels = 1;
-  }
-  US_TRY(us_env_open(name, us_cli_tasks(), &config, &s->sim));
-  s->own->task = us_sim_task(s->sim);
-  if (!model || strcmp(model->task, us_env_info(s->sim)->task) == 0) return US_OK;
-  return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"",
-                 s->config.model, us_env_info(s->sim)->task, model->task);
-}
-
-static UsStatus check_data(const UsShow* s) {
-  if (!s->own->data) return US_OK;
-  const UsDatasetInfo* d = us_dataset_info(s->own->data);
-  const UsEnvInfo* sim = us_env_info(s->sim);
-  if (strcmp(d->task, sim->task) != 0) {
-    return us_fail(US_FORMAT, "%s: expected trajectories of the task \"%s\", found \"%s\"",
-                   s->config.data, sim->task, d->task);
-  }
-  if (d->state == sim->state && d->action == sim->action) return US_OK;
-  return us_fail(US_FORMAT,
-                 "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
-                 s->config.data, sim->state, sim->action, sim->name, d->state, d->action);
-}
-
-static UsStatus find_policy(UsShow* s) {
-  const UsPolicy* list = s->own->task->policies;
-  char names[256] = "";
-  for (s->policy = 0; list[s->policy].name; s->policy++) {
-    const char* name = list[s->policy].name;
-    if (!s->config.policy || strcmp(name, s->config.policy) == 0) return US_OK;
-    size_t used = strlen(names);
-    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", name);
-  }
-  if (!s->config.policy) return US_OK;
-  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", s->config.policy,
-                 s->own->task->name, names);
-}
-
-// A model that cannot draw imagines nothing to look at.
-static UsStatus check_dream(UsShow* s) {
-  if (!s->dream) return US_OK;
-  UsStatus status = us_env_render(s->dream, 1, &slot, s->picture);
-  if (status != US_UNSUPPORTED) return status;
-  us_env_close(s->dream);
-  s->dream = NULL;
-  return US_OK;
-}
-
-static UsStatus open_all(UsShow* s) {
-  US_TRY(open_data(s));
-  US_TRY(open_model(s));
-  US_TRY(open_sim(s));
-  US_TRY(check_data(s));
-  US_TRY(find_policy(s));
-  const UsEnvInfo* info = us_env_info(s->sim);
-  s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
-  s->inner = info->dt > longest_step ? (int)ceil(info->dt * inner_rate) : 1;
-  if (s->inner > s->own->task->frame_skip) s->inner = s->own->task->frame_skip;
-  if (s->inner > 1) s->own->physics = mj_makeData(us_sim_model(s->sim));
-  layout(&s->own->arena, s);
-  US_TRY(us_arena_alloc(&s->own->arena));
-  layout(&s->own->arena, s);
-  US_TRY(check_dream(s));
-  s->episode = -1;
-  US_TRY(take_mode(s, s->config.mode));
-  return us_show_reset(s, s->config.seed, 1);
-}
-
-UsStatus us_show_open(const UsShowConfig* config, UsShow* out) {
-  *out = (UsShow){.config = *config, .own = calloc(1, sizeof(Inner))};
-  if (!out->own) return us_fail(US_MEMORY, "out of memory");
-  US_ASSERT(config->task || config->model || config->data);
-  UsStatus status = open_all(out);
-  if (status != US_OK) us_show_close(out);
-  return status;
-}
-
-void us_show_close(UsShow* s) {
-  if (!s->own) return;
-  us_planner_destroy(s->own->planner);
-  us_env_close(s->own->answer);
-  us_env_close(s->dream);
-  mj_deleteData(s->own->physics);
-  us_env_close(s->sim);
-  us_dataset_close(s->own->data);
-  us_arena_free(&s->own->arena);
-  free(s->own);
-  *s = (UsShow){0};
 }
