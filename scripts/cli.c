@@ -57,6 +57,21 @@ const struct UsTask* us_cli_task(const char* name) {
   return *t;
 }
 
+static UsStatus open_env(const char* kind, const char* what, const UsEnvConfig* config,
+                         UsEnv** out) {
+  char name[4096];
+  snprintf(name, sizeof(name), "%s:%s", kind, what);
+  return us_env_open(name, us_cli_tasks(), config, out);
+}
+
+UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out) {
+  return open_env("sim", task, config, out);
+}
+
+UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out) {
+  return open_env("model", folder, config, out);
+}
+
 static UsStatus add_plugin(const char* path) {
   const UsPlugin* p;
   US_TRY(us_plugin_load(path, tasks, &p));

@@ -8,7 +8,7 @@
 
 #include <popt.h>
 
-#include "worldmodel/base/status.h"
+#include "env/env.h"
 
 #define US_COMMANDS(X)                                                     \
   X(collect, "record trajectories of a task into a dataset")               \
@@ -69,6 +69,10 @@ const struct UsTask* const* us_cli_tasks(void);
 
 // The one of them with this name, or NULL.
 const struct UsTask* us_cli_task(const char* name);
+
+// us_env_open of `sim:<task>`, one of those tasks, and of `model:<folder>`.
+UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out);
+UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out);
 
 // Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
 int us_cli_fail(const char* command, UsStatus status);

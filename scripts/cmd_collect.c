@@ -224,9 +224,7 @@ static UsStatus find_policy(Collect* c) {
 
 static UsStatus open_env(Collect* c) {
   const Options* o = c->o;
-  char name[300];
   if (o->range) US_TRY(us_vary_range("--vary-range", o->range, &c->range));
-  snprintf(name, sizeof(name), "sim:%s", o->task);
   const UsTask* task = us_cli_task(o->task);
   int size = o->size || !task ? o->size : task->size;
   c->rows = o->steps + 1;
@@ -237,7 +235,7 @@ static UsStatus open_env(Collect* c) {
                         .width = o->size,
                         .pixels = 1,
                         .pool = c->pool};
-  US_TRY(us_env_open(name, us_cli_tasks(), &config, &c->env));
+  US_TRY(us_cli_open_sim(o->task, &config, &c->env));
   const UsEnvInfo* info = us_env_info(c->env);
   if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
   c->frame = (size_t)info->height * (size_t)info->width * 3;
@@ -330,11 +328,9 @@ static UsStatus collect(Collect* c) {
 
 // --vary help: lists the factors of the task.
 static UsStatus list_factors(const char* task) {
-  char name[300];
   UsEnv* env;
   const UsFactor* const* list;
-  snprintf(name, sizeof(name), "sim:%s", task);
-  US_TRY(us_env_open(name, us_cli_tasks(), NULL, &env));
+  US_TRY(us_cli_open_sim(task, NULL, &env));
   int count = us_sim_factors(env, &list);
   printf("factors of %s:\n", task);
   for (int i = 0; i < count; i++) {

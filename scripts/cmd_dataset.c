@@ -131,10 +131,8 @@ static UsStatus verify(const char* path, const char* model) {
 
 // Says so when a file that was imported for a task of ours cannot be played in it.
 static UsStatus compare(const UsTask* task, const UsDatasetInfo* file) {
-  char name[128];
   UsEnv* e;
-  snprintf(name, sizeof(name), "sim:%s", task->name);
-  US_TRY(us_env_open(name, us_cli_tasks(), NULL, &e));
+  US_TRY(us_cli_open_sim(task->name, NULL, &e));
   int action = us_env_info(e)->action, state = us_env_info(e)->state;
   us_env_close(e);
   if (action == file->action && state == file->state) return US_OK;

@@ -190,13 +190,13 @@ static UsStatus make_targets(Probe* p) {
   p->name = calloc(most, sizeof(p->name[0]));
   p->r2 = malloc(2 * most * sizeof(float));
   if (!p->y || !p->name || !p->r2) return us_fail(US_MEMORY, "out of memory for targets");
-  char name[128];
   UsEnv* e = NULL;
-  snprintf(name, sizeof(name), "sim:%s", p->frames.info.task);
-  if (us_cli_task(p->frames.info.task)) US_TRY(us_env_open(name, us_cli_tasks(), NULL, &e));
+  const char* task = p->frames.info.task;
+  if (us_cli_task(task)) US_TRY(us_cli_open_sim(task, NULL, &e));
   if (e && us_env_info(e)->state == p->frames.info.state) add_joints(p, us_sim_model(e));
   us_env_close(e);
   for (int i = 0, known = p->targets; !known && i < p->frames.info.state; i++) {
+    char name[24];
     snprintf(name, sizeof(name), "state %d", i);
     add_target(p, i, 0, name);
   }

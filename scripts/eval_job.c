@@ -98,10 +98,8 @@ static UsStatus open_model(UsEvalJob* j, UsEvalRow row, const char* folder) {
   if (!j->on[row]) return US_OK;
   US_TRY(read_hash(folder, j->model_hash[row]));
   US_TRY(check_held_out(j, folder));
-  char name[4096];
-  snprintf(name, sizeof(name), "model:%s", folder);
   UsEnvConfig config = {.slots = j->o.batch, .pool = j->pool};
-  US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
+  US_TRY(us_cli_open_model(folder, &config, &j->answer[row]));
   const UsEnvInfo* info = us_env_info(j->answer[row]);
   if (strcmp(info->task, j->task->name) != 0) {
     return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"", folder,
@@ -112,8 +110,6 @@ static UsStatus open_model(UsEvalJob* j, UsEvalRow row, const char* folder) {
 
 // The truth plays the blocks of the models and renders the frames that they see.
 static UsStatus open_sims(UsEvalJob* j) {
-  char name[128];
-  snprintf(name, sizeof(name), "sim:%s", j->task->name);
   UsEnv* like = j->on[US_ROW_model] ? j->answer[US_ROW_model] : j->answer[US_ROW_state];
   UsEnvConfig config = {.slots = j->o.batch, .pool = j->pool, .pixels = j->on[US_ROW_model]};
   if (like) config.block = us_env_info(like)->block;
@@ -121,7 +117,7 @@ static UsStatus open_sims(UsEvalJob* j) {
     config.height = us_env_info(like)->height;
     config.width = us_env_info(like)->width;
   }
-  US_TRY(us_env_open(name, us_cli_tasks(), &config, &j->sim));
+  US_TRY(us_cli_open_sim(j->task->name, &config, &j->sim));
   int block = us_env_info(j->sim)->block;
   int budget = us_protocol_steps(j->protocol->budget, j->task);
   if (budget % block != 0) {
@@ -134,9 +130,8 @@ static UsStatus open_sims(UsEvalJob* j) {
                    most, budget / block, j->o.subgoals);
   }
   config.pixels = 0;
-  return j->on[US_ROW_oracle]
-             ? us_env_open(name, us_cli_tasks(), &config, &j->answer[US_ROW_oracle])
-             : US_OK;
+  if (!j->on[US_ROW_oracle]) return US_OK;
+  return us_cli_open_sim(j->task->name, &config, &j->answer[US_ROW_oracle]);
 }
 
 // Fails early when the results could not be written later.
@@ -284,11 +279,9 @@ UsStatus us_eval_run(UsEvalJob* j) {
 
 UsStatus us_eval_film(const UsEvalJob* j, UsEvalRow row, int n, const int* list, uint8_t* frames) {
   const UsResult* r = &j->result[row];
-  char name[128];
-  snprintf(name, sizeof(name), "sim:%s", j->task->name);
   UsEnvConfig config = {.slots = 1, .block = r->block, .height = j->o.film_size, .pixels = 1};
   UsEnv* sim;
-  US_TRY(us_env_open(name, us_cli_tasks(), &config, &sim));
+  US_TRY(us_cli_open_sim(j->task->name, &config, &sim));
   size_t size = (size_t)j->o.film_size * (size_t)j->o.film_size * 3 * (size_t)(r->blocks + 2);
   UsStatus status = US_OK;
   for (int k = 0; k < n && status == US_OK; k++) {

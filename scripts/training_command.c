@@ -69,10 +69,8 @@ int training_check(const char* command, const TrainingOptions* o, const char* da
 
 // Positions of a task's simulator, nq; 0 when the task is not known here.
 static int count_positions(const char* task) {
-  char name[80];
-  UsEnv* e = NULL;
-  snprintf(name, sizeof(name), "sim:%s", task);
-  if (us_env_open(name, us_cli_tasks(), &(UsEnvConfig){0}, &e) != US_OK) return 0;
+  UsEnv* e;
+  if (us_cli_open_sim(task, NULL, &e) != US_OK) return 0;
   int nq = (int)us_sim_model(e)->nq;
   us_env_close(e);
   return nq;

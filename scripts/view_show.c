@@ -4,7 +4,6 @@
 #include "scripts/view_show.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "env/trap.h"
@@ -257,11 +256,9 @@ void us_show_next_policy(UsShow* s) {
 static UsStatus open_planner(UsShow* s) {
   Inner* in = s->own;
   if (in->planner) return US_OK;
-  char name[4096];
-  const char* model = s->config.model;
-  snprintf(name, sizeof(name), "%s:%s", model ? "model" : "sim", model ? model : in->task->name);
   UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
-  US_TRY(us_env_open(name, us_cli_tasks(), &config, &in->answer));
+  US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
+                         : us_cli_open_sim(in->task->name, &config, &in->answer));
   const char* planner = s->config.planner ? s->config.planner : us_planners[0]->name;
   return us_planner_create(planner, in->answer, &s->config.plan, &in->planner);
 }

@@ -47,24 +47,21 @@ static UsStatus open_data(UsShow* s) {
 
 static UsStatus open_model(UsShow* s) {
   if (!s->config.model) return US_OK;
-  char name[4096];
-  snprintf(name, sizeof(name), "model:%s", s->config.model);
-  return us_env_open(name, NULL, &(UsEnvConfig){.slots = 1, .pool = s->config.pool}, &s->dream);
+  UsEnvConfig config = {.slots = 1, .pool = s->config.pool};
+  return us_cli_open_model(s->config.model, &config, &s->dream);
 }
 
 static UsStatus open_sim(UsShow* s) {
   const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
   const char* task = s->config.task;
   if (!task) task = s->own->data ? us_dataset_info(s->own->data)->task : model->task;
-  char name[4096];
-  snprintf(name, sizeof(name), "sim:%s", task);
   UsEnvConfig config = {.slots = 1, .block = 1, .pool = s->config.pool};
   if (model && model->height > 0) {
     config.height = model->height;
     config.width = model->width;
     config.pixels = 1;
   }
-  US_TRY(us_env_open(name, us_cli_tasks(), &config, &s->sim));
+  US_TRY(us_cli_open_sim(task, &config, &s->sim));
   s->own->task = us_sim_task(s->sim);
   if (!model || strcmp(model->task, us_env_info(s->sim)->task) == 0) return US_OK;
   return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"",
