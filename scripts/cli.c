@@ -72,6 +72,17 @@ UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv*
   return open_env("model", folder, config, out);
 }
 
+UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index) {
+  char names[256] = "";
+  const UsPolicy* p = task->policies;
+  for (*index = 0; p[*index].name; ++*index) {
+    if (!name || strcmp(p[*index].name, name) == 0) return US_OK;
+    size_t used = strlen(names);
+    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", p[*index].name);
+  }
+  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", name, task->name, names);
+}
+
 static UsStatus add_plugin(const char* path) {
   const UsPlugin* p;
   US_TRY(us_plugin_load(path, tasks, &p));

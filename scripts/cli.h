@@ -74,6 +74,9 @@ const struct UsTask* us_cli_task(const char* name);
 UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out);
 UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out);
 
+// Index of the behaviour policy of a task that --policy names; NULL names the first.
+UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index);
+
 // Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
 int us_cli_fail(const char* command, UsStatus status);
 

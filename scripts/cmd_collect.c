@@ -209,19 +209,6 @@ static int choose_slots(const Options* o, int threads, int size) {
   return slots < o->episodes ? slots : o->episodes;
 }
 
-static UsStatus find_policy(Collect* c) {
-  char names[256] = "";
-  c->task = us_sim_task(c->env);
-  for (c->policy = 0; c->task->policies[c->policy].name; c->policy++) {
-    const char* name = c->task->policies[c->policy].name;
-    if (!c->o->policy || strcmp(name, c->o->policy) == 0) return US_OK;
-    size_t used = strlen(names);
-    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", name);
-  }
-  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", c->o->policy, c->task->name,
-                 names);
-}
-
 static UsStatus open_env(Collect* c) {
   const Options* o = c->o;
   if (o->range) US_TRY(us_vary_range("--vary-range", o->range, &c->range));
@@ -242,7 +229,8 @@ static UsStatus open_env(Collect* c) {
   layout(&c->arena, c);
   US_TRY(us_arena_alloc(&c->arena));
   layout(&c->arena, c);
-  return find_policy(c);
+  c->task = us_sim_task(c->env);
+  return us_cli_find_policy(c->task, o->policy, &c->policy);
 }
 
 // Opens the file for the episodes behind the first *done; no writer: all are there.

@@ -82,20 +82,6 @@ static UsStatus check_data(const UsShow* s) {
                  s->config.data, sim->state, sim->action, sim->name, d->state, d->action);
 }
 
-static UsStatus find_policy(UsShow* s) {
-  const UsPolicy* list = s->own->task->policies;
-  char names[256] = "";
-  for (s->policy = 0; list[s->policy].name; s->policy++) {
-    const char* name = list[s->policy].name;
-    if (!s->config.policy || strcmp(name, s->config.policy) == 0) return US_OK;
-    size_t used = strlen(names);
-    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", name);
-  }
-  if (!s->config.policy) return US_OK;
-  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", s->config.policy,
-                 s->own->task->name, names);
-}
-
 // A model that cannot draw imagines nothing to look at.
 static UsStatus check_dream(UsShow* s) {
   if (!s->dream) return US_OK;
@@ -111,7 +97,7 @@ static UsStatus open_all(UsShow* s) {
   US_TRY(open_model(s));
   US_TRY(open_sim(s));
   US_TRY(check_data(s));
-  US_TRY(find_policy(s));
+  US_TRY(us_cli_find_policy(s->own->task, s->config.policy, &s->policy));
   const UsEnvInfo* info = us_env_info(s->sim);
   s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
   s->inner = info->dt > longest_step ? (int)ceil(info->dt * inner_rate) : 1;
