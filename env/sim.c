@@ -31,12 +31,16 @@ static void sync_models(Sim* s, int n, const int* slots) {
 
 // ---- look ----
 
+static UsStatus open_render(Sim* s) {
+  const UsEnvInfo* i = &s->env.info;
+  if (s->render) return US_OK;
+  return us_render_open(i->name, s->model, s->task->camera, i->height, i->width, s->env.pool,
+                        &s->render);
+}
+
 static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
   Sim* s = sim_of(e);
-  if (!s->render) {
-    US_TRY(us_render_open(e->info.name, s->model, s->task->camera, e->info.height, e->info.width,
-                          e->pool, &s->render));
-  }
+  US_TRY(open_render(s));
   return us_render_frames(s->render, n, slots, mjb_state(s->slots), s->row,
                           s->variants ? us_variants_models(s->variants) : NULL, pixels);
 }
@@ -169,10 +173,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   s->limit = config->limit;
   fill_info(s, name, config);
   UsStatus status = open_batches(s, config->pool);
-  if (status == US_OK && config->pixels) {
-    status = us_render_open(name, model, task->camera, s->env.info.height, s->env.info.width,
-                            config->pool, &s->render);
-  }
+  if (status == US_OK && config->pixels) status = open_render(s);
   if (status != US_OK) {
     sim_close(&s->env);
     return status;
