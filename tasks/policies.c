@@ -19,6 +19,11 @@ void us_policy_held(UsRng* rng, double* memory, int n, float* action) {
   us_policy_noise(rng, 0.2, n, action);
 }
 
+void us_policy_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
+                      float* action) {
+  us_policy_held(rng, memory, (int)m->nu, action);
+}
+
 int us_policy_choice(UsRng* rng, double* memory) {
   if (memory[0] == 0) memory[0] = 1 + us_rng_below(rng, 2);
   return (int)memory[0];

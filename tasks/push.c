@@ -43,6 +43,18 @@ void us_push_start(const mjModel* m, mjData* d, const float* action, int n, cons
   d->ctrl[m->nu - 1] = length - place;
 }
 
+void us_push_anywhere(UsRng* rng, float* action) {
+  for (int i = 0; i < US_PUSH_ACTION; i++) action[i] = (float)us_rng_range(rng, -1, 1);
+}
+
+void us_push_rest(const mjModel* m, mjData* d, UsRng* rng, int n, const double* points,
+                  double clearance) {
+  float push[US_PUSH_ACTION];
+  us_push_anywhere(rng, push);
+  for (int i = 0; i < 2; i++) push[2 + i] = push[i];
+  us_push_start(m, d, push, n, points, clearance);
+}
+
 void us_push_proprio(const mjModel* m, const mjData* d, float* out) {
   const mjtNum* q = d->qpos + m->nq - 4;
   double cosine = cos(q[2]), sine = sin(q[2]);
@@ -87,8 +99,8 @@ static void middle(int n, const double* points, double* out) {
   for (int i = 0; i < 2 * n; i++) out[i % 2] += points[i] / n;
 }
 
-void us_push_anywhere(UsRng* rng, float* action) {
-  for (int i = 0; i < US_PUSH_ACTION; i++) action[i] = (float)us_rng_range(rng, -1, 1);
+void us_push_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
+  us_push_anywhere(rng, action);
 }
 
 void us_push_inwards(UsRng* rng, int n, const double* points, float* action) {

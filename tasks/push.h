@@ -23,6 +23,10 @@ enum { US_PUSH_ACTION = 4, US_PUSH_PROPRIO = 4 };
 void us_push_start(const mjModel* m, mjData* d, const float* action, int n, const double* points,
                    double clearance);
 
+// Sets the plate down like that anywhere, for a start state: a push of no length.
+void us_push_rest(const mjModel* m, mjData* d, UsRng* rng, int n, const double* points,
+                  double clearance);
+
 // The plate's place (m) and the cosine and sine of its heading: out (4).
 void us_push_proprio(const mjModel* m, const mjData* d, float* out);
 
@@ -37,7 +41,8 @@ void us_push_useful(UsRng* rng, int n, const double* points, float* action);
 // From the outermost points to the middle, with noise. points (n, 2) m, action (4)
 void us_push_inwards(UsRng* rng, int n, const double* points, float* action);
 
-// A push between two uniform points. action (4)
+// A push between two uniform points, also as a policy. action (4)
 void us_push_anywhere(UsRng* rng, float* action);
+void us_push_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action);
 
 #endif  // UNDERSTUDY_PUSH_H_

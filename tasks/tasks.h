@@ -13,7 +13,7 @@
   X(pusht)            \
   X(reacher)          \
   X(arm_reach)        \
-  X(arm_cube)          \
+  X(arm_cube)         \
   X(rope)             \
   X(granular)
 

@@ -41,10 +41,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
       width = fmin(1.01 * width, 0.7);
     }
   }
-  float push[US_PUSH_ACTION];
-  us_push_anywhere(rng, push);
-  for (int i = 0; i < 2; i++) push[2 + i] = push[i];
-  us_push_start(m, d, push, GRAINS, d->qpos, clearance);
+  us_push_rest(m, d, rng, GRAINS, d->qpos, clearance);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -67,11 +64,6 @@ static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memor
   us_push_useful(rng, GRAINS, d->qpos, action);
 }
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_push_anywhere(rng, action);
-}
-
 static void act_gather(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                        float* action) {
   us_push_inwards(rng, GRAINS, d->qpos, action);
@@ -79,7 +71,7 @@ static void act_gather(const mjModel* m, const mjData* d, UsRng* rng, double* me
 
 static const UsPolicy policies[] = {
     {"mix", "pushes through the grains, to their middle and out of it, some anywhere", act_mix},
-    {"random", "pushes between uniform points", act_random},
+    {"random", "pushes between uniform points", us_push_random},
     {"gather", "pushes from the outer grains to the middle, with noise", act_gather},
     {NULL, NULL, NULL},
 };

@@ -177,11 +177,6 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   mju_copy(out, d->qpos, (int)m->nq);
 }
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_policy_held(rng, memory, (int)m->nu, action);
-}
-
 // memory (A): a walk of deviation 1 that forgets in 10 env steps.
 static void act_smooth(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                        float* action) {
@@ -196,7 +191,7 @@ static void act_none(const mjModel* m, const mjData* d, UsRng* rng, double* memo
 }
 
 static const UsPolicy active[] = {
-    {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
+    {"random", "uniform actions held for 1 to 7 steps, with noise", us_policy_random},
     {"smooth", "actions that drift", act_smooth},
     {NULL, NULL, NULL},
 };

@@ -129,11 +129,6 @@ static int hard(const mjModel* m, const double* start, const double* goal) {
 
 // ---- policies ----
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_policy_held(rng, memory, 2, action);
-}
-
 // memory: age, target (2), speed (m/s).
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   Maze z = maze_of(m);
@@ -153,12 +148,12 @@ static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memo
 }
 
 static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
-  (us_policy_choice(rng, memory) == 1 ? act_random : act_goal)(m, d, rng, memory + 1, action);
+  (us_policy_choice(rng, memory) == 1 ? us_policy_random : act_goal)(m, d, rng, memory + 1, action);
 }
 
 static const UsPolicy policies[] = {
     {"mix", "random or goal, one of them for an episode", act_mix},
-    {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
+    {"random", "uniform actions held for 1 to 7 steps, with noise", us_policy_random},
     {"goal", "drives through the maze to random points, with noise", act_goal},
     {NULL, NULL, NULL},
 };

@@ -101,11 +101,6 @@ static int hard(const mjModel* m, const double* start, const double* goal) {
 
 // ---- policies ----
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_policy_held(rng, memory, 2, action);
-}
-
 // A push in the T's frame: from `start` (2), a place beside the outline, along `direction` (2).
 static void draw_push(UsRng* rng, double* start, double* direction) {
   int k = (int)us_rng_below(rng, CORNERS);
@@ -191,13 +186,14 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
 static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   if (memory[0] == 0 && us_rng_uniform(rng) < 0.02f) memory[0] = us_rng_range(rng, 5, 20);
   memory[0] = fmax(memory[0] - 1, 0);
-  (memory[0] > 0 ? act_random : act_push)(m, d, rng, memory + (memory[0] > 0 ? 1 : 8), action);
+  (memory[0] > 0 ? us_policy_random : act_push)(m, d, rng, memory + (memory[0] > 0 ? 1 : 8),
+                                                action);
 }
 
 static const UsPolicy policies[] = {
     {"mix", "pushes, now and then random for 5 to 20 steps", act_mix},
     {"push", "goes to a random place of the T's outline and pushes, with noise", act_push},
-    {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
+    {"random", "uniform actions held for 1 to 7 steps, with noise", us_policy_random},
     {NULL, NULL, NULL},
 };
 

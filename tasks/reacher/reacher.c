@@ -46,11 +46,6 @@ static int success(const mjModel* m, const double* a, const double* goal) {
   return fabs(wrapped(a[0] - goal[0])) <= accuracy && fabs(a[1] - goal[1]) <= accuracy;
 }
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_policy_held(rng, memory, 2, action);
-}
-
 // memory: age, target (2), stiffness.
 static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double now[2], *target = memory + 1;
@@ -65,12 +60,12 @@ static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memo
 }
 
 static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
-  (us_policy_choice(rng, memory) == 1 ? act_random : act_goal)(m, d, rng, memory + 1, action);
+  (us_policy_choice(rng, memory) == 1 ? us_policy_random : act_goal)(m, d, rng, memory + 1, action);
 }
 
 static const UsPolicy policies[] = {
     {"mix", "random or goal, one of them for an episode", act_mix},
-    {"random", "uniform torques held for 1 to 7 steps, with noise", act_random},
+    {"random", "uniform torques held for 1 to 7 steps, with noise", us_policy_random},
     {"goal", "turns to random angles, with noise", act_goal},
     {NULL, NULL, NULL},
 };

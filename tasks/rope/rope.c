@@ -76,11 +76,8 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
     }
     points_of(d->qpos, LINKS, points);
   } while (crosses_itself(points) || !place(rng, points, d->qpos));
-  float push[US_PUSH_ACTION];
-  us_push_anywhere(rng, push);
-  for (int i = 0; i < 2; i++) push[2 + i] = push[i];
   points_of(d->qpos, 2 * LINKS, points);
-  us_push_start(m, d, push, FINE, points, clearance);
+  us_push_rest(m, d, rng, FINE, points, clearance);
 }
 
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -107,14 +104,9 @@ static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memor
   us_push_useful(rng, POINTS, points, action);
 }
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_push_anywhere(rng, action);
-}
-
 static const UsPolicy policies[] = {
     {"mix", "pushes through the rope, to its middle and out of it, some anywhere", act_mix},
-    {"random", "pushes between uniform points", act_random},
+    {"random", "pushes between uniform points", us_push_random},
     {NULL, NULL, NULL},
 };
 

@@ -61,11 +61,6 @@ static int hard(const mjModel* m, const double* start, const double* goal) {
   return (start[0] < start[2]) != (goal[0] < start[2]);
 }
 
-static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
-                       float* action) {
-  us_policy_held(rng, memory, 2, action);
-}
-
 // Where to go next (2) on the way to `target`: in front of the door, through it, there.
 static void next_point(const mjModel* m, const mjData* d, const double* target, double* out) {
   const double thick = half_wall + us_planar_radius(m), wall = wall_of(m, d), door = door_of(m, d);
@@ -91,12 +86,12 @@ static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memo
 }
 
 static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
-  (us_policy_choice(rng, memory) == 1 ? act_random : act_goal)(m, d, rng, memory + 1, action);
+  (us_policy_choice(rng, memory) == 1 ? us_policy_random : act_goal)(m, d, rng, memory + 1, action);
 }
 
 static const UsPolicy policies[] = {
     {"mix", "random or goal, one of them for an episode", act_mix},
-    {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
+    {"random", "uniform actions held for 1 to 7 steps, with noise", us_policy_random},
     {"goal", "drives to random points, through the door where needed, with noise", act_goal},
     {NULL, NULL, NULL},
 };
