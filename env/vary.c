@@ -54,15 +54,16 @@ void us_vary_names(const UsVary* v, UsEnv* sim, char* text, size_t size) {
   }
 }
 
-static UsStatus refuse(const char* what, const char* word, size_t n, UsEnv* sim, int count) {
-  UsVary all = {.count = count};
-  for (int i = 0; i < count; i++) all.factor[i] = i;
+// A word (n letters) that is not what it should be: `or_else` what beside factors it could be.
+static UsStatus refuse(UsStatus status, const char* what, const char* word, size_t n, UsEnv* sim,
+                       const char* or_else) {
+  const UsFactor* const* list;
+  UsVary all = {.count = us_sim_factors(sim, &list)};
+  for (int i = 0; i < all.count; i++) all.factor[i] = i;
   char known[1024];
   us_vary_names(&all, sim, known, sizeof(known));
-  return us_fail(US_USAGE,
-                 "%s: expected factors of %s (%s), groups of them, visual, physical or all, found "
-                 "\"%.*s\"",
-                 what, us_env_info(sim)->task, known, n < 64 ? (int)n : 64, word);
+  return us_fail(status, "%s: expected factors of %s (%s)%s, found \"%.*s\"", what,
+                 us_env_info(sim)->task, known, or_else, n < 64 ? (int)n : 64, word);
 }
 
 UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary* out) {
@@ -77,10 +78,42 @@ UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary*
       add(out, i);
       found = 1;
     }
-    if (!found) return refuse(what, word, n, sim, count);
+    if (!found) {
+      return refuse(US_USAGE, what, word, n, sim, ", groups of them, visual, physical or all");
+    }
     word += n;
     if (!*word) return US_OK;
   }
+}
+
+// Adds the one factor that a word (n letters) is the name of.
+static UsStatus read_name(const char* what, const char* word, size_t n, UsEnv* sim, UsVary* v) {
+  const UsFactor* const* list;
+  const int count = us_sim_factors(sim, &list);
+  int i = 0, before = v->count;
+  while (i < count && (n != strlen(list[i]->name) || strncmp(word, list[i]->name, n) != 0)) i++;
+  if (i == count) return refuse(US_FORMAT, what, word, n, sim, ", each by its own name");
+  add(v, i);
+  if (v->count > before) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected the name of every factor once, found %s twice", what,
+                 list[i]->name);
+}
+
+UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim, UsVary* out) {
+  UsVary v = {0};
+  *out = v;
+  for (const char* word = names;; word++) {
+    size_t n = strcspn(word, ",");
+    US_TRY(read_name(what, word, n, sim, &v));
+    word += n;
+    if (!*word) break;
+  }
+  if (v.count != width) {
+    return us_fail(US_FORMAT, "%s: expected a name for each of %d factors a row, found %d", what,
+                   width, v.count);
+  }
+  *out = v;
+  return US_OK;
 }
 
 // FNV-1a: names a factor's stream.

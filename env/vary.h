@@ -42,9 +42,13 @@ typedef struct UsVary {
 // which lists the factors that there are.
 UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary* out);
 
-// The names of the chosen factors, separated by commas: text (size). us_vary_choose reads them
-// back in this order.
+// The names of the chosen factors, separated by commas: text (size). us_vary_read reads them back.
 void us_vary_names(const UsVary* v, UsEnv* sim, char* text, size_t size);
+
+// Reads the names that a file says its numbers have, `width` of them a row: as many, each that of
+// one factor, none twice. A group is no name here. `what` names the file. On failure the status is
+// US_FORMAT and *out is empty.
+UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim, UsVary* out);
 
 // Draws an episode's numbers: values (V).
 void us_vary_draw(const UsVary* v, UsEnv* sim, UsVaryRange range, uint64_t seed, float* values);

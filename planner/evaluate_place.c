@@ -76,9 +76,10 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
 
 UsStatus us_evaluate_factors(const UsEvaluation* e, UsResult* out) {
   if (e->vary) out->vary = *e->vary;
-  if (e->vary || us_dataset_info(e->data)->variation == 0) return US_OK;
-  return us_vary_choose(us_dataset_path(e->data), us_dataset_info(e->data)->variation_names, e->sim,
-                        &out->vary);
+  const UsDatasetInfo* data = us_dataset_info(e->data);
+  if (e->vary || data->variation == 0) return US_OK;
+  return us_vary_read(us_dataset_path(e->data), data->variation_names, data->variation, e->sim,
+                      &out->vary);
 }
 
 void us_evaluate_variation(const UsEvaluation* e, UsResult* r) {

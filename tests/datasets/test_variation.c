@@ -182,9 +182,12 @@ static void wrong_numbers_are_refused(void** state) {
   write_varied(path, EPISODES, EPISODES);
   damage(path, TOY_ROWS, 0, 1.5f);
   refuse(path, "variation, row 12 (episode 1): expected a number in [-1, 1], found 1.5");
-  write_varied(path, EPISODES, EPISODES);
-  damage(path, 0, 0, NAN);
-  refuse(path, "variation, row 0 (episode 0): expected a number in [-1, 1]");
+  const float no_numbers[] = {NAN, INFINITY, -INFINITY, -1.0001f};
+  for (int i = 0; i < 4; i++) {
+    write_varied(path, EPISODES, EPISODES);
+    damage(path, 0, 0, no_numbers[i]);
+    refuse(path, "variation, row 0 (episode 0): expected a number in [-1, 1]");
+  }
 }
 
 static void wrong_names_are_refused(void** state) {

@@ -388,6 +388,45 @@ static void names_choose_factors(void** state) {
   us_env_close(e);
 }
 
+static void refuse_names(UsEnv* e, const char* names, int width, const char* found) {
+  UsVary v = {.count = 1};
+  assert_int_equal(us_vary_read("held.h5", names, width, e, &v), US_FORMAT);
+  assert_int_equal(v.count, 0);
+  assert_one_line(us_message());
+  assert_true(strncmp(us_message(), "held.h5: expected ", 18) == 0);
+  if (!strstr(us_message(), found)) fail_msg("expected \"%s\" in: %s", found, us_message());
+}
+
+// A file's names are as many as its numbers: what --vary takes beside names is none there.
+static void names_of_files_are_factors_one_by_one(void** state) {
+  UsEnv* e = open_env("sim:pointmaze", NULL);
+  char text[1024];
+  UsVary all = choose(e, "all"), v;
+  us_vary_names(&all, e, text, sizeof(text));
+  assert_int_equal(us_vary_read("held.h5", text, all.count, e, &v), US_OK);
+  assert_memory_equal(&v, &all, sizeof(v));
+  assert_int_equal(us_vary_read("held.h5", "mass,camera_roll", 2, e, &v), US_OK);
+  us_vary_names(&v, e, text, sizeof(text));
+  assert_string_equal(text, "mass,camera_roll");
+  const char* const wrong[] = {"camera", "light",       "visual",   "physical", "all",
+                               "colur",  "light_angle", "friction", "camera_",  "mas"};
+  for (int i = 0; i < US_COUNT(wrong); i++) {
+    char names[64], found[64];
+    snprintf(names, sizeof(names), "mass,%s", wrong[i]);
+    snprintf(found, sizeof(found), ", each by its own name, found \"%s\"", wrong[i]);
+    refuse_names(e, names, 2, "factors of pointmaze (light_level,");
+    refuse_names(e, names, 2, found);
+    refuse_names(e, wrong[i], choose(e, "all").count, found);
+  }
+  refuse_names(e, "", 0, "found \"\"");
+  refuse_names(e, "mass,", 2, "found \"\"");
+  refuse_names(e, "mass,\n", 2, "found \"?\"");
+  refuse_names(e, "mass,size,mass", 3, "every factor once, found mass twice");
+  refuse_names(e, "mass,size", 3, "a name for each of 3 factors a row, found 2");
+  refuse_names(e, "mass,size", 1, "a name for each of 1 factors a row, found 2");
+  us_env_close(e);
+}
+
 static void ranges_are_disjoint(void** state) {
   enum { DRAWS = 2000 };
   const double low[] = {0, 0.75, 0}, high[] = {0.7, 1, 1};
@@ -501,6 +540,7 @@ int main(void) {
       cmocka_unit_test(variations_outlive_resets),
       cmocka_unit_test(rollouts_use_the_slot_model),
       cmocka_unit_test(names_choose_factors),
+      cmocka_unit_test(names_of_files_are_factors_one_by_one),
       cmocka_unit_test(ranges_are_disjoint),
       cmocka_unit_test(factors_are_independent),
       cmocka_unit_test(draws_do_not_depend_on_company),

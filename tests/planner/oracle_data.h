@@ -22,9 +22,10 @@ static inline void oracle_row(UsEnv* sim, int slot, int row, int rows, double* s
   times[slot * rows + row] = row * i->dt;
 }
 
-// Writes `episodes` episodes of `rows` rows of a task to `path`.
-static inline UsStatus oracle_collect(const char* task, int episodes, int rows, uint64_t seed,
-                                      const char* path) {
+// Writes `episodes` episodes of `rows` rows of a task to `path`. names: what varies, by 0.5 each,
+// `width` numbers a row, whether or not they fit together; the states are those of the plain task.
+static inline UsStatus oracle_collect_as(const char* task, int episodes, int rows, uint64_t seed,
+                                         const char* names, int width, const char* path) {
   char name[128];
   snprintf(name, sizeof(name), "sim:%s", task);
   UsEnvConfig config = {.slots = episodes, .block = 1};
@@ -39,6 +40,7 @@ static inline UsStatus oracle_collect(const char* task, int episodes, int rows, 
   float* now = calloc((size_t)(episodes * i->action), sizeof(float));
   float* rewards = calloc((size_t)rows, sizeof(float));
   uint8_t* flags = calloc((size_t)rows, 1);
+  float* variation = calloc((size_t)(rows * width) + 1, sizeof(float));
   uint64_t* seeds = calloc((size_t)episodes, sizeof(uint64_t));
   int* steps = calloc((size_t)episodes, sizeof(int));
   for (int e = 0; e < episodes; e++) seeds[e] = seed << 32 | (uint64_t)e;
@@ -59,6 +61,9 @@ static inline UsStatus oracle_collect(const char* task, int episodes, int rows, 
   }
   UsDatasetInfo info = {
       .seed = seed, .action = i->action, .proprio = i->proprio, .state = i->state, .dt = i->dt};
+  for (int t = 0; t < rows * width; t++) variation[t] = 0.5f;
+  info.variation = width;
+  snprintf(info.variation_names, sizeof(info.variation_names), "%s", names);
   strcpy(info.task, task);
   strcpy(info.policy, us_sim_task(sim)->policies[0].name);
   UsDatasetWriter* w;
@@ -72,14 +77,21 @@ static inline UsStatus oracle_collect(const char* task, int episodes, int rows, 
                          .rewards = rewards,
                          .terminated = flags,
                          .truncated = flags,
-                         .times = times + at};
+                         .times = times + at,
+                         .variation = variation};
     status = us_dataset_append(w, &episode);
   }
   if (status == US_OK) status = us_dataset_finish(w);
-  void* memory[] = {states, times, proprio, actions, now, rewards, flags, seeds, steps};
+  void* memory[] = {states, times, proprio, actions, now, rewards, flags, seeds, steps, variation};
   for (size_t k = 0; k < sizeof(memory) / sizeof(memory[0]); k++) free(memory[k]);
   us_env_close(sim);
   return status;
+}
+
+// The same of a task in which nothing varies.
+static inline UsStatus oracle_collect(const char* task, int episodes, int rows, uint64_t seed,
+                                      const char* path) {
+  return oracle_collect_as(task, episodes, rows, seed, "", 0, path);
 }
 
 #endif  // UNDERSTUDY_TESTS_ORACLE_DATA_H_

@@ -11,6 +11,7 @@
 
 #include "env/env_class.h"
 #include "planner/evaluate.h"
+#include "tests/planner/oracle_data.h"
 #include "worldmodel/base/rng.h"
 
 #include <math.h>
@@ -355,6 +356,73 @@ static void protocols_are_the_table(void** state) {
   for (p = us_protocols; p->name; p++) assert_true(p->replan <= p->horizon && p->budget % 5 == 0);
 }
 
+// ---- what files say that varies ----
+
+// Plays two pairs of a file of the real task with random actions.
+static UsStatus play_file(const char* file, UsResult* out) {
+  UsEnvConfig config = {.slots = 2};
+  UsEnv* sim;
+  UsDataset* data;
+  UsPairs pairs;
+  UsPlanner* planner;
+  UsPlannerConfig plan = us_planner_defaults();
+  assert_int_equal(us_env_open("sim:pointmaze", us_tasks, &config, &sim), US_OK);
+  assert_int_equal(us_dataset_open(file, &data), US_OK);
+  assert_int_equal(us_pairs_draw(data, sim, 3, 2, us_env_info(sim)->block, 10, 0, &pairs), US_OK);
+  assert_int_equal(us_planner_create("random", sim, &plan, &planner), US_OK);
+  UsEvaluation e = {.label = "test",
+                    .data = data,
+                    .pairs = &pairs,
+                    .count = 2,
+                    .sim = sim,
+                    .answer = sim,
+                    .planner = planner,
+                    .budget = kBudget};
+  UsStatus status = us_evaluate(&e, out);
+  us_planner_destroy(planner);
+  us_pairs_free(&pairs);
+  us_dataset_close(data);
+  us_env_close(sim);
+  return status;
+}
+
+// Groups, which stand for several factors, and names that come twice fit the numbers of a row as
+// far as a dataset can tell, but not what an evaluation would take them for.
+static void names_that_are_no_factors_are_refused(void** state) {
+  (void)state;
+  static const struct {
+    const char* names;
+    int width;
+    const char* found;  // NULL: fine
+  } file[] = {{"mass", 1, NULL},
+              {"size,camera_x", 2, NULL},
+              {"all", 1, "found \"all\""},
+              {"camera", 1, "found \"camera\""},
+              {"mass,visual", 2, "found \"visual\""},
+              {"mass,mass", 2, "found mass twice"},
+              {"mass,", 2, "found \"\""},
+              {"weight", 1, "expected factors of pointmaze (light_level,"}};
+  char name[] = "/tmp/understudy-evaluate-XXXXXX";
+  assert_true(mkstemp(name) >= 0);
+  for (size_t i = 0; i < sizeof(file) / sizeof(file[0]); i++) {
+    UsResult r;
+    if (oracle_collect_as("pointmaze", 4, 30, 7, file[i].names, file[i].width, name) != US_OK) {
+      fail_msg("%s", us_message());
+    }
+    UsStatus status = play_file(name, &r);
+    assert_int_equal(status, file[i].found ? US_FORMAT : US_OK);
+    assert_int_equal(r.vary.count, file[i].found ? 0 : file[i].width);
+    for (int k = 0; k < 2 * r.vary.count; k++) assert_true(r.variation[k] == 0.5f);
+    us_result_free(&r);
+    if (!file[i].found) continue;
+    if (!strstr(us_message(), file[i].found) || strncmp(us_message(), name, strlen(name)) != 0) {
+      fail_msg("expected \"%s: ... %s\" in: %s", name, file[i].found, us_message());
+    }
+    assert_null(strchr(us_message(), '\n'));
+  }
+  remove(name);
+}
+
 int main(void) {
   int file = mkstemp(path);
   if (file < 0 || write_data()) {
@@ -366,6 +434,7 @@ int main(void) {
       cmocka_unit_test(what_is_no_number_fails_and_ends),
       cmocka_unit_test(batches_and_stops),
       cmocka_unit_test(subgoals_come_in_turn),
+      cmocka_unit_test(names_that_are_no_factors_are_refused),
       cmocka_unit_test(protocols_are_the_table),
   };
   int failed = cmocka_run_group_tests_name("evaluate", tests, NULL, NULL);
