@@ -17,6 +17,10 @@ const UsTask* us_sim_task(const UsEnv* e);
 // The compiled model as the task has it, before any variation; owned by the env.
 const mjModel* us_sim_model(const UsEnv* e);
 
+// The compiled model in the present variation of a slot; owned by the env, valid until the slot is
+// varied again.
+const mjModel* us_sim_slot_model(const UsEnv* e, int slot);
+
 // Asks a behaviour policy of the task for the next env step's action of every slot. policy is its
 // index; steps (N) counts env steps since the slot's reset and names the random stream together
 // with the slot's reset seed; actions (N, A).

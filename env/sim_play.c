@@ -12,6 +12,11 @@ static const mjModel* model_of(const Sim* s, int slot) {
   return s->variants ? us_variants_models(s->variants)[slot] : s->model;
 }
 
+const mjModel* us_sim_slot_model(const UsEnv* e, int slot) {
+  US_ASSERT(slot >= 0 && slot < e->info.slots);
+  return model_of(sim_of((UsEnv*)e), slot);
+}
+
 // Lets simulation i of the second batch run on the model of slots[(first + i) / samples], i < n.
 static void lend_models(Sim* s, int n, const int* slots, size_t first, int samples) {
   if (!s->variants) return;

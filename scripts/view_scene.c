@@ -78,13 +78,17 @@ static void choose_cameras(UsViewScene* s, const char* camera) {
   s->has_sky = skies > 0;
 }
 
-static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
-  s->model = mj_copyModel(NULL, m);
-  if (!s->model) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
+static void choose_quality(UsViewScene* s) {
   s->model->vis.global.offwidth = s->width;
   s->model->vis.global.offheight = s->height;
   s->model->vis.quality.offsamples = kSamples;
   s->model->vis.quality.shadowsize = kShadows;
+}
+
+static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
+  s->model = mj_copyModel(NULL, m);
+  if (!s->model) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
+  choose_quality(s);
   choose_cameras(s, camera);
   s->depth = malloc(sizeof(float) * (size_t)s->height * (size_t)s->width);
   if (!s->depth) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
@@ -134,6 +138,13 @@ void us_view_scene_close(UsViewScene* s) {
   mj_deleteModel(s->model);
   free(s->depth);
   free(s);
+}
+
+void us_view_scene_vary(UsViewScene* s, const mjModel* m) {
+  const float near = s->model->vis.map.znear;
+  mj_copyModel(s->model, m);
+  choose_quality(s);
+  s->model->vis.map.znear = near;
 }
 
 // ---- cameras ----

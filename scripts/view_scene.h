@@ -23,6 +23,9 @@ UsStatus us_view_scene_open(const char* name, const mjModel* m, const char* came
 // NULL is fine.
 void us_view_scene_close(UsViewScene* s);
 
+// Goes on with another variation (env/vary.h) of the model that the scene was opened with.
+void us_view_scene_vary(UsViewScene* s, const mjModel* m);
+
 // 1: the free camera, 0: the task's. Switching gives 0 where there is no other camera.
 int us_view_scene_is_free(const UsViewScene* s);
 int us_view_scene_switch_camera(UsViewScene* s);

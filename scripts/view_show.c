@@ -50,6 +50,22 @@ static UsStatus place_truth(UsShow* s, const double* state, double time) {
   return read_truth(s);
 }
 
+// Puts a simulator into the variation of the truth.
+static void vary_like_truth(const UsShow* s, UsEnv* sim) {
+  static const UsVary none;
+  us_sim_vary(sim, s->variation ? &s->vary : &none, 1, &slot, s->variation);
+}
+
+// Takes over what a row of the data recorded; -1: the scene as the task has it.
+static void vary(UsShow* s, int64_t row) {
+  const UsEnv* answer = s->own->answer;
+  if (s->vary.count == 0) return;
+  s->variation = row < 0 ? NULL : us_dataset_variation(s->own->data) + row * s->vary.count;
+  s->looks++;
+  vary_like_truth(s, s->sim);
+  if (answer && us_sim_is(answer)) vary_like_truth(s, s->own->answer);
+}
+
 static UsStatus place_row(UsShow* s, int64_t row) {
   const UsDataset* d = s->own->data;
   return place_truth(s, us_dataset_states(d) + row * us_env_info(s->sim)->state,
@@ -181,6 +197,7 @@ static UsStatus start_replay(UsShow* s, int again) {
   }
   in->row = us_dataset_offsets(in->data)[s->episode];
   in->last = in->row + us_dataset_lengths(in->data)[s->episode] - 1;
+  vary(s, in->row);
   US_TRY(set_goal(s, us_dataset_states(in->data) + in->last * us_env_info(s->sim)->state));
   return place_row(s, in->row);
 }
@@ -195,6 +212,7 @@ static UsStatus start_pair(UsShow* s) {
   UsPair pair = pairs.pair[0];
   us_pairs_free(&pairs);
   s->episode = pair.episode;
+  vary(s, pair.start);
   s->budget = us_protocol_steps(p->budget, in->task);
   US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
   US_TRY(place_row(s, pair.before));
@@ -216,6 +234,7 @@ UsStatus us_show_reset(UsShow* s, uint64_t seed, int again) {
   s->seed = seed;
   s->step = s->over = s->success = s->has_goal = s->histories = s->budget = 0;
   s->first_hit = -1;
+  vary(s, -1);
   us_env_reset(s->sim, NULL, &seed);
   int pair = s->mode == US_VIEW_plan && in->data;
   if (s->mode == US_VIEW_replay) US_TRY(start_replay(s, again));
@@ -259,6 +278,7 @@ static UsStatus open_planner(UsShow* s) {
   UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
   US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
                          : us_cli_open_sim(in->task->name, &config, &in->answer));
+  if (us_sim_is(in->answer)) vary_like_truth(s, in->answer);
   const char* planner = s->config.planner ? s->config.planner : us_planners[0]->name;
   return us_planner_create(planner, in->answer, &s->config.plan, &in->planner);
 }
@@ -325,7 +345,7 @@ static void choose(UsShow* s, const float* driven) {
 static void look_inside(void* arg) {
   UsShow* s = arg;
   const UsTask* t = s->own->task;
-  const mjModel* m = us_sim_model(s->sim);
+  const mjModel* m = us_sim_slot_model(s->sim, slot);
   mjData* d = s->own->physics;
   mj_resetData(m, d);
   mju_copy(d->qpos, s->state, m->nq);

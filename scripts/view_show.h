@@ -8,6 +8,10 @@
 // block's actions are known. The model observes as many frames of the truth as its context has,
 // then goes on from the actions alone (open loop) until it is shown the truth again.
 //
+// Where factors vary in the data (env/vary.h), its episodes and its pairs are shown in the
+// variation that the file recorded, which a planner's simulator imagines in too; what starts from a
+// seed is shown in none.
+//
 // A show draws nothing itself but the frames of the two envs. Threads: one show at a time, from one
 // thread; inside, its pool works.
 
@@ -73,6 +77,10 @@ typedef struct UsShow {
   double distance;  // to the goal
   float* history;   // (US_SHOW_HISTORY) distances of the newest env steps, oldest first
   int histories;
+  // Variation.
+  UsVary vary;             // the V factors that vary in the data
+  const float* variation;  // (V) their numbers in the truth now; NULL: all 0
+  int looks;               // changes of them
   // Imagination.
   int follow;        // 1: the model observes the truth after every block
   int imagined;      // env steps since it last observed

@@ -68,7 +68,7 @@ static UsStatus open_sim(UsShow* s) {
                  s->config.model, us_env_info(s->sim)->task, model->task);
 }
 
-static UsStatus check_data(const UsShow* s) {
+static UsStatus check_data(UsShow* s) {
   if (!s->own->data) return US_OK;
   const UsDatasetInfo* d = us_dataset_info(s->own->data);
   const UsEnvInfo* sim = us_env_info(s->sim);
@@ -76,10 +76,13 @@ static UsStatus check_data(const UsShow* s) {
     return us_fail(US_FORMAT, "%s: expected trajectories of the task \"%s\", found \"%s\"",
                    s->config.data, sim->task, d->task);
   }
-  if (d->state == sim->state && d->action == sim->action) return US_OK;
-  return us_fail(US_FORMAT,
-                 "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
-                 s->config.data, sim->state, sim->action, sim->name, d->state, d->action);
+  if (d->state != sim->state || d->action != sim->action) {
+    return us_fail(US_FORMAT,
+                   "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
+                   s->config.data, sim->state, sim->action, sim->name, d->state, d->action);
+  }
+  if (d->variation == 0) return US_OK;
+  return us_vary_read(s->config.data, d->variation_names, d->variation, s->sim, &s->vary);
 }
 
 // A model that cannot draw imagines nothing to look at.

@@ -17,6 +17,7 @@ struct UsStage {
   int bare, side, panel;  // panel: its width
   int width, height;
   int goal_height, goal_width;
+  int looks;            // the show's, of the variation that the scene is in
   int has_goal;         // 1: a goal is drawn
   double* goal;         // (S) that one
   uint8_t* truth;       // (side, panel, 3)
@@ -51,8 +52,9 @@ static UsStatus set_up(UsStage* s, const UsShow* show) {
   s->goal_frame = calloc((size_t)s->goal_height * (size_t)s->goal_width, 3);
   if (!s->goal || !s->truth || !s->goal_frame) return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_picture_create(s->width, s->height, &s->picture));
-  return us_view_scene_open(info->name, us_sim_model(show->sim), task->camera, s->side, s->panel,
-                            &s->scene);
+  s->looks = show->looks;
+  return us_view_scene_open(info->name, us_sim_slot_model(show->sim, 0), task->camera, s->side,
+                            s->panel, &s->scene);
 }
 
 UsStatus us_stage_open(const UsShow* show, int side, int bare, UsStage** out) {
@@ -99,6 +101,16 @@ UsViewScene* us_stage_scene(UsStage* s) {
 
 UsStatus us_stage_save(UsStage* s, const char* path) {
   return us_picture_save(s->picture, path);
+}
+
+// ---- the variation ----
+
+// Goes on in the variation of a new episode, in which the goal looks different too.
+static void update_look(UsStage* s, const UsShow* show) {
+  if (s->looks == show->looks) return;
+  us_view_scene_vary(s->scene, us_sim_slot_model(show->sim, 0));
+  s->looks = show->looks;
+  s->has_goal = 0;
 }
 
 // ---- the goal ----
@@ -310,6 +322,7 @@ static void draw_panels(UsStage* s, const UsShow* show) {
 
 UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageNotes* notes,
                        uint8_t* pixels) {
+  update_look(s, show);
   US_TRY(update_goal(s, show));
   size_t width = s->states / sizeof(double);
   if (show->finite) {

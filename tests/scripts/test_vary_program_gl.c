@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <hdf5.h>
 #include <math.h>
 
 #include "datasets/dataset.h"
@@ -80,8 +81,8 @@ static void files_can_be_played_again(void** state) {
   UsEnv* sim;
   UsVary vary;
   assert_int_equal(us_env_open("sim:pointmaze", us_tasks, &config, &sim), US_OK);
-  assert_int_equal(us_vary_choose("names", info->variation_names, sim, &vary), US_OK);
-  assert_int_equal(vary.count, info->variation);
+  assert_int_equal(us_vary_read("names", info->variation_names, info->variation, sim, &vary),
+                   US_OK);
   uint8_t want[32 * 32 * 3], found[32 * 32 * 3];
   const int slot = 0;
   const uint64_t seed = 0;
@@ -212,6 +213,42 @@ static void evaluation_plays_the_variation_of_the_file(void** state) {
   cJSON_Delete(a), cJSON_Delete(b), cJSON_Delete(c), cJSON_Delete(d);
 }
 
+// Names that fit the numbers of a row as far as a dataset can tell, but are not those of factors.
+static void foreign_names_are_refused_in_one_line(void** state) {
+  command(0,
+          "collect --task pointmaze --episodes 12 --steps 40 --size 32 --vary size,mass --out "
+          "%s/foreign.h5",
+          folder);
+  const char* const names[][2] = {{"mass,camera", "found \"camera\""},
+                                  {"all,mass", "found \"all\""},
+                                  {"mass,mass", "found mass twice"},
+                                  {"mass,", "found \"\""}};
+  char path[512];
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    us_path_join(path, sizeof(path), folder, "foreign.h5");
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t attribute = H5Aopen(file, "variation_names", H5P_DEFAULT);
+    hid_t type = H5Aget_type(attribute);
+    char room[1024] = "";
+    assert_true(H5Tget_size(type) <= sizeof(room));
+    strcpy(room, names[i][0]);
+    assert_true(H5Awrite(attribute, type, room) >= 0);
+    H5Tclose(type), H5Aclose(attribute), H5Fclose(file);
+    for (int how = 0; how < 3; how++) {
+      const char* const line[] = {"eval --rows random --episodes 4 --json %s/f.json --data %s",
+                                  "view --record %s/f.png --data %s",
+                                  "view --record %s/f.png --plan cem --data %s"};
+      char text[1024];
+      snprintf(text, sizeof(text), line[how], folder, path);
+      Run r = command(1, "%s", text);
+      assert_int_equal(lines_of(r.err), 1);
+      if (!strstr(r.err, path) || !strstr(r.err, names[i][1])) {
+        fail_msg("expected \"%s: ... %s\" in: %s", path, names[i][1], r.err);
+      }
+    }
+  }
+}
+
 // The model sees the frames of the variation: other light, other plans; drawn light equals the
 // light of a file that was collected in it where the numbers are 0.
 static void models_see_the_variation(void** state) {
@@ -251,6 +288,7 @@ int main(void) {
       cmocka_unit_test(visual_factors_change_frames_alone),
       cmocka_unit_test(lines_of_errors),
       cmocka_unit_test(evaluation_plays_the_variation_of_the_file),
+      cmocka_unit_test(foreign_names_are_refused_in_one_line),
       cmocka_unit_test(models_see_the_variation),
   };
   int failed = cmocka_run_group_tests_name("vary", tests, NULL, NULL);
