@@ -7,7 +7,7 @@
 
 // Semi-implicit Euler with implicit damping: (m + h b) dv = h (100 a - b v), x += h v.
 static void free_flight(void** state) {
-  const double h = 0.01, b = 1, mass = 1000 * 4.0 / 3.0 * M_PI * 1e-3;
+  const double h = 0.0025, b = 1, mass = 1000 * 4.0 / 3.0 * M_PI * 1e-3;
   UsEnv* e = open_env("sim:pointmaze", &(UsEnvConfig){.block = 1});
   double s[4] = {-1.3, 1.0, 0, 0}, got[4];
   put_state(e, 0, s);
@@ -17,7 +17,7 @@ static void free_flight(void** state) {
     const double used[2] = {1, action[1]};
     us_env_step(e, action, NULL);
     for (int i = 0; i < 2; i++) s[2 + i] = fmin(fmax(s[2 + i], -5), 5);
-    for (int n = 0; n < 5; n++) {
+    for (int n = 0; n < 20; n++) {
       for (int i = 0; i < 2; i++) {
         s[2 + i] += h * (100 * used[i] - b * s[2 + i]) / (mass + h * b);
         s[i] += h * s[2 + i];

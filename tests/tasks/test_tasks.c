@@ -203,10 +203,7 @@ static void check_contacts(const UsTask* t, UsEnv* e) {
     }
     free(states);
   }
-  // A ball of PointMaze, whose time step and speed are those of D4RL, moves by half its radius in a
-  // step.
-  double share = strncmp(t->name, "pointmaze", 9) == 0 ? 0.6 : 0.2;
-  if (!contract_plugin() && deepest <= -share * smallest(m)) {
+  if (!contract_plugin() && deepest <= -0.2 * smallest(m)) {
     fail_msg("%s: %.4f m deep, of %.4f m", t->name, -deepest, smallest(m));
   }
   for (int i = 0; i < mjNWARNING; i++) assert_int_equal(d->warning[i].number, 0);
