@@ -5,10 +5,13 @@
 //   noise    z_t = c z_{t-1} + sqrt(1 - c^2) n_t,  n_t ~ N(0, 1), along the env steps t;
 //            c = 0 for every second candidate: both far and fine searches
 //   sample   x = clip(mean + deviation z, -1, 1); candidate 0 is the mean itself
-//   cost     sum_h w_h (-reward_h); not finite: +INFINITY, ranks last and is never fitted to
+//   cost     sum_h w_h (-reward_h); not finite: +INFINITY, ranks last and is never fitted to;
+//            w_h rises from the first block to the last or, with a deadline, is 0 before it and 1
+//            from it on, so that plans made anew at every block do not put arriving off for ever
 //   elites   the least costs of the new candidates and the kept ones, ties by age and index
 //   fit      mean = m mean + (1 - m) average(elites), the deviation alike, not below a floor
-//   shift    the next plan's mean is this one's without the blocks played, zeros behind it
+//   shift    the next plan's mean is this one's without the blocks played, zeros behind it; the
+//            first plan after a deadline searches as widely as an episode's first
 
 #include <math.h>
 #include <stdlib.h>
@@ -102,8 +105,16 @@ static void cem_start(UsPlanner* p, int n, const int* slots, const uint64_t* epi
   }
 }
 
+// Blocks played since the goal was last due, or since the start.
+static int since_due(const Cem* c, int slot) {
+  const UsPlannerConfig* g = &c->base.config;
+  return (int)((uint64_t)c->plan[slot] * (uint64_t)g->execute % (uint64_t)g->horizon);
+}
+
 static int warm(const Cem* c, int slot) {
-  return c->plan[slot] > 0 && !c->base.config.cold;
+  const UsPlannerConfig* g = &c->base.config;
+  if (g->deadline && since_due(c, slot) < g->execute) return 0;
+  return c->plan[slot] > 0 && !g->cold;
 }
 
 static int iterations(const Cem* c, int slot) {
@@ -148,10 +159,12 @@ static void sample(void* arg, int i, int worker) {
 static void weigh(Cem* c, int i, double* cost) {
   const UsPlannerConfig* g = &c->base.config;
   const float* reward = c->rewards + (size_t)i * g->samples * g->horizon;
+  const int due = g->horizon - 1 - since_due(c, c->active[i]);
   for (int k = 0; k < g->samples; k++, reward += g->horizon) {
     double sum = 0;
     for (int h = 0; h < g->horizon; h++) {
-      if (c->weight[h] != 0) sum -= (double)c->weight[h] * (double)reward[h];
+      double weight = g->deadline ? h >= due : c->weight[h];
+      if (weight != 0) sum -= weight * (double)reward[h];
     }
     cost[k] = isfinite(sum) ? sum : INFINITY;
   }

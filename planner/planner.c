@@ -68,6 +68,9 @@ UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
     return us_fail(US_USAGE, "planner: expected %s in %g .. %g, found %g", r->name, r->low, r->high,
                    r->value);
   }
+  if (c->last_only && c->deadline) {
+    return us_fail(US_USAGE, "planner: expected last-only or deadline, found both");
+  }
   return US_OK;
 }
 

@@ -39,6 +39,8 @@ typedef struct UsPlannerConfig {
   float correlation;      // of every second candidate's noise, from env step to env step, [0, 1)
   float first_weight;     // cost weight of the first block; rises linearly to 1 at the last
   int last_only;          // 1: only the last block costs
+  int deadline;           // 1: the goal is due H blocks after the start and every H blocks from
+                          // then on: a plan's blocks before that cost nothing, the others 1
   int cold;               // 1: every plan starts anew
   int play_best;          // 1: play the best candidate, 0: the mean of the elites
   UsPool* pool;           // not owned, must outlive the planner. Nullable: one thread

@@ -71,6 +71,8 @@ static int parse(int argc, const char** argv, UsEvalOptions* o) {
            "from env step to env step, of every second candidate's noise"),
       REAL("first-weight", &p->first_weight, "cost weight of the first block; the last has 1"),
       FLAG("last-only", &p->last_only, "only the last block costs"),
+      FLAG("deadline", &p->deadline,
+           "the goal is due a horizon after the start, then again; blocks before are free"),
       FLAG("cold", &p->cold, "every plan starts anew"),
       FLAG("play-best", &p->play_best, "play the best candidate, not the mean of the elites"),
       POPT_TABLEEND};

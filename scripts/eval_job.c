@@ -152,14 +152,14 @@ static void find_key(UsEvalJob* j) {
   int at = snprintf(
       text, sizeof(text),
       "%s %s %s; %s %s %s %s %s; %d %d %lld %d %d %d %d; %s %d %d %d %d %d %d %d %a %a %a %a %a %a "
-      "%d %d %d;",
+      "%d %d %d %d;",
       US_VERSION, mj_versionString(), us_ops_name(), j->protocol->name, j->pairs.hash, j->data_hash,
       j->model_hash[US_ROW_model], j->model_hash[US_ROW_state], o->episodes, o->oracle_pairs,
       o->seed, o->stop_at_hit, o->subgoals, o->films, o->film_size,
       us_eval_planner_name(j, US_ROW_model), p->horizon, p->execute, p->samples, p->iterations,
       p->warm_iterations, p->elites, p->keep, (double)p->deviation, (double)p->warm_deviation,
       (double)p->least_deviation, (double)p->momentum, (double)p->correlation,
-      (double)p->first_weight, p->last_only, p->cold, p->play_best);
+      (double)p->first_weight, p->last_only, p->deadline, p->cold, p->play_best);
   for (int k = 0; k < US_ROW_COUNT; k++) {
     at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", j->on[k]);
   }

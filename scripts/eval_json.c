@@ -159,6 +159,7 @@ cJSON* us_eval_planner_json(const char* name, const UsPlannerConfig* c) {
   cJSON_AddNumberToObject(p, "correlation", rounded((double)c->correlation, 6));
   cJSON_AddNumberToObject(p, "first_weight", rounded((double)c->first_weight, 6));
   cJSON_AddBoolToObject(p, "last_only", c->last_only);
+  cJSON_AddBoolToObject(p, "deadline", c->deadline);
   cJSON_AddBoolToObject(p, "cold", c->cold);
   cJSON_AddBoolToObject(p, "play_best", c->play_best);
   return p;

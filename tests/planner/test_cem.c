@@ -70,6 +70,37 @@ static void finds_the_best_plan(void** state) {
   us_planner_destroy(p);
 }
 
+// A goal is there when it is due, whatever lies before: the first blocks of every plan from here
+// have no finite reward, so that plans whose every block costs have nothing to go by. After it is
+// due the point stays, and the first plan then searches as an episode's first.
+static void arrives_when_due(void** state) {
+  (void)state;
+  for (int deadline = 0; deadline < 2; deadline++) {
+    PointEnv e;
+    point_open(&e, 1, kBlock);
+    e.goal[0][0] = e.goal[0][1] = 0;
+    e.x[0][0] = 3.2;
+    e.broken = 2;
+    UsPlannerConfig config = us_planner_defaults();
+    config.deadline = deadline;
+    UsPlanner* p = make(&e, &config);
+    int slot = 0;
+    uint64_t episode = 0;
+    us_planner_start(p, 1, &slot, &episode);
+    for (int k = 0; k < 10; k++) {
+      float action[2];
+      us_planner_plan(p, 1, &slot, action);
+      point_play(&e, 0, 1, action);
+      if (deadline && k >= 4) assert_true(fabs(e.x[0][0]) < 0.4);
+    }
+    if (!deadline) assert_true(e.x[0][0] == 3.2);
+    int rounds = deadline ? 2 * config.iterations + 8 * config.warm_iterations
+                          : config.iterations + 9 * config.warm_iterations;
+    assert_int_equal(p->candidate_steps, rounds * config.samples * config.horizon);
+    us_planner_destroy(p);
+  }
+}
+
 // Two plans of every episode, in batches of `batch` slots, into actions (64, 2, 5, 2).
 static void plan_all(int batch, int threads, float* actions) {
   PointEnv e;
@@ -244,6 +275,7 @@ static void plans_do_not_allocate(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds_the_best_plan),
+      cmocka_unit_test(arrives_when_due),
       cmocka_unit_test(batch_and_threads_give_the_same_bits),
       cmocka_unit_test(a_warm_start_helps),
       cmocka_unit_test(a_plan_goes_on_where_the_last_one_was_left),

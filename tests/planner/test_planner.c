@@ -95,6 +95,10 @@ static void wrong_settings_are_refused(void** state) {
   config = us_planner_defaults();
   config.deviation = NAN;
   assert_int_equal(us_planner_create("cem", &e.base, &config, &p), US_USAGE);
+  config = us_planner_defaults();
+  config.last_only = config.deadline = 1;
+  assert_int_equal(us_planner_create("cem", &e.base, &config, &p), US_USAGE);
+  assert_non_null(strstr(us_message(), "both"));
   us_planner_destroy(NULL);
 }
 
