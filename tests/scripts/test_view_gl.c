@@ -2,49 +2,16 @@
 // driven by keys. Its screenshots are compared with the picture drawn in this process, with a
 // headless render of the same state and with what stands on the screen.
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "scripts/cli.h"
-#include "scripts/view_stage.h"
-#include "tests/scripts/program.h"
-#include "tests/scripts/view_help.h"
-#include "worldmodel/base/file.h"
+#include "tests/scripts/show_help.h"
 
-enum { kSide = 240, kSeed = 3 };
-static char folder[] = "/tmp/understudy-view-XXXXXX";
+enum { kSeed = 3 };
 static pid_t server;
-
-static const char* path_of(const char* name) {
-  static char path[8][512];
-  static int next;
-  return us_path_join(path[next = (next + 1) % 8], sizeof(path[0]), folder, name);
-}
-
-static Run command(const char* format, ...) __attribute__((format(printf, 1, 2)));
-static Run command(const char* format, ...) {
-  char line[2048];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  return run_program(folder, line);
-}
-
-#define DONE(...)                                                     \
-  do {                                                                \
-    Run run_ = command(__VA_ARGS__);                                  \
-    if (run_.code != 0) fail_msg("exit %d: %s", run_.code, run_.err); \
-  } while (0)
 
 static void refused(Run r, int code, const char* text) {
   if (r.code == code && lines_of(r.err) == 1 && strstr(r.err, text)) return;
@@ -53,36 +20,6 @@ static void refused(Run r, int code, const char* text) {
 
 static void wait_ms(int ms) {
   nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
-}
-
-// ---- the picture, drawn here ----
-
-typedef struct Here {
-  UsShow show;
-  UsStage* stage;
-  UsStageNotes notes;
-} Here;
-
-static Here here_open(const UsShowConfig* config, int side) {
-  Here h = {.notes = {.paused = 1, .speed = 1, .hint = "H: keys"}};
-  UsShowConfig c = *config;
-  c.plan = us_planner_defaults();
-  if (us_show_open(&c, &h.show) != US_OK || us_stage_open(&h.show, side, 0, &h.stage) != US_OK) {
-    fail_msg("%s", us_message());
-  }
-  return h;
-}
-
-static Image here_draw(Here* h) {
-  Image m = image_new(us_stage_height(h->stage), us_stage_width(h->stage));
-  assert_int_equal(us_stage_draw(h->stage, &h->show, h->show.inner - 1, &h->notes, m.pixels),
-                   US_OK);
-  return m;
-}
-
-static void here_close(Here* h) {
-  us_stage_close(h->stage);
-  us_show_close(&h->show);
 }
 
 // ---- films ----
@@ -259,152 +196,6 @@ static void test_plan(void** state) {
     solved += h.show.first_hit > 0;
   }
   assert_true(solved >= 3);
-  here_close(&h);
-}
-
-// ---- variation ----
-
-// A simulator that stands where the show's truth does. like: in its variation, else in none.
-static UsEnv* stand_in(const UsShow* s, int like) {
-  char name[128];
-  snprintf(name, sizeof(name), "sim:%s", us_sim_task(s->sim)->name);
-  UsEnvConfig config = {.slots = 1, .block = s->block, .pixels = 1};
-  UsEnv* sim;
-  const int slot = 0;
-  assert_int_equal(us_env_open(name, us_cli_tasks(), &config, &sim), US_OK);
-  if (like) us_sim_vary(sim, &s->vary, 1, &slot, s->variation);
-  UsObs now = {.state = s->state, .time = s->time, .first = 1}, goal = {.state = s->goal};
-  assert_int_equal(us_env_set_goal(sim, 1, &slot, &goal), US_OK);
-  assert_int_equal(us_env_observe(sim, 1, &slot, &now), US_OK);
-  return sim;
-}
-
-// The first action of a plan that is made in a simulator which stands in: action (A).
-static void plan_beside(const UsShow* s, int like, float* action) {
-  UsEnv* sim = stand_in(s, like);
-  const int slot = 0, width = us_env_info(sim)->action;
-  UsPlanner* planner;
-  assert_int_equal(us_planner_create("cem", sim, &s->config.plan, &planner), US_OK);
-  float* plan = calloc((size_t)(s->config.plan.execute * s->block * width), sizeof(float));
-  us_planner_start(planner, 1, &slot, &s->seed);
-  us_planner_plan(planner, 1, &slot, plan);
-  for (int i = 0; i < width; i++) action[i] = fminf(fmaxf(plan[i], -1), 1);
-  free(plan);
-  us_planner_destroy(planner);
-  us_env_close(sim);
-}
-
-// The next step of a show in plan mode is what a simulator in its variation plans, and no other.
-static void check_plan(UsShow* s) {
-  float with[US_TASK_ACTIONS], without[US_TASK_ACTIONS];
-  size_t size = sizeof(float) * (size_t)us_env_info(s->sim)->action;
-  plan_beside(s, 1, with);
-  plan_beside(s, 0, without);
-  assert_int_equal(us_show_step(s, NULL), US_OK);
-  assert_memory_equal(s->action, with, size);
-  assert_memory_not_equal(s->action, without, size);
-}
-
-// The truth's frame is the data's; the panel is as bright and as coloured.
-static void check_look(Here* h, UsDataset* d, int64_t row, double mean[3]) {
-  const UsEnvInfo* info = us_env_info(h->show.sim);
-  Image truth = image_new(info->height, info->width), want = image_new(info->height, info->width);
-  const int slot = 0;
-  assert_int_equal(us_env_render(h->show.sim, 1, &slot, truth.pixels), US_OK);
-  assert_int_equal(us_dataset_pixels(d, row, 1, want.pixels), US_OK);
-  assert_true(image_difference(&truth, &want) == 0);
-  Image all = here_draw(h);
-  UsBox p = us_stage_panel(h->stage);
-  Image panel = image_cut(&all, (int)p.y, (int)p.x, kSide, kSide);
-  double shown[3];
-  image_mean(&want, mean);
-  image_mean(&panel, shown);
-  for (int k = 0; k < 3; k++) {
-    if (fabs(mean[k] - shown[k]) > 8) fail_msg("row %d: %g, %g", (int)row, mean[k], shown[k]);
-  }
-  free(truth.pixels);
-  free(want.pixels);
-  free(all.pixels);
-  free(panel.pixels);
-}
-
-static void test_replay_in_its_variation(void** state) {
-  UsDataset* d;
-  assert_int_equal(us_dataset_open(path_of("varied.h5"), &d), US_OK);
-  UsShowConfig config = {.data = path_of("varied.h5"), .mode = US_VIEW_replay};
-  Here h = here_open(&config, kSide);
-  double mean[6][3], most = 0;
-  for (int e = 0; e < 6; e++) {
-    check_look(&h, d, us_dataset_offsets(d)[e], mean[e]);
-    assert_int_equal(us_show_step(&h.show, NULL), US_OK);
-    check_look(&h, d, us_dataset_offsets(d)[e] + 1, mean[e]);
-    for (int k = 0; k < 3; k++) most = fmax(most, fabs(mean[e][k] - mean[0][k]));
-    assert_int_equal(us_show_reset(&h.show, 0, 0), US_OK);
-  }
-  assert_true(most > 20);  // episodes do look different
-  assert_int_equal(us_show_set_mode(&h.show, US_VIEW_plan), US_OK);
-  check_plan(&h.show);
-  assert_int_equal(us_show_set_mode(&h.show, US_VIEW_policy), US_OK);
-  assert_int_equal(us_show_reset(&h.show, 5, 0), US_OK);  // a start of the task's own
-  assert_null(h.show.variation);
-  assert_ptr_equal(us_sim_slot_model(h.show.sim, 0), us_sim_model(h.show.sim));
-  here_close(&h);
-  us_dataset_close(d);
-}
-
-static void test_plan_in_the_variation_of_the_truth(void** state) {
-  UsShowConfig config = {.data = path_of("varied.h5"), .mode = US_VIEW_plan};
-  Here h = here_open(&config, 64);
-  int solved = 0;
-  for (uint64_t seed = 0; seed < 4; seed++) {
-    assert_int_equal(us_show_reset(&h.show, seed, 0), US_OK);
-    assert_non_null(h.show.variation);
-    check_plan(&h.show);
-    while (!h.show.over) assert_int_equal(us_show_step(&h.show, NULL), US_OK);
-    solved += h.show.first_hit > 0;
-  }
-  assert_true(solved >= 3);
-  here_close(&h);
-}
-
-// Physics steps of an action from a state, in a model: state (S), in place.
-static void play_inside(const UsTask* t, const mjModel* m, const float* action, int steps,
-                        double* state) {
-  mjData* d = mj_makeData(m);
-  mju_copy(d->qpos, state, m->nq);
-  mju_copy(d->qvel, state + m->nq, m->nv);
-  mj_kinematics(m, d);
-  t->control(m, d, action);
-  for (int i = 0; i < steps; i++) mj_step(m, d);
-  mju_copy(state, d->qpos, m->nq);
-  mju_copy(state + m->nq, d->qvel, m->nv);
-  mj_deleteData(d);
-}
-
-static void test_inner_states_in_the_variation(void** state) {
-  DONE(
-      "collect --task pusht --episodes 1 --steps 20 --vary strength,damping --vary-range test "
-      "--out %s",
-      path_of("long.h5"));
-  UsShowConfig config = {.data = path_of("long.h5"), .mode = US_VIEW_replay};
-  Here h = here_open(&config, 64);
-  UsShow* s = &h.show;
-  const UsTask* t = us_sim_task(s->sim);
-  size_t size = sizeof(double) * (size_t)us_env_info(s->sim)->state;
-  double varied[64], plain[64];
-  assert_true(s->inner > 1 && size <= sizeof(plain));
-  int differs = 0;
-  for (int i = 0; i < 20; i++) {
-    memcpy(varied, s->state, size);
-    memcpy(plain, s->state, size);
-    assert_int_equal(us_show_step(s, NULL), US_OK);
-    int steps = t->frame_skip / s->inner;
-    play_inside(t, us_sim_slot_model(s->sim, 0), s->action, steps, varied);
-    play_inside(t, us_sim_model(s->sim), s->action, steps, plain);
-    assert_memory_equal(s->inside, varied, size);
-    differs += memcmp(plain, varied, size) != 0;
-  }
-  assert_true(differs > 0);
   here_close(&h);
 }
 
@@ -664,12 +455,6 @@ int main(void) {
     made = command("collect --task wall --episodes 6 --steps 60 --seed 2 --out %s",
                    path_of("data.h5"));
   }
-  if (made.code == 0) {
-    made = command(
-        "collect --task pointmaze --episodes 6 --steps 60 --seed 3 --vary light,colour,physical "
-        "--vary-range test --out %s",
-        path_of("varied.h5"));
-  }
   if (made.code != 0) printf("exit %d: %s\n", made.code, made.err);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_mp4),
@@ -681,9 +466,6 @@ int main(void) {
       cmocka_unit_test(test_replay),
       cmocka_unit_test(test_imagination),
       cmocka_unit_test(test_plan),
-      cmocka_unit_test(test_replay_in_its_variation),
-      cmocka_unit_test(test_plan_in_the_variation_of_the_truth),
-      cmocka_unit_test(test_inner_states_in_the_variation),
       cmocka_unit_test(test_drive_and_modes),
       cmocka_unit_test(test_inner_states),
       cmocka_unit_test_teardown(test_keys, stop_viewer),
