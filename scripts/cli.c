@@ -16,6 +16,7 @@
 #include "worldmodel/base/status.h"
 
 enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i: option i
+enum { kText = 3072 };  // bytes of a text: names of files behind a folder's fit into 4096
 
 int us_cli_fail(const char* command, UsStatus status) {
   fprintf(stderr, "understudy %s: %s\n", command, us_message());
@@ -256,6 +257,18 @@ static int parse_options(const char* command, poptContext context, const Options
   return code;
 }
 
+// Texts become paths, to which names of files are added.
+static int check_length(int argc, const char** argv) {
+  for (int i = 1; i < argc; i++) {
+    size_t n = strlen(argv[i]);
+    if (n > kText) {
+      return us_cli_usage(argv[0], "expected texts of at most %d bytes, found %zu in \"%.32s...\"",
+                          kText, n, argv[i]);
+    }
+  }
+  return -1;
+}
+
 static int take_words(const char** argv, poptContext context, const char** words, int max_words) {
   const char* word;
   int n = 0;
@@ -286,8 +299,10 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   flatten(&options, all);
   start_tasks();
   if (words) words[0] = NULL;
+  int asked = 0, code = check_length(argc, argv);
+  if (code >= 0) return code;
   poptContext context = poptGetContext(NULL, argc, argv, options.row, 0);
-  int asked = 0, code = parse_options(argv[0], context, &options, &asked);
+  code = parse_options(argv[0], context, &options, &asked);
   if (asked) {
     print_help(argv[0], all, usage, help);
     code = 0;

@@ -34,6 +34,13 @@ typedef struct Options {
   double seconds;
 } Options;
 
+typedef struct Results {
+  double steps, gflops, alone;  // candidate-steps / core-s, GFLOP/s, of the library
+  double cached[3];             // for G = 1, 4, 16: seconds without over seconds with
+  double cached_steps[3];
+  double training, sampling;  // steps / core-s, share
+} Results;
+
 // ---- rollout ----
 
 typedef struct Rollout {
@@ -44,7 +51,20 @@ typedef struct Rollout {
   float *actions, *distance;       // (tile, H, K, A), (tile, H)
 } Rollout;
 
-static void make_rollout(const UsPredictor* p, Rollout* r) {
+static void drop_rollout(Rollout* r) {
+  us_imagination_destroy(r->m);
+  us_ops_free(r->context);
+  us_ops_free(r->memory);
+  us_ops_free(r->goal);
+  free(r->actions);
+  free(r->distance);
+}
+
+static UsStatus out_of_memory(void) {
+  return us_fail(US_MEMORY, "out of memory for sizes like these");
+}
+
+static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   const UsPredictorConfig* c = us_predictor_config(p);
   size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), frames = (size_t)c->context;
   int tile = us_predictor_tile(p);
@@ -56,7 +76,11 @@ static void make_rollout(const UsPredictor* p, Rollout* r) {
   r->actions = malloc(numbers * sizeof(float));
   r->distance = malloc((size_t)(tile * kHorizon) * sizeof(float));
   float* host = malloc(frames * one * sizeof(float));
-  US_ASSERT(r->m && r->context && r->memory && r->goal && r->actions && r->distance && host);
+  if (!r->m || !r->context || !r->memory || !r->goal || !r->actions || !r->distance || !host) {
+    free(host);
+    drop_rollout(r);
+    return out_of_memory();
+  }
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&rng, host, (int)(frames * one));
   us_rng_fill_normal(&rng, r->actions, (int)numbers);
@@ -65,15 +89,7 @@ static void make_rollout(const UsPredictor* p, Rollout* r) {
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
   us_predictor_remember(p, r->m, r->context, times, r->memory);
-}
-
-static void drop_rollout(Rollout* r) {
-  us_imagination_destroy(r->m);
-  us_ops_free(r->context);
-  us_ops_free(r->memory);
-  us_ops_free(r->goal);
-  free(r->actions);
-  free(r->distance);
+  return US_OK;
 }
 
 static void roll(void* arg, int forget) {
@@ -90,8 +106,11 @@ static void roll(void* arg, int forget) {
   us_predictor_imagine(r->p, r->m, &task);
 }
 
+static UsProgress bar;  // over the seconds that all measurements are to take
+static double measured;
+
 // Processor seconds of one call: the least of a few rounds that together take `seconds`, so that
-// other load on the machine counts little.
+// other load on the machine counts little. Ctrl-C ends the rounds.
 static double measure(void (*work)(void*, int), void* arg, int how, double seconds) {
   enum { kRounds = 8 };
   double best = INFINITY, start = us_cpu_seconds();
@@ -99,10 +118,17 @@ static double measure(void (*work)(void*, int), void* arg, int how, double secon
   work(arg, how);
   double once = fmax((us_cpu_seconds() - start) / 2, 1e-7);
   int calls = (int)fmax(1, seconds / kRounds / once);
-  for (int r = 0; r < kRounds; r++) {
+  for (int r = 0; r < kRounds && !us_interrupted(); r++) {
     start = us_cpu_seconds();
-    for (int i = 0; i < calls; i++) work(arg, how);
-    best = fmin(best, (us_cpu_seconds() - start) / calls);
+    int done = 0;
+    while (done < calls && !us_interrupted()) {
+      work(arg, how);
+      us_progress_show(&bar, measured + us_cpu_seconds() - start, NULL);
+      done++;
+    }
+    double taken = us_cpu_seconds() - start;
+    if (done) best = fmin(best, taken / done);
+    measured += taken;
   }
   return best;
 }
@@ -157,10 +183,10 @@ static void multiply(void* arg, int how) {
 }
 
 // Seconds of the products of one frame of a tile, and their operations.
-static double measure_matrices(const UsPredictorConfig* c, int rows, double seconds,
-                               double* operations) {
+static UsStatus measure_matrices(const UsPredictorConfig* c, int rows, double seconds,
+                                 double* operations, double* once) {
   Matrices* m = calloc(1, sizeof(*m));
-  US_ASSERT(m);
+  if (!m) return out_of_memory();
   size_t floats = list_shapes(c, rows, m), wide = 0;
   *operations = 0;
   for (int i = 0; i < m->count; i++) {
@@ -172,20 +198,22 @@ static double measure_matrices(const UsPredictorConfig* c, int rows, double seco
   m->w = us_ops_alloc(floats);
   m->x = us_ops_alloc(wide);
   m->y = us_ops_alloc(wide);
-  US_ASSERT(m->w && m->x && m->y);
-  list_shapes(c, rows, m);
-  double once = measure(multiply, m, 0, seconds);
+  UsStatus status = m->w && m->x && m->y ? US_OK : out_of_memory();
+  if (status == US_OK) {
+    list_shapes(c, rows, m);
+    *once = measure(multiply, m, 0, seconds);
+  }
   us_ops_free(m->w);
   us_ops_free(m->x);
   us_ops_free(m->y);
   free(m);
-  return once;
+  return status;
 }
 
 // ---- training ----
 
 typedef struct MadeUp {
-  float* rows;  // (kRows, G, D)
+  float* rows;  // (kRows, G, D), and room for the actions of a sample behind them
   size_t one;
   size_t action;  // K A
 } MadeUp;
@@ -205,75 +233,79 @@ static void made_up_source(void* source, int64_t step, int b, UsBatch* out) {
   memcpy(out->actions + (size_t)b * width, m->rows + first, width * sizeof(float));
 }
 
-static double train(UsPredictor* p, double seconds, double* share) {
+static UsStatus train(UsPredictor* p, double seconds, Results* out) {
   const UsPredictorConfig* c = us_predictor_config(p);
   MadeUp m = {.one = (size_t)(c->grid_h * c->grid_w * c->dim),
               .action = (size_t)(c->block * c->action)};
-  m.rows = malloc(kRows * m.one * sizeof(float));
-  US_ASSERT(m.rows);
+  UsTrainConfig config = {.steps = 1 << 30};
+  config = us_train_defaults(p, &config);
+  size_t floats = kRows * m.one + (size_t)config.frames * m.action;
+  m.rows = malloc(floats * sizeof(float));
+  if (!m.rows) return out_of_memory();
   UsRng r = us_rng(2, US_RNG_TEST, 0, 0, 0);
-  us_rng_fill_normal(&r, m.rows, (int)(kRows * m.one));
+  for (size_t i = 0; i < floats; i++) m.rows[i] = us_rng_normal(&r);
   UsTrainer* t = NULL;
-  const UsTrainConfig config = {.steps = 1 << 30};
-  US_ASSERT(us_trainer_create(p, &config, (UsTrainData){made_up_source, &m}, (UsTrainData){0}, NULL,
-                              &t) == US_OK);
-  us_trainer_step(t, 0);
-  double start = us_cpu_seconds(), once = 0, sampling, all;
-  int steps = 0;
-  for (; steps < 3 || once < seconds; steps++) {
+  UsStatus status =
+      us_trainer_create(p, &config, (UsTrainData){made_up_source, &m}, (UsTrainData){0}, NULL, &t);
+  if (status == US_OK) {
     us_trainer_step(t, 0);
-    once = us_cpu_seconds() - start;
+    double start = us_cpu_seconds(), once = 0, sampling, all;
+    int steps = 0;
+    for (; (steps < 3 || once < seconds) && !us_interrupted(); steps++) {
+      us_trainer_step(t, 0);
+      once = us_cpu_seconds() - start;
+      us_progress_show(&bar, measured + once, NULL);
+    }
+    measured += once;
+    us_trainer_seconds(t, &sampling, &all);
+    out->sampling = sampling / all;
+    out->training = steps / once;
   }
-  us_trainer_seconds(t, &sampling, &all);
-  *share = sampling / all;
   us_trainer_destroy(t);
   free(m.rows);
-  return steps / once;
+  return status;
 }
 
 // ---- the command ----
-
-typedef struct Results {
-  double steps, gflops, alone;  // candidate-steps / core-s, GFLOP/s, of the library
-  double cached[3];             // for G = 1, 4, 16: seconds without over seconds with
-  double cached_steps[3];
-  double training, sampling;  // steps / core-s, share
-} Results;
 
 static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
   US_TRY(us_predictor_create("options", c, out));
   return us_predictor_init(*out, 1);
 }
 
-static void bench_rollout(const UsPredictor* p, double seconds, Results* out) {
+static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out) {
   const UsPredictorConfig* c = us_predictor_config(p);
   Rollout r;
-  double operations;
-  make_rollout(p, &r);
+  double operations = 0, alone = 0;
+  US_TRY(make_rollout(p, &r));
   double once = measure(roll, &r, 0, seconds), frames = (double)r.tile * kHorizon;
-  double alone = measure_matrices(c, r.tile * c->grid_h * c->grid_w, seconds, &operations);
+  drop_rollout(&r);
+  US_TRY(measure_matrices(c, r.tile * c->grid_h * c->grid_w, seconds, &operations, &alone));
   out->steps = frames / once;
   // The last frame of a rollout needs no keys and values.
   double spared = 4.0 * c->depth * c->width * c->dim * c->grid_h * c->grid_w / kHorizon;
   out->gflops = (us_predictor_flops(p) - spared) * frames / once * 1e-9;
   out->alone = operations / alone * 1e-9;
-  drop_rollout(&r);
+  return US_OK;
 }
 
 static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Results* out) {
   static const int grid[3] = {1, 2, 4};
   for (int i = 0; i < 3; i++) {
     UsPredictorConfig c = *base;
-    UsPredictor* p;
+    UsPredictor* p = NULL;
     Rollout r;
     c.grid_h = c.grid_w = grid[i];
-    US_TRY(make_predictor(&c, &p));
-    make_rollout(p, &r);
-    double with = measure(roll, &r, 0, seconds / 2), without = measure(roll, &r, 1, seconds / 2);
-    out->cached[i] = without / with;
-    out->cached_steps[i] = r.tile * kHorizon / with;
-    drop_rollout(&r);
+    UsStatus status = make_predictor(&c, &p);
+    if (status == US_OK) status = make_rollout(p, &r);
+    if (status == US_OK) {
+      double with = measure(roll, &r, 0, seconds / 2), without = measure(roll, &r, 1, seconds / 2);
+      out->cached[i] = without / with;
+      out->cached_steps[i] = r.tile * kHorizon / with;
+      drop_rollout(&r);
+    }
     us_predictor_destroy(p);
+    US_TRY(status);
   }
   return US_OK;
 }
@@ -325,16 +357,21 @@ static UsStatus sizes(const Options* o, UsPredictorConfig* c) {
 }
 
 static UsStatus bench(const Options* o) {
+  enum { kMeasured = 6 };  // times --seconds
   UsPredictorConfig c;
-  UsPredictor* p;
+  UsPredictor* p = NULL;
   Results r = {0};
   US_TRY(sizes(o, &c));
-  US_TRY(make_predictor(&c, &p));
   us_ops_name();
-  bench_rollout(p, o->seconds, &r);
-  r.training = train(p, o->seconds, &r.sampling);
+  bar = us_progress_start("bench", "s", kMeasured * o->seconds, 0);
+  UsStatus status = make_predictor(&c, &p);
+  if (status == US_OK) status = bench_rollout(p, o->seconds, &r);
+  if (status == US_OK) status = train(p, o->seconds, &r);
   us_predictor_destroy(p);
-  US_TRY(bench_caching(&c, o->seconds, &r));
+  if (status == US_OK) status = bench_caching(&c, o->seconds, &r);
+  us_progress_end(&bar);
+  US_TRY(status);
+  if (us_interrupted()) return us_fail(US_INTERRUPTED, "stopped before all was measured");
   print(&c, &r);
   return o->json ? write_json(o->json, &r) : US_OK;
 }

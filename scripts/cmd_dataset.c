@@ -174,6 +174,7 @@ typedef struct Sheet {
   double scale, gap;
   double left, top;      // of the first frame
   double width, height;  // of a frame with its gap
+  double right, bottom;  // of the picture
   uint8_t* frame;        // (H, W, 3)
 } Sheet;
 
@@ -202,16 +203,28 @@ static UsStatus draw_line(Sheet* s, int line) {
   return US_OK;
 }
 
+// Frames are enlarged to be seen, or made smaller where a line of them would not fit a picture.
+// Leaves room for as many lines as fit.
+static void lay_out(Sheet* s) {
+  enum { kLeft = 120, kRight = 14, kTop = 66, kBottom = 4, kGap = 6, kText = 24 };
+  const UsDatasetInfo* info = us_dataset_info(s->data);
+  double scale = fmax(1, round(112.0 / info->width));
+  scale = us_picture_fit(scale, kColumns * info->width, kLeft + kColumns * kGap + kRight);
+  s->scale = us_picture_fit(scale, info->height, kTop + kText + kBottom);
+  s->left = kLeft;
+  s->top = kTop;
+  s->width = info->width * s->scale + kGap;
+  s->height = info->height * s->scale + kText;
+  s->right = s->left + kColumns * s->width + kRight;
+  int most = (int)((US_PICTURE_MOST - kTop - kBottom) / s->height);
+  if (s->episodes > most) s->episodes = most;
+  s->bottom = s->top + s->episodes * s->height + kBottom;
+}
+
 static UsStatus draw_sheet(Sheet* s, const char* out) {
   const UsDatasetInfo* info = us_dataset_info(s->data);
-  s->scale = fmax(1, round(112.0 / info->width));
-  s->left = 120;
-  s->top = 66;
-  s->width = info->width * s->scale + 6;
-  s->height = info->height * s->scale + 24;
-  UsStatus status = us_picture_create((int)(s->left + kColumns * s->width + 14),
-                                      (int)(s->top + s->episodes * s->height + 4), &s->picture);
-  if (status != US_OK) return status;
+  US_TRY(us_picture_create((int)s->right, (int)s->bottom, &s->picture));
+  UsStatus status = US_OK;
   char text[512];
   snprintf(text, sizeof(text), "%s: %lld episodes, %lld rows, policy %s, seed %llu",
            info->task[0] ? info->task : "dataset", (long long)info->episodes, (long long)info->rows,
@@ -228,15 +241,17 @@ static UsStatus preview(UsDataset* d, const char* out, int episodes) {
   if (info->height == 0) {
     return us_fail(US_FORMAT, "%s: expected a column pixels, found none", us_dataset_path(d));
   }
-  int largest = (16384 - 70) / (info->height + 24);
-  if (episodes > largest) episodes = largest > 0 ? largest : 1;
   if (episodes > info->episodes) episodes = (int)info->episodes;
   Sheet s = {.data = d, .episodes = episodes};
+  lay_out(&s);
   s.frame = malloc((size_t)info->height * (size_t)info->width * 3);
   if (!s.frame) return us_fail(US_MEMORY, "out of memory");
   UsStatus status = draw_sheet(&s, out);
   free(s.frame);
-  if (status == US_OK) printf("%s: %d episodes of %s\n", out, episodes, us_dataset_path(d));
+  if (status == US_OK) {
+    printf("%s: %d episodes of %s%s\n", out, s.episodes, us_dataset_path(d),
+           s.episodes < episodes ? ", as many as fit a picture" : "");
+  }
   return status;
 }
 

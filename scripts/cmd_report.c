@@ -10,7 +10,7 @@
 #include "scripts/picture.h"
 #include "worldmodel/base/file.h"
 
-enum { kRows = 4, kRules = 4, kSteps = 4096 };
+enum { kRows = 4, kRules = 4, kSteps = 1 << 20, kFrames = 1024 };
 
 // The rows that an evaluation may have, as cmd_eval.c names them.
 static const char* const row_names[kRows] = {"model", "state", "random", "oracle"};
@@ -49,7 +49,7 @@ typedef struct Report {
   int episodes, solved_at_start, budget, block, seed;
   double radius;
   Row row[kRows];
-  int film_count;
+  int film_count, film_pages;
 } Report;
 
 // ---- reading ----
@@ -168,37 +168,38 @@ static UsStatus draw_bars(const Report* r) {
   return save(r, p, "success.png");
 }
 
-// Median distance after every block, into x, y (kSteps); returns how many points.
+// Median distance after every block, into x, y (budget + 1); returns how many points.
 static int distance_curve(const Report* r, const Row* row, double* x, double* y) {
   int n = 0;
   const cJSON* value;
   cJSON_ArrayForEach(value, member(row->distance, "median")) {
-    if (n == kSteps) break;
+    if (n > r->budget) break;
     x[n] = n * r->block;
     y[n++] = cJSON_IsNumber(value) ? value->valuedouble : NAN;
   }
   return n;
 }
 
-// Per cent of episodes whose first success came by each env step.
+// Per cent of episodes whose first success came by each env step, into x, y (budget + 1).
 static int solved_curve(const Report* r, const Row* row, double* x, double* y) {
-  int hits[kSteps + 1] = {0};
+  for (int t = 0; t <= r->budget; t++) y[t] = 0;
   const cJSON* value;
   cJSON_ArrayForEach(value, row->first_hit_step) {
     int step = cJSON_IsNumber(value) ? value->valueint : -1;
-    if (step >= 0 && step <= r->budget) hits[step]++;
+    if (step >= 0 && step <= r->budget) y[step]++;
   }
-  int sum = 0;
+  double sum = 0;
   for (int t = 0; t <= r->budget; t++) {
-    sum += hits[t];
+    sum += y[t];
     x[t] = t;
-    y[t] = row->pairs > 0 ? 100.0 * sum / row->pairs : 0;
+    y[t] = row->pairs > 0 ? 100 * sum / row->pairs : 0;
   }
   return r->budget + 1;
 }
 
 static UsStatus draw_curves(const Report* r) {
-  double* memory = calloc((size_t)(4 * kRows + 4) * (kSteps + 1), sizeof(double));
+  size_t most = (size_t)r->budget + 1;  // points of a curve
+  double* memory = calloc((4 * kRows + 4) * most, sizeof(double));
   if (!memory) return us_fail(US_MEMORY, "out of memory");
   double* next = memory;
   UsSeries solved[kRows], distance[kRows + 1];
@@ -207,8 +208,8 @@ static UsStatus draw_curves(const Report* r) {
     if (!r->row[k].on) continue;
     double *x[2], *y[2];
     for (int c = 0; c < 2; c++) {
-      x[c] = next, y[c] = next + kSteps + 1;
-      next += 2 * (kSteps + 1);
+      x[c] = next, y[c] = next + most;
+      next += 2 * most;
     }
     int points = solved_curve(r, &r->row[k], x[0], y[0]);
     solved[n] = (UsSeries){row_titles[k], points, x[0], y[0], 0};
@@ -239,9 +240,13 @@ static UsStatus draw_curves(const Report* r) {
 
 // ---- filmstrips ----
 
+// Pixels: of text above a film, of what is left below it, between frames, of a caption.
+enum { kText = 32, kBelow = 14, kGap = 4, kCaption = 24 };
+
 typedef struct Films {
   int count, size, frames;  // films, pixels of a side, frames of a film
   size_t bytes;             // of a film
+  double scale;             // of a frame in the picture
   uint8_t* pixels;          // (count, frames, size, size, 3)
   const cJSON* episodes;
 } Films;
@@ -253,7 +258,7 @@ static UsStatus read_films(const Report* r, Films* f) {
   char file[256], folder[4096], path[4096];
   US_TRY(us_json_text(r->path, films, "file", NULL, file, sizeof(file)));
   US_TRY(us_json_int(r->path, films, "size", 8, 2048, NULL, &f->size));
-  US_TRY(us_json_int(r->path, films, "frames", 2, 1024, NULL, &f->frames));
+  US_TRY(us_json_int(r->path, films, "frames", 2, kFrames, NULL, &f->frames));
   f->episodes = member(films, "episodes");
   int count = cJSON_GetArraySize(f->episodes);
   if (count == 0) return US_OK;
@@ -277,14 +282,14 @@ static UsStatus read_films(const Report* r, Films* f) {
 // reached.
 static void draw_film(UsPicture* p, const Report* r, const Films* f, int i, double y) {
   const cJSON* episode = cJSON_GetArrayItem(f->episodes, i);
-  enum { kText = 32 };
-  const double gap = 4, left = 12;
+  const double left = 12, side = f->size * f->scale;
   double hit = number(episode, "first_hit_step"), blocks = number(episode, "blocks");
   int played =
       isfinite(blocks) && blocks >= 0 && blocks <= f->frames - 2 ? (int)blocks : f->frames - 2;
-  char title[160], number_text[1024][12];
-  const char* caption[1024];
-  for (int k = 0; k < f->frames; k++) {
+  char title[160], number_text[kFrames][12];
+  const char* caption[kFrames] = {NULL};
+  int every = 1 + (int)(kCaption / (side + kGap));  // small frames have no room for all
+  for (int k = 0; k < f->frames; k += every) {
     snprintf(number_text[k], sizeof(number_text[k]), "%d", (k - 1) * r->block);
     caption[k] = k == 0 ? "start" : k == 1 ? "goal" : number_text[k];
   }
@@ -300,27 +305,44 @@ static void draw_film(UsPicture* p, const Report* r, const Films* f, int i, doub
   }
   int good = us_picture_color(2), bad = us_picture_color(3);
   us_picture_title(p, left, y + 8, 13, hit > 0 ? good : bad, US_LEFT, title);
-  us_picture_strip(p, left, y + kText, 1, gap, played + 2, f->size, f->size,
+  us_picture_strip(p, left, y + kText, f->scale, kGap, played + 2, f->size, f->size,
                    f->pixels + (size_t)i * f->bytes, caption);
-  int at = hit > 0 ? ((int)hit + r->block - 1) / r->block + 1 : -1;
+  int at = hit > 0 && hit <= r->budget ? ((int)hit + r->block - 1) / r->block + 1 : -1;
   for (int k = 0; k < played + 2; k++) {
     if (k != at && k != 1) continue;
-    UsBox box = {left + k * (f->size + gap) - 1, y + kText - 1, f->size + 2, f->size + 2};
+    UsBox box = {left + k * (side + kGap) - 1, y + kText - 1, side + 2, side + 2};
     us_picture_outline(p, box, k == at ? 3 : 1, k == at ? good : US_FAINT);
   }
 }
 
+// File of a page of films: films.png, films-2.png, ..
+static const char* page_name(int page, char name[32]) {
+  snprintf(name, 32, page ? "films-%d.png" : "films.png", page + 1);
+  return name;
+}
+
+// Frames are made smaller where a film would be wider than a picture can be; films that do not fit
+// one picture go on in the next.
 static UsStatus draw_films(Report* r) {
+  enum { kMargin = 20, kEnds = 12 };
   Films f;
   US_TRY(read_films(r, &f));
   r->film_count = f.count;
   if (f.count == 0) return US_OK;
-  int row = f.size + 46, width = f.frames * (f.size + 4) + 20, height = f.count * row + 12;
-  UsPicture* p;
-  UsStatus status = us_picture_create(width, height, &p);
-  if (status == US_OK) {
-    for (int i = 0; i < f.count; i++) draw_film(p, r, &f, i, 6 + i * row);
-    status = save(r, p, "films.png");
+  f.scale = us_picture_fit(1, f.frames * f.size, f.frames * kGap + kMargin);
+  f.scale = us_picture_fit(f.scale, f.size, kText + kBelow + kEnds);
+  int row = (int)ceil(f.size * f.scale) + kText + kBelow;
+  int width = (int)(f.frames * (f.size * f.scale + kGap)) + kMargin;
+  int rows = (US_PICTURE_MOST - kEnds) / row;
+  UsStatus status = US_OK;
+  for (int first = 0; first < f.count && status == US_OK; first += rows) {
+    int n = f.count - first < rows ? f.count - first : rows;
+    char name[32];
+    UsPicture* p;
+    status = us_picture_create(width, n * row + kEnds, &p);
+    if (status != US_OK) break;
+    for (int i = 0; i < n; i++) draw_film(p, r, &f, first + i, kEnds / 2 + i * row);
+    status = save(r, p, page_name(r->film_pages++, name));
   }
   free(f.pixels);
   return status;
@@ -416,8 +438,12 @@ static UsStatus write_page(const Report* r) {
     fputs(
         "<h2>What happened</h2>\n<p>Episodes of the row model: the start, the goal, then the "
         "simulator's frame after each block, numbered in env steps. The green box marks the "
-        "block in which the goal was reached.</p>\n<img src=films.png alt=films>\n",
+        "block in which the goal was reached.</p>\n",
         out);
+    char name[32];
+    for (int i = 0; i < r->film_pages; i++) {
+      fprintf(out, "<img src=%s alt=films>\n", page_name(i, name));
+    }
   }
   fputs("<h2>Where the time went</h2>\n", out);
   write_times(out, r);

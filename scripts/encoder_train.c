@@ -65,10 +65,14 @@ static UsStatus read_frames(Run* r) {
 static UsStatus draw(const Run* r, const UsEncoder* e, const char* path) {
   int h = r->frames[0].info.height, w = r->frames[0].info.width, cell_h = 2 * h + 8;
   size_t bytes = (size_t)h * (size_t)w * 3, latent = (size_t)us_encoder_info(e)->dim;
+  double scale = us_picture_fit(2, kShown * (w + 4), 0);
+  scale = us_picture_fit(scale, r->o.sets * cell_h, 0);
   UsPicture* p;
+  US_TRY(us_picture_create((int)(kShown * (w + 4) * scale), (int)(r->o.sets * cell_h * scale), &p));
   float* z = malloc(kShown * latent * sizeof(float));
   uint8_t* seen = malloc(2 * kShown * bytes);
-  if (!z || !seen || us_picture_create(kShown * (w + 4) * 2, r->o.sets * cell_h * 2, &p) != US_OK) {
+  if (!z || !seen) {
+    us_picture_destroy(p);
     free(z);
     free(seen);
     return us_fail(US_MEMORY, "%s: out of memory for a picture", path);
@@ -82,8 +86,8 @@ static UsStatus draw(const Run* r, const UsEncoder* e, const char* path) {
     us_encoder_encode(e, kShown, seen, NULL, z, r->pool);
     us_encoder_decode(e, kShown, z, seen + kShown * bytes, r->pool);
     for (int i = 0; i < 2 * kShown; i++) {
-      double x = i % kShown * (w + 4) * 2, y = s * cell_h * 2 + i / kShown * (h + 2) * 2;
-      us_picture_frame(p, x, y, 2, h, w, seen + (size_t)i * bytes);
+      double x = i % kShown * (w + 4) * scale, y = (s * cell_h + i / kShown * (h + 2)) * scale;
+      us_picture_frame(p, x, y, scale, h, w, seen + (size_t)i * bytes);
     }
   }
   UsStatus status = us_picture_save(p, path);
@@ -193,7 +197,6 @@ static int parse(int argc, const char** argv, Options* o) {
       o->depth > 64) {
     return us_cli_usage(argv[0], "expected --dim 1..4096, --width 8..4096 and --depth 1..64");
   }
-  if (strlen(o->out) > 3000) return us_cli_usage(argv[0], "expected a shorter --out");
   return -1;
 }
 

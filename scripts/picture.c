@@ -16,7 +16,7 @@ struct UsPicture {
   cairo_t* cr;
 };
 
-enum { kMaxSide = 16384, kMaxTicks = 64 };
+enum { kMaxTicks = 64 };
 static const double kTitleSize = 15, kLabelSize = 12, kTickSize = 11;
 
 #ifdef US_SANITIZED
@@ -31,9 +31,16 @@ const char* __lsan_default_options(void) {
 }
 #endif
 
+double us_picture_fit(double wanted, double pixels, double rest) {
+  return fmin(wanted, (US_PICTURE_MOST - rest) / pixels);
+}
+
 UsStatus us_picture_create(int width, int height, UsPicture** out) {
   *out = NULL;
-  US_ASSERT(width >= 1 && width <= kMaxSide && height >= 1 && height <= kMaxSide);
+  if (width < 1 || width > US_PICTURE_MOST || height < 1 || height > US_PICTURE_MOST) {
+    return us_fail(US_UNSUPPORTED, "expected a picture of 1 to %d pixels a side, found %d x %d",
+                   US_PICTURE_MOST, width, height);
+  }
   UsPicture* p = calloc(1, sizeof(*p));
   if (!p) return us_fail(US_MEMORY, "out of memory for a picture of %d x %d", width, height);
   p->surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);

@@ -31,7 +31,13 @@ enum { US_INK = 0x26282b, US_FAINT = 0x7d8288, US_GRID = 0xe3e5e8, US_WHITE = 0x
 // Where text stands relative to its x.
 typedef enum UsAlign { US_LEFT, US_CENTER, US_RIGHT } UsAlign;
 
-// A white canvas of 1 .. 16384 pixels a side. On failure *out is NULL.
+enum { US_PICTURE_MOST = 16384 };  // pixels of a side
+
+// The scale, at most `wanted`, at which `pixels` and `rest` unscaled ones beside them fit a side.
+double us_picture_fit(double wanted, double pixels, double rest);
+
+// A white canvas of 1 .. US_PICTURE_MOST pixels a side; others are US_UNSUPPORTED. On failure *out
+// is NULL.
 UsStatus us_picture_create(int width, int height, UsPicture** out);
 
 // NULL is fine.

@@ -281,7 +281,7 @@ void training_key(const TrainingData* d, const UsPredictorConfig* c, const UsTra
                   const char* more, char* out, size_t size) {
   cJSON* sizes = us_predictor_config_json(c);
   char* text = cJSON_PrintUnformatted(sizes);
-  char all[8192], hash[US_HASH_CHARS];
+  char all[16384], hash[US_HASH_CHARS];
   int at = snprintf(all, sizeof(all), "%s %s %lld %g %d %d %d %g %g %g %g %d %g %g %d %s",
                     text ? text : "", us_encoder_info(d->encoder)->hash, (long long)t->steps,
                     t->minutes, t->batch, t->frames, t->rollout, t->rollout_weight, t->beta,

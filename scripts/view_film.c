@@ -289,13 +289,14 @@ static UsStatus finish_sheet(UsFilm* f) {
   enum { kAcross = 8, kGap = 6 };
   size_t size = (size_t)f->height * (size_t)f->width * 3;
   int across = f->kept < kAcross ? f->kept : kAcross, down = (f->kept + kAcross - 1) / kAcross;
+  double scale = us_picture_fit(1, across * f->width, (across + 1) * kGap);
+  scale = us_picture_fit(scale, down * f->height, (down + 1) * kGap);
+  double width = f->width * scale + kGap, height = f->height * scale + kGap;
   UsPicture* p;
-  US_TRY(
-      us_picture_create(across * (f->width + kGap) + kGap, down * (f->height + kGap) + kGap, &p));
+  US_TRY(us_picture_create((int)(across * width) + kGap, (int)(down * height) + kGap, &p));
   for (int i = 0; i < f->kept; i++) {
-    us_picture_frame(p, kGap + i % kAcross * (f->width + kGap),
-                     kGap + i / kAcross * (f->height + kGap), 1, f->height, f->width,
-                     f->sheet + (size_t)i * size);
+    us_picture_frame(p, kGap + i % kAcross * width, kGap + i / kAcross * height, scale, f->height,
+                     f->width, f->sheet + (size_t)i * size);
   }
   UsStatus status = us_picture_save(p, f->path);
   us_picture_destroy(p);

@@ -24,7 +24,7 @@ static inline void read_into(const char* path, char* text, size_t size) {
 // `folder` takes the two outputs; arguments are words of a shell line.
 static inline Run run_program(const char* folder, const char* arguments) {
   Run r = {.code = -1};
-  char line[4096], out[512], err[512];
+  char line[8192], out[512], err[512];
   snprintf(out, sizeof(out), "%s/stdout", folder);
   snprintf(err, sizeof(err), "%s/stderr", folder);
   snprintf(line, sizeof(line), "'%s' %s </dev/null >'%s' 2>'%s'", US_PROGRAM, arguments, out, err);

@@ -68,6 +68,14 @@ static void test_sheet(void** state) {
   free(m.pixels);
 }
 
+// Eight pictures of 2048 pixels are wider than a PNG of ours: they are made smaller.
+static void test_large_sheet(void** state) {
+  DONE("view --task wall --policy random --steps 7 --size 2048 --record %s", path_of("large.png"));
+  Image m = image_png(path_of("large.png"));
+  assert_true(m.width > 16300 && m.width <= US_PICTURE_MOST);
+  free(m.pixels);
+}
+
 // Ctrl-C in the middle of a film: it is closed and can be played.
 static void test_interrupted_film(void** state) {
   char line[2048];
@@ -460,6 +468,7 @@ int main(void) {
       cmocka_unit_test(test_mp4),
       cmocka_unit_test(test_gif),
       cmocka_unit_test(test_sheet),
+      cmocka_unit_test(test_large_sheet),
       cmocka_unit_test(test_interrupted_film),
       cmocka_unit_test(test_films_that_cannot_be),
       cmocka_unit_test(test_no_display),
