@@ -185,15 +185,51 @@ static int mass(mjModel* m, double x) {
   return found;
 }
 
+// What of a gain's parameters a force is proportional to: a range of them.
+typedef struct Range {
+  int first, count;
+} Range;
+
+static Range gain_range(int type) {
+  switch (type) {
+    case mjGAIN_FIXED:
+    case mjGAIN_SO3:
+    case mjGAIN_PID:  // the integral gain: the others are the bias's
+      return (Range){0, 1};
+    case mjGAIN_AFFINE:
+      return (Range){0, 3};
+    case mjGAIN_MUSCLE:  // the peak force, and what stands in for it
+      return (Range){2, 2};
+    case mjGAIN_DCMOTOR:  // the motor constant, of the back-EMF too
+      return (Range){1, 1};
+    default:
+      return (Range){0, 0};
+  }
+}
+
+static Range bias_range(int type) {
+  switch (type) {
+    case mjBIAS_AFFINE:
+    case mjBIAS_SO3:
+      return (Range){0, 3};
+    case mjBIAS_MUSCLE:
+      return (Range){2, 2};
+    default:
+      return (Range){0, 0};
+  }
+}
+
+// An actuator has one row of parameters, whichever number of controls and forces it has.
 static int strength(mjModel* m, double x) {
   const double scale = 1 + 0.25 * x;
   int found = 0;
-  for (int i = 0; i < m->nu; i++) {
-    int bias = m->actuator_biastype[i];
-    if (m->actuator_gaintype[i] != mjGAIN_FIXED) continue;
-    if (bias != mjBIAS_NONE && bias != mjBIAS_AFFINE) continue;
-    found |= scale_numbers(m->actuator_gainprm + mjNGAIN * i, 1, scale);
-    scale_numbers(m->actuator_biasprm + mjNBIAS * i, 3, scale);
+  for (int i = 0; i < m->nactuator; i++) {
+    if (m->actuator_plugin[i] >= 0) continue;  // its gains are the plugin's own
+    Range gain = gain_range(m->actuator_gaintype[i]), bias = bias_range(m->actuator_biastype[i]);
+    mjtNum* of_gain = m->actuator_gainprm + mjNGAIN * i + gain.first;
+    mjtNum* of_bias = m->actuator_biasprm + mjNBIAS * i + bias.first;
+    found |= scale_numbers(of_gain, gain.count, scale);
+    found |= scale_numbers(of_bias, bias.count, scale);
   }
   return found;
 }

@@ -13,7 +13,8 @@
 //   friction                    of contacts, and dry friction of joints
 //   damping                     of joints and tendons
 //   mass                        mass and inertia of what moves
-//   strength                    gain of actuators and servos
+//   strength                    gain of actuators, servos, motors and muscles; not of those that a
+//                               plugin or a callback computes, nor a force that is itself a control
 //
 // Threads: every call works on its arguments alone.
 

@@ -34,7 +34,7 @@ __attribute__((visibility("default"))) const UsPlugin* us_plugin(void);
 // Nullable: file (left out of the message).
 UsStatus us_task_check_table(const char* file, const UsTask* t);
 
-// The same and the scene: it compiles, has the camera, and an actuator for each action where the
+// The same and the scene: it compiles, has the camera, and a control for each action where the
 // task has no `control`. Nullable: file.
 UsStatus us_task_check(const char* file, const UsTask* t);
 

@@ -62,7 +62,7 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
   if (!task->control && c.model->nu != task->action) {
     int found = c.model->nu;
     mj_deleteModel(c.model);
-    return us_fail(US_MUJOCO, "task %s: action: expected %d actuators in the scene, found %d",
+    return us_fail(US_MUJOCO, "task %s: action: expected %d controls in the scene, found %d",
                    task->name, task->action, found);
   }
   c.model->opt.disableflags |= mjDSBL_AUTORESET;

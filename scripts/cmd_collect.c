@@ -364,7 +364,7 @@ static const char help[] =
     "episodes that are finished; so does a kill. --resume goes on behind them to the same file; "
     "with\n"
     "more --episodes it makes a finished file longer.\n\n"
-    "--task mjcf:FILE.xml takes any MuJoCo model, a robot of your own, as a task: all actuators "
+    "--task mjcf:FILE.xml takes any MuJoCo model, a robot of your own, as a task: all controls "
     "are\n"
     "actions, all joints are the state (`understudy inspect FILE.xml` shows what it makes of "
     "it).\n\n"

@@ -132,7 +132,7 @@ static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t
 
 // ---- the run ----
 
-// Refuses trajectories in which nothing acts, as those of a model without actuators.
+// Refuses trajectories in which nothing acts, as those of a model without controls.
 static UsStatus check_actions(const char* path) {
   UsDataset* data;
   US_TRY(us_dataset_open(path, &data));

@@ -95,8 +95,9 @@ static UsStatus inspect_mjcf(const char* path) {
   const mjModel* m = t->model;
   const char* passive = us_mjcf_passive(m);
   printf("%s: MJCF, the task %s (--task mjcf:%s)\n", path, t->name, path);
-  printf("  %d bodies, %d joints, %d actuators, state %d + %d + %d\n", (int)m->nbody - 1,
-         (int)m->njnt, (int)m->nu, (int)m->nq, (int)m->nv, (int)m->na);
+  printf("  %d bodies, %d joints, %d actuators with %d controls, state %d + %d + %d\n",
+         (int)m->nbody - 1, (int)m->njnt, (int)m->nactuator, (int)m->nu, (int)m->nq, (int)m->nv,
+         (int)m->na);
   printf("  %.4g s an env step (%d physics steps), blocks of %d, camera %s, %d x %d\n",
          m->opt.timestep * t->frame_skip, t->frame_skip, t->block, t->camera, t->size, t->size);
   printf("  solved where no joint is farther than %g of its scale from the goal\n", t->radius);

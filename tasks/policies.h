@@ -12,7 +12,7 @@
 // memory (1 + n), action (n).
 void us_policy_held(UsRng* rng, double* memory, int n, float* action);
 
-// The same as a policy of a task with one actuator a number of its action.
+// The same as a policy of a task with one control a number of its action.
 void us_policy_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action);
 
 // 1 or 2 for the whole episode, drawn with equal chances at its first step. memory (1).

@@ -196,7 +196,7 @@ static const UsPolicy active[] = {
     {NULL, NULL, NULL},
 };
 static const UsPolicy passive[] = {
-    {"none", "nothing: the model has no actuators", act_none},
+    {"none", "nothing: the model has no controls", act_none},
     {NULL, NULL, NULL},
 };
 
@@ -222,7 +222,7 @@ static UsStatus check_model(const char* path, const mjModel* m) {
                    " (a fragment that others include?)");
   }
   if (m->nu > US_TASK_ACTIONS) {
-    return us_fail(US_UNSUPPORTED, "%s: expected at most %d actuators, found %d", path,
+    return us_fail(US_UNSUPPORTED, "%s: expected at most %d controls, found %d", path,
                    US_TASK_ACTIONS, (int)m->nu);
   }
   if (m->nq > US_TASK_MEASURES) {
@@ -302,7 +302,7 @@ static UsStatus open_file(const char* path, Mjcf* c) {
   make_light(c->model);
   c->model->opt.enableflags &= ~mjENBL_SLEEP;  // who sleeps is no part of a state
   make_name(path, hash, c->name);
-  snprintf(c->summary, sizeof(c->summary), "%.160s: %d actuators, %d joints", path, (int)m->nu,
+  snprintf(c->summary, sizeof(c->summary), "%.160s: %d controls, %d joints", path, (int)m->nu,
            (int)m->njnt);
   fill_table(c, camera);
   return us_task_check_table(path, &c->task);
@@ -329,5 +329,5 @@ void us_mjcf_close(const UsTask* task) {
 }
 
 const char* us_mjcf_passive(const mjModel* m) {
-  return m->nu == 0 ? "no actuators" : m->nq == 0 ? "no joints" : NULL;
+  return m->nu == 0 ? "no controls" : m->nq == 0 ? "no joints" : NULL;
 }

@@ -11,9 +11,8 @@
 //             MuJoCo writes it down (includes taken in; comments and places of files left out) and
 //             the sizes of its meshes, textures and height fields: datasets and models of another
 //             model, or of an older state of this one, have another name and are refused.
-//   actions   one for each actuator: [-1, 1] goes over its ctrlrange, and is the control itself
-//   where
-//             there is none. Without actuators there is one action that does nothing and is 0 in
+//   actions   one for each control, of which an actuator may have several: [-1, 1] goes over its
+//             ctrlrange, and is the control itself where there is none. Without controls there is one action that does nothing and is 0 in
 //             trajectories: enough to collect and to pretrain on, not to plan with.
 //   env step  as many physics steps as come closest to 0.05 s; blocks of 5; frames of 64 x 64
 //   camera    the first of the file, or else one that frames all places that its moving parts
@@ -31,8 +30,7 @@
 //             which counts as two joints
 //   success   no joint is farther than 0.02 of its scale from the goal
 //   proprio   qpos and qvel, the first US_TASK_MEASURES of them
-//   policies  random (held for 1 to 7 steps, with noise), smooth (drifting); without actuators:
-//   none
+//   policies  random (held for 1 to 7 steps, with noise), smooth (drifting); without controls: none
 //
 // The file may set some of this itself, or another file that includes it and adds:
 //

@@ -473,7 +473,7 @@ static void bad_tasks(void** state) {
   task = us_task_wall;
   task.control = NULL;
   task.action = 3;
-  expect_refusal(&task, US_MUJOCO, "expected 3 actuators");
+  expect_refusal(&task, US_MUJOCO, "expected 3 controls");
   task = us_task_wall;
   task.struct_size--;
   expect_refusal(&task, US_UNSUPPORTED, "ABI");

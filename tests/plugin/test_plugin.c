@@ -126,7 +126,7 @@ static void wrong_scenes(void** state) {
   t = us_task_wall;
   t.control = NULL;
   t.action = 3;
-  refused(&t, "action", "expected 3 actuators in the scene, found 2");
+  refused(&t, "action", "expected 3 controls in the scene, found 2");
 }
 
 static void wrong_plugins(void** state) {

@@ -70,7 +70,7 @@ static double rate(const char* row) {
 static void loop(void** state) {
   mjcf_put(folder, "arm.xml", two_links);
   Run r = done("inspect %/arm.xml");
-  assert_non_null(strstr(r.out, "2 bodies, 2 joints, 2 actuators, state 2 + 2 + 0"));
+  assert_non_null(strstr(r.out, "2 bodies, 2 joints, 2 actuators with 2 controls, state 2 + 2 + 0"));
   done("collect --task mjcf:%/arm.xml --episodes 40 --steps 60 --seed 1 --out %/train.h5");
   done("collect --task mjcf:%/arm.xml --episodes 20 --steps 45 --seed 2 --out %/held.h5");
   done("dataset verify %/held.h5");
@@ -142,9 +142,9 @@ static void passive(void** state) {
   assert_true(brightness("pendulum.xml") > 100);
   refused("finetune --data %/pendulum.h5 --out %/no", 1, "expected actions");
   refused("eval --task mjcf:%/pendulum.xml --rows random --data %/pendulum.h5 --json %/no.json", 1,
-          "no actuators");
+          "no controls");
   refused("eval --task mjcf:%/still.xml --rows random --data %/still.h5 --json %/no.json", 1,
-          "no actuators");
+          "no controls");
 }
 
 int main(void) {

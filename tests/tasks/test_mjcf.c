@@ -7,6 +7,7 @@
 #include "env/plugin.h"
 #include "tasks/mjcf/mjcf.h"
 #include "tests/env/env_help.h"
+#include "tests/env/mixed_model.h"
 #include "tests/tasks/mjcf_models.h"
 #include "worldmodel/base/file.h"
 
@@ -104,6 +105,30 @@ static void controls(void** state) {
   t->control(t->model, d, (float[]){1});
   assert_float_equal(d->ctrl[0], 20, 1e-12);
   mj_deleteData(d);
+  us_mjcf_close(t);
+}
+
+// A task of a model in which actuators have several controls, in a variation of their strength:
+// activations keep to their ranges, as only what the factor is about has changed.
+static void mixed_controls(void** state) {
+  const UsTask* t = open_text("mixed.xml", mixed_model);
+  assert_int_equal(t->action, 11);
+  UsEnv* e = open_sim(t, &(UsEnvConfig){.slots = 1});
+  const UsEnvInfo* info = us_env_info(e);
+  const size_t length = (size_t)(info->block * info->action);
+  float *ones = malloc(sizeof(float) * length), one = 1;
+  double* s = malloc(sizeof(double) * (size_t)info->state);
+  for (size_t i = 0; i < length; i++) ones[i] = 1;
+  UsVary vary;
+  assert_int_equal(us_vary_choose("test", "strength", e, &vary), US_OK);
+  us_env_reset(e, NULL, (uint64_t[]){1});
+  us_sim_vary(e, &vary, 1, (int[]){0}, &one);
+  for (int k = 0; k < 20; k++) us_env_step(e, ones, NULL);
+  get_state(e, 0, s);
+  const double* act = s + t->model->nq + t->model->nv;
+  assert_float_equal(act[0], 1, 0);  // at the end of its range
+  free(ones), free(s);
+  us_env_close(e);
   us_mjcf_close(t);
 }
 
@@ -214,7 +239,7 @@ static void widest_model(void** state) {
   us_mjcf_close(t);
   strcpy(text + end, "<motor joint='j64'/></actuator></mujoco>");
   assert_int_equal(us_mjcf_open(mjcf_put(folder, "wider.xml", text), &t), US_UNSUPPORTED);
-  assert_non_null(strstr(us_message(), "at most 64 actuators, found 65"));
+  assert_non_null(strstr(us_message(), "at most 64 controls, found 65"));
 }
 
 // ---- names ----
@@ -341,12 +366,13 @@ static void divergence(void** state) {
 int main(void) {
   if (!mkdtemp(folder)) return 1;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(tables),     cmocka_unit_test(customs),
-      cmocka_unit_test(controls),   cmocka_unit_test(starts),
-      cmocka_unit_test(distances),  cmocka_unit_test(cameras),
-      cmocka_unit_test(names),      cmocka_unit_test(widest_model),
-      cmocka_unit_test(bad_files),  cmocka_unit_test(contract),
-      cmocka_unit_test(divergence), cmocka_unit_test(too_many_numbers),
+      cmocka_unit_test(tables),           cmocka_unit_test(customs),
+      cmocka_unit_test(controls),         cmocka_unit_test(mixed_controls),
+      cmocka_unit_test(starts),           cmocka_unit_test(distances),
+      cmocka_unit_test(cameras),          cmocka_unit_test(names),
+      cmocka_unit_test(widest_model),     cmocka_unit_test(bad_files),
+      cmocka_unit_test(contract),         cmocka_unit_test(divergence),
+      cmocka_unit_test(too_many_numbers),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   char line[128];
