@@ -13,6 +13,7 @@
 #include "env/plugin.h"
 #include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
+#include "worldmodel/base/machine.h"
 #include "worldmodel/base/status.h"
 
 enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i: option i
@@ -136,6 +137,16 @@ static const struct {
 #undef X
 };
 
+// More threads than that gain nothing and take memory each.
+static long long bound_threads(const char* command, long long threads) {
+  enum { kEach = 4 };  // a processor
+  int most = kEach * us_machine_processors();
+  if (threads <= most) return threads;
+  fprintf(stderr, "understudy %s: --threads %lld: %d are used, %d a processor\n", command, threads,
+          most, kEach);
+  return most;
+}
+
 static int read_whole(const char* command, const struct poptOption* o, const char* text) {
   unsigned type = o->argInfo & POPT_ARG_MASK;
   long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;
@@ -149,6 +160,7 @@ static int read_whole(const char* command, const struct poptOption* o, const cha
     return us_cli_usage(command, "--%s: expected a whole number from %lld to %lld, found \"%s\"",
                         o->longName, low, high, text);
   }
+  if (strcmp(o->longName, "threads") == 0) value = bound_threads(command, value);
   if (type == POPT_ARG_INT) *(int*)o->arg = (int)value;
   if (type == POPT_ARG_LONG) *(long*)o->arg = (long)value;
   if (type == POPT_ARG_LONGLONG) *(long long*)o->arg = value;

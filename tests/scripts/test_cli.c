@@ -142,6 +142,16 @@ static void test_numbers(void** state) {
   refused("finetune --width 1000000", 2, "--width: expected");
 }
 
+// Threads beyond four a processor are not started, and the program says so.
+static void test_many_threads(void** state) {
+  (void)state;
+  Run r = run_program(folder, "collect --task nowhere --episodes 1 --out x.h5 --threads 4096");
+  assert_int_equal(r.code, 2);
+  assert_int_equal(lines_of(r.err), 2);
+  assert_non_null(strstr(r.err, "understudy collect: --threads 4096: "));
+  assert_non_null(strstr(r.err, "are used, 4 a processor\n"));
+}
+
 static void test_plugin_option(void** state) {
   (void)state;
   for (int i = 0; i < kNames; i++) {
@@ -194,10 +204,10 @@ static void test_completion(void** state) {
 int main(void) {
   if (!mkdtemp(folder)) return 1;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_help),         cmocka_unit_test(test_unknown_words),
-      cmocka_unit_test(test_wrong_values), cmocka_unit_test(test_empty_values),
-      cmocka_unit_test(test_numbers),      cmocka_unit_test(test_plugin_option),
-      cmocka_unit_test(test_completion),
+      cmocka_unit_test(test_help),          cmocka_unit_test(test_unknown_words),
+      cmocka_unit_test(test_wrong_values),  cmocka_unit_test(test_empty_values),
+      cmocka_unit_test(test_numbers),       cmocka_unit_test(test_many_threads),
+      cmocka_unit_test(test_plugin_option), cmocka_unit_test(test_completion),
   };
   int failed = cmocka_run_group_tests_name("cli", tests, NULL, NULL);
   char line[128];

@@ -2,9 +2,9 @@
 #include "worldmodel/base/pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 
+#include "worldmodel/base/machine.h"
 #include "worldmodel/base/status.h"
 
 typedef struct Worker {
@@ -53,14 +53,8 @@ static void* helper(void* arg) {
   return NULL;
 }
 
-static int processors(void) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return CPU_COUNT(&set);
-}
-
 UsPool* us_pool_create(int threads) {
-  if (threads <= 0) threads = processors();
+  if (threads <= 0) threads = us_machine_processors();
   UsPool* p = calloc(1, sizeof(*p));
   Worker* workers = calloc((size_t)threads, sizeof(*workers));
   if (!p || !workers) {
