@@ -53,7 +53,7 @@ size_t us_column_width(UsColumnId id, const UsDatasetInfo* info) {
 }
 
 size_t us_column_bytes(UsColumnType type) {
-  static const size_t bytes[] = {1, 4, 8, 4, 8};
+  static const size_t bytes[] = {1, 4, 4, 8, 4, 8};
   return bytes[type];
 }
 
@@ -63,6 +63,8 @@ hid_t us_column_stored(UsColumnType type) {
       return H5T_STD_U8LE;
     case US_TYPE_I32:
       return H5T_STD_I32LE;
+    case US_TYPE_U32:
+      return H5T_STD_U32LE;
     case US_TYPE_I64:
       return H5T_STD_I64LE;
     case US_TYPE_F32:
@@ -78,6 +80,8 @@ hid_t us_column_memory(UsColumnType type) {
       return H5T_NATIVE_UINT8;
     case US_TYPE_I32:
       return H5T_NATIVE_INT32;
+    case US_TYPE_U32:
+      return H5T_NATIVE_UINT32;
     case US_TYPE_I64:
       return H5T_NATIVE_INT64;
     case US_TYPE_F32:

@@ -13,6 +13,7 @@
 typedef enum UsColumnType {
   US_TYPE_U8,
   US_TYPE_I32,
+  US_TYPE_U32,
   US_TYPE_I64,
   US_TYPE_F32,
   US_TYPE_F64
@@ -31,6 +32,7 @@ typedef enum UsColumnType {
   X(STEP_IDX, "step_idx", NULL, US_TYPE_I32, US_TYPE_I32, 1)           \
   X(TIME, "time", NULL, US_TYPE_F64, US_TYPE_F64, 1)                   \
   X(VARIATION, "variation", NULL, US_TYPE_F32, US_TYPE_F32, 0)         \
+  X(PIXELS_CRC, "pixels_crc", NULL, US_TYPE_U32, US_TYPE_U32, 0)       \
   X(EP_LEN, "ep_len", NULL, US_TYPE_I32, US_TYPE_I32, 1)               \
   X(EP_OFFSET, "ep_offset", NULL, US_TYPE_I64, US_TYPE_I64, 1)
 

@@ -190,6 +190,7 @@ static UsStatus open_all(UsDataset* d) {
   read_attributes(d);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
   US_TRY(check_extents(d));
+  d->info.checksums = d->column[US_COLUMN_PIXELS] >= 0 && d->column[US_COLUMN_PIXELS_CRC] >= 0;
   US_TRY(us_dataset_check_variation(d->path, &d->info));
   US_TRY(load_columns(d));
   if (!(d->info.dt > 0)) d->info.dt = d->info.rows > 1 ? d->c.times[1] - d->c.times[0] : 0;
@@ -261,7 +262,8 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
     return us_fail(US_FORMAT, "%s: expected a column pixels at the root, found none", d->path);
   }
   if (rows == 0 || us_column_move(column, US_COLUMN_PIXELS, first, rows, pixels, 0) == 0) {
-    return US_OK;
+    return us_dataset_check_frames(d->path, &d->c, &d->info, d->column[US_COLUMN_PIXELS_CRC], first,
+                                   rows, pixels);
   }
   char reason[256];
   return us_fail(US_IO, "%s: pixels, rows %lld to %lld: cannot be read: %s", d->path,

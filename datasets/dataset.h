@@ -11,6 +11,7 @@
 //   reward   float32 (N), terminated, truncated uint8 (N)
 //   episode_idx int32 (N), step_idx int32 (N), time float64 (N) s
 //   ep_len   int32 (E), ep_offset int64 (E)
+//   pixels_crc  uint32  (N)         CRC-32C of the row's frame; files of before have none
 //   variation float32 (N, V)        numbers of the episode's factors of variation (env/vary.h), the
 //                                   same in all its rows; only where something varies
 //   attributes of the root: task, seed, version, policy, camera, env_dt, finished, action_low and
@@ -37,6 +38,7 @@ typedef struct UsDatasetInfo {
   int64_t rows;                // N
   int64_t episodes;            // E
   int height, width;           // of pixels; 0: the file has none
+  int checksums;               // 1: of the frames, pixels_crc; what is created has them
   int action, proprio, state;  // A, P (0: the file has none), S
   int variation;               // V; 0: nothing varies
   char variation_names[512];   // of the V factors, separated by commas
@@ -49,7 +51,7 @@ typedef struct UsDatasetInfo {
 
 typedef struct UsDataset UsDataset;
 
-// Opens a file and checks everything but the pixels' values: columns, types, lengths, offsets,
+// Opens a file and checks everything but the frames: columns, types, lengths, offsets,
 // counters, rising times, finite numbers, actions in [-1, 1]. Of a file whose writer was killed the
 // finished episodes are seen. On failure *out is NULL and the message names the row or episode.
 UsStatus us_dataset_open(const char* path, UsDataset** out);
@@ -70,7 +72,8 @@ const double* us_dataset_states(const UsDataset* d);
 const double* us_dataset_times(const UsDataset* d);
 const float* us_dataset_variation(const UsDataset* d);
 
-// Reads `rows` frames from `first` on: pixels (rows, H, W, 3).
+// Reads `rows` frames from `first` on: pixels (rows, H, W, 3). A frame that differs from its
+// checksum is US_FORMAT with its episode and row.
 UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels);
 
 // SHA-256 over the sizes and all columns that training reads (pixels, action, proprio, state, time,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "datasets/columns.h"
+#include "worldmodel/base/crc32c.h"
 
 void us_dataset_columns_free(UsDatasetColumns* c) {
   void* own[] = {c->lengths, c->offsets,    c->low,       c->high,        c->actions,
@@ -221,6 +222,34 @@ UsStatus us_dataset_check_rows(const char* path, const UsDatasetColumns* c,
     for (int t = 0; t < c->lengths[e]; t++) {
       US_TRY(check_row(path, c, info, c->offsets[e] + t, e, t));
     }
+  }
+  return US_OK;
+}
+
+// ---- frames ----
+
+UsStatus us_dataset_check_frames(const char* path, const UsDatasetColumns* c,
+                                 const UsDatasetInfo* info, hid_t column, int64_t first,
+                                 int64_t rows, const uint8_t* pixels) {
+  enum { kRows = 256 };
+  uint32_t want[kRows];
+  size_t frame = us_column_width(US_COLUMN_PIXELS, info);
+  for (int64_t row = first, end = first + rows; column >= 0 && row < end; row++) {
+    int64_t i = (row - first) % kRows, n = end - row < kRows ? end - row : kRows;
+    if (i == 0 && us_column_move(column, US_COLUMN_PIXELS_CRC, row, n, want, 0) != 0) {
+      char reason[256];
+      return us_fail(US_IO, "%s: pixels_crc, rows %lld to %lld: cannot be read: %s", path,
+                     (long long)row, (long long)(row + n - 1),
+                     us_hdf5_reason(reason, sizeof(reason)));
+    }
+    uint32_t found = us_crc32c(0, pixels + (size_t)(row - first) * frame, frame);
+    if (found == want[i]) continue;
+    int64_t e = 0;
+    while (e + 1 < info->episodes && c->offsets[e + 1] <= row) e++;
+    return us_fail(US_FORMAT,
+                   "%s: pixels, row %lld (episode %lld): expected a frame of checksum %08x, found "
+                   "%08x: its bytes were changed after they were written",
+                   path, (long long)row, (long long)e, want[i], found);
   }
   return US_OK;
 }

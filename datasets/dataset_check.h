@@ -49,4 +49,10 @@ UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int uni
 UsStatus us_dataset_check_rows(const char* path, const UsDatasetColumns* c,
                                const UsDatasetInfo* info, int64_t first, int64_t count);
 
+// Compares frames that were read from row `first` of the file on with `column`, their checksums:
+// pixels (rows, H, W, 3). c has lengths and offsets. A negative column: the file has none.
+UsStatus us_dataset_check_frames(const char* path, const UsDatasetColumns* c,
+                                 const UsDatasetInfo* info, hid_t column, int64_t first,
+                                 int64_t rows, const uint8_t* pixels);
+
 #endif  // UNDERSTUDY_DATASET_CHECK_H_

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "datasets/columns.h"
+#include "datasets/dataset_check.h"
+#include "worldmodel/base/crc32c.h"
 
 enum { kPackBytes = 8 << 20 };
 
@@ -38,6 +40,7 @@ struct UsDatasetWriter {
   int64_t episodes, rows;            // written
   int broken;                        // 1: a write failed
   int32_t* counter;                  // (2, rows of an episode) episode_idx and step_idx
+  uint32_t* crc;                     // (rows of an episode) pixels_crc
   Moments* moments[3];               // (width) of us_statistics_columns
 };
 
@@ -68,6 +71,7 @@ static void destroy(UsDatasetWriter* w) {
   close_file(w);
   for (int i = 0; i < 3; i++) free(w->moments[i]);
   free(w->counter);
+  free(w->crc);
   free(w->temporary);
   free(w->path);
   free(w);
@@ -96,6 +100,7 @@ static void abandon(UsDatasetWriter* w) {
 
 static int has_column(const UsDatasetWriter* w, UsColumnId id) {
   if (id == US_COLUMN_PIXELS) return w->info.height > 0;
+  if (id == US_COLUMN_PIXELS_CRC) return w->info.checksums;
   if (id == US_COLUMN_VARIATION) return w->info.variation > 0;
   return id != US_COLUMN_PROPRIO || w->info.proprio > 0;
 }
@@ -221,7 +226,8 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   w->path = strdup(path);
   if (asprintf(&w->temporary, "%s.tmp", path) < 0) w->temporary = NULL;
   w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
-  int bad = !w->path || !w->temporary || !w->counter;
+  w->crc = calloc((size_t)episode_rows, sizeof(*w->crc));
+  int bad = !w->path || !w->temporary || !w->counter || !w->crc;
   for (int c = 0; c < 3; c++) {
     w->moments[c] = calloc(us_column_width(us_statistics_columns[c], info) + 1, sizeof(Moments));
     bad |= !w->moments[c];
@@ -253,6 +259,7 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
   }
   UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
   if (!w) return us_fail(US_MEMORY, "%s: out of memory", path);
+  w->info.checksums = info->height > 0;
   UsStatus status = create_file(w);
   if (status != US_OK) {
     abandon(w);
@@ -310,7 +317,12 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
     w->counter[t] = (int32_t)w->episodes;
     step[t] = t;
   }
+  size_t frame = us_column_width(US_COLUMN_PIXELS, &w->info);
+  for (int t = 0; w->info.checksums && t < e->rows; t++) {
+    w->crc[t] = us_crc32c(0, e->pixels + (size_t)t * frame, frame);
+  }
   US_TRY(put(w, US_COLUMN_PIXELS, w->rows, e->rows, e->pixels));
+  US_TRY(put(w, US_COLUMN_PIXELS_CRC, w->rows, e->rows, w->crc));
   US_TRY(put(w, US_COLUMN_ACTION, w->rows, e->rows, e->actions));
   US_TRY(put(w, US_COLUMN_PROPRIO, w->rows, e->rows, e->proprio));
   US_TRY(put(w, US_COLUMN_STATE, w->rows, e->rows, e->states));
@@ -335,6 +347,21 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
 
 // ---- finishing ----
 
+// Compares frames that were read back for a copy with their checksums.
+static UsStatus check_frames(const UsDatasetWriter* w, int64_t first, int64_t n, const void* data) {
+  UsDatasetInfo info = w->info;
+  UsDatasetColumns c = {.offsets = malloc((size_t)w->episodes * sizeof(*c.offsets))};
+  if (!c.offsets) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  info.episodes = w->episodes;
+  UsStatus status = us_column_move(w->column[US_COLUMN_EP_OFFSET], US_COLUMN_EP_OFFSET, 0,
+                                   w->episodes, c.offsets, 0)
+                        ? us_fail(US_IO, "%s: ep_offset cannot be read back", w->path)
+                        : us_dataset_check_frames(w->path, &c, &info,
+                                                  w->column[US_COLUMN_PIXELS_CRC], first, n, data);
+  free(c.offsets);
+  return status;
+}
+
 static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumnId id) {
   int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
   int64_t rows = per_episode ? from->episodes : from->rows;
@@ -347,7 +374,9 @@ static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumn
     int64_t n = rows - first < chunk ? rows - first : chunk;
     status = us_column_move(from->column[id], id, first, n, buffer, 0)
                  ? us_fail(US_IO, "%s: %s cannot be read back", from->path, us_columns[id].name)
-                 : put(to, id, first, n, buffer);
+                 : US_OK;
+    if (status == US_OK && id == US_COLUMN_PIXELS) status = check_frames(from, first, n, buffer);
+    if (status == US_OK) status = put(to, id, first, n, buffer);
   }
   free(buffer);
   return status;
@@ -503,6 +532,7 @@ static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
     return us_fail(US_FORMAT, "%s: expected at most %lld episodes to go on with, found %lld",
                    w->path, (long long)w->room_episodes, (long long)info->episodes);
   }
+  w->info.checksums = info->checksums;  // all rows of a file have them, or none
   w->episodes = info->episodes;
   w->rows = info->rows;
   add_statistics(w, w->rows, us_dataset_actions(d), us_dataset_proprio(d), us_dataset_states(d));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "datasets/columns.h"
+#include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/progress.h"
 
 // ---- import ----
@@ -282,25 +283,39 @@ static UsStatus put_whole(Convert* v, const char* name, hid_t stored, hid_t memo
   return H5Dclose(column) < 0 || bad < 0 ? cannot_write(v->out, name) : US_OK;
 }
 
+// Copies frames, (block, H, W, 3) at a time, and writes their checksums.
+static UsStatus copy_frames(Convert* v, hid_t pixels, hid_t sums, uint8_t* frames, uint32_t* crc) {
+  const UsDatasetInfo* info = us_dataset_info(v->from);
+  int64_t block = us_survey_block(v->rows);
+  size_t frame = us_column_width(US_COLUMN_PIXELS, info);
+  for (int64_t first = 0; first < info->rows; first += block) {
+    int64_t n = info->rows - first < block ? info->rows - first : block;
+    US_TRY(us_dataset_pixels(v->from, first, n, frames));
+    for (int64_t i = 0; i < n; i++) crc[i] = us_crc32c(0, frames + (size_t)i * frame, frame);
+    if (us_column_move(pixels, US_COLUMN_PIXELS, first, n, frames, 1) ||
+        us_column_move(sums, US_COLUMN_PIXELS_CRC, first, n, crc, 1)) {
+      return cannot_write(v->out, "pixels");
+    }
+  }
+  return US_OK;
+}
+
 static UsStatus put_pixels(Convert* v) {
   const UsDatasetInfo* info = us_dataset_info(v->from);
   if (info->height == 0) return US_OK;
   hsize_t dims[4] = {(hsize_t)info->rows, (hsize_t)info->height, (hsize_t)info->width, 3};
-  int64_t block = us_survey_block(v->rows);
-  uint8_t* frames = malloc((size_t)block * (size_t)info->height * (size_t)info->width * 3);
-  if (!frames) return us_fail(US_MEMORY, "%s: out of memory", v->out);
-  hid_t column = make_column(v->file, "pixels", H5T_STD_U8LE, 4, dims);
-  UsStatus status = column < 0 ? cannot_write(v->out, "pixels") : US_OK;
-  for (int64_t first = 0; first < info->rows && status == US_OK; first += block) {
-    int64_t n = info->rows - first < block ? info->rows - first : block;
-    status = us_dataset_pixels(v->from, first, n, frames);
-    if (status == US_OK && us_column_move(column, US_COLUMN_PIXELS, first, n, frames, 1)) {
-      status = cannot_write(v->out, "pixels");
-    }
-  }
-  if (column >= 0 && H5Dclose(column) < 0 && status == US_OK)
-    status = cannot_write(v->out, "pixels");
+  size_t block = (size_t)us_survey_block(v->rows);
+  uint8_t* frames = malloc(block * us_column_width(US_COLUMN_PIXELS, info));
+  uint32_t* crc = malloc(block * sizeof(*crc));
+  hid_t pixels = make_column(v->file, "pixels", H5T_STD_U8LE, 4, dims);
+  hid_t sums = make_column(v->file, "pixels_crc", H5T_STD_U32LE, 1, dims);
+  UsStatus status = !frames || !crc          ? us_fail(US_MEMORY, "%s: out of memory", v->out)
+                    : pixels < 0 || sums < 0 ? cannot_write(v->out, "pixels")
+                                             : copy_frames(v, pixels, sums, frames, crc);
+  int bad = (pixels >= 0 && H5Dclose(pixels) < 0) | (sums >= 0 && H5Dclose(sums) < 0);
+  if (bad && status == US_OK) status = cannot_write(v->out, "pixels");
   free(frames);
+  free(crc);
   return status;
 }
 

@@ -24,7 +24,8 @@ UsStatus us_dataset_import(const char* path, const char* out, const UsImport* co
 
 // Writes a file as stable-worldmodel's loaders expect it where ours differs: only finished
 // episodes, flags as h5py's bool, state as float32, actions in the env's own bounds [-bound,
-// bound]; 0: 1. An existing file is replaced only when `overwrite` is set.
+// bound]; 0: 1. Everything that verify checks is checked on the way; on failure `out` is as it was.
+// An existing file is replaced only when `overwrite` is set.
 UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite);
 
 #endif  // UNDERSTUDY_EXCHANGE_H_

@@ -32,6 +32,8 @@ static int good_type(UsColumnId id, hid_t type) {
   int little = bytes == 1 || H5Tget_order(type) == H5T_ORDER_LE;
   int sign = class == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_2;
   switch (id) {
+    case US_COLUMN_PIXELS_CRC:
+      return H5Tequal(type, H5T_STD_U32LE) > 0;
     case US_COLUMN_PIXELS:
       return H5Tequal(type, H5T_STD_U8LE) > 0;
     case US_COLUMN_TERMINATED:
@@ -255,6 +257,7 @@ static UsStatus open_all(UsSurvey* s) {
   read_attributes(s);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(s, (UsColumnId)id));
   US_TRY(check_extents(s));
+  s->info.checksums = s->column[US_COLUMN_PIXELS] >= 0 && s->column[US_COLUMN_PIXELS_CRC] >= 0;
   US_TRY(us_dataset_check_variation(s->path, &s->info));
   name_writer(s);
   US_TRY(load_episodes(s));
@@ -366,7 +369,10 @@ UsStatus us_survey_next(UsSurvey* s, int64_t* first, int64_t* count, int* more) 
 
 UsStatus us_survey_pixels(UsSurvey* s, int64_t first, int64_t rows, uint8_t* pixels) {
   US_ASSERT(s->column[US_COLUMN_PIXELS] >= 0 && first >= 0 && first + rows <= s->info.rows);
-  return rows ? read_rows(s, US_COLUMN_PIXELS, first, rows, pixels) : US_OK;
+  if (rows == 0) return US_OK;
+  US_TRY(read_rows(s, US_COLUMN_PIXELS, first, rows, pixels));
+  return us_dataset_check_frames(s->path, &s->c, &s->info, s->column[US_COLUMN_PIXELS_CRC], first,
+                                 rows, pixels);
 }
 
 int64_t us_survey_block(const UsSurvey* s) {

@@ -44,7 +44,8 @@ UsStatus us_survey_next(UsSurvey* s, int64_t* first, int64_t* count, int* more);
 // Lengths and offsets of all episodes, the other columns of the window.
 const UsDatasetColumns* us_survey_columns(const UsSurvey* s);
 
-// Reads `rows` frames from row `first` of the file on: pixels (rows, H, W, 3).
+// Reads `rows` frames from row `first` of the file on and compares them with their checksums:
+// pixels (rows, H, W, 3).
 UsStatus us_survey_pixels(UsSurvey* s, int64_t first, int64_t rows, uint8_t* pixels);
 
 // Rows of frames that are read best at once; 0 without pixels.

@@ -85,7 +85,8 @@ static void print_info(UsDataset* d) {
   printf("  rows         %lld, %.4g s apart: %.1f minutes\n", (long long)info->rows, info->dt,
          (double)info->rows * info->dt / 60);
   if (info->height) {
-    printf("  pixels       %d x %d\n", info->width, info->height);
+    printf("  pixels       %d x %d, %s\n", info->width, info->height,
+           info->checksums ? "each with a checksum" : "without checksums");
   } else {
     printf("  pixels       none\n");
   }
@@ -121,8 +122,9 @@ static UsStatus verify(const char* path, const char* model) {
   int height = 0, width = 0;
   if (model) US_TRY(read_frame_size(model, &height, &width));
   US_TRY(us_dataset_verify(path, height, width, &v));
-  printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s\n", path,
+  printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s\n", path,
          (long long)v.info.episodes, (long long)v.info.rows, v.hash, v.writer,
+         v.info.height && !v.info.checksums ? "; its frames have no checksums" : "",
          v.ours ? "" : "; dataset import makes it ours");
   return US_OK;
 }
@@ -261,11 +263,13 @@ static const char help[] =
     "info     prints where the trajectories come from, how many there are, and the range of every\n"
     "         number.\n"
     "preview  draws a contact sheet: an episode a line, frames along time.\n"
-    "verify   checks the layout, every number, and reads all frames, of our files and of those "
+    "verify   checks the layout, every number and every frame's checksum, of our files and of "
+    "those\n"
+    "         that stable-worldmodel wrote (which have no checksums); exit code 1 and one line "
     "that\n"
-    "         stable-worldmodel wrote; exit code 1 and one line that names the row or episode "
-    "when\n"
-    "         something is wrong. With --model, frames must have the size that it sees.\n"
+    "         names the row or episode when something is wrong. With --model, frames must have "
+    "the\n"
+    "         size that it sees.\n"
     "import   writes another program's HDF5 file into one of ours.\n"
     "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
     "Examples:\n"

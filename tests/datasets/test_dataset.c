@@ -199,6 +199,7 @@ static void test_hash_sees_every_number(void** state) {
   all[sizeof(all) - 1] ^= 1;
   H5Dwrite(pixels, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, all);
   H5Dclose(pixels);
+  H5Ldelete(file, "pixels_crc", H5P_DEFAULT);  // or reading would end at the changed frame
   H5Fclose(file);
   d = open_good(path);
   assert_int_equal(us_dataset_hash(d, again), US_OK);
