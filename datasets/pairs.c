@@ -46,42 +46,45 @@ static int is_taken(const UsPairs* p, int64_t start) {
   return 0;
 }
 
-// One draw from an episode; 1 when it gave a pair.
-static int try_episode(Drawer* d, int64_t episode) {
+// One draw from an episode; *gave: 1 when it gave a pair.
+static UsStatus try_episode(Drawer* d, int64_t episode, int* gave) {
+  *gave = 0;
   UsRng rng = us_rng(d->seed, US_RNG_PAIRS, d->draws++, 0, 0);
   int64_t start = us_dataset_offsets(d->data)[episode] + d->block +
                   us_rng_below(&rng, (uint32_t)candidates(d, episode));
-  if (is_taken(d->out, start)) return 0;
+  if (is_taken(d->out, start)) return US_OK;
   UsPair pair = {start - d->block, start, start + d->ahead, (int32_t)episode, 0, 0};
   int width = us_dataset_info(d->data)->state;
   const double* states = us_dataset_states(d->data);
   double from[US_TASK_MEASURES], to[US_TASK_MEASURES];
   const mjModel* m = us_sim_model(d->sim);
-  us_sim_measure(d->sim, 1, states + pair.start * width, from);
-  us_sim_measure(d->sim, 1, states + pair.goal * width, to);
+  US_TRY(us_sim_measure(d->sim, 1, states + pair.start * width, from));
+  US_TRY(us_sim_measure(d->sim, 1, states + pair.goal * width, to));
   if (!d->keep_solved && d->task->success(m, from, to)) {
     d->out->solved_at_start++;
-    return 0;
+    return US_OK;
   }
   pair.distance = (float)d->task->distance(m, from, to);
   if (d->task->hard) pair.hard = d->task->hard(m, from, to) != 0;
   d->out->pair[d->out->count++] = pair;
-  return 1;
+  *gave = 1;
+  return US_OK;
 }
 
-// Every episode gives its `level`-th pair, if it can; returns how many came.
-static int draw_level(Drawer* d, int level) {
-  int before = d->out->count;
+// Every episode gives its `level`-th pair, if it can.
+static UsStatus draw_level(Drawer* d, int level) {
   int64_t episodes = us_dataset_info(d->data)->episodes;
   for (int round = 0; round < kRounds; round++) {
     for (int64_t i = 0; i < episodes; i++) {
       int64_t e = d->order[i];
       if (d->given[e] >= level || candidates(d, e) < 1) continue;
-      d->given[e] += try_episode(d, e);
-      if (d->out->count == d->count) return d->count - before;
+      int gave;
+      US_TRY(try_episode(d, e, &gave));
+      d->given[e] += gave;
+      if (d->out->count == d->count) return US_OK;
     }
   }
-  return d->out->count - before;
+  return US_OK;
 }
 
 static int farther(const void* a, const void* b) {
@@ -123,7 +126,9 @@ static UsStatus draw_all(Drawer* d) {
   if (!d->order || !d->given || !out->pair) return us_fail(US_MEMORY, "out of memory");
   shuffle(d, episodes);
   for (int level = 1; out->count < d->count; level++) {
-    if (draw_level(d, level) == 0) {
+    int before = out->count;
+    US_TRY(draw_level(d, level));
+    if (out->count == before) {
       return us_fail(US_FORMAT,
                      "%s: expected %d pairs of a start and a goal %d rows later that is not solved "
                      "yet, found %d",

@@ -62,6 +62,10 @@ const UsEnvInfo* us_env_info(const UsEnv* e) {
   return &e->info;
 }
 
+const UsEnvError* us_env_error(const UsEnv* e) {
+  return e->error.text[0] ? &e->error : NULL;
+}
+
 // ---- checked forwarding ----
 
 static void check_slots(const UsEnv* e, int n, const int* slots) {

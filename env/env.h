@@ -17,8 +17,9 @@
 // simulator the task's distance of measures, in the model the distance of latents. Without a goal
 // the reward is 0. Nothing resets by itself; stepping past success or termination is allowed.
 //
-// Ownership: the caller allocates every output. Errors: only open, render and observe with missing
-// parts can fail; NaN states give terminated = 1 and a reward of -INFINITY.
+// Ownership: the caller allocates every output. Errors: what the engine cannot go on with is a
+// status where a call returns one, and is kept for us_env_error where it does not. A state that has
+// diverged gives terminated = 1 and a reward of -INFINITY.
 // Threads: calls on one env come from one thread at a time; inside, the pool works.
 
 #include <stddef.h>
@@ -70,7 +71,7 @@ typedef struct UsEnvInfo {
 typedef struct UsStep {
   float* observation;   // (N, O) the simulator: qpos, qvel, act; the model: the newest latent
   float* reward;        // (N)
-  uint8_t* terminated;  // (N) 1: the success rule holds now, or the state is not finite
+  uint8_t* terminated;  // (N) 1: the success rule holds now, or the state has diverged
   uint8_t* truncated;   // (N) 1: the limit is reached
   uint8_t* success;     // (N, K) whether the success rule held after each env step; a model: 0
   uint8_t* object;      // (N, K) the same of the task's rule on its object alone, success if none
@@ -85,6 +86,17 @@ UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const 
 void us_env_close(UsEnv* e);
 
 const UsEnvInfo* us_env_info(const UsEnv* e);
+
+// The first error of the engine since the slot that it hit was reset; NULL: none. Ask after calls
+// without a status: there the slot keeps its last state, the reward of the call is -INFINITY, and
+// what follows is not to be relied upon.
+typedef struct UsEnvError {
+  int slot;
+  int step;        // env steps of the slot's episode before the one that failed
+  char text[512];  // one line in the engine's own words
+} UsEnvError;
+
+const UsEnvError* us_env_error(const UsEnv* e);
 
 // Starts an episode in every slot whose mask is nonzero, drawn from that slot's seed; clears its
 // goal. The model draws a start context from the bank in its folder.

@@ -34,6 +34,7 @@ struct UsEnv {
   UsEnvInfo info;
   size_t save_size;  // bytes of one saved slot
   UsPool* pool;      // Nullable
+  UsEnvError error;  // see us_env_error; no text: none
   void* scratch;     // env.c's own: leave it NULL
   size_t scratch_size;
 };

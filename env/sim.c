@@ -96,6 +96,7 @@ static void layout(UsArena* a, Sim* s) {
   const int n = s->env.info.slots;
   s->slot = US_TAKE(a, Slot, n);
   s->ids = US_TAKE(a, int, n > SCRATCH ? n : SCRATCH);
+  s->played = US_TAKE(a, int, n);
   s->blank = US_TAKE(a, double, s->row);
 }
 
@@ -131,8 +132,11 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   US_TRY(us_arena_alloc(&s->arena));
   layout(&s->arena, s);
   memcpy(s->blank, mjb_state(s->scratch), sizeof(double) * (size_t)s->row);
-  for (int i = 0; i < s->env.info.slots; i++) s->slot[i].stale = 1;
-  us_sim_settle(s);
+  for (int i = 0; i < s->env.info.slots; i++) {
+    s->slot[i].stale = 1;
+    s->played[s->plays++] = i;
+  }
+  US_TRY(us_sim_settle(s));
   s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
   return US_OK;
 }
@@ -211,6 +215,21 @@ const UsTask* us_sim_task(const UsEnv* e) {
 
 const mjModel* us_sim_model(const UsEnv* e) {
   return sim_of((UsEnv*)e)->model;
+}
+
+void us_sim_select(UsEnv* e, int n, const int* slots) {
+  Sim* s = sim_of(e);
+  US_ASSERT(n >= 0 && n <= e->info.slots);
+  for (int i = 0; i < n; i++) {
+    US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
+    s->played[i] = slots[i];
+  }
+  s->plays = n;
+}
+
+int us_sim_diverged(const UsEnv* e, int slot) {
+  US_ASSERT(slot >= 0 && slot < e->info.slots);
+  return !sim_of((UsEnv*)e)->slot[slot].good;
 }
 
 int us_sim_factors(UsEnv* e, const UsFactor* const** list) {

@@ -3,6 +3,7 @@
 
 #include "env/sim_inner.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -25,15 +26,21 @@ static void lend_models(Sim* s, int n, const int* slots, size_t first, int sampl
 
 // ---- what runs inside a simulation ----
 
-static int all_finite(const mjtNum* x, int n) {
+static int all_within(const mjtNum* x, int n, double most) {
   for (int i = 0; i < n; i++) {
-    if (!isfinite(x[i])) return 0;
+    if (!(fabs(x[i]) <= most)) return 0;
   }
   return 1;
 }
 
-static int is_finite(const mjModel* m, const mjData* d) {
-  return all_finite(d->qpos, m->nq) && all_finite(d->qvel, m->nv) && all_finite(d->act, m->na);
+// Whether nothing has diverged since the call into MuJoCo began. measure (M)
+static int is_good(const UsTask* t, const mjModel* m, const mjData* d, const double* measure) {
+  static const int bad[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC};
+  for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+    if (d->warning[bad[i]].number) return 0;
+  }
+  return all_within(d->qpos, m->nq, mjMAXVAL) && all_within(d->qvel, m->nv, mjMAXVAL) &&
+         all_within(d->act, m->na, mjMAXVAL) && all_within(measure, t->measure, DBL_MAX);
 }
 
 // One env step with its position kinematics current before and after. action (A)
@@ -51,9 +58,10 @@ static void env_step(const UsTask* t, const mjModel* m, mjData* d, const float* 
 
 // Reads what is kept of a state outside MuJoCo.
 static void settle(const Sim* s, const mjModel* m, mjData* d, Slot* slot) {
-  slot->finite = is_finite(m, d);
   s->task->read_measure(m, d, slot->measure);
   if (s->task->proprio) s->task->read_proprio(m, d, slot->proprio);
+  slot->good = is_good(s->task, m, d, slot->measure);
+  for (int i = 0; i < s->task->proprio; i++) slot->good &= isfinite(slot->proprio[i]) != 0;
   slot->stale = 0;
 }
 
@@ -66,26 +74,28 @@ static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
 // object: of the task's object alone, where it has a rule for that.
 static int solved(const Sim* s, const mjModel* m, const Slot* slot, int object) {
   const UsTask* t = s->task;
-  if (!slot->has_goal || !slot->finite) return 0;
+  if (!slot->has_goal || !slot->good) return 0;
   return (object && t->success_object ? t->success_object : t->success)(m, slot->measure,
                                                                         slot->goal);
 }
 
 static float reward_of(const Sim* s, const mjModel* m, const Slot* slot, const double* measure,
-                       int finite) {
-  if (!finite) return -INFINITY;
+                       int good) {
+  if (!good) return -INFINITY;
   return slot->has_goal ? (float)-s->task->distance(m, measure, slot->goal) : 0.0f;
 }
 
-void us_sim_settle(Sim* s) {
+UsStatus us_sim_settle(Sim* s) {
   int n = 0;
   for (int i = 0; i < s->env.info.slots; i++) {
     if (s->slot[i].stale) s->ids[n++] = i;
   }
-  if (n == 0 || mjb_apply(s->slots, s->ids, n, settle_one, s, 0) == 0) return;
+  int bad = us_sim_run(s, s->slots, n, s->ids, settle_one, s, 0);
+  if (bad < 0) return US_OK;
   for (int i = 0; i < s->env.info.slots; i++) {
-    if (s->slot[i].stale) s->slot[i].finite = s->slot[i].stale = 0;
+    if (s->slot[i].stale) s->slot[i].good = s->slot[i].stale = 0;
   }
+  return us_sim_failed(s, s->slots, bad, bad, s->slot[bad].now);
 }
 
 // ---- reset ----
@@ -110,8 +120,12 @@ void us_sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
     s->slot[i] = fresh;
     memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
     s->ids[n++] = i;
+    if (s->env.error.slot == i) s->env.error.text[0] = 0;
   }
-  if (n > 0 && mjb_apply(s->slots, s->ids, n, reset_one, s, 1) > 0) us_sim_settle(s);
+  int bad = us_sim_run(s, s->slots, n, s->ids, reset_one, s, 1);
+  if (bad < 0) return;
+  us_sim_failed(s, s->slots, bad, bad, 0);
+  us_sim_settle(s);
 }
 
 // ---- step ----
@@ -129,8 +143,9 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
   Slot* slot = &c->sim->slot[sim];
   slot->stale = 1;
   mj_kinematics(m, d);
-  for (int k = 0; k < k_max; k++) {
+  for (int k = 0; k < k_max && slot->good; k++) {
     size_t at = (size_t)sim * (size_t)k_max + (size_t)k;
+    slot->now = slot->steps - k_max + k;
     env_step(s->task, m, d, c->actions + at * (size_t)action);
     settle(s, m, d, slot);
     if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot, 0);
@@ -138,9 +153,8 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
     slot->stale = 1;
   }
   slot->stale = 0;
-  if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->finite);
-  if (c->out->terminated)
-    c->out->terminated[sim] = (uint8_t)(!slot->finite || solved(s, m, slot, 0));
+  if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->good);
+  if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->good || solved(s, m, slot, 0));
 }
 
 static void fill_observation(Sim* s, int slot, float* out) {
@@ -155,9 +169,15 @@ static void fill_observation(Sim* s, int slot, float* out) {
 void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
   Sim* s = sim_of(e);
   const int n = e->info.slots, k = e->info.block;
-  // A simulation that MuJoCo stops with an error keeps these values and its last state.
+  int plays = 0;
+  for (int i = 0; i < s->plays; i++) {
+    Slot* slot = &s->slot[s->played[i]];
+    slot->steps += k;
+    if (slot->good) s->ids[plays++] = s->played[i];
+  }
+  // A simulation that has diverged or that MuJoCo stops with an error keeps these values and its
+  // last state.
   for (int i = 0; i < n; i++) {
-    s->slot[i].steps += k;
     if (out->reward) out->reward[i] = -INFINITY;
     if (out->terminated) out->terminated[i] = 1;
     if (out->truncated) out->truncated[i] = (uint8_t)(s->limit && s->slot[i].steps >= s->limit);
@@ -165,7 +185,11 @@ void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
   if (out->success) memset(out->success, 0, (size_t)n * (size_t)k);
   if (out->object) memset(out->object, 0, (size_t)n * (size_t)k);
   Step call = {s, actions, out};
-  if (mjb_apply(s->slots, NULL, 0, step_one, &call, 1) > 0) us_sim_settle(s);
+  int bad = us_sim_run(s, s->slots, plays, s->ids, step_one, &call, 1);
+  if (bad >= 0) {
+    us_sim_failed(s, s->slots, bad, bad, s->slot[bad].now);
+    us_sim_settle(s);
+  }
   for (int i = 0; out->observation && i < n; i++) {
     fill_observation(s, i, out->observation + (size_t)i * (size_t)e->info.observation);
   }
@@ -194,7 +218,8 @@ static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   for (int h = 0; h < c->horizon; h++) {
     for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
     s->task->read_measure(m, d, measure);
-    rewards[h] = reward_of(s, m, slot, measure, is_finite(m, d));
+    if (!is_good(s->task, m, d, measure)) return;
+    rewards[h] = reward_of(s, m, slot, measure, slot->good);
   }
 }
 
@@ -212,7 +237,10 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
       s->ids[i] = i;
     }
     lend_models(s, now, slots, call.first, samples);
-    mjb_apply(s->scratch, s->ids, now, rollout_one, &call, 0);
+    int bad = us_sim_run(s, s->scratch, now, s->ids, rollout_one, &call, 0);
+    if (bad < 0) continue;
+    int slot = slots[(call.first + (size_t)bad) / (size_t)samples];
+    us_sim_failed(s, s->scratch, bad, slot, s->slot[slot].steps);
   }
 }
 
@@ -246,10 +274,10 @@ UsStatus us_sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
     write_state(s, row, obs[i].state);
     row[s->time_at] = obs[i].time;
     if (obs[i].first) slot->steps = 0;
+    slot->now = slot->steps;
     slot->stale = 1;
   }
-  us_sim_settle(s);
-  return US_OK;
+  return us_sim_settle(s);
 }
 
 // ---- measures and goals ----
@@ -275,7 +303,8 @@ static void measure_one(const mjModel* m, mjData* d, int sim, void* arg) {
 }
 
 // Measures n states: obs (n), or else states (n, S).
-static void measure_states(Sim* s, int n, const UsObs* obs, const double* states, Measure call) {
+static UsStatus measure_states(Sim* s, int n, const UsObs* obs, const double* states,
+                               Measure call) {
   const size_t width = (size_t)s->env.info.state;
   for (; call.first < n; call.first += SCRATCH) {
     int now = n - call.first < SCRATCH ? n - call.first : SCRATCH;
@@ -286,20 +315,24 @@ static void measure_states(Sim* s, int n, const UsObs* obs, const double* states
       s->ids[i] = i;
     }
     lend_models(s, call.slots ? now : 0, call.slots, (size_t)call.first, 1);
-    mjb_apply(s->scratch, s->ids, now, measure_one, &call, 0);
+    int bad = us_sim_run(s, s->scratch, now, s->ids, measure_one, &call, 0);
+    if (bad < 0) continue;
+    int slot = call.slots ? call.slots[call.first + bad] : -1;
+    return us_sim_failed(s, s->scratch, bad, slot, slot < 0 ? 0 : s->slot[slot].steps);
   }
+  return US_OK;
 }
 
-void us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
+UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
   Sim* s = sim_of(e);
-  measure_states(s, n, NULL, states, (Measure){.task = s->task, .measures = measures});
+  return measure_states(s, n, NULL, states, (Measure){.task = s->task, .measures = measures});
 }
 
 UsStatus us_sim_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
   Sim* s = sim_of(e);
   US_TRY(need_state(e, n, obs));
-  measure_states(s, n, obs, NULL, (Measure){.task = s->task, .slots = slots, .slot = s->slot});
-  return US_OK;
+  const Measure call = {.task = s->task, .slots = slots, .slot = s->slot};
+  return measure_states(s, n, obs, NULL, call);
 }
 
 void us_sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
@@ -307,7 +340,7 @@ void us_sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* s
   for (int i = 0; i < n; i++) {
     const Slot* slot = &s->slot[slots[i]];
     const mjModel* m = model_of(s, slots[i]);
-    if (distance) distance[i] = -reward_of(s, m, slot, slot->measure, slot->finite);
+    if (distance) distance[i] = -reward_of(s, m, slot, slot->measure, slot->good);
     if (success) success[i] = (uint8_t)solved(s, m, slot, 0);
   }
 }
@@ -336,5 +369,6 @@ void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
   US_ASSERT(policy >= 0 && steps && actions);
   memset(actions, 0, sizeof(float) * (size_t)e->info.slots * (size_t)e->info.action);
   Act call = {s, &s->task->policies[policy], steps, actions};
-  mjb_apply(s->slots, NULL, 0, act_one, &call, 0);
+  int bad = us_sim_run(s, s->slots, s->plays, s->played, act_one, &call, 0);
+  if (bad >= 0) us_sim_failed(s, s->slots, bad, bad, s->slot[bad].steps);
 }

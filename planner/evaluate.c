@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "env/sim.h"
 #include "planner/evaluate_inner.h"
 
 // ---- memory ----
@@ -15,6 +16,7 @@ static void layout(Run* r) {
   size_t b = (size_t)r->slots, k = (size_t)(r->block * r->action);
   r->slot = US_TAKE(a, int, b);
   r->live = US_TAKE(a, int, b);
+  r->mask = US_TAKE(a, uint8_t, b);
   r->number = US_TAKE(a, uint64_t, b);
   r->obs = US_TAKE(a, UsObs, b);
   r->pixels = US_TAKE(a, uint8_t, b * r->frame);
@@ -74,7 +76,7 @@ static UsStatus check(const UsEvaluation* e) {
 
 // ---- a block ----
 
-// Lists the slots whose episode goes on.
+// Lists the slots whose episode goes on, which the truth plays alone.
 static void list_live(Run* r) {
   r->lives = 0;
   for (int i = 0; i < r->n; i++) {
@@ -82,6 +84,16 @@ static void list_live(Run* r) {
     if (!o->finite || (r->e->stop_at_hit && o->first_hit >= 0)) continue;
     r->live[r->lives++] = i;
   }
+  if (us_sim_is(r->e->sim)) us_sim_select(r->e->sim, r->lives, r->live);
+}
+
+// The engine's error in one of the two envs, if there is one, as a status that names the episode.
+static UsStatus check_engine(const Run* r, UsStatus status) {
+  const UsEnvError* error = us_env_error(r->e->sim);
+  if (!error) error = us_env_error(r->e->answer);
+  if (!error) return status;
+  return us_fail(US_MUJOCO, "row %s, episode %d, step %d: MuJoCo: %s", r->e->label,
+                 r->first + error->slot, error->step, error->text);
 }
 
 static void plan(Run* r) {
@@ -182,7 +194,7 @@ static void conclude(Run* r) {
 
 static UsStatus play_batch(Run* r, UsProgress* progress) {
   int blocks = r->result->blocks;
-  US_TRY(us_evaluate_place(r));
+  US_TRY(check_engine(r, us_evaluate_place(r)));
   list_live(r);
   for (int b = 0; b < blocks && r->lives > 0; b++) {
     int j = b % r->replan;
@@ -191,13 +203,14 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
                      r->result->count, r->e->keep ? "; --resume goes on" : "");
     }
     if (j == 0) {
-      US_TRY(us_evaluate_aim(r, b));
+      US_TRY(check_engine(r, us_evaluate_aim(r, b)));
       plan(r);
     }
     play(r, b, j);
+    US_TRY(check_engine(r, US_OK));
     judge(r, b, j == r->replan - 1 || b == blocks - 1);
     list_live(r);
-    if (b < blocks - 1) US_TRY(show(r, b));
+    if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
   }
   conclude(r);

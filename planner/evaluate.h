@@ -130,7 +130,7 @@ typedef struct UsResult {
 
 // What to run. Nothing is owned.
 typedef struct UsEvaluation {
-  const char* label;  // for the progress bar
+  const char* label;  // the row's name in messages
   UsDataset* data;
   const UsPairs* pairs;
   int count;      // the first so many pairs

@@ -19,6 +19,7 @@ typedef struct Run {
   int* slot;     // (B) 0 .. B - 1
   int* live;     // (B) slots whose episode goes on
   int lives;
+  uint8_t* mask;        // (B) 1 where a slot has a pair
   uint64_t* number;     // (B) episode numbers; seeds of the reset
   UsObs* obs;           // (B)
   uint8_t* pixels;      // (B, H, W, 3)

@@ -109,7 +109,7 @@ static void vary(Run* r) {
 
 // Puts the truth into the starts of the batch's pairs.
 static UsStatus place_truth(Run* r) {
-  us_env_reset(r->e->sim, NULL, r->number);
+  us_env_reset(r->e->sim, r->mask, r->number);
   US_TRY(read_rows(r, kGoal, US_SEES_STATE));
   US_TRY(us_env_set_goal(r->e->sim, r->n, r->slot, r->obs));
   US_TRY(read_rows(r, kStart, US_SEES_STATE));
@@ -130,7 +130,7 @@ static UsStatus show_row(Run* r, Which which) {
 // Shows the answering env both start rows and its first goal.
 static UsStatus place_answer(Run* r) {
   if (r->e->sees == US_SEES_NOTHING) return US_OK;
-  us_env_reset(r->e->answer, NULL, r->number);
+  us_env_reset(r->e->answer, r->mask, r->number);
   r->stage = 0;
   US_TRY(show_row(r, kBefore));
   US_TRY(show_row(r, kStart));
@@ -140,6 +140,7 @@ static UsStatus place_answer(Run* r) {
 UsStatus us_evaluate_place(Run* r) {
   for (int i = 0; i < r->slots; i++) {
     r->slot[i] = i;
+    r->mask[i] = i < r->n;
     r->number[i] = (uint64_t)(r->first + i);
   }
   vary(r);

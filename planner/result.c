@@ -104,6 +104,11 @@ UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs*
   size_t length = (size_t)(r->block * r->action);
   for (int b = 0; b < r->outcome[episode].played; b++) {
     us_env_step(sim, r->actions + ((size_t)episode * r->blocks + b) * length, NULL);
+    const UsEnvError* error = us_env_error(sim);
+    if (error) {
+      return us_fail(US_MUJOCO, "film of episode %d, step %d: MuJoCo: %s", episode, error->step,
+                     error->text);
+    }
     US_TRY(us_env_render(sim, 1, &slot, pixels + (size_t)(b + 2) * frame));
   }
   return US_OK;

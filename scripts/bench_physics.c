@@ -80,6 +80,12 @@ static void open_bench(const char* name, Bench* b) {
   }
 }
 
+static void check(const UsEnv* e) {
+  if (!us_env_error(e)) return;
+  fprintf(stderr, "bench_physics: %s: MuJoCo: %s\n", us_env_info(e)->name, us_env_error(e)->text);
+  exit(1);
+}
+
 static void bench(const char* name) {
   Bench b = {0};
   open_bench(name, &b);
@@ -90,6 +96,7 @@ static void bench(const char* name) {
   }
   printf("%-18s %3d steps an env step  mj_step %9.0f/s  rollout %9.0f/s  ratio %.2f\n", name,
          b.task->frame_skip, steps / best[0], steps / best[1], best[0] / best[1]);
+  check(b.env);
   mj_deleteData(b.data);
   free(b.states);
   free(b.actions);

@@ -46,6 +46,10 @@ static void bench(const char* name, int size, UsPool* pool) {
   }
   printf(" %9.0f physics steps/s, %9.0f a core-second\n", steps_played / (us_seconds() - wall),
          steps_played / (us_cpu_seconds() - core));
+  if (us_env_error(e)) {
+    fprintf(stderr, "bench_render: %s: MuJoCo: %s\n", name, us_env_error(e)->text);
+    exit(1);
+  }
   free(actions);
   free(rewards);
   free(pixels);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "env/plugin.h"
+#include "env/sim.h"
 #include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/machine.h"
@@ -72,6 +73,13 @@ UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** ou
 
 UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out) {
   return open_env("model", folder, config, out);
+}
+
+int us_cli_print_warnings(const char* before, const UsEnv* sim) {
+  char kinds[256];
+  long long n = us_sim_warnings(sim, kinds, sizeof(kinds));
+  if (n > 0) printf("%sMuJoCo warned %lld time%s (%s)", before, n, n == 1 ? "" : "s", kinds);
+  return n > 0;
 }
 
 UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index) {

@@ -74,6 +74,10 @@ const struct UsTask* us_cli_task(const char* name);
 UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out);
 UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out);
 
+// Prints, behind the text `before`, how often MuJoCo warned in a simulator: "MuJoCo warned 3 times
+// (bad qacc 3)". Returns 0 and prints nothing where it did not.
+int us_cli_print_warnings(const char* before, const UsEnv* sim);
+
 // Index of the behaviour policy of a task that --policy names; NULL names the first.
 UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index);
 

@@ -91,6 +91,7 @@ static void start_batch(Collect* c, int64_t first, int n) {
     c->slot[i] = i;
   }
   vary_batch(c, n);
+  us_sim_select(c->env, n, c->slot);
   us_env_reset(c->env, c->mask, c->seeds);
 }
 
@@ -131,6 +132,14 @@ static void play(Collect* c, int n, int t) {
   }
 }
 
+// MuJoCo's error in a slot, if there was one.
+static UsStatus check_engine(const Collect* c, int64_t first) {
+  const UsEnvError* error = us_env_error(c->env);
+  if (!error) return US_OK;
+  return us_fail(US_MUJOCO, "%s: episode %lld, step %d: MuJoCo: %s", c->o->out,
+                 (long long)(first + error->slot), error->step, error->text);
+}
+
 static UsStatus check_finite(const Collect* c, int64_t episode, int slot) {
   int width = us_env_info(c->env)->state;
   const double* state = c->states + at(c, slot, 0) * (size_t)width;
@@ -164,10 +173,12 @@ static UsStatus append_batch(Collect* c, int64_t first, int n) {
 
 static UsStatus collect_batch(Collect* c, int64_t first, int n, UsProgress* bar) {
   start_batch(c, first, n);
+  US_TRY(check_engine(c, first));
   for (int t = 0; t < c->rows; t++) {
     if (us_interrupted()) return US_INTERRUPTED;
     US_TRY(look(c, n, t));
     play(c, n, t);
+    US_TRY(check_engine(c, first));
     us_progress_show(bar, (double)first * c->rows + (double)(t + 1) * n, NULL);
   }
   return append_batch(c, first, n);
@@ -271,9 +282,11 @@ static UsStatus open_file(Collect* c, int64_t* done) {
 static void print_result(const Collect* c, int64_t first, int64_t done, double seconds) {
   struct stat file;
   double bytes = stat(c->o->out, &file) == 0 ? (double)file.st_size : 0;
-  printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB\n", c->o->out,
+  printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB", c->o->out,
          (long long)done, (long long)done * c->rows, us_env_info(c->env)->width,
          us_env_info(c->env)->height, (double)(done - first) * c->rows / seconds, bytes / 1e6);
+  us_cli_print_warnings("; ", c->env);
+  printf("\n");
 }
 
 static UsStatus collect(Collect* c) {

@@ -335,6 +335,21 @@ static void print_distance(const UsResult* r) {
   printf("  %.3f > %.3f (%.3f)", start[0], end[0], end[2]);
 }
 
+// What the simulators said, if anything: a sentence a row.
+static void print_trouble(const UsEvalJob* j) {
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    int diverged = 0;
+    if (!j->on[k]) continue;
+    for (int i = 0; i < j->result[k].count; i++) diverged += !j->result[k].outcome[i].finite;
+    if (diverged == 0) continue;
+    printf("%s: %d episode%s diverged and count%s as failed\n", us_eval_row_names[k], diverged,
+           diverged == 1 ? "" : "s", diverged == 1 ? "s" : "");
+  }
+  const UsEnv* oracle = j->answer[US_ROW_oracle];
+  if (us_cli_print_warnings("the episodes: ", j->sim)) printf("\n");
+  if (oracle && us_cli_print_warnings("what the oracle imagined: ", oracle)) printf("\n");
+}
+
 static void print_table(const UsEvalJob* j) {
   printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", j->task->name,
          j->protocol->name, us_rule_names[j->protocol->rule], j->pairs.count,
@@ -360,6 +375,7 @@ static void print_table(const UsEvalJob* j) {
     print_distance(r);
     printf("\n");
   }
+  print_trouble(j);
   printf("\n%-7s %8s %8s  %9s %9s %9s %9s  %10s  %s\n", "row", "seconds", "core-s", "simulate",
          "render", "encode", "plan", "ms a plan", "candidate-steps a core-second");
   for (int k = 0; k < US_ROW_COUNT; k++) {

@@ -85,6 +85,14 @@ static UsStatus film(Recorder* r, int steps, int stride) {
   return status;
 }
 
+// The end of a line: what the simulator said, if anything.
+static void print_trouble(const UsShow* s) {
+  if (s->diverged) {
+    printf("; %d episode%s diverged", s->diverged, s->diverged == 1 ? "" : "s");
+  }
+  us_cli_print_warnings("; ", s->sim);
+}
+
 static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
   int height = us_stage_height(stage), width = us_stage_width(stage);
   Pace pace = choose_pace(show, o->speed);
@@ -103,8 +111,10 @@ static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
   if (status == US_INTERRUPTED) {
     return us_fail(status, "%s: stopped, with %d pictures", o->record, r.pictures);
   }
-  printf("%s: %d pictures of %d x %d, %.4g a second\n", o->record, r.pictures, width, height,
+  printf("%s: %d pictures of %d x %d, %.4g a second", o->record, r.pictures, width, height,
          pace.rate);
+  print_trouble(show);
+  printf("\n");
   return US_OK;
 }
 
@@ -127,7 +137,14 @@ static UsStatus run(const Options* o, UsShow* show, UsStage** stage) {
                        .speed = o->speed,
                        .paused = o->paused,
                        .shot = o->shot};
-  return us_view_live(show, *stage, &live);
+  UsStatus status = us_view_live(show, *stage, &live);
+  char kinds[256];
+  if (show->diverged || us_sim_warnings(show->sim, kinds, sizeof(kinds))) {
+    printf("%s: %d env steps in the last episode", us_env_info(show->sim)->task, show->step);
+    print_trouble(show);
+    printf("\n");
+  }
+  return status;
 }
 
 static UsStatus view(const Options* o) {

@@ -21,6 +21,18 @@ const char* const us_view_mode_names[US_VIEW_MODE_COUNT] = {
 #undef X
 };
 
+// The engine's error in one of the envs, if there is one, as a status that names the episode.
+static UsStatus check_engine(const UsShow* s, UsStatus status) {
+  const UsEnv* const envs[] = {s->sim, s->own->answer};
+  for (int i = 0; i < 2; i++) {
+    const UsEnvError* error = envs[i] ? us_env_error(envs[i]) : NULL;
+    if (!error) continue;
+    return us_fail(US_MUJOCO, "%s: episode of seed %llu, step %d: MuJoCo: %s",
+                   us_env_info(envs[i])->name, (unsigned long long)s->seed, s->step, error->text);
+  }
+  return status;
+}
+
 static int is_drawing(const UsEnv* model) {
   return model && us_env_info(model)->height > 0;
 }
@@ -33,8 +45,7 @@ static UsStatus read_truth(UsShow* s) {
   UsObs obs = {.state = s->state, .proprio = us_env_info(s->sim)->proprio ? in->proprio : NULL};
   US_TRY(us_env_look(s->sim, 1, &slot, &obs));
   s->time = obs.time;
-  s->finite = 1;
-  for (int i = 0; i < us_env_info(s->sim)->state; i++) s->finite &= isfinite(s->state[i]) != 0;
+  s->finite = !us_sim_diverged(s->sim, slot);
   if (!s->has_goal) return US_OK;
   float distance;
   uint8_t success;
@@ -229,7 +240,7 @@ static UsStatus start_plan(UsShow* s) {
   return show_goal(s);
 }
 
-UsStatus us_show_reset(UsShow* s, uint64_t seed, int again) {
+static UsStatus reset(UsShow* s, uint64_t seed, int again) {
   Inner* in = s->own;
   s->seed = seed;
   s->step = s->over = s->success = s->has_goal = s->histories = s->budget = 0;
@@ -250,6 +261,10 @@ UsStatus us_show_reset(UsShow* s, uint64_t seed, int again) {
   }
   note_distance(s);
   return US_OK;
+}
+
+UsStatus us_show_reset(UsShow* s, uint64_t seed, int again) {
+  return check_engine(s, reset(s, seed, again));
 }
 
 // ---- modes ----
@@ -296,7 +311,7 @@ UsStatus us_show_take_mode(UsShow* s, UsViewMode mode) {
   return US_OK;
 }
 
-UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
+static UsStatus set_mode(UsShow* s, UsViewMode mode) {
   US_TRY(us_show_take_mode(s, mode));
   if (mode == US_VIEW_replay) return us_show_reset(s, s->seed, 1);
   s->over = 0;
@@ -307,6 +322,10 @@ UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
     US_TRY(start_plan(s));
   }
   return begin_block(s);
+}
+
+UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
+  return check_engine(s, set_mode(s, mode));
 }
 
 // ---- an env step ----
@@ -369,8 +388,11 @@ static void look_inside(void* arg) {
 
 static UsStatus play(UsShow* s) {
   Inner* in = s->own;
-  char found[256];
-  if (s->inner > 1) us_trap_run(look_inside, s, found, sizeof(found));
+  char found[512];
+  if (s->inner > 1 && us_trap_run(look_inside, s, found, sizeof(found))) {
+    return us_fail(US_MUJOCO, "%s: episode of seed %llu, step %d: MuJoCo: %s",
+                   us_env_info(s->sim)->name, (unsigned long long)s->seed, s->step, found);
+  }
   if (s->mode == US_VIEW_replay) {
     US_TRY(place_row(s, ++in->row));
   } else {
@@ -390,7 +412,7 @@ static int is_over(const UsShow* s) {
   return s->step >= s->budget || (s->first_hit >= 0 && s->step >= s->first_hit + after);
 }
 
-UsStatus us_show_step(UsShow* s, const float* driven) {
+static UsStatus step(UsShow* s, const float* driven) {
   Inner* in = s->own;
   int width = us_env_info(s->sim)->action;
   s->over = s->over || is_over(s);
@@ -401,7 +423,12 @@ UsStatus us_show_step(UsShow* s, const float* driven) {
   US_TRY(play(s));
   s->step++;
   note_distance(s);
+  s->diverged += !s->finite;
   if (s->finite && ++in->phase == s->block) US_TRY(end_block(s));
   s->over = is_over(s);
   return US_OK;
+}
+
+UsStatus us_show_step(UsShow* s, const float* driven) {
+  return check_engine(s, step(s, driven));
 }

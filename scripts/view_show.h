@@ -66,7 +66,8 @@ typedef struct UsShow {
   int step;         // env steps since the episode began
   int budget;       // env steps after which a plan is given up
   int over;         // 1: the episode has ended: replayed, solved a while ago, given up
-  int finite;       // 0: the state is no longer finite
+  int finite;       // 0: the episode has diverged, see us_sim_diverged
+  int diverged;     // episodes that have, since the show was opened
   double time;      // s, the simulator's own
   float* action;    // (A) last played
   double* state;    // (S) now

@@ -211,7 +211,7 @@ static void draw_numbers(UsStage* s, const UsShow* show, double time, double x, 
     us_picture_text(p, x, y + 20, kText, US_INK, US_LEFT, text);
   }
   if (!show->finite) {
-    us_picture_title(p, x, y + 40, kText, kImagined, US_LEFT, "the state is not finite");
+    us_picture_title(p, x, y + 40, kText, kImagined, US_LEFT, "the simulation diverged");
   } else if (show->has_goal && show->first_hit >= 0) {
     snprintf(text, sizeof(text), "solved at step %d", show->first_hit);
     us_picture_title(p, x, y + 40, kText, kSolved, US_LEFT, text);

@@ -279,7 +279,7 @@ static void look_shows_what_was_observed(void** state) {
   assert_memory_equal(put, got, sizeof(put));
   assert_true(obs.time == 2.5);
   for (int i = 0; i < 4; i++) assert_true(proprio[i] == (float)put[i]);
-  us_sim_measure(e, 1, put, measure);
+  assert_int_equal(us_sim_measure(e, 1, put, measure), US_OK);
   assert_true(measure[0] == 0.25 && measure[1] == 1.125);
   us_env_close(e);
 }
@@ -433,14 +433,23 @@ static void mujoco_errors_stay_in_their_slot(void** state) {
   float actions[20] = {0}, reward[2], rewards[2];
   uint8_t terminated[2];
   actions[10 + 6] = 1;  // the fourth env step of the second slot
+  assert_null(us_env_error(e));
   us_env_step(e, actions, &(UsStep){.reward = reward, .terminated = terminated});
+  const UsEnvError* error = us_env_error(e);
+  assert_true(error && error->slot == 1 && error->step == 3);
+  assert_one_line(error->text);
   assert_true(reward[0] == 0 && reward[1] == -INFINITY);
   assert_int_equal(terminated[0], 0);
   assert_int_equal(terminated[1], 1);
   get_state(e, 1, after);
   assert_memory_equal(before, after, sizeof(after));
+  us_env_reset(e, (uint8_t[]){1, 0}, (uint64_t[]){1, 2});
+  assert_non_null(us_env_error(e));  // the other slot's
+  us_env_reset(e, (uint8_t[]){0, 1}, (uint64_t[]){1, 2});
+  assert_null(us_env_error(e));
   us_env_rollout(e, 2, (int[]){0, 1}, 1, 1, actions, rewards);
   assert_true(rewards[0] == 0 && rewards[1] == -INFINITY);
+  assert_true(us_env_error(e) && us_env_error(e)->slot == 1);
   actions[10 + 6] = 0;
   us_env_step(e, actions, &(UsStep){.reward = reward, .terminated = terminated});
   assert_true(reward[1] == 0);

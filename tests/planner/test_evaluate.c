@@ -49,6 +49,8 @@ static void line_score(UsEnv* env, int n, const int* slots, float* distance, uin
   }
 }
 
+static int broken = -1;  // a slot whose steps raise an error of the engine, from x = 0.3 on
+
 static void line_step(UsEnv* env, const float* actions, const UsStep* out) {
   Line* e = (Line*)env;
   for (int s = 0; s < env->info.slots; s++) {
@@ -59,6 +61,7 @@ static void line_step(UsEnv* env, const float* actions, const UsStep* out) {
       line_score(env, 1, &s, &distance, out->success ? &out->success[s * kBlock + k] : NULL);
       if (out->object) out->object[s * kBlock + k] = distance < 0.2f;
     }
+    if (s == broken && e->x[s] > 0.3) env->error = (UsEnvError){s, 7, "it is full"};
     if (out->reward) out->reward[s] = isfinite(distance) ? -distance : -INFINITY;
   }
 }
@@ -223,7 +226,13 @@ static int play_subgoals(const float* action, int slots, int execute, int stop, 
                     .budget = kBudget,
                     .stop_at_hit = stop,
                     .subgoals = subgoals};
-  assert_int_equal(us_evaluate(&e, out), US_OK);
+  assert_int_equal(us_evaluate(&e, out), broken < 0 ? US_OK : US_MUJOCO);
+  if (broken >= 0) {
+    us_env_close(sim);
+    us_env_close(answer);
+    us_dataset_close(data);
+    return 1;
+  }
   if (slots >= kPairs && !stop) {
     assert_int_equal(planner.calls, (kBudget / kBlock + execute - 1) / execute);
     // The two start rows, then what came of every block but the last.
@@ -249,6 +258,17 @@ static void play(const float* action, int slots, int execute, int stop, UsResult
 // Steps of 0.1 a from 0 with the goal at 0.25: a = 0.25 is within 0.05 after env steps 9 .. 11,
 // a = 1 never (it stands at 0.2 and 0.3), a = -1 never, 0.125 from step 17 on, 0.44 after 5 and 6.
 static const float actions[kPairs] = {0.25f, -1, 0.125f, 1, 0.44f};
+
+// An error of the engine ends the evaluation and names the episode, also behind the first batch.
+static void engine_errors_end_it(void** state) {
+  (void)state;
+  UsResult r;
+  broken = 1;
+  play(actions, 2, 1, 0, &r);
+  broken = -1;
+  assert_string_equal(us_message(), "row test, episode 3, step 7: MuJoCo: it is full");
+  assert_null(r.outcome);
+}
 
 static void every_rule_counts_what_it_says(void** state) {
   (void)state;
@@ -431,6 +451,7 @@ int main(void) {
   }
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_rule_counts_what_it_says),
+      cmocka_unit_test(engine_errors_end_it),
       cmocka_unit_test(what_is_no_number_fails_and_ends),
       cmocka_unit_test(batches_and_stops),
       cmocka_unit_test(subgoals_come_in_turn),
