@@ -90,6 +90,46 @@ UsStatus us_hdf5_check_root(const char* path, hid_t file) {
                  us_hdf5_reason(reason, sizeof(reason)));
 }
 
+// What us_hdf5_list_others has found.
+typedef struct Others {
+  const char* const* taken;
+  int count;
+  char* text;
+  size_t size, used;
+  int unnamed;  // that found no room in the text
+} Others;
+
+static herr_t list_link(hid_t file, const char* name, const H5L_info_t* link, void* arg) {
+  Others* o = arg;
+  for (int i = 0; i < o->count; i++) {
+    if (strcmp(o->taken[i], name) == 0) return 0;
+  }
+  enum { kTail = 32 };  // for " and N more"
+  hid_t column = link->type == H5L_TYPE_HARD ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+  const char* why = column < 0 ? " (this HDF5 cannot open it)" : "";
+  if (column >= 0) H5Dclose(column);
+  size_t room = o->size - o->used;
+  size_t n = strlen(name) + strlen(why) + 2;
+  if (o->unnamed || n + kTail >= room) {
+    o->unnamed++;
+    return 0;
+  }
+  o->used += (size_t)snprintf(o->text + o->used, room, "%s%s%s", o->used ? ", " : "", name, why);
+  return 0;
+}
+
+void us_hdf5_list_others(hid_t file, int count, const char* const* taken, char* text, size_t size) {
+  Others o = {.taken = taken, .count = count, .text = text, .size = size};
+  text[0] = 0;
+  H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_link, &o);
+  if (o.unnamed) {
+    snprintf(text + o.used, size - o.used, "%s%d more", o.used ? " and " : "", o.unnamed);
+  }
+  for (char* c = text; *c; c++) {
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';  // one line stays one
+  }
+}
+
 // ---- columns ----
 
 // The Debian package that reads a filter, and the filter's name; NULL: unknown.

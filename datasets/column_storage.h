@@ -26,6 +26,10 @@ UsStatus us_column_open(const char* path, hid_t file, const char* name, hid_t* o
 // Rows of a chunk; 1 when the column is not chunked.
 hsize_t us_column_chunk(hid_t column);
 
+// Lists what is at the root besides the columns `taken` (count), separated by commas, in at most
+// size - 1 bytes; a list that is longer ends with the number of the others. "": nothing.
+void us_hdf5_list_others(hid_t file, int count, const char* const* taken, char* text, size_t size);
+
 // What a type is, in words: "big-endian unsigned 32-bit integer".
 const char* us_type_text(hid_t type, char text[64]);
 

@@ -103,11 +103,14 @@ int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, voi
     bad = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, dims, NULL) < 0;
   }
   hid_t memory = bad ? -1 : H5Screate_simple(rank, dims, NULL);
-  hid_t type = us_column_memory(us_columns[id].type);
+  // Bytes are read as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
+  hid_t own = !write && us_column_bytes(us_columns[id].type) == 1 ? H5Dget_type(column) : -1;
+  hid_t type = own >= 0 ? own : us_column_memory(us_columns[id].type);
   if (!bad) {
     bad = write ? H5Dwrite(column, type, memory, space, H5P_DEFAULT, data)
                 : H5Dread(column, type, memory, space, H5P_DEFAULT, data);
   }
+  if (own >= 0) H5Tclose(own);
   if (memory >= 0) H5Sclose(memory);
   if (space >= 0) H5Sclose(space);
   return bad < 0 || rank < 1 ? -1 : 0;

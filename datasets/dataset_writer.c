@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "datasets/column_storage.h"
 #include "datasets/columns.h"
 #include "datasets/dataset_check.h"
 #include "worldmodel/base/crc32c.h"
@@ -488,11 +489,26 @@ static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int ro
   return US_OK;
 }
 
+// Going on fills, copies and packs the columns of this program: others would be lost.
+static UsStatus check_only_ours(const UsDatasetWriter* w) {
+  const char* ours[US_COLUMN_COUNT];
+  int count = 0;
+  char others[256];
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (has_column(w, (UsColumnId)id)) ours[count++] = us_columns[id].name;
+  }
+  us_hdf5_list_others(w->file, count, ours, others, sizeof(others));
+  if (!others[0]) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected only the columns of this program to go on with, found %s",
+                 w->path, others);
+}
+
 // Opens w's file as it is; *fits: its columns have just the room that is asked for.
 static UsStatus reopen(UsDatasetWriter* w, int* fits) {
   *fits = 1;
   w->file = H5Fopen(w->path, H5F_ACC_RDWR, H5P_DEFAULT);
   if (w->file < 0) return fail(w, "the file");
+  US_TRY(check_only_ours(w));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (!has_column(w, (UsColumnId)id)) continue;
     int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;

@@ -32,6 +32,7 @@ typedef struct Import {
   double* times;                    // (longest)
   float* rewards;                   // (longest)
   uint8_t *terminated, *truncated;  // (longest)
+  UsImportNotes* notes;
 } Import;
 
 static int ends_with(const char* text, const char* end) {
@@ -131,7 +132,9 @@ static UsStatus scale_actions(Import* m, int64_t episode, int64_t at, int rows) 
                      (double)(m->shift[i % width] + m->scale[i % width]),
                      (double)c->actions[at * width + i]);
     }
-    m->actions[i] = i / width == rows - 1 ? NAN : x;
+    int last = i / width == rows - 1;
+    if (last && i % width == 0) m->notes->actions += isfinite(x) != 0;
+    m->actions[i] = last ? NAN : x;
   }
   return US_OK;
 }
@@ -152,7 +155,9 @@ static UsStatus copy_episode(Import* m, int64_t e) {
   copy_states(m, at, rows);
   for (int t = 0; t < rows; t++) {
     m->times[t] = c->times ? c->times[at + t] : t * m->dt;
-    m->rewards[t] = c->rewards && isfinite(c->rewards[at + t]) ? c->rewards[at + t] : 0;
+    int known = c->rewards && isfinite(c->rewards[at + t]);
+    if (c->rewards && !known && t > 0) m->notes->rewards++;
+    m->rewards[t] = known ? c->rewards[at + t] : 0;
     m->terminated[t] = c->terminated ? c->terminated[at + t] : 0;
     m->truncated[t] = c->truncated ? c->truncated[at + t] : t == rows - 1;
   }
@@ -168,6 +173,26 @@ static UsStatus copy_episode(Import* m, int64_t e) {
                        .times = m->times,
                        .variation = c->variation ? c->variation + at * m->info.variation : NULL};
   return us_dataset_append(m->to, &episode);
+}
+
+// What stands in for the columns that a file has not.
+static void note_made(Import* m) {
+  const UsDatasetColumns* c = us_survey_columns(m->from);
+  const struct {
+    int there;
+    const char* text;
+  } all[] = {{c->states != NULL, c->proprio ? "state (proprio)" : "state (0)"},
+             {c->rewards != NULL, "reward (0)"},
+             {c->terminated != NULL, "terminated (0)"},
+             {c->truncated != NULL, "truncated (1 in last rows)"},
+             {c->times != NULL, "time (equal steps)"}};
+  char* text = m->notes->made;
+  for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+    size_t n = strlen(text);
+    if (!all[i].there) {
+      snprintf(text + n, US_LEFT_CHARS - n, "%s%s", n ? ", " : "", all[i].text);
+    }
+  }
 }
 
 static UsStatus copy_all(Import* m, const char* out) {
@@ -221,15 +246,18 @@ static UsStatus check_target(const char* path, const char* out, int overwrite) {
 }
 
 UsStatus us_dataset_import(const char* path, const char* out, const UsImport* config,
-                           UsVerdict* verdict) {
+                           UsVerdict* verdict, UsImportNotes* notes) {
   memset(verdict, 0, sizeof(*verdict));
+  memset(notes, 0, sizeof(*notes));
   US_TRY(refuse_folder(path));
   US_TRY(check_target(path, out, config->overwrite));
-  Import m = {.path = path, .config = config};
+  Import m = {.path = path, .config = config, .notes = notes};
   US_TRY(us_survey_open(path, &config->names, &m.from));
   verdict->info = *us_survey_info(m.from);
   verdict->ours = us_survey_ours(m.from);
   snprintf(verdict->writer, sizeof(verdict->writer), "%s", us_survey_writer(m.from));
+  snprintf(verdict->left, sizeof(verdict->left), "%s", us_survey_left(m.from));
+  note_made(&m);
   UsStatus status = import_to(&m, out);
   free_room(&m);
   us_survey_close(m.from);
@@ -434,7 +462,9 @@ static UsStatus write_all(Convert* v) {
   return status;
 }
 
-UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite) {
+UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite,
+                            char left[US_LEFT_CHARS]) {
+  left[0] = 0;
   US_TRY(refuse_folder(path));
   US_TRY(check_target(path, out, overwrite));
   char* temporary = NULL;
@@ -443,6 +473,7 @@ UsStatus us_dataset_convert(const char* path, const char* out, double bound, int
   UsStatus status = us_dataset_open(path, &v.from);
   if (status == US_OK) status = us_survey_open(path, NULL, &v.rows);
   if (status == US_OK) {
+    snprintf(left, US_LEFT_CHARS, "%s", us_survey_left(v.rows));
     status = write_all(&v);
     if (status == US_OK && rename(temporary, out) != 0) {
       status = us_fail(US_IO, "%s: cannot be written: %s", out, strerror(errno));

@@ -22,6 +22,7 @@ struct UsSurvey {
   int last_idx;        // episode_idx of the episode before the window
   int ours, repair;
   char writer[96];
+  char left[US_LEFT_CHARS];
 };
 
 // ---- columns ----
@@ -38,7 +39,7 @@ static int good_type(UsColumnId id, hid_t type) {
       return H5Tequal(type, H5T_STD_U8LE) > 0;
     case US_COLUMN_TERMINATED:
     case US_COLUMN_TRUNCATED:
-      return bytes == 1 && (class == H5T_INTEGER || class == H5T_ENUM);
+      return bytes == 1 && (class == H5T_INTEGER || class == H5T_ENUM || class == H5T_BITFIELD);
     case US_COLUMN_EPISODE_IDX:
     case US_COLUMN_STEP_IDX:
     case US_COLUMN_EP_LEN:
@@ -100,6 +101,21 @@ static int is_needed(const UsSurvey* s, UsColumnId id) {
   return id == US_COLUMN_ACTION || id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
 }
 
+// Columns of others that are left where they are: flags that this HDF5 cannot open (1.10 does not
+// know how newer libraries write bool; nothing needs them), and what is no checksum of ours.
+static int is_to_leave(const UsSurvey* s, UsColumnId id) {
+  if (id != US_COLUMN_TERMINATED && id != US_COLUMN_TRUNCATED && id != US_COLUMN_PIXELS_CRC) {
+    return 0;
+  }
+  hid_t column = H5Dopen2(s->file, s->name[id], H5P_DEFAULT);
+  if (column < 0) return 1;
+  hid_t type = H5Dget_type(column);
+  int leave = id == US_COLUMN_PIXELS_CRC && !good_type(id, type);
+  H5Tclose(type);
+  H5Dclose(column);
+  return leave;
+}
+
 static UsStatus open_column(UsSurvey* s, UsColumnId id) {
   if (id == US_COLUMN_VARIATION && !s->info.variation_names[0]) return US_OK;
   if (H5Lexists(s->file, s->name[id], H5P_DEFAULT) <= 0) {
@@ -111,12 +127,8 @@ static UsStatus open_column(UsSurvey* s, UsColumnId id) {
     }
     s->name[id] = other;
   }
-  UsStatus status = us_column_open(s->path, s->file, s->name[id], &s->column[id]);
-  if (status != US_OK) {
-    // HDF5 1.10 cannot open flags that newer libraries write as bool; nothing needs them.
-    int flag = id == US_COLUMN_TERMINATED || id == US_COLUMN_TRUNCATED;
-    return flag && !s->ours ? US_OK : status;
-  }
+  if (!s->ours && is_to_leave(s, id)) return US_OK;
+  US_TRY(us_column_open(s->path, s->file, s->name[id], &s->column[id]));
   US_TRY(check_type(s, id));
   return take_shape(s, id);
 }
@@ -132,6 +144,15 @@ static UsStatus check_extents(const UsSurvey* s) {
                    (unsigned long long)s->extent[id]);
   }
   return US_OK;
+}
+
+static void list_left(UsSurvey* s) {
+  const char* taken[US_COLUMN_COUNT];
+  int count = 0;
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (s->column[id] >= 0) taken[count++] = s->name[id];
+  }
+  us_hdf5_list_others(s->file, count, taken, s->left, sizeof(s->left));
 }
 
 // ---- attributes ----
@@ -260,6 +281,7 @@ static UsStatus open_all(UsSurvey* s) {
   s->info.checksums = s->column[US_COLUMN_PIXELS] >= 0 && s->column[US_COLUMN_PIXELS_CRC] >= 0;
   US_TRY(us_dataset_check_variation(s->path, &s->info));
   name_writer(s);
+  list_left(s);
   US_TRY(load_episodes(s));
   US_TRY(us_dataset_read_bounds(s->path, s->file, s->info.action, s->ours, &s->c));
   return make_window(s);
@@ -306,6 +328,9 @@ const UsDatasetInfo* us_survey_info(const UsSurvey* s) {
 }
 const char* us_survey_writer(const UsSurvey* s) {
   return s->writer;
+}
+const char* us_survey_left(const UsSurvey* s) {
+  return s->left;
 }
 int us_survey_ours(const UsSurvey* s) {
   return s->ours;

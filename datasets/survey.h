@@ -37,6 +37,10 @@ const UsDatasetInfo* us_survey_info(const UsSurvey* s);
 const char* us_survey_writer(const UsSurvey* s);
 int us_survey_ours(const UsSurvey* s);
 
+// The columns of the file that are not read, separated by commas; "": none.
+enum { US_LEFT_CHARS = 400 };
+const char* us_survey_left(const UsSurvey* s);
+
 // Reads the next episodes, as many as make a window, and checks every row. *more 1: *first and
 // *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.
 UsStatus us_survey_next(UsSurvey* s, int64_t* first, int64_t* count, int* more);
@@ -57,6 +61,7 @@ typedef struct UsVerdict {
   char writer[96];
   int ours;                  // 1: training reads it as it is
   char hash[US_HASH_CHARS];  // us_dataset_hash of our files, else that of all that was read
+  char left[US_LEFT_CHARS];  // columns that were not read or taken over; "": none
 } UsVerdict;
 
 // Reads and checks every column of a file. height, width: frames must have this size; 0: any.

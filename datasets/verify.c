@@ -89,6 +89,7 @@ UsStatus us_dataset_verify(const char* path, int height, int width, UsVerdict* o
   out->info = *us_survey_info(s);
   out->ours = us_survey_ours(s);
   snprintf(out->writer, sizeof(out->writer), "%s", us_survey_writer(s));
+  snprintf(out->left, sizeof(out->left), "%s", us_survey_left(s));
   UsStatus status = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)
                         ? check_size(path, &out->info, height, width)
                         : us_fail(US_MEMORY, "%s: out of memory", path);

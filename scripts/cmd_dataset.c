@@ -122,10 +122,10 @@ static UsStatus verify(const char* path, const char* model) {
   int height = 0, width = 0;
   if (model) US_TRY(read_frame_size(model, &height, &width));
   US_TRY(us_dataset_verify(path, height, width, &v));
-  printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s\n", path,
+  printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s%s%s\n", path,
          (long long)v.info.episodes, (long long)v.info.rows, v.hash, v.writer,
          v.info.height && !v.info.checksums ? "; its frames have no checksums" : "",
-         v.ours ? "" : "; dataset import makes it ours");
+         v.left[0] ? "; not read: " : "", v.left, v.ours ? "" : "; dataset import makes it ours");
   return US_OK;
 }
 
@@ -147,10 +147,19 @@ static UsStatus compare(const UsTask* task, const UsDatasetInfo* file) {
 
 static UsStatus import(const char* path, const char* out, UsImport* config) {
   UsVerdict v;
+  UsImportNotes notes;
   const UsTask* task = us_cli_task(config->task);
-  US_TRY(us_dataset_import(path, out, config, &v));
+  US_TRY(us_dataset_import(path, out, config, &v, &notes));
   printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
          (long long)v.info.rows, path, v.writer);
+  if (v.left[0]) printf("  not taken over: %s\n", v.left);
+  if (notes.made[0]) printf("  not in the file, so made here: %s\n", notes.made);
+  if (notes.rewards)
+    printf("  %lld rewards are not finite: 0 in their place\n", (long long)notes.rewards);
+  if (notes.actions) {
+    printf("  the actions in the last rows of %lld episodes are left out: no frame follows them\n",
+           (long long)notes.actions);
+  }
   if (!task) {
     printf("  no task here is called \"%s\": models can be trained, not evaluated\n", config->task);
   } else {
@@ -161,8 +170,10 @@ static UsStatus import(const char* path, const char* out, UsImport* config) {
 }
 
 static UsStatus convert(const char* path, const char* out, double bound, int overwrite) {
-  US_TRY(us_dataset_convert(path, out, bound, overwrite));
+  char left[US_LEFT_CHARS];
+  US_TRY(us_dataset_convert(path, out, bound, overwrite, left));
   printf("%s: %s for stable-worldmodel's loaders\n", out, path);
+  if (left[0]) printf("  not taken over: %s\n", left);
   return US_OK;
 }
 
@@ -270,7 +281,9 @@ static const char help[] =
     "         names the row or episode when something is wrong. With --model, frames must have "
     "the\n"
     "         size that it sees.\n"
-    "import   writes another program's HDF5 file into one of ours.\n"
+    "import   writes another program's HDF5 file into one of ours, and says which columns it "
+    "does not\n"
+    "         take over and which it has to make up.\n"
     "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
     "Examples:\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"

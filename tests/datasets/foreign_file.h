@@ -7,6 +7,7 @@
 #include <hdf5.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "worldmodel/base/status.h"
@@ -186,6 +187,26 @@ static inline void foreign_write(const Foreign* f, const char* path) {
   }
   H5Fclose(file);
   H5Pclose(access);
+}
+
+// Gives every bool of a file that was not written with `latest` the version of a newer library's
+// type, which HDF5 1.10 refuses to open.
+static inline void foreign_age_bools(const char* path) {
+  static const uint8_t old[8] = {0x18, 2, 0, 0, 1, 0, 0, 0};  // version 1, enumeration, 2 names
+  FILE* file = fopen(path, "r+b");
+  US_ASSERT(file);
+  static uint8_t bytes[1 << 20];
+  size_t n = fread(bytes, 1, sizeof(bytes), file);
+  US_ASSERT(n < sizeof(bytes));
+  int found = 0;
+  for (size_t i = 0; i + sizeof(old) <= n; i++) {
+    if (memcmp(bytes + i, old, sizeof(old)) != 0) continue;
+    fseek(file, (long)i, SEEK_SET);
+    fputc(0x58, file);
+    found++;
+  }
+  US_ASSERT(found > 0);
+  fclose(file);
 }
 
 #endif  // UNDERSTUDY_FOREIGN_FILE_H_

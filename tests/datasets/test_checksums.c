@@ -70,6 +70,8 @@ static UsStatus go_on(const char* path, int64_t episodes) {
 static void test_every_reader_finds_it(void** state) {
   const char *path = toy_path("bad.h5"), *out = toy_path("out.h5");
   UsVerdict v;
+  UsImportNotes notes;
+  char left[US_LEFT_CHARS];
   toy_write(path, 6, 6, 1);
   is_good(path, 6, 1);
   UsDataset* d = open_good(path);
@@ -85,9 +87,9 @@ static void test_every_reader_finds_it(void** state) {
   char word[64];
   snprintf(word, sizeof(word), "pixels, row %lld (episode 4)", (long long)row);
   says(us_dataset_verify(path, 0, 0, &v), word);
-  says(us_dataset_convert(path, out, 0, 0), word);
+  says(us_dataset_convert(path, out, 0, 0, left), word);
   assert_false(us_file_exists(out));
-  says(us_dataset_import(path, out, &(UsImport){.task = "toy"}, &v), word);
+  says(us_dataset_import(path, out, &(UsImport){.task = "toy"}, &v, &notes), word);
   assert_false(us_file_exists(out));
   d = open_good(path);
   static uint8_t frames[8 * kFrame];
@@ -132,8 +134,9 @@ static void test_copies_keep_them(void** state) {
 static void test_conversion_has_them(void** state) {
   const char *path = toy_path("ours.h5"), *theirs = toy_path("theirs.h5");
   UsVerdict v;
+  char left[US_LEFT_CHARS];
   toy_write(path, 3, 3, 1);
-  assert_int_equal(us_dataset_convert(path, theirs, 0, 0), US_OK);
+  assert_int_equal(us_dataset_convert(path, theirs, 0, 0, left), US_OK);
   is_good(theirs, 3, 1);
   flip(theirs, 1, 1);
   says(us_dataset_verify(theirs, 0, 0, &v), "pixels, row 1 (episode 0)");

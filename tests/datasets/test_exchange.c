@@ -20,9 +20,13 @@ static void write_foreign(Writer writer, void (*change)(Foreign* f), const char*
   foreign_write(&f, path);
 }
 
+// What the last import said of itself.
+static UsVerdict v;
+static UsImportNotes notes;
+static char left[US_LEFT_CHARS];
+
 static UsDataset* import(const char* path, const char* out, const UsImport* config) {
-  UsVerdict v;
-  UsStatus status = us_dataset_import(path, out, config, &v);
+  UsStatus status = us_dataset_import(path, out, config, &v, &notes);
   if (status != US_OK) print_error("%s\n", us_message());
   assert_int_equal(status, US_OK);
   UsDataset* d;
@@ -31,8 +35,7 @@ static UsDataset* import(const char* path, const char* out, const UsImport* conf
 }
 
 static void refuse(const char* path, const char* out, const UsImport* config, const char* word) {
-  UsVerdict v;
-  assert_int_not_equal(us_dataset_import(path, out, config, &v), US_OK);
+  assert_int_not_equal(us_dataset_import(path, out, config, &v, &notes), US_OK);
   if (!strstr(us_message(), word)) fail_msg("expected \"%s\" in: %s", word, us_message());
   assert_null(strchr(us_message(), '\n'));
 }
@@ -69,7 +72,6 @@ static void test_every_writer(void** state) {
     Foreign f = foreign_make(w);
     check_rows(d, &f, 0.1);
     us_dataset_close(d);
-    UsVerdict v;
     assert_int_equal(us_dataset_verify(out, FOREIGN_SIDE, FOREIGN_SIDE, &v), US_OK);
     assert_true(v.ours);
   }
@@ -197,6 +199,121 @@ static void test_folders_of_torch_files(void** state) {
   refuse(file, toy_path("x.h5"), &plain, "PyTorch's .pth; convert it to HDF5");
 }
 
+// ---- nothing is lost in silence ----
+
+// The flags of the episodes' last rows as they are in one of our files.
+static void check_flags(const char* path, int terminated) {
+  uint8_t found[FOREIGN_ROWS] = {0};
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  hid_t column = H5Dopen2(file, "terminated", H5P_DEFAULT);
+  assert_true(H5Dread(column, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, found) >= 0);
+  H5Dclose(column);
+  H5Fclose(file);
+  Foreign f = foreign_make(SWM_010);
+  for (int i = 0; i < FOREIGN_ROWS; i++) assert_int_equal(found[i], terminated && f.terminated[i]);
+}
+
+static void old_format(Foreign* f) {
+  f->latest = 0;
+}
+
+static void bit_field(Foreign* f) {
+  foreign_column(f, "terminated")->stored = H5T_STD_B8LE;
+  foreign_column(f, "terminated")->memory = H5T_NATIVE_B8;
+}
+
+static void minus_one(Foreign* f) {
+  foreign_column(f, "terminated")->stored = H5T_STD_I8LE;
+  for (int i = 0; i < FOREIGN_ROWS; i++) f->terminated[i] = (int8_t)-f->terminated[i];
+}
+
+// h5py's bool, bits and bytes all arrive; what cannot is refused or said.
+static void test_bools(void** state) {
+  const char *path = toy_path("bools.h5"), *out = toy_path("flags.h5");
+  UsImport config = plain;
+  config.overwrite = 1;
+  void (*const good[])(Foreign*) = {NULL, old_format, bit_field};
+  for (int i = 0; i < 3; i++) {
+    write_foreign(SWM_010, good[i], path);
+    us_dataset_close(import(path, out, &config));
+    check_flags(out, 1);
+    assert_string_equal(v.left, "");
+    assert_string_equal(notes.made, "truncated (1 in last rows), time (equal steps)");
+  }
+  write_foreign(SWM_010, minus_one, path);
+  refuse(path, out, &config, "terminated, row 4 (episode 0): expected 0 or 1, found 255");
+  write_foreign(SWM_010, old_format, path);
+  foreign_age_bools(path);
+  us_dataset_close(import(path, out, &config));
+  check_flags(out, 0);
+  assert_string_equal(v.left, "terminated (this HDF5 cannot open it)");
+  assert_non_null(strstr(notes.made, "terminated (0)"));
+}
+
+static void add_unknown(Foreign* f) {
+  static const char* const names[] = {"qvel", "line\nbreak", "pixels_crc"};
+  for (int i = 0; i < 3; i++) {
+    foreign_add(f, names[i], H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 2, 1, 3, f->wide);
+  }
+  foreign_column(f, "state")->data = f->states;
+  foreign_column(f, "state")->name = "sim_state";
+}
+
+// More columns than a line has room for.
+static void add_many(Foreign* f) {
+  static char names[5][101];
+  for (int i = 0; i < 5; i++) {
+    memset(names[i], 'a' + i, 100);
+    foreign_add(f, names[i], H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 2, 1, 3, f->wide);
+  }
+}
+
+static void odd_values(Foreign* f) {
+  f->rewards[0] = NAN;  // a reset has none
+  f->rewards[2] = INFINITY;
+  f->rewards[7] = NAN;
+  f->actions[4][0] = f->actions[4][1] = 0.5f;
+}
+
+static void test_everything_is_said(void** state) {
+  const char *path = toy_path("more.h5"), *out = toy_path("less.h5");
+  UsImport config = plain;
+  config.overwrite = 1;
+  write_foreign(SWM_010, add_unknown, path);
+  us_dataset_close(import(path, out, &config));
+  assert_string_equal(v.left, "line?break, pixels_crc, qvel, sim_state");
+  assert_non_null(strstr(notes.made, "state (proprio)"));
+  assert_int_equal(notes.rewards + notes.actions, 0);
+  write_foreign(SWM_010, add_many, path);
+  us_dataset_close(import(path, out, &config));
+  assert_non_null(strstr(v.left, "aaaa, bbbb"));
+  assert_non_null(strstr(v.left, "cc and 2 more"));
+  write_foreign(SWM_010, odd_values, path);
+  us_dataset_close(import(path, out, &config));
+  assert_int_equal(notes.rewards, 2);
+  assert_int_equal(notes.actions, 1);
+}
+
+// A column that somebody added to a file of ours.
+static void test_added_columns(void** state) {
+  const char *path = toy_path("added.h5"), *out = toy_path("less_again.h5");
+  toy_write(path, 3, 3, 0);
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  hsize_t n = 3 * TOY_ROWS;
+  hid_t space = H5Screate_simple(1, &n, NULL);
+  H5Dclose(H5Dcreate2(file, "mine", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+  H5Sclose(space);
+  H5Fclose(file);
+  assert_int_equal(us_dataset_convert(path, out, 0, 0, left), US_OK);
+  assert_string_equal(left, "mine");
+  UsDatasetInfo info = toy_info();
+  UsDatasetWriter* w;
+  int64_t done;
+  assert_int_equal(us_dataset_resume(path, &info, 5, TOY_ROWS, &done, &w), US_FORMAT);
+  assert_non_null(
+      strstr(us_message(), "only the columns of this program to go on with, found mine"));
+}
+
 // ---- convert ----
 
 static int class_of(const char* path, const char* name, size_t* bytes) {
@@ -214,13 +331,12 @@ static void test_convert_and_back(void** state) {
   const char *path = toy_path("ours.h5"), *out = toy_path("theirs.h5"), *back = toy_path("back.h5");
   size_t bytes;
   toy_write(path, 4, 4, 1);
-  assert_int_equal(us_dataset_convert(path, out, 10, 0), US_OK);
-  assert_int_equal(us_dataset_convert(path, out, 10, 0), US_IO);
-  assert_int_equal(us_dataset_convert(path, path, 10, 1), US_USAGE);
+  assert_int_equal(us_dataset_convert(path, out, 10, 0, left), US_OK);
+  assert_int_equal(us_dataset_convert(path, out, 10, 0, left), US_IO);
+  assert_int_equal(us_dataset_convert(path, path, 10, 1, left), US_USAGE);
   assert_int_equal(class_of(out, "terminated", &bytes), H5T_ENUM);
   assert_int_equal(class_of(out, "state", &bytes), H5T_FLOAT);
   assert_int_equal(bytes, 4);
-  UsVerdict v;
   assert_int_equal(us_dataset_verify(out, TOY_SIDE, TOY_SIDE, &v), US_OK);
   assert_false(v.ours);
   UsImport config = {.task = "toy"};
@@ -259,6 +375,9 @@ int main(void) {
       cmocka_unit_test(test_time),
       cmocka_unit_test(test_refusals_leave_nothing),
       cmocka_unit_test(test_folders_of_torch_files),
+      cmocka_unit_test(test_bools),
+      cmocka_unit_test(test_everything_is_said),
+      cmocka_unit_test(test_added_columns),
       cmocka_unit_test(test_convert_and_back),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);

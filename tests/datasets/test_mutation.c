@@ -43,7 +43,8 @@ static void try_one(const char* path, const char* out) {
   static const UsImport config = {.task = "toy", .dt = 0.1, .overwrite = 1};
   UsVerdict v;
   if (us_dataset_verify(path, 0, 0, &v) != US_OK) return;
-  us_dataset_import(path, out, &config, &v);
+  UsImportNotes notes;
+  us_dataset_import(path, out, &config, &v, &notes);
 }
 
 // All rounds on one file, in a child; the round that ended it is in the file `round`.

@@ -138,15 +138,18 @@ static void runs_go_on_with_their_own_variation(void** state) {
 // ---- exchange ----
 
 static void other_programs_get_it_and_give_it_back(void** state) {
+  UsImportNotes notes;
+  char left[US_LEFT_CHARS];
   write_varied(toy_path("v.h5"), EPISODES, EPISODES);
-  assert_int_equal(us_dataset_convert(toy_path("v.h5"), toy_path("c.h5"), 2, 1), US_OK);
+  assert_int_equal(us_dataset_convert(toy_path("v.h5"), toy_path("c.h5"), 2, 1, left), US_OK);
   UsVerdict v;
   const UsImport config = {.task = "toy", .overwrite = 1};
   assert_int_equal(us_dataset_verify(toy_path("c.h5"), 0, 0, &v), US_OK);
   assert_int_equal(v.ours, 0);
   assert_int_equal(v.info.variation, TOY_VARIATION);
-  UsStatus status = us_dataset_import(toy_path("c.h5"), toy_path("back.h5"), &config, &v);
+  UsStatus status = us_dataset_import(toy_path("c.h5"), toy_path("back.h5"), &config, &v, &notes);
   if (status != US_OK) fail_msg("%s", us_message());
+  assert_string_equal(v.left, "");
   check_content(toy_path("back.h5"), EPISODES);
 }
 

@@ -126,6 +126,7 @@ static void test_dataset_commands(void** state) {
   const char* back = toy_path("back.h5");
   char more[512], encoder[400];
   Foreign f = foreign_make(SWM_006);
+  foreign_add(&f, "extra", H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 1, 7, 0, f.wide);
   foreign_write(&f, theirs);
   try("dataset verify", theirs, "", 0, "stable-worldmodel 0.0.4 to 0.0.6");
   snprintf(more, sizeof(more), "--out '%s'", ours);
@@ -134,6 +135,10 @@ static void test_dataset_commands(void** state) {
   try("dataset import", theirs, more, 2, "expected --dt");
   snprintf(more, sizeof(more), "--task pusht --dt 0.1 --out '%s'", ours);
   try("dataset import", theirs, more, 0, "not evaluated");
+  snprintf(more, sizeof(more), "--task pusht --dt 0.1 --overwrite --out '%s'", ours);
+  try("dataset import", theirs, more, 0,
+      "not taken over: extra\n  not in the file, so made here: tr");
+  snprintf(more, sizeof(more), "--task pusht --dt 0.1 --out '%s'", ours);
   try("dataset import", theirs, more, 1, "the file exists");
   try("dataset verify", ours, "", 0, "good: 3 episodes, 15 rows");
   snprintf(encoder, sizeof(encoder), "--model '%s/assets/encoder'", US_SOURCE_DIR);
