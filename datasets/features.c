@@ -200,7 +200,7 @@ static UsStatus lock_file(const UsFeatures* f, int fd) {
   for (int waits = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waits++) {
     if (errno != EWOULDBLOCK && errno != EINTR) return US_OK;  // a file system without locks
     if (us_interrupted()) return us_fail(US_INTERRUPTED, "%s: stopped waiting for it", f->path);
-    if (waits == 0) fprintf(stderr, "%s: waiting for the run that computes it\n", f->path);
+    if (waits == 0) us_log("%s: waiting for the run that computes it", f->path);
     usleep(kWait);
   }
   return US_OK;

@@ -418,7 +418,6 @@ int us_cmd_collect(int argc, const char** argv) {
   if (code < 0) code = check_options(argv[0], &o);
   if (code < 0) {
     Collect c = {.o = &o, .pool = us_pool_create(o.threads)};
-    us_interrupt_install();
     UsStatus status = c.pool ? collect(&c) : us_fail(US_MEMORY, "out of memory for threads");
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
     us_dataset_finish(c.writer);

@@ -7,7 +7,6 @@
 
 #include "scripts/cli.h"
 #include "scripts/training_command.h"
-#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
 
@@ -218,7 +217,6 @@ int us_cmd_finetune(int argc, const char** argv) {
   if (code < 0) code = training_check(argv[0], &o.t, o.data);
   if (code < 0) {
     UsPool* pool = us_pool_create(o.t.threads);
-    us_interrupt_install();
     UsStatus status =
         pool ? finetune(&o, (Mode)mode, pool) : us_fail(US_MEMORY, "out of memory for threads");
     us_pool_destroy(pool);

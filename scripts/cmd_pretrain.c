@@ -6,7 +6,6 @@
 
 #include "scripts/cli.h"
 #include "scripts/training_command.h"
-#include "worldmodel/base/progress.h"
 #include "worldmodel/model_folder.h"
 
 static const char help[] =
@@ -92,7 +91,6 @@ int us_cmd_pretrain(int argc, const char** argv) {
     int count = 0;
     while (paths[count]) count++;
     UsPool* pool = us_pool_create(o.t.threads);
-    us_interrupt_install();
     UsStatus status =
         pool ? pretrain(&o, paths, count, pool) : us_fail(US_MEMORY, "out of memory for threads");
     us_pool_destroy(pool);

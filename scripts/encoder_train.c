@@ -215,7 +215,6 @@ int us_encoder_train_command(int argc, const char** argv) {
                   .seed = 1}};
   int code = parse(argc, argv, &r.o);
   if (code < 0) {
-    us_interrupt_install();
     r.pool = us_pool_create(r.o.threads);
     UsStatus status = r.pool ? start(&r) : us_fail(US_MEMORY, "no memory for threads");
     if (status == US_OK) status = train(&r);

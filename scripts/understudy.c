@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "scripts/cli.h"
+#include "scripts/terminal.h"
 #include "tasks/tasks.h"
-#include "worldmodel/base/progress.h"
 
 typedef struct Command {
   const char* name;
@@ -59,7 +59,7 @@ static int print_version(void) {
 static int run_command(int argc, const char** argv) {
   for (int i = 0; i < kCommands; i++) {
     if (strcmp(commands[i].name, argv[0]) != 0) continue;
-    us_interrupt_install();
+    us_terminal_install();
     return commands[i].run(argc, argv);
   }
   fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy help)\n", argv[0]);

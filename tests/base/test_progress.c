@@ -1,112 +1,92 @@
-// A bar in a terminal, lines in a log, and Ctrl-C as a status.
+// What a job tells its caller: the order of calls, stops, lines; silence without hooks.
 
-#define _GNU_SOURCE
-#include <setjmp.h>
+// clang-format off
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
+// clang-format on
 
-#include <fcntl.h>
-#include <pty.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "worldmodel/base/progress.h"
 
-static char text[4096];
-static int kept, from;  // the true stderr; where what is written to it is read
+typedef struct Heard {
+  char text[256];
+  double stop_at, done;
+} Heard;
 
-// stderr becomes a terminal or a pipe, until `caught`.
-static void catch_errors(int terminal) {
-  int end[2];
-  fflush(stderr);
-  kept = dup(STDERR_FILENO);
-  assert_int_equal(terminal ? openpty(&end[0], &end[1], NULL, NULL, NULL) : pipe(end), 0);
-  from = end[0];
-  dup2(end[1], STDERR_FILENO);
-  close(end[1]);
+static void on_progress(void* data, UsProgress* p) {
+  Heard* h = data;
+  size_t used = strlen(h->text);
+  h->done = p->done;
+  snprintf(h->text + used, sizeof(h->text) - used, "%s %g/%g%s%s;", p->label, p->done, p->total,
+           p->note, p->on ? "" : " end");
 }
 
-static const char* caught(void) {
-  fflush(stderr);
-  fcntl(from, F_SETFL, O_NONBLOCK);
-  ssize_t n = read(from, text, sizeof(text) - 1);
-  text[n > 0 ? n : 0] = 0;
-  dup2(kept, STDERR_FILENO);
-  close(kept);
-  close(from);
-  return text;
+static int on_stop(void* data) {
+  Heard* h = data;
+  return h->done >= h->stop_at;
 }
 
-static int count(const char* all, char c) {
-  int n = 0;
-  for (; *all; all++) n += *all == c;
-  return n;
+static void on_log(void* data, const char* line) {
+  Heard* h = data;
+  size_t used = strlen(h->text);
+  snprintf(h->text + used, sizeof(h->text) - used, "[%s]", line);
 }
 
-// The bar stands before the first unit is done; that of a short loop is taken back.
-static void a_terminal_shows_a_bar_at_once(void** state) {
-  (void)state;
-  catch_errors(1);
-  UsProgress p = us_progress_start("work", "units", 4, 0);
-  us_progress_show(&p, 4, "done");
+static UsStatus job(void) {
+  UsProgress p = us_progress_start("job", "units", 3, 0);
+  us_log("%d units", 3);
+  for (int i = 1; i <= 3; i++) US_TRY(us_progress_step(&p, i, "file"));
   us_progress_end(&p);
   us_progress_end(&p);
-  caught();
-  assert_non_null(strstr(text, "work [........................] 0/4 units"));
-  assert_non_null(strstr(text, "work [########################] 4/4 units"));
-  assert_int_equal(count(text, '\n'), 0);
-  assert_string_equal(text + strlen(text) - 4, "\r\033[K");
+  return US_OK;
 }
 
-static void long_loops_keep_their_bar(void** state) {
-  (void)state;
-  catch_errors(1);
-  UsProgress p = us_progress_start("work", "units", 4, 0);
-  p.start -= 10;
-  us_progress_end(&p);
-  caught();
-  assert_int_equal(count(text, '\n'), 1);
+static void test_calls_come_in_order(void** state) {
+  Heard h = {.stop_at = 9};
+  UsHooks before = us_hooks_set((UsHooks){on_progress, on_stop, on_log, &h});
+  assert_null(before.progress);
+  assert_int_equal(job(), US_OK);
+  assert_string_equal(h.text, "job 0/3;[3 units]job 1/3;job 2/3;job 3/3;job 3/3 end;");
+  before = us_hooks_set(before);
+  assert_ptr_equal(before.data, &h);
 }
 
-static void a_log_gets_a_line_a_minute(void** state) {
-  (void)state;
-  catch_errors(0);
-  UsProgress p = us_progress_start("work", "units", 8, 2);
-  for (int i = 2; i <= 8; i++) us_progress_show(&p, i, NULL);
-  assert_true(p.every == 60);
-  p.start -= 100;
-  p.last -= 61;  // a minute later
-  us_progress_show(&p, 5, "loss 1");
-  us_progress_show(&p, 6, "loss 1");
-  us_progress_end(&p);
-  caught();
-  assert_string_equal(text, "work: 5 of 8 units, 0.0/s, 1:40 left, loss 1\n");
+static void test_stop_is_a_status(void** state) {
+  Heard h = {.stop_at = 2};
+  us_hooks_set((UsHooks){on_progress, on_stop, on_log, &h});
+  assert_int_equal(job(), US_INTERRUPTED);
+  assert_string_equal(us_message(), "file: stopped");
+  assert_string_equal(h.text, "job 0/3;[3 units]job 1/3;job 2/3;job 2/3 end;");
+  us_hooks_set((UsHooks){0});
+  assert_int_equal(job(), US_OK);
 }
 
-static void interruption_is_a_status(void** state) {
-  (void)state;
-  UsProgress p = us_progress_start("work", "units", 8, 0);
-  us_interrupt_install();
-  assert_int_equal(us_progress_step(&p, 1, "file.h5"), US_OK);
-  assert_int_equal(us_interrupt_check("file.h5"), US_OK);
-  raise(SIGINT);
-  assert_int_equal(us_progress_step(&p, 2, "file.h5"), US_INTERRUPTED);
-  assert_string_equal(us_message(), "file.h5: stopped");
-  assert_int_equal(p.on, 0);
-  assert_int_equal(us_interrupt_check("file.h5"), US_INTERRUPTED);
+static void* elsewhere(void* arg) {
+  return (void*)(intptr_t)job();
+}
+
+// Hooks are a thread's own.
+static void test_another_thread_has_none(void** state) {
+  Heard h = {.stop_at = 0};
+  us_hooks_set((UsHooks){on_progress, on_stop, on_log, &h});
+  pthread_t t;
+  void* status;
+  assert_int_equal(pthread_create(&t, NULL, elsewhere, NULL), 0);
+  pthread_join(t, &status);
+  assert_int_equal((intptr_t)status, US_OK);
+  assert_string_equal(h.text, "");
+  us_hooks_set((UsHooks){0});
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_terminal_shows_a_bar_at_once),
-      cmocka_unit_test(long_loops_keep_their_bar),
-      cmocka_unit_test(a_log_gets_a_line_a_minute),
-      cmocka_unit_test(interruption_is_a_status),
-  };
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_calls_come_in_order),
+                                     cmocka_unit_test(test_stop_is_a_status),
+                                     cmocka_unit_test(test_another_thread_has_none)};
   return cmocka_run_group_tests_name("progress", tests, NULL, NULL);
 }

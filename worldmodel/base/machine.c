@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "worldmodel/base/progress.h"
+
 enum { kPath = 4096, kText = 8192 };
 static const double told_from = 256e6;  // bytes
 static const char* root = "";
@@ -176,7 +178,7 @@ static UsStatus need(UsStatus status, const char* what, const char* kind, double
                    free / 1e9);
   }
   if (bytes < told_from) return US_OK;
-  fprintf(stderr, "%s: takes %.2f GB of %s, of %.2f GB\n", what, bytes / 1e9, kind, free / 1e9);
+  us_log("%s: takes %.2f GB of %s, of %.2f GB", what, bytes / 1e9, kind, free / 1e9);
   return US_OK;
 }
 

@@ -20,7 +20,7 @@ double us_machine_memory(void);
 double us_machine_disk(const char* path);
 
 // Checks a need before work begins: US_MEMORY or US_IO with both numbers when there is less. Large
-// needs (a quarter of a gigabyte on) are told on stderr. what: who needs it, for the message.
+// needs (a quarter of a gigabyte on) are told by us_log. what: who needs it, for the message.
 UsStatus us_machine_need_memory(const char* what, double bytes);
 UsStatus us_machine_need_disk(const char* path, double bytes);
 

@@ -1,53 +1,71 @@
 #ifndef UNDERSTUDY_PROGRESS_H_
 #define UNDERSTUDY_PROGRESS_H_
 
-// A progress bar with rate and time left on stderr; a line a minute where stderr is not a terminal.
-// Also the two clocks that reports use and the flag that Ctrl-C sets. A loop that can take more
-// than a second shows a bar and asks for Ctrl-C, most simply by us_progress_step.
+// What long work tells its caller, and what it asks: how far it is, whether to stop, a line for
+// people. The library itself prints nothing and hears no signals; whoever calls it may set hooks,
+// as the program does for its bar and for Ctrl-C. Without hooks work is silent and goes to its end.
 //
-// Threads: one bar at a time, from one thread. us_interrupted may be asked from anywhere.
+// Hooks belong to the calling thread, as us_message does, and hold until others are set. They are
+// called from that thread alone, never from a pool's. Threads: one piece of progress at a time in a
+// thread.
 
 #include "worldmodel/base/status.h"
 
 typedef struct UsProgress {
-  const char* label;   // "collect"; not copied
-  const char* unit;    // "episodes"; not copied
-  double total;        // units in all
-  double start, last;  // s
-  double first;        // units done before this run
-  double every;        // s between two showings
-  int terminal;        // 1: a bar, 0: lines
-  int on;              // 0 after us_progress_end
+  const char* label;  // "collect"; not copied
+  const char* unit;   // "episodes"; not copied
+  double total;       // units in all
+  double first;       // units done before this run
+  double done;        // units done now
+  double start;       // s, when this run began
+  double last;        // s, when the hook was last called; the hook's own
+  const char* note;   // more about the present state, "" where there is none
+  int on;             // 1; 0 in the last call
 } UsProgress;
 
-// Starts and shows a bar over `total` units of which `done` were done by an earlier run.
+typedef struct UsHooks {
+  // Called at the start, in between, and at the end with on = 0. Nullable.
+  void (*progress)(void* data, UsProgress* p);
+  // Nonzero: what is whole is saved and the work returns US_INTERRUPTED. Nullable.
+  int (*stop)(void* data);
+  // A line for people, without its end: what was decided, what is waited for. Nullable.
+  void (*log)(void* data, const char* line);
+  void* data;
+} UsHooks;
+
+// Sets the hooks of the calling thread and gives those before, for whoever sets them for a while.
+UsHooks us_hooks_set(UsHooks hooks);
+
+// ---- for those who write long work ----
+// A loop that can take more than a second shows progress and asks whether to stop, most simply by
+// us_progress_step.
+
+// Starts and shows progress over `total` units of which `done` were done by an earlier run.
 UsProgress us_progress_start(const char* label, const char* unit, double total, double done);
 
-// Shows `done` units, at most every p->every seconds: ten times a second in a terminal, else once a
-// minute. `note` is appended. Nullable: note.
+// Shows `done` units. Nullable: note.
 void us_progress_show(UsProgress* p, double done, const char* note);
 
-// Ends the line; that of a loop of less than half a second is taken back. Again does nothing.
+// Ends it. Again does nothing.
 void us_progress_end(UsProgress* p);
 
-// Shows `done` units; after Ctrl-C ends the bar and gives US_INTERRUPTED, "<what>: stopped".
+// Shows `done` units; when the caller wants to stop ends it and gives US_INTERRUPTED, "<what>:
+// stopped".
 UsStatus us_progress_step(UsProgress* p, double done, const char* what);
+
+// 1 when the caller wants to stop.
+int us_interrupted(void);
+
+// US_INTERRUPTED, "<what>: stopped", when the caller wants to stop.
+UsStatus us_interrupt_check(const char* what);
+
+// Hands a line on to the caller.
+void us_log(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 // Seconds on a clock that never jumps.
 double us_seconds(void);
 
 // Processor seconds that this process has used, all threads together.
 double us_cpu_seconds(void);
-
-// Installs handlers for SIGINT and SIGTERM: the first sets a flag that long work asks for and saves
-// on, the second signal ends the program at once. A file that grows past its limit then is an error
-// of the write and no longer a signal.
-void us_interrupt_install(void);
-
-// 1 after the first SIGINT or SIGTERM.
-int us_interrupted(void);
-
-// US_INTERRUPTED, "<what>: stopped", after the first SIGINT or SIGTERM.
-UsStatus us_interrupt_check(const char* what);
 
 #endif  // UNDERSTUDY_PROGRESS_H_
