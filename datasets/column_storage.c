@@ -9,6 +9,7 @@
 
 #include "datasets/columns.h"
 #include "datasets/hdf5_probe.h"
+#include "worldmodel/base/lock.h"
 
 enum { kChunkBytes = 64 << 20 };  // of a chunk in any file
 
@@ -29,13 +30,59 @@ static const char* other_format(const char* path) {
   return "something else";
 }
 
+// The system's number when HDF5 could not lock the file just now, else 0.
+static int lock_error(void) {
+  char reason[256];
+  int error = 0;
+  sscanf(us_hdf5_reason(reason, sizeof(reason)), "unable to lock file, errno = %d", &error);
+  return error;
+}
+
+static int has_no_locks(int error) {
+  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP;
+}
+
+static hid_t open_unlocked(const char* path, unsigned flags, int create) {
+  hid_t how = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_file_locking(how, 0, 1);
+  hid_t file = create ? H5Fcreate(path, flags, H5P_DEFAULT, how) : H5Fopen(path, flags, how);
+  H5Pclose(how);
+  return file;
+}
+
+hid_t us_hdf5_create(const char* path) {
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  if (file >= 0 || !has_no_locks(lock_error())) return file;
+  return open_unlocked(path, H5F_ACC_TRUNC, 1);
+}
+
+hid_t us_hdf5_reopen(const char* path) {
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  if (file >= 0 || !has_no_locks(lock_error())) return file;
+  return open_unlocked(path, H5F_ACC_RDWR, 0);
+}
+
+// Our own writers order their writes so that a file can be read while it grows.
+static hid_t open_to_read(const char* path) {
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  int error = file < 0 ? lock_error() : 0;
+  if (error == 0 || !(has_no_locks(error) || us_lock_holder(path, NULL))) return file;
+  return open_unlocked(path, H5F_ACC_RDONLY, 0);
+}
+
+// Why there is no such file: a writer gives it its name with its first whole episode.
+static UsStatus missing(const char* path, int error) {
+  if (error != ENOENT || us_lock_check(path) == US_OK) {
+    return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(error));
+  }
+  return us_fail(US_IO, "%s; no episode is finished yet", us_message());
+}
+
 UsStatus us_hdf5_open(const char* path, hid_t* out) {
   *out = -1;
   us_hdf5_quiet();
   struct stat found;
-  if (stat(path, &found) != 0) {
-    return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  }
+  if (stat(path, &found) != 0) return missing(path, errno);
   if (!S_ISREG(found.st_mode)) {
     return us_fail(US_IO, "%s: expected a file, found something else", path);
   }
@@ -49,8 +96,11 @@ UsStatus us_hdf5_open(const char* path, hid_t* out) {
     return us_fail(US_FORMAT, "%s: expected an HDF5 file, found %s", path, other_format(path));
   }
   US_TRY(us_hdf5_probe(path));
-  *out = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  *out = open_to_read(path);
   if (*out >= 0) return US_OK;
+  if (lock_error() == EAGAIN) {
+    return us_fail(US_IO, "%s: another program has it open for writing", path);
+  }
   char reason[256];
   return us_fail(US_FORMAT, "%s: expected a readable HDF5 file, found: %s", path,
                  us_hdf5_reason(reason, sizeof(reason)));

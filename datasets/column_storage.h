@@ -10,9 +10,15 @@
 
 #include "worldmodel/base/status.h"
 
-// Opens an HDF5 file for reading. Folders, files of other formats and damaged files are refused.
-// On failure *out is -1.
+// Opens an HDF5 file for reading. Folders, files of other formats and damaged files are refused,
+// and files that a program other than ours is writing. On failure *out is -1.
 UsStatus us_hdf5_open(const char* path, hid_t* out);
+
+// Makes a file, in the place of what is there, or opens one for writing; -1 on failure. The caller
+// holds the lock of the output (worldmodel/base/lock.h); HDF5's own lock keeps other programs out
+// where the file system has locks.
+hid_t us_hdf5_create(const char* path);
+hid_t us_hdf5_reopen(const char* path);
 
 // Refuses anything at the root but columns: the field's loaders break on groups and scalars.
 UsStatus us_hdf5_check_root(const char* path, hid_t file);

@@ -233,6 +233,9 @@ const UsDatasetInfo* us_dataset_info(const UsDataset* d) {
 const char* us_dataset_path(const UsDataset* d) {
   return d->path;
 }
+int64_t us_dataset_room(const UsDataset* d) {
+  return (int64_t)d->extent[US_COLUMN_EP_LEN];
+}
 const int32_t* us_dataset_lengths(const UsDataset* d) {
   return d->c.lengths;
 }

@@ -20,7 +20,8 @@
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
-// `finished` is 0 and the lengths end in zeros.
+// `finished` is 0 and the lengths end in zeros. So does the file of a run that goes on, which may be
+// read meanwhile. A writer holds the lock of its file (worldmodel/base/lock.h) until it is finished.
 //
 // Threads: calls on all datasets of a program come from one thread at a time; the small columns lie
 // in memory and may be read from anywhere.
@@ -44,7 +45,7 @@ typedef struct UsDatasetInfo {
   char variation_names[512];   // of the V factors, separated by commas
   char variation_range[16];    // which the numbers were drawn from
   double dt;                   // s an env step
-  int finished;                // 0: the run that wrote it was killed; ignored by a writer
+  int finished;                // 0: its run goes on or was killed; ignored by a writer
 } UsDatasetInfo;
 
 // ---- reading ----
@@ -61,6 +62,9 @@ void us_dataset_close(UsDataset* d);
 
 const UsDatasetInfo* us_dataset_info(const UsDataset* d);
 const char* us_dataset_path(const UsDataset* d);
+
+// Episodes that the file has room for: more than info's while it is being written.
+int64_t us_dataset_room(const UsDataset* d);
 
 // The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
 // NULL when P is 0, states (N, S), times (N), variation (N, V), NULL when V is 0.
@@ -100,7 +104,8 @@ typedef struct UsEpisode {
 
 // Creates `path` for `episodes` episodes of at most `rows` rows each, from info's texts, seed,
 // sizes and dt. An existing file is replaced only when `overwrite` is set, and once the first
-// episode is whole; until then the file is called <path>.tmp. On failure *out is NULL.
+// episode is whole; until then the file is called <path>.tmp. A file that another run is writing is
+// refused. On failure *out is NULL.
 UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int overwrite, UsDatasetWriter** out);
 

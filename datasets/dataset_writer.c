@@ -8,6 +8,8 @@
 //
 // A contiguous column cannot shrink: with fewer rows than asked for, finishing copies what there is
 // into a file of the right extents and renames it into place.
+//
+// A writer holds the lock of its path to the end, so what it renames or removes is its own.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,6 +25,7 @@
 #include "datasets/columns.h"
 #include "datasets/dataset_check.h"
 #include "worldmodel/base/crc32c.h"
+#include "worldmodel/base/lock.h"
 
 enum { kPackBytes = 8 << 20 };
 
@@ -34,6 +37,7 @@ typedef struct Moments {
 struct UsDatasetWriter {
   char* path;
   char* temporary;  // what the file is called for now; NULL: path
+  UsLock* lock;     // of path; NULL: another writer has it for this one
   hid_t file;
   hid_t column[US_COLUMN_COUNT];  // -1: not there
   UsDatasetInfo info;
@@ -70,6 +74,7 @@ static void close_file(UsDatasetWriter* w) {
 
 static void destroy(UsDatasetWriter* w) {
   close_file(w);
+  us_lock_release(w->lock);
   for (int i = 0; i < 3; i++) free(w->moments[i]);
   free(w->counter);
   free(w->crc);
@@ -195,7 +200,7 @@ static UsStatus create_file(UsDatasetWriter* w) {
   int fd = open(w->temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // for the system's own reason
   if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", w->path, strerror(errno));
   close(fd);
-  w->file = H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  w->file = us_hdf5_create(w->temporary);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(write_attributes(w, 0));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
@@ -241,27 +246,40 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   return w;
 }
 
+// Only a file's name will do, of one that is there or not.
+static UsStatus check_kind(const char* path) {
+  struct stat found;
+  if (stat(path, &found) != 0) {
+    if (errno == ENOENT) return US_OK;
+    return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
+  }
+  if (S_ISREG(found.st_mode)) return US_OK;
+  return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
+}
+
 UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int overwrite, UsDatasetWriter** out) {
   *out = NULL;
   US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 0);
   US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
   us_hdf5_quiet();
-  struct stat found;
-  if (stat(path, &found) == 0) {
-    if (!S_ISREG(found.st_mode))
-      return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
-    if (!overwrite) {
-      return us_fail(US_IO, "%s: the file exists; expected a new name or permission to overwrite",
-                     path);
-    }
-  } else if (errno != ENOENT) {
-    return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
+  UsLock* lock;
+  US_TRY(check_kind(path));
+  US_TRY(us_lock_take(path, &lock));
+  UsStatus status = overwrite || !us_file_exists(path)
+                        ? US_OK
+                        : us_fail(US_IO,
+                                  "%s: the file exists; expected a new name or permission to "
+                                  "overwrite",
+                                  path);
+  UsDatasetWriter* w = status == US_OK ? make(path, info, episodes, episodes * rows, rows) : NULL;
+  if (!w) {
+    us_lock_release(lock);
+    return status == US_OK ? us_fail(US_MEMORY, "%s: out of memory", path) : status;
   }
-  UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
-  if (!w) return us_fail(US_MEMORY, "%s: out of memory", path);
+  w->lock = lock;
   w->info.checksums = info->height > 0;
-  UsStatus status = create_file(w);
+  status = create_file(w);
   if (status != US_OK) {
     abandon(w);
     return status;
@@ -506,7 +524,7 @@ static UsStatus check_only_ours(const UsDatasetWriter* w) {
 // Opens w's file as it is; *fits: its columns have just the room that is asked for.
 static UsStatus reopen(UsDatasetWriter* w, int* fits) {
   *fits = 1;
-  w->file = H5Fopen(w->path, H5F_ACC_RDWR, H5P_DEFAULT);
+  w->file = us_hdf5_reopen(w->path);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(check_only_ours(w));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
@@ -536,6 +554,8 @@ static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
     abandon(to);
     return status;
   }
+  to->lock = from->lock;
+  from->lock = NULL;
   *out = to;
   return US_OK;
 }
@@ -559,8 +579,14 @@ UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t 
                            int64_t* done, UsDatasetWriter** out) {
   *out = NULL;
   UsDataset* d = NULL;
+  UsLock* lock;
+  US_TRY(us_lock_take(path, &lock));
   UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
-  if (!w) return us_fail(US_MEMORY, "%s: out of memory", path);
+  if (!w) {
+    us_lock_release(lock);
+    return us_fail(US_MEMORY, "%s: out of memory", path);
+  }
+  w->lock = lock;
   UsStatus status = us_dataset_open(path, &d);
   if (status == US_OK) status = recall(d, w, rows);
   *done = w->episodes;

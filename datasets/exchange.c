@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "datasets/column_storage.h"
 #include "datasets/columns.h"
 #include "worldmodel/base/crc32c.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
 // ---- import ----
@@ -245,11 +247,8 @@ static UsStatus check_target(const char* path, const char* out, int overwrite) {
   return us_fail(US_IO, "%s: the file exists; expected a new name or --overwrite", out);
 }
 
-UsStatus us_dataset_import(const char* path, const char* out, const UsImport* config,
+static UsStatus import_all(const char* path, const char* out, const UsImport* config,
                            UsVerdict* verdict, UsImportNotes* notes) {
-  memset(verdict, 0, sizeof(*verdict));
-  memset(notes, 0, sizeof(*notes));
-  US_TRY(refuse_folder(path));
   US_TRY(check_target(path, out, config->overwrite));
   Import m = {.path = path, .config = config, .notes = notes};
   US_TRY(us_survey_open(path, &config->names, &m.from));
@@ -261,6 +260,18 @@ UsStatus us_dataset_import(const char* path, const char* out, const UsImport* co
   UsStatus status = import_to(&m, out);
   free_room(&m);
   us_survey_close(m.from);
+  return status;
+}
+
+UsStatus us_dataset_import(const char* path, const char* out, const UsImport* config,
+                           UsVerdict* verdict, UsImportNotes* notes) {
+  UsLock* lock;
+  memset(verdict, 0, sizeof(*verdict));
+  memset(notes, 0, sizeof(*notes));
+  US_TRY(refuse_folder(path));
+  US_TRY(us_lock_take(out, &lock));
+  UsStatus status = import_all(path, out, config, verdict, notes);
+  us_lock_release(lock);
   return status;
 }
 
@@ -452,7 +463,7 @@ static UsStatus put_attributes(Convert* v) {
 }
 
 static UsStatus write_all(Convert* v) {
-  v->file = H5Fcreate(v->out, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  v->file = us_hdf5_create(v->out);
   if (v->file < 0) return cannot_write(v->out, "the file");
   UsStatus status = put_attributes(v);
   if (status == US_OK) status = put_numbers(v);
@@ -462,10 +473,8 @@ static UsStatus write_all(Convert* v) {
   return status;
 }
 
-UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite,
+static UsStatus convert_all(const char* path, const char* out, double bound, int overwrite,
                             char left[US_LEFT_CHARS]) {
-  left[0] = 0;
-  US_TRY(refuse_folder(path));
   US_TRY(check_target(path, out, overwrite));
   char* temporary = NULL;
   if (asprintf(&temporary, "%s.tmp", out) < 0) return us_fail(US_MEMORY, "out of memory");
@@ -483,5 +492,16 @@ UsStatus us_dataset_convert(const char* path, const char* out, double bound, int
   us_survey_close(v.rows);
   us_dataset_close(v.from);
   free(temporary);
+  return status;
+}
+
+UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite,
+                            char left[US_LEFT_CHARS]) {
+  UsLock* lock;
+  left[0] = 0;
+  US_TRY(refuse_folder(path));
+  US_TRY(us_lock_take(out, &lock));
+  UsStatus status = convert_all(path, out, bound, overwrite, left);
+  us_lock_release(lock);
   return status;
 }

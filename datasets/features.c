@@ -4,7 +4,7 @@
 // dataset reads all of it, so the header also keeps the stamp (size and time of change) of the
 // dataset file the hash was taken from: a cache with the same stamp and encoder needs no hashing.
 // `done` counts finished rows and is written after them, so an interrupted run goes on. While a run
-// computes it holds the lock of the file.
+// computes it holds the lock of the file; others wait for it.
 
 #define _GNU_SOURCE
 #include "datasets/features.h"
@@ -15,14 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
-enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12, kWait = 100000 };
+enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12 };
 static const char kMagic[16] = "understudy-feat";
 
 typedef struct Header {
@@ -164,6 +164,7 @@ typedef struct Work {
   UsPool* pool;
   uint8_t* pixels;  // (kChunk, H, W, 3) or NULL
   float* latents;   // (kChunk, G, D)
+  UsLock* lock;
   int fd;
 } Work;
 
@@ -195,21 +196,10 @@ static UsStatus encode_rows(UsFeatures* f, Work* w) {
   return status;
 }
 
-// One run computes, others wait for it. The lock ends with the file's descriptor.
-static UsStatus lock_file(const UsFeatures* f, int fd) {
-  for (int waits = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waits++) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return US_OK;  // a file system without locks
-    if (us_interrupted()) return us_fail(US_INTERRUPTED, "%s: stopped waiting for it", f->path);
-    if (waits == 0) us_log("%s: waiting for the run that computes it", f->path);
-    usleep(kWait);
-  }
-  return US_OK;
-}
-
 static UsStatus start_file(UsFeatures* f, Work* w) {
+  US_TRY(us_lock_wait(f->path, &w->lock));
   w->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (w->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", f->path, strerror(errno));
-  US_TRY(lock_file(f, w->fd));
   Header found;
   int same = read_header(f->path, &f->header, &found) &&
              memcmp(found.key, f->header.key, US_HASH_CHARS) == 0;
@@ -236,6 +226,7 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
     status = us_fail(US_IO, "%s: cannot be written: %s", f->path, strerror(errno));
   }
   if (w.fd >= 0) close(w.fd);
+  us_lock_release(w.lock);
   free(w.latents);
   free(w.pixels);
   return status;

@@ -76,6 +76,7 @@ static UsStatus verify_foreign(const char* path, UsSurvey* s, EVP_MD_CTX* hash, 
 static UsStatus verify_ours(const char* path, UsVerdict* out) {
   UsDataset* d;
   US_TRY(us_dataset_open(path, &d));
+  out->info = *us_dataset_info(d);  // a file that is being written may have grown
   UsStatus status = us_dataset_hash(d, out->hash);
   us_dataset_close(d);
   return status;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "scripts/cli.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
@@ -393,7 +394,10 @@ int us_cmd_bench(int argc, const char** argv) {
     code = us_cli_usage(argv[0], "--dim, --seconds: expected more than 0");
   }
   if (code < 0) {
-    UsStatus status = bench(&o);
+    UsLock* lock = NULL;
+    UsStatus status = o.json ? us_lock_take(o.json, &lock) : US_OK;
+    if (status == US_OK) status = bench(&o);
+    us_lock_release(lock);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
   free(o.model);

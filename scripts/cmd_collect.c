@@ -5,7 +5,6 @@
 // its policy draws from streams of that seed, so the content depends neither on threads nor slots.
 
 #define _GNU_SOURCE
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "env/sim.h"
 #include "scripts/cli.h"
 #include "worldmodel/base/arena.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
@@ -248,11 +248,7 @@ static UsStatus open_env(Collect* c) {
 static UsStatus open_file(Collect* c, int64_t* done) {
   const Options* o = c->o;
   const UsEnvInfo* info = us_env_info(c->env);
-  char* copy = strdup(o->out);
-  if (!copy) return us_fail(US_MEMORY, "out of memory");
-  UsStatus status = us_folder_make(dirname(copy));
-  free(copy);
-  US_TRY(status);
+  US_TRY(us_folder_make_above(o->out));
   UsDatasetInfo d = {.version = US_VERSION,
                      .seed = (uint64_t)o->seed,
                      .height = info->height,
@@ -361,6 +357,8 @@ static int check_options(const char* command, const Options* o) {
   if (o->overwrite && o->resume) {
     return us_cli_usage(command, "expected --resume or --overwrite, found both");
   }
+  UsStatus status = us_lock_check(o->out);  // before the simulator is opened
+  if (status != US_OK) return us_cli_fail(command, status);
   if (us_file_exists(o->out) && !o->overwrite && !o->resume) {
     us_fail(US_IO, "%s: the file exists; --resume goes on with it, --overwrite replaces it",
             o->out);

@@ -13,6 +13,7 @@
 #include "scripts/cli.h"
 #include "scripts/picture.h"
 #include "tasks/tasks.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
 
@@ -62,6 +63,21 @@ static const char* known(const char* text) {
   return text[0] ? text : "(not said)";
 }
 
+static void print_state(UsDataset* d) {
+  UsLockHolder who;
+  const UsDatasetInfo* info = us_dataset_info(d);
+  printf("  finished     ");
+  if (info->finished) {
+    printf("yes\n");
+  } else if (us_lock_holder(us_dataset_path(d), &who)) {
+    printf("no: being written by pid %ld on %s since %s, %lld of %lld episodes\n", who.pid,
+           who.host, who.since, (long long)info->episodes, (long long)us_dataset_room(d));
+  } else {
+    printf("no: its writer was killed after %lld of %lld episodes; collect --resume goes on\n",
+           (long long)info->episodes, (long long)us_dataset_room(d));
+  }
+}
+
 static void print_info(UsDataset* d) {
   const UsDatasetInfo* info = us_dataset_info(d);
   const int32_t* length = us_dataset_lengths(d);
@@ -80,7 +96,7 @@ static void print_info(UsDataset* d) {
     printf("  varies       %s\n", info->variation_names);
     printf("  range        %s\n", info->variation_range);
   }
-  printf("  finished     %s\n", info->finished ? "yes" : "no: its writer was killed");
+  print_state(d);
   printf("  episodes     %lld of %d to %d rows\n", (long long)info->episodes, shortest, longest);
   printf("  rows         %lld, %.4g s apart: %.1f minutes\n", (long long)info->rows, info->dt,
          (double)info->rows * info->dt / 60);
@@ -318,8 +334,13 @@ static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
   UsDataset* d;
   US_TRY(us_dataset_open(path, &d));
   UsStatus status = US_OK;
+  UsLock* lock = NULL;
   if (strcmp(verb, "info") == 0) print_info(d);
-  if (strcmp(verb, "preview") == 0) status = preview(d, o->out, o->episodes);
+  if (strcmp(verb, "preview") == 0) {
+    status = us_lock_take(o->out, &lock);
+    if (status == US_OK) status = preview(d, o->out, o->episodes);
+    us_lock_release(lock);
+  }
   us_dataset_close(d);
   return status;
 }

@@ -9,6 +9,7 @@
 #include "scripts/cli.h"
 #include "scripts/picture.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/lock.h"
 
 enum { kRows = 4, kRules = 4, kSteps = 1 << 20, kFrames = 1024 };
 
@@ -458,8 +459,7 @@ static UsStatus write_page(const Report* r) {
 
 // ---- the command ----
 
-static UsStatus run(Report* r) {
-  US_TRY(read_report(r));
+static UsStatus write_folder(Report* r) {
   US_TRY(us_folder_make(r->out));
   US_TRY(draw_bars(r));
   US_TRY(draw_curves(r));
@@ -467,6 +467,16 @@ static UsStatus run(Report* r) {
   US_TRY(write_page(r));
   printf("%s/index.html\n", r->out);
   return US_OK;
+}
+
+static UsStatus run(Report* r) {
+  UsLock* lock;
+  US_TRY(read_report(r));
+  US_TRY(us_folder_make_above(r->out));
+  US_TRY(us_lock_take(r->out, &lock));
+  UsStatus status = write_folder(r);
+  us_lock_release(lock);
+  return status;
 }
 
 int us_cmd_report(int argc, const char** argv) {

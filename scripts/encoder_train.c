@@ -11,6 +11,7 @@
 #include "scripts/frames.h"
 #include "scripts/picture.h"
 #include "worldmodel/autoencoder.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
 enum { kSets = 16, kShown = 12 };
@@ -31,6 +32,7 @@ typedef struct Run {
   UsAutoencoder* a;
   UsPool* pool;
   FILE* log;
+  UsLock* lock;  // of the folder
   char checkpoint[4096];
   double started;  // s
 } Run;
@@ -112,6 +114,8 @@ static UsStatus save(Run* r) {
 
 static UsStatus start(Run* r) {
   char path[4096];
+  US_TRY(us_folder_make_above(r->o.out));
+  US_TRY(us_lock_take(r->o.out, &r->lock));
   US_TRY(us_folder_make(r->o.out));
   US_TRY(read_frames(r));
   us_path_join(r->checkpoint, sizeof(r->checkpoint), r->o.out, "checkpoint.safetensors");
@@ -221,6 +225,7 @@ int us_encoder_train_command(int argc, const char** argv) {
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
   if (r.log) fclose(r.log);
+  us_lock_release(r.lock);
   us_autoencoder_destroy(r.a);
   us_pool_destroy(r.pool);
   for (int i = 0; i < r.o.sets; i++) us_frames_free(&r.frames[i]);

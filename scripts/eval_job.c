@@ -202,6 +202,7 @@ static UsStatus open_journal(UsEvalJob* j) {
 UsStatus us_eval_open(UsEvalJob* j) {
   const UsEvalOptions* o = &j->o;
   US_TRY(check_output(o->json));
+  US_TRY(us_lock_take(o->json, &j->lock));
   j->pool = us_pool_create(o->threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_dataset_open(o->data, &j->data));
@@ -229,6 +230,7 @@ void us_eval_close(UsEvalJob* j) {
     us_env_close(j->answer[k]);
   }
   us_journal_close(j->journal, 0);
+  us_lock_release(j->lock);
   us_pairs_free(&j->pairs);
   us_env_close(j->sim);
   us_dataset_close(j->data);

@@ -9,6 +9,7 @@
 #include "env/task.h"
 #include "planner/evaluate.h"
 #include "scripts/eval_journal.h"
+#include "worldmodel/base/lock.h"
 
 // The rows of the table, in its order: name, planner (NULL: the chosen one), what it sees.
 #define US_EVAL_ROWS(X)                \
@@ -49,6 +50,7 @@ typedef struct UsEvalJob {
   UsVary vary;  // to draw; none: what the file recorded
   UsVaryRange range;
   UsResult result[US_ROW_COUNT];
+  UsLock* lock;  // of the JSON, with the journal and the films beside it
   UsJournal* journal;
   char key[US_HASH_CHARS];  // of all that the results depend on
   int complete;             // 1: with --resume, the JSON is there already

@@ -31,11 +31,12 @@ TrainingOptions training_options(void) {
 }
 
 void training_options_free(TrainingOptions* o) {
+  us_lock_release(o->lock);
   free(o->encoder);
   free(o->out);
 }
 
-int training_check(const char* command, const TrainingOptions* o, const char* data) {
+int training_check(const char* command, TrainingOptions* o, const char* data) {
   char path[kPath];
   if (!data) return us_cli_usage(command, "--data: expected a file, found none");
   if (!o->out) return us_cli_usage(command, "--out: expected a folder, found none");
@@ -53,6 +54,9 @@ int training_check(const char* command, const TrainingOptions* o, const char* da
   if (o->overwrite && o->resume) {
     return us_cli_usage(command, "expected --resume or --overwrite, found both");
   }
+  UsStatus status = us_folder_make_above(o->out);
+  if (status == US_OK) status = us_lock_take(o->out, &o->lock);
+  if (status != US_OK) return us_cli_fail(command, status);
   if (o->overwrite || o->resume) return -1;
   if (us_file_exists(us_path_join(path, sizeof(path), o->out, "config.json"))) {
     return us_cli_usage(command, "%s: is there already; --overwrite replaces it", o->out);

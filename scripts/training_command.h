@@ -9,6 +9,7 @@
 #include <popt.h>
 
 #include "datasets/features.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/predictor.h"
 #include "worldmodel/train.h"
 
@@ -21,6 +22,7 @@ typedef struct TrainingOptions {
   int block, steps, batch, frames, rollout, warmup, patience, threads, resume, overwrite;
   double minutes, rate, decay, clip, beta, rollout_weight, trunk_rate, checkpoint;
   long long seed;
+  UsLock* lock;  // of the folder, which is this run's while the options live
 } TrainingOptions;
 
 // Rows of a popt table for an object `o` of that type.
@@ -97,12 +99,12 @@ typedef struct TrainingOptions {
 // First values of an object of that type: what the options show as their defaults.
 TrainingOptions training_options(void);
 
-// Frees the strings that popt stored.
+// Frees the strings that popt stored and lets go of the folder.
 void training_options_free(TrainingOptions* o);
 
-// Checks what does not need the data: -1 to go on, else an exit code after one line. See
-// training_done for --resume.
-int training_check(const char* command, const TrainingOptions* o, const char* data);
+// Checks what does not need the data and takes the folder: -1 to go on, else an exit code after one
+// line. See training_done for --resume.
+int training_check(const char* command, TrainingOptions* o, const char* data);
 
 // Datasets with the features of one encoder, the sampler of each, and the held-back episodes.
 typedef struct TrainingData {

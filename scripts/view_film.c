@@ -14,6 +14,7 @@
 
 #include "scripts/picture.h"
 #include "scripts/view_palette.h"
+#include "worldmodel/base/lock.h"
 
 // ---- the libraries ----
 
@@ -94,6 +95,7 @@ static void load(void) {
 // ---- a film ----
 
 struct UsFilm {
+  UsLock* lock;  // of path
   char path[4096], temporary[4100];
   int height, width, failed;
   int64_t count;  // pictures so far
@@ -316,11 +318,11 @@ UsStatus us_film_open(const char* path, int height, int width, double rate, UsFi
   f->height = height;
   f->width = width;
   f->stride = 1;
-  UsStatus status = US_OK;
-  if (us_film_is_sheet(path)) {
+  UsStatus status = us_lock_take(path, &f->lock);
+  if (status == US_OK && us_film_is_sheet(path)) {
     f->sheet = malloc((size_t)height * (size_t)width * 3 * US_SHEET);
     if (!f->sheet) status = no_memory(f);
-  } else {
+  } else if (status == US_OK) {
     status = open_video(f, rate);
   }
   if (status != US_OK) {
@@ -352,6 +354,7 @@ UsStatus us_film_close(UsFilm* f, int discard) {
     free_video(f);
     if (opened && (!whole || status != US_OK)) unlink(f->temporary);
   }
+  us_lock_release(f->lock);
   free(f->sheet);
   free(f);
   return status;

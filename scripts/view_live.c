@@ -7,6 +7,7 @@
 
 #include "scripts/view_keys.h"
 #include "scripts/view_window.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
 enum { kMostTicks = 8, kMostActions = US_TASK_ACTIONS };
@@ -100,9 +101,13 @@ static UsStatus key_shot(Live* l) {
   snprintf(path, sizeof(path), "%s", l->config.shot ? l->config.shot : "");
   while (!l->config.shot) {
     snprintf(path, sizeof(path), "view-%03d.png", ++l->shots);
-    if (!us_file_exists(path)) break;
+    if (!us_file_exists(path) && us_lock_check(path) == US_OK) break;
   }
-  US_TRY(us_stage_save(l->stage, path));
+  UsLock* lock;
+  US_TRY(us_lock_take(path, &lock));
+  UsStatus status = us_stage_save(l->stage, path);
+  us_lock_release(lock);
+  US_TRY(status);
   printf("%s\n", path);
   fflush(stdout);
   return US_OK;

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/lock.h"
 #include "worldmodel/encoder_class.h"
 #include "worldmodel/ops.h"
 
-enum { kWorks = 256 };  // most works of one encoder
+enum { kWorks = 256, kPath = 4096 };  // most works of one encoder; bytes of a path
 
 static const UsEncoderClass* const kinds[] = {
 #define X(name) &us_encoder_class_##name,
@@ -205,13 +206,8 @@ static UsStatus save_list(const UsParamList* list, const float* weights, const c
   return status;
 }
 
-UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
-  char path[4096];
-  if (strlen(folder) + 64 > sizeof(path)) {
-    return us_fail(US_USAGE, "expected a shorter path of an encoder, found %zu bytes",
-                   strlen(folder));
-  }
-  US_TRY(us_folder_make(folder));
+static UsStatus save(const UsEncoder* e, const char* folder) {
+  char path[kPath];
   cJSON* config = e->kind->config(e);
   if (!config) return us_fail(US_MEMORY, "%s: out of memory for a config", folder);
   UsStatus status = us_json_write(us_path_join(path, sizeof(path), folder, "config.json"), config);
@@ -220,6 +216,19 @@ UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
   US_TRY(save_list(e->params, e->weights, folder, "model.safetensors"));
   if (!e->decoder_weights) return US_OK;
   return save_list(e->decoder_params, e->decoder_weights, folder, "decoder.safetensors");
+}
+
+UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
+  UsLock* lock;
+  if (strlen(folder) + 64 > kPath) {
+    return us_fail(US_USAGE, "expected a shorter path of an encoder, found %zu bytes",
+                   strlen(folder));
+  }
+  US_TRY(us_folder_make(folder));
+  US_TRY(us_lock_join(folder, &lock));
+  UsStatus status = save(e, folder);
+  us_lock_release(lock);
+  return status;
 }
 
 void us_encoder_destroy(UsEncoder* e) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/lock.h"
 #include "worldmodel/tensor_file.h"
 
 enum { kVersion = 1, kPath = 4096, kContextsMost = 1 << 20 };
@@ -205,7 +206,7 @@ static UsStatus write_config(const char* folder, cJSON* json) {
   return status;
 }
 
-UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
+static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   char path[kPath];
   const UsPredictorConfig* c = us_predictor_config(parts->predictor);
   const UsEncoderInfo* e = us_encoder_info(parts->encoder);
@@ -231,6 +232,15 @@ UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
   cJSON_AddNumberToObject(json, "height", e->height);
   cJSON_AddNumberToObject(json, "width", e->width);
   return write_config(folder, json);
+}
+
+UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
+  UsLock* lock;
+  US_TRY(us_folder_make(folder));
+  US_TRY(us_lock_join(folder, &lock));
+  UsStatus status = save_model(folder, parts);
+  us_lock_release(lock);
+  return status;
 }
 
 // ---- pretrained predictors ----
@@ -284,9 +294,15 @@ UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[
 UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
                             const cJSON* training) {
   char path[kPath];
+  UsLock* lock;
   US_TRY(us_folder_make(folder));
+  US_TRY(us_lock_join(folder, &lock));
   us_path_join(path, sizeof(path), folder, "model.safetensors");
-  US_TRY(us_predictor_save(p, path));
-  return write_config(folder,
-                      config_start(format_pretrained, us_predictor_config(p), encoder, training));
+  UsStatus status = us_predictor_save(p, path);
+  if (status == US_OK) {
+    status = write_config(
+        folder, config_start(format_pretrained, us_predictor_config(p), encoder, training));
+  }
+  us_lock_release(lock);
+  return status;
 }

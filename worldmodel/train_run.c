@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/tensor_file.h"
@@ -235,7 +236,7 @@ static UsStatus loop(Loop* l) {
   return US_OK;
 }
 
-UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
+static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
   Loop l = {.t = t, .run = run};
   if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
     US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
@@ -259,5 +260,13 @@ UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   us_progress_end(&l.bar);
   if (l.log) fclose(l.log);
   if (result) *result = t->validation;
+  return status;
+}
+
+UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
+  UsLock* lock = NULL;
+  if (run->checkpoint) US_TRY(us_lock_take(run->checkpoint, &lock));
+  UsStatus status = run_all(t, run, result);
+  us_lock_release(lock);
   return status;
 }

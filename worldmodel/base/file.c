@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -93,6 +94,14 @@ UsStatus us_folder_make(const char* path) {
     return us_fail(US_IO, "%s: the folder cannot be made: %s", part, strerror(error));
   }
   return US_OK;
+}
+
+UsStatus us_folder_make_above(const char* path) {
+  char* copy = strdup(path);
+  if (!copy) return us_fail(US_MEMORY, "out of memory");
+  UsStatus status = us_folder_make(dirname(copy));
+  free(copy);
+  return status;
 }
 
 const char* us_path_join(char* out, size_t size, const char* folder, const char* name) {

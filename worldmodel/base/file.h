@@ -28,6 +28,9 @@ int us_file_exists(const char* path);
 // Makes a folder and its parents.
 UsStatus us_folder_make(const char* path);
 
+// Makes the folder that `path`, a file or a folder, lies in, and its parents.
+UsStatus us_folder_make_above(const char* path);
+
 // Joins with a slash into out (size bytes); too long a path is an assertion.
 const char* us_path_join(char* out, size_t size, const char* folder, const char* name);
 
