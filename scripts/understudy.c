@@ -2,6 +2,8 @@
 
 #define _GNU_SOURCE
 #include <cblas.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <mujoco/mujoco.h>
 #include <stdio.h>
@@ -94,8 +96,38 @@ static void choose_kernels(const char** argv) {
   execv(self, (char* const*)argv);
 }
 
-int main(int argc, const char** argv) {
-  choose_kernels(argv);
+// ---- standard output ----
+
+// Closed descriptors 0, 1 and 2 are opened so that using them fails: else the next file that is
+// opened would take such a number, and what is printed would be written into it.
+static void open_standard(void) {
+  for (int fd = 0; fd <= 2; fd++) {
+    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
+  }
+}
+
+// The exit code of a command, 1 where it worked but not all that it printed has left. A reader that
+// has gone away, as `head` does, knows why.
+static int check_output(int code) {
+  errno = 0;
+  int bad = fflush(stdout) != 0, error = errno;
+  if (!bad && ferror(stdout)) {  // an earlier write failed; another says why
+    bad = 1;
+    if (fputc('\n', stdout) == EOF || fflush(stdout) != 0) error = errno;
+  }
+  if (fclose(stdout) != 0 && !bad) {
+    bad = 1;
+    error = errno;
+  }
+  if (!bad || code != 0) return code;
+  if (error == EPIPE) return 1;
+  fprintf(stderr, "understudy: standard output: cannot be written%s%s\n", error ? ": " : "",
+          error ? strerror(error) : "");
+  return 1;
+}
+
+static int run(int argc, const char** argv) {
   if (argc < 2) {
     print_help(stderr);
     return 2;
@@ -106,4 +138,10 @@ int main(int argc, const char** argv) {
     return explain(argc - 2, argv + 2);
   }
   return run_command(argc - 1, argv + 1);
+}
+
+int main(int argc, const char** argv) {
+  open_standard();
+  choose_kernels(argv);
+  return check_output(run(argc, argv));
 }
