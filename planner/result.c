@@ -2,6 +2,7 @@
 
 #include "planner/evaluate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "env/sim.h"
@@ -82,15 +83,14 @@ UsRate us_result_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int 
   return rate;
 }
 
-UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs* pairs, int episode,
-                        int rest, UsEnv* sim, uint8_t* pixels) {
+// state (S): room to work in
+static UsStatus film(const UsResult* r, const UsDataset* data, const UsPairs* pairs, int episode,
+                     int rest, UsEnv* sim, double* state, uint8_t* pixels) {
   const UsEnvInfo* info = us_env_info(sim);
-  US_ASSERT(info->slots == 1 && episode >= 0 && episode < r->count && info->state <= 4096);
   size_t frame = (size_t)info->height * (size_t)info->width * 3;
   const UsPair* p = &pairs->pair[episode];
   const int slot = 0;
   const uint64_t seed = 0;
-  double state[4096];
   UsObs obs = {.state = state, .first = 1};
   const float* values = r->variation + (size_t)episode * (size_t)r->vary.count;
   if (r->vary.count) us_sim_vary(sim, &r->vary, 1, &slot, values);
@@ -112,4 +112,15 @@ UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs*
     US_TRY(us_env_render(sim, 1, &slot, pixels + (size_t)(b + 2) * frame));
   }
   return US_OK;
+}
+
+UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs* pairs, int episode,
+                        int rest, UsEnv* sim, uint8_t* pixels) {
+  const UsEnvInfo* info = us_env_info(sim);
+  US_ASSERT(info->slots == 1 && episode >= 0 && episode < r->count);
+  double* state = malloc((size_t)info->state * sizeof(double));
+  if (!state) return us_fail(US_MEMORY, "film of episode %d: out of memory", episode);
+  UsStatus status = film(r, data, pairs, episode, rest, sim, state, pixels);
+  free(state);
+  return status;
 }

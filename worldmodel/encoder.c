@@ -133,11 +133,8 @@ static void parts_close(Parts* p) {
 }
 
 static UsStatus open_folder(const char* folder, Parts* p) {
-  char path[4096];
-  if (strlen(folder) + 64 > sizeof(path)) {
-    return us_fail(US_USAGE, "expected a shorter path of an encoder, found %zu bytes",
-                   strlen(folder));
-  }
+  char path[kPath];
+  US_TRY(us_folder_check(folder));
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &p->config));
   US_TRY(us_tensors_open(us_path_join(path, sizeof(path), folder, "model.safetensors"), &p->model));
   us_path_join(path, sizeof(path), folder, "decoder.safetensors");
@@ -220,10 +217,6 @@ static UsStatus save(const UsEncoder* e, const char* folder) {
 
 UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
   UsLock* lock;
-  if (strlen(folder) + 64 > kPath) {
-    return us_fail(US_USAGE, "expected a shorter path of an encoder, found %zu bytes",
-                   strlen(folder));
-  }
   US_TRY(us_folder_make(folder));
   US_TRY(us_lock_join(folder, &lock));
   UsStatus status = save(e, folder);

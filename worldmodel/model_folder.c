@@ -173,6 +173,7 @@ UsStatus us_model_open(const char* folder, UsModel** out) {
   *out = NULL;
   char path[kPath];
   cJSON* json = NULL;
+  US_TRY(us_folder_check(folder));
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
   UsModel* m = calloc(1, sizeof(*m));
   UsStatus status =
@@ -273,6 +274,7 @@ static UsStatus open_pretrained(const char* folder, UsPredictor** out,
                                 char encoder[US_HASH_CHARS]) {
   char path[kPath];
   cJSON* json = NULL;
+  US_TRY(us_folder_check(folder));
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
   UsStatus status = make_pretrained(path, json, out, encoder);
   cJSON_Delete(json);

@@ -103,10 +103,12 @@ void us_ops_add_blocks(int rows, int width, const float* x, size_t xstride, floa
 void us_ops_rotate(int rows, int period, int heads, int dim, const float* angles, int sign,
                    float* x);
 
+enum { US_OPS_KEYS = 16 * 1024 };  // most keys of a query
+
 // Softmax attention with scale 1/sqrt(dim), batch by batch and head by head: q (batch, tq, heads,
 // dim), k and v (batch, tk, heads, dim), y like q. mask (tq, tk), host: 0 hides a key from a query;
 // every query must see at least one key. probs (batch, heads, tq, tk) is kept for the backward
-// pass. Nullable: mask (all visible), probs.
+// pass. At most US_OPS_KEYS keys. Nullable: mask (all visible), probs.
 void us_ops_attend(int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,
                    const float* q, const float* k, const float* v, float* y, float* probs);
 

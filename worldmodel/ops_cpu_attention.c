@@ -15,8 +15,8 @@
 #include "worldmodel/ops_cpu.h"
 
 enum {
-  FEW = 1024,        // multiplications per head up to which loops are faster than BLAS
-  ROOM = 16 * 1024,  // floats on the stack for scores that nobody keeps
+  FEW = 1024,          // multiplications per head up to which loops are faster than BLAS
+  ROOM = US_OPS_KEYS,  // floats on the stack for scores that nobody keeps
 };
 
 // ---- rotary positions ----

@@ -60,6 +60,10 @@ static UsStatus check(const char* name, const UsPredictorConfig* c) {
     return us_fail(US_FORMAT, "%s: predictor: expected past below context %d, found %d", name,
                    c->context, c->past);
   }
+  if (c->context * c->grid_h * c->grid_w > US_OPS_KEYS) {
+    return us_fail(US_FORMAT, "%s: predictor: expected at most %d tokens in context, found %d",
+                   name, US_OPS_KEYS, c->context * c->grid_h * c->grid_w);
+  }
   if (c->width % (2 * c->heads) != 0) {
     return us_fail(US_FORMAT,
                    "%s: predictor: expected a width of a multiple of 2 heads, found %d for %d",

@@ -129,6 +129,13 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
     return us_fail(US_USAGE, "training: expected a horizon of at most %d, found %d", kHorizonMost,
                    c.horizon);
   }
+  const UsPredictorConfig* sizes = us_predictor_config(p);
+  int seen = c.frames - 1 > context + c.horizon - 1 ? c.frames - 1 : context + c.horizon - 1;
+  if (seen > US_OPS_KEYS / (sizes->grid_h * sizes->grid_w)) {
+    return us_fail(US_USAGE,
+                   "training: expected samples of at most %d tokens, found %d frames of %d",
+                   US_OPS_KEYS, seen, sizes->grid_h * sizes->grid_w);
+  }
   if (c.steps <= 0 && !(c.minutes > 0)) {
     return us_fail(US_USAGE, "training: expected a number of steps or minutes, found neither");
   }
@@ -309,12 +316,16 @@ UsValidation us_trainer_validate(UsTrainer* t) {
 
 // ---- normalisation ----
 
-void us_trainer_normalise(UsTrainer* t, int batches) {
+UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   const UsPredictorConfig* c = us_predictor_config(t->p);
   int d = c->dim, tokens = t->c.batch * t->c.frames * c->grid_h * c->grid_w;
   double* sum = calloc(2 * (size_t)d, sizeof(double));
   float* mean = calloc((size_t)d, sizeof(float));
-  US_ASSERT(sum && mean);
+  if (!sum || !mean) {
+    free(sum);
+    free(mean);
+    return us_fail(US_MEMORY, "training: out of memory");
+  }
   for (int b = 0; b < batches; b++) {
     for (int s = 0; s < t->shards; s++) fill(t, &t->train, b + 1, s, &t->batch);
     for (int r = 0; r < tokens; r++) {
@@ -334,4 +345,5 @@ void us_trainer_normalise(UsTrainer* t, int batches) {
   us_predictor_set_norm(t->p, mean, variance > 0 ? (float)sqrt(variance) : 1);
   free(sum);
   free(mean);
+  return US_OK;
 }

@@ -73,7 +73,7 @@ const UsTrainConfig* us_trainer_config(const UsTrainer* t);
 
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
 // predictor's normalisation.
-void us_trainer_normalise(UsTrainer* t, int batches);
+UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
 // One step. `progress` in [0, 1] places it on the cosine. Does not allocate.
 UsTrainStep us_trainer_step(UsTrainer* t, double progress);

@@ -64,6 +64,11 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
     return us_fail(US_FORMAT,
                    "%s: expected a head with \"merge\" before \"global_dim\" and \"norm\"", name);
   }
+  int64_t tokens = (int64_t)(c->height / c->patch) * (c->width / c->patch) + c->cls + c->registers;
+  if (tokens > US_OPS_KEYS) {
+    return us_fail(US_FORMAT, "%s: expected at most %d tokens a frame, found %lld", name,
+                   US_OPS_KEYS, (long long)tokens);
+  }
   for (int i = 0; i < 3; i++) {
     if (isfinite(c->mean[i]) && isfinite(c->std[i]) && c->std[i] > 0) continue;
     return us_fail(US_FORMAT, "%s: expected finite image means and deviations above 0", name);

@@ -61,11 +61,27 @@ static void test_too_large(void** state) {
   us_arena_free(&a);
 }
 
+// Sizes that no memory has, also those whose sum would start again at zero.
+static void test_beyond_all_memory(void** state) {
+  const struct {
+    size_t count, size;
+  } takes[] = {{SIZE_MAX, 1}, {SIZE_MAX / 8 + 2, 8}, {(size_t)-5, sizeof(float)}, {1, SIZE_MAX}};
+  for (size_t i = 0; i < sizeof(takes) / sizeof(takes[0]); i++) {
+    UsArena a = {0};
+    assert_null(us_arena_take(&a, takes[i].count, takes[i].size));
+    assert_null(us_arena_take(&a, takes[i].count, takes[i].size));
+    assert_null(us_arena_take(&a, 3, 1));
+    assert_int_equal(us_arena_alloc(&a), US_MEMORY);
+    us_arena_free(&a);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_two_passes),
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_too_large),
+      cmocka_unit_test(test_beyond_all_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

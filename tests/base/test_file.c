@@ -90,6 +90,13 @@ static void test_folders(void** state) {
   assert_int_equal(us_file_write(path, "x", 1), US_OK);
   us_path_join(deep, sizeof deep, path, "below a file");
   assert_int_equal(us_folder_make(deep), US_IO);
+  char name[4097] = {0};
+  memset(name, 'x', 4032);
+  assert_int_equal(us_folder_check(name), US_OK);
+  memset(name, 'x', 4096);
+  assert_int_equal(us_folder_check(name), US_IO);
+  assert_int_equal(us_folder_make(name), US_IO);
+  says("expected a folder's path of at most 4032 bytes, found 4096");
 }
 
 static void test_hash(void** state) {

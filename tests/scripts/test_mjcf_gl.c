@@ -70,7 +70,8 @@ static double rate(const char* row) {
 static void loop(void** state) {
   mjcf_put(folder, "arm.xml", two_links);
   Run r = done("inspect %/arm.xml");
-  assert_non_null(strstr(r.out, "2 bodies, 2 joints, 2 actuators with 2 controls, state 2 + 2 + 0"));
+  assert_non_null(
+      strstr(r.out, "2 bodies, 2 joints, 2 actuators with 2 controls, state 2 + 2 + 0"));
   done("collect --task mjcf:%/arm.xml --episodes 40 --steps 60 --seed 1 --out %/train.h5");
   done("collect --task mjcf:%/arm.xml --episodes 20 --steps 45 --seed 2 --out %/held.h5");
   done("dataset verify %/held.h5");
@@ -147,13 +148,28 @@ static void passive(void** state) {
           "no controls");
 }
 
+// A state of more numbers than most have: an actuator with 5000 of its own.
+static void large_state(void** state) {
+  static const char large[] =
+      "<mujoco><worldbody><body><joint name='j' range='-1 1'/><geom size='.1' pos='.2 0 0'/></body>"
+      "</worldbody><actuator><general joint='j' dyntype='user' actdim='5000'/><motor joint='j'/>"
+      "</actuator></mujoco>";
+  mjcf_put(folder, "large.xml", large);
+  done("collect --task mjcf:%/large.xml --episodes 8 --steps 30 --size 16 --seed 1 --out %/l1.h5");
+  done("collect --task mjcf:%/large.xml --episodes 4 --steps 60 --size 16 --seed 2 --out %/l2.h5");
+  done(
+      "finetune --data %/l1.h5 --mode scratch --encoder pca --steps 2 --width 16 --heads 2 "
+      "--depth 1 --out %/lm");
+  done(
+      "eval --task mjcf:%/large.xml --model %/lm --data %/l2.h5 --rows model --episodes 2 "
+      "--films 1 --film-size 16 --samples 8 --elites 4 --keep 2 --iterations 1 --json %/l.json");
+}
+
 int main(void) {
   if (!mkdtemp(folder)) return 1;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(loop),
-      cmocka_unit_test(frames),
-      cmocka_unit_test(another_model),
-      cmocka_unit_test(passive),
+      cmocka_unit_test(loop),    cmocka_unit_test(frames),      cmocka_unit_test(another_model),
+      cmocka_unit_test(passive), cmocka_unit_test(large_state),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   char line[128];

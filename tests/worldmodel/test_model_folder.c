@@ -179,11 +179,28 @@ static void test_pretrained(void** state) {
   toy_remove(dir);
 }
 
+// A path so long that no name of a file fits behind it.
+static void test_long_path(void** state) {
+  char long_path[4091] = "", hash[US_HASH_CHARS];
+  memset(long_path, 'x', sizeof(long_path) - 1);
+  UsModel* m;
+  UsPredictor* p;
+  UsEncoder* e;
+  assert_int_equal(us_model_open(long_path, &m), US_IO);
+  assert_int_equal(us_pretrained_open(long_path, &p, hash), US_IO);
+  assert_int_equal(us_encoder_open(long_path, &e), US_IO);
+  const UsPredictorConfig c = toy_config();
+  UsPredictor* toy = toy_predictor(&c);
+  assert_int_equal(us_pretrained_save(long_path, toy, "abc", NULL), US_IO);
+  assert_non_null(strstr(us_message(), "expected a folder's path of at most"));
+  us_predictor_destroy(toy);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_missing_or_truncated),
       cmocka_unit_test(test_mutated_config), cmocka_unit_test(test_contradictions),
-      cmocka_unit_test(test_pretrained),
+      cmocka_unit_test(test_pretrained),     cmocka_unit_test(test_long_path),
   };
   return cmocka_run_group_tests(tests, make, drop);
 }

@@ -334,6 +334,11 @@ static void test_files(void** state) {
   assert_memory_equal(&parsed, &c, sizeof(c));
   cJSON_ReplaceItemInObject(json, "heads", cJSON_CreateNumber(5));
   assert_int_equal(us_predictor_config_parse("test", json, &parsed), US_FORMAT);
+  cJSON_ReplaceItemInObject(json, "heads", cJSON_CreateNumber(c.heads));
+  cJSON_ReplaceItemInObject(json, "grid_h", cJSON_CreateNumber(256));
+  cJSON_ReplaceItemInObject(json, "grid_w", cJSON_CreateNumber(256));
+  assert_int_equal(us_predictor_config_parse("test", json, &parsed), US_FORMAT);
+  assert_non_null(strstr(us_message(), "expected at most 16384 tokens in context"));
   cJSON_Delete(json);
 
   assert_int_equal(us_predictor_save(p, path), US_OK);

@@ -194,6 +194,10 @@ static void test_refuses_nonsense(void** state) {
   assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
   assert_null(t);
   c = config();
+  c.frames = 16386;  // more than attention takes
+  assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
+  assert_null(t);
+  c = config();
   c.steps = 0;
   assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
   us_predictor_destroy(p);

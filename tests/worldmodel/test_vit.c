@@ -264,6 +264,9 @@ static void test_config_refused(void** state) {
        "whole patches"},
       {"{" BASE ", \"num_attention_heads\": 6, \"understudy\": {\"image_std\": [0, 1, 1]}}",
        "deviations above 0"},
+      {"{" BASE
+       ", \"num_attention_heads\": 6, \"understudy\": {\"height\": 1792, \"width\": 1792}}",
+       "expected at most 16384 tokens a frame, found 16385"},
       {"{\"hidden_size\": 384}", "num_hidden_layers"},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

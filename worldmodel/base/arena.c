@@ -7,9 +7,10 @@
 enum { kAlign = 64 };
 
 void* us_arena_take(UsArena* a, size_t count, size_t size) {
-  US_ASSERT(size == 0 || count <= (SIZE_MAX / 4) / size);
+  const size_t most = SIZE_MAX / 4;
   size_t at = (a->size + kAlign - 1) / kAlign * kAlign;
-  a->size = at + count * size;
+  int fits = at <= most && (size == 0 || count <= (most - at) / size);
+  a->size = fits ? at + count * size : most + 1;  // more than there is: allocating it fails
   if (!a->base) return NULL;
   US_ASSERT(a->size <= a->room);
   return a->base + at;
@@ -18,7 +19,7 @@ void* us_arena_take(UsArena* a, size_t count, size_t size) {
 UsStatus us_arena_alloc(UsArena* a) {
   US_ASSERT(!a->base);
   size_t bytes = (a->size + kAlign) / kAlign * kAlign;
-  a->base = aligned_alloc(kAlign, bytes);
+  a->base = a->size > SIZE_MAX / 4 ? NULL : aligned_alloc(kAlign, bytes);
   if (!a->base) return us_fail(US_MEMORY, "out of memory: %zu bytes asked for", bytes);
   memset(a->base, 0, bytes);
   a->room = bytes;

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { kPath = 4096, kNames = 64 };  // bytes of a path, and of names of files at its end
+
 UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size) {
   *data = NULL;
   *size = 0;
@@ -79,10 +81,17 @@ int us_file_exists(const char* path) {
   return access(path, F_OK) == 0;
 }
 
-UsStatus us_folder_make(const char* path) {
-  char part[4096];
+UsStatus us_folder_check(const char* path) {
   size_t n = strlen(path);
-  if (n >= sizeof(part)) return us_fail(US_IO, "%s: the path is too long", path);
+  if (n + kNames <= kPath) return US_OK;
+  return us_fail(US_IO, "%.64s...: expected a folder's path of at most %d bytes, found %zu", path,
+                 kPath - kNames, n);
+}
+
+UsStatus us_folder_make(const char* path) {
+  char part[kPath];
+  US_TRY(us_folder_check(path));
+  size_t n = strlen(path);
   for (size_t i = 1; i <= n; i++) {
     if (path[i] != '/' && path[i] != 0) continue;
     memcpy(part, path, i);

@@ -25,7 +25,10 @@ UsStatus us_file_write(const char* path, const void* data, size_t size);
 // 1 if the path exists.
 int us_file_exists(const char* path);
 
-// Makes a folder and its parents.
+// US_IO for a folder whose path leaves no room for the names of files in it.
+UsStatus us_folder_check(const char* path);
+
+// Makes a folder and its parents, after us_folder_check.
 UsStatus us_folder_make(const char* path);
 
 // Makes the folder that `path`, a file or a folder, lies in, and its parents.
