@@ -91,8 +91,45 @@ hid_t us_column_memory(UsColumnType type) {
   }
 }
 
+// ---- errors ----
+
+static char
+    kept[512];  // what HDF5 said of the last call that failed; the next call makes it forget
+
+// Keeps the innermost reason; of the system's errors the system's own words, which stand between
+// time stamps and addresses.
+static herr_t keep_reason(unsigned n, const H5E_error2_t* error, void* arg) {
+  static const char mark[] = "error message = '";
+  if (n > 0 || !error->desc) return 0;
+  const char* words = strstr(error->desc, mark);
+  snprintf(kept, sizeof(kept), "%s", words ? words + strlen(mark) : error->desc);
+  if (words && strchr(kept, '\'')) *strchr(kept, '\'') = 0;
+  return 0;
+}
+
+static herr_t keep_reasons(hid_t stack, void* arg) {
+  return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_reason, NULL);
+}
+
+const char* us_hdf5_reason(char* text, size_t size) {
+  snprintf(text, size, "%s", kept[0] ? kept : "HDF5 gives no reason");
+  kept[0] = 0;
+  for (char* c = text; *c; c++) {
+    if (*c == '\n' || *c == '\r') *c = ' ';
+  }
+  return text;
+}
+
+void us_hdf5_quiet(void) {
+  H5dont_atexit();  // files are closed by hand; one whose write failed is left alone
+  H5Eset_auto2(H5E_DEFAULT, keep_reasons, NULL);
+}
+
+// ---- rows ----
+
 int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, void* data,
                    int write) {
+  kept[0] = 0;
   hid_t space = H5Dget_space(column);
   hsize_t dims[H5S_MAX_RANK], start[H5S_MAX_RANK] = {0};
   int rank = H5Sget_simple_extent_dims(space, dims, NULL);
@@ -202,32 +239,4 @@ int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info) {
                                  sizeof(info->variation_names)) |
          us_attribute_write_text(file, "variation_range", info->variation_range,
                                  sizeof(info->variation_range));
-}
-
-// ---- errors ----
-
-typedef struct Reason {
-  char* text;
-  size_t size;
-} Reason;
-
-static herr_t keep_reason(unsigned n, const H5E_error2_t* error, void* arg) {
-  Reason* r = arg;
-  if (n == 0 && error->desc) snprintf(r->text, r->size, "%s", error->desc);
-  return 0;
-}
-
-const char* us_hdf5_reason(char* text, size_t size) {
-  Reason r = {text, size};
-  snprintf(text, size, "HDF5 gives no reason");
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_reason, &r);
-  for (char* c = text; *c; c++) {
-    if (*c == '\n' || *c == '\r') *c = ' ';
-  }
-  return text;
-}
-
-void us_hdf5_quiet(void) {
-  H5dont_atexit();  // files are closed by hand; one whose write failed is left alone
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }

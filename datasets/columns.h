@@ -89,10 +89,11 @@ int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size
 void us_attribute_read_variation(hid_t file, UsDatasetInfo* info);
 int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info);
 
-// What HDF5 says about its last failure, in at most size - 1 bytes.
+// What HDF5 says about its last failure since us_hdf5_quiet, in at most size - 1 bytes; of a file
+// that cannot be written the system's words.
 const char* us_hdf5_reason(char* text, size_t size);
 
-// Stops HDF5 from printing its error stack.
+// Has HDF5 keep its reasons instead of printing them.
 void us_hdf5_quiet(void);
 
 #endif  // UNDERSTUDY_COLUMNS_H_

@@ -26,6 +26,7 @@
 #include "datasets/dataset_check.h"
 #include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/machine.h"
 
 enum { kPackBytes = 8 << 20 };
 
@@ -53,13 +54,9 @@ struct UsDatasetWriter {
 // when the file is closed, so such a file stays open until the process ends.
 static UsStatus fail(UsDatasetWriter* w, const char* what) {
   char reason[512];
-  static const char mark[] = "error message = '";
-  us_hdf5_reason(reason, sizeof(reason));
-  char* error = strstr(reason, mark);  // the system's words, between time stamps and addresses
-  if (error) error += strlen(mark);
-  if (error && strchr(error, '\'')) *strchr(error, '\'') = 0;
   w->broken = 1;
-  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what, error ? error : reason);
+  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what,
+                 us_hdf5_reason(reason, sizeof(reason)));
 }
 
 static void close_file(UsDatasetWriter* w) {
@@ -137,17 +134,21 @@ static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
   return bad ? fail(w, us_columns[id].name) : US_OK;
 }
 
-// Takes the room of the whole file on the disk, so that a disk that is too small is known now.
+// Takes the room of the whole file on the disk, so that a disk that is too small is known now. Not
+// every file system can give it; those say at least what is free.
 static UsStatus reserve(UsDatasetWriter* w) {
   hsize_t size = 0;
   int fd = H5Fget_filesize(w->file, &size) < 0 ? -1 : open(w->temporary, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return fail(w, "the file");
-  int bad = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 && errno != EOPNOTSUPP &&
-            errno != ENOSYS;
+  w->broken = 1;  // until its columns have their place on the disk
+  UsStatus status = us_machine_need_disk(w->path, (double)size);
+  int bad = status == US_OK && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
+            errno != EOPNOTSUPP && errno != ENOSYS;
   int error = errno;
   close(fd);
+  if (status != US_OK) return status;
+  w->broken = bad;
   if (!bad) return US_OK;
-  w->broken = 1;  // its columns are not on the disk
   return us_fail(US_IO, "%s: cannot take its %.1f MB: %s", w->path, (double)size / 1e6,
                  strerror(error));
 }
@@ -547,12 +548,15 @@ static UsStatus reopen(UsDatasetWriter* w, int* fits) {
 static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
   UsDatasetWriter* to = make(from->path, &from->info, from->room_episodes, from->room_rows, rows);
   if (!to) return us_fail(US_MEMORY, "%s: out of memory", from->path);
+  char message[512];
   UsStatus status = copy_all(from, to);
   if (status == US_OK) status = flush(to);
   if (status == US_OK) status = name_file(to);
   if (status != US_OK) {
+    snprintf(message, sizeof(message), "%s", us_message());
     abandon(to);
-    return status;
+    return us_fail(status, "%s; a longer file is made beside the one that is there, which is kept",
+                   message);
   }
   to->lock = from->lock;
   from->lock = NULL;

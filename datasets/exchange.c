@@ -14,6 +14,7 @@
 #include "datasets/columns.h"
 #include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 
 // ---- import ----
@@ -463,6 +464,9 @@ static UsStatus put_attributes(Convert* v) {
 }
 
 static UsStatus write_all(Convert* v) {
+  const UsDatasetInfo* info = us_dataset_info(v->from);
+  double frames = (double)info->rows * (double)us_column_width(US_COLUMN_PIXELS, info);
+  US_TRY(us_machine_need_disk(v->out, frames));
   v->file = us_hdf5_create(v->out);
   if (v->file < 0) return cannot_write(v->out, "the file");
   UsStatus status = put_attributes(v);

@@ -171,14 +171,25 @@ double us_machine_disk(const char* path) {
 
 // ---- needs ----
 
+typedef struct Amount {
+  char text[32];
+} Amount;
+
+static Amount amount(double bytes) {
+  Amount a;
+  snprintf(a.text, sizeof(a.text), "%.2f %s", bytes / (bytes < 1e9 ? 1e6 : 1e9),
+           bytes < 1e9 ? "MB" : "GB");
+  return a;
+}
+
 static UsStatus need(UsStatus status, const char* what, const char* kind, double bytes,
                      double free) {
   if (bytes > free) {
-    return us_fail(status, "%s: needs %.2f GB of %s, found %.2f GB", what, bytes / 1e9, kind,
-                   free / 1e9);
+    return us_fail(status, "%s: needs %s of %s, found %s", what, amount(bytes).text, kind,
+                   amount(free).text);
   }
   if (bytes < told_from) return US_OK;
-  us_log("%s: takes %.2f GB of %s, of %.2f GB", what, bytes / 1e9, kind, free / 1e9);
+  us_log("%s: takes %s of %s, of %s", what, amount(bytes).text, kind, amount(free).text);
   return US_OK;
 }
 
