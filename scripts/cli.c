@@ -16,6 +16,7 @@
 #include "tasks/tasks.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/status.h"
+#include "worldmodel/base/text.h"
 
 enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i: option i
 enum { kText = 3072 };  // bytes of a text: names of files behind a folder's fit into 4096
@@ -27,12 +28,13 @@ int us_cli_fail(const char* command, UsStatus status) {
 }
 
 int us_cli_usage(const char* command, const char* format, ...) {
-  fprintf(stderr, "understudy %s: ", command);
+  char text[1024], shown[1024];
   va_list args;
   va_start(args, format);
-  vfprintf(stderr, format, args);
+  vsnprintf(text, sizeof(text), format, args);
   va_end(args);
-  fprintf(stderr, " (see understudy %s --help)\n", command);
+  fprintf(stderr, "understudy %s: %s (see understudy %s --help)\n", command,
+          us_text_escape(text, shown, sizeof(shown)), command);
   return 2;
 }
 

@@ -14,6 +14,7 @@
 #include "scripts/picture.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/text.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
 
@@ -60,7 +61,7 @@ static void print_ranges(const char* name, const float* x, const double* y, int6
 }
 
 static const char* known(const char* text) {
-  return text[0] ? text : "(not said)";
+  return text[0] ? us_shown(text) : "(not said)";
 }
 
 static void print_state(UsDataset* d) {
@@ -71,7 +72,8 @@ static void print_state(UsDataset* d) {
     printf("yes\n");
   } else if (us_lock_holder(us_dataset_path(d), &who)) {
     printf("no: being written by pid %ld on %s since %s, %lld of %lld episodes\n", who.pid,
-           who.host, who.since, (long long)info->episodes, (long long)us_dataset_room(d));
+           us_shown(who.host), us_shown(who.since), (long long)info->episodes,
+           (long long)us_dataset_room(d));
   } else {
     printf("no: its writer was killed after %lld of %lld episodes; collect --resume goes on\n",
            (long long)info->episodes, (long long)us_dataset_room(d));
@@ -93,8 +95,8 @@ static void print_info(UsDataset* d) {
   printf("  version      %s\n", known(info->version));
   printf("  camera       %s\n", known(info->camera));
   if (info->variation) {
-    printf("  varies       %s\n", info->variation_names);
-    printf("  range        %s\n", info->variation_range);
+    printf("  varies       %s\n", us_shown(info->variation_names));
+    printf("  range        %s\n", us_shown(info->variation_range));
   }
   print_state(d);
   printf("  episodes     %lld of %d to %d rows\n", (long long)info->episodes, shortest, longest);
@@ -139,9 +141,10 @@ static UsStatus verify(const char* path, const char* model) {
   if (model) US_TRY(read_frame_size(model, &height, &width));
   US_TRY(us_dataset_verify(path, height, width, &v));
   printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s%s%s\n", path,
-         (long long)v.info.episodes, (long long)v.info.rows, v.hash, v.writer,
+         (long long)v.info.episodes, (long long)v.info.rows, v.hash, us_shown(v.writer),
          v.info.height && !v.info.checksums ? "; its frames have no checksums" : "",
-         v.left[0] ? "; not read: " : "", v.left, v.ours ? "" : "; dataset import makes it ours");
+         v.left[0] ? "; not read: " : "", us_shown(v.left),
+         v.ours ? "" : "; dataset import makes it ours");
   return US_OK;
 }
 
@@ -167,9 +170,9 @@ static UsStatus import(const char* path, const char* out, UsImport* config) {
   const UsTask* task = us_cli_task(config->task);
   US_TRY(us_dataset_import(path, out, config, &v, &notes));
   printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
-         (long long)v.info.rows, path, v.writer);
-  if (v.left[0]) printf("  not taken over: %s\n", v.left);
-  if (notes.made[0]) printf("  not in the file, so made here: %s\n", notes.made);
+         (long long)v.info.rows, path, us_shown(v.writer));
+  if (v.left[0]) printf("  not taken over: %s\n", us_shown(v.left));
+  if (notes.made[0]) printf("  not in the file, so made here: %s\n", us_shown(notes.made));
   if (notes.rewards)
     printf("  %lld rewards are not finite: 0 in their place\n", (long long)notes.rewards);
   if (notes.actions) {

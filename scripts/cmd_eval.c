@@ -11,6 +11,7 @@
 #include "scripts/eval_job.h"
 #include "scripts/eval_json.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/text.h"
 #include "worldmodel/ops.h"
 
 // ---- options ----
@@ -356,7 +357,9 @@ static void print_table(const UsEvalJob* j) {
          j->pairs.solved_at_start, j->protocol->keep_solved ? " and stay in" : " and left out");
   char names[1024];
   const char* range;
-  if (name_variation(j, names, sizeof(names), &range)) printf("varies %s (%s)\n\n", names, range);
+  if (name_variation(j, names, sizeof(names), &range)) {
+    printf("varies %s (%s)\n\n", us_shown(names), us_shown(range));
+  }
   int plan_end = j->protocol->rule == US_RULE_plan_end;
   int object = j->task->success_object != NULL;
   printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s%s  %s\n", "row", "pairs", "first hit", "last step",

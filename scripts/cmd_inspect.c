@@ -10,6 +10,7 @@
 #include "datasets/survey.h"
 #include "scripts/cli.h"
 #include "tasks/mjcf/mjcf.h"
+#include "worldmodel/base/text.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/tensor_file.h"
@@ -42,11 +43,11 @@ static UsStatus read_tensors(const char* path, const UsTensors* t, size_t* numbe
 
 static void print_tensors(const UsTensors* t) {
   for (int i = 0; i < us_tensors_count(t) && i < kShown; i++) {
-    printf("  %-5s %s (", us_tensors_dtype(t, i), us_tensors_name(t, i));
+    printf("  %-5s %s (", us_tensors_dtype(t, i), us_shown(us_tensors_name(t, i)));
     for (int k = 0; k < us_tensors_rank(t, i); k++) {
-      printf("%s%lld", k ? ", " : "", (long long)us_tensors_shape(t, i)[k]);
+      printf("%s%llu", k ? ", " : "", (unsigned long long)us_tensors_shape(t, i)[k]);
     }
-    printf(")\n");
+    printf("), %zu bytes\n", us_tensors_bytes(t, i));
   }
   if (us_tensors_count(t) > kShown) printf("  ... %d more\n", us_tensors_count(t) - kShown);
 }
@@ -75,14 +76,16 @@ static UsStatus inspect_dataset(const char* path) {
   const UsDatasetInfo* i = &v.info;
   printf("%s: dataset, %lld episodes, %lld rows, content %.16s\n", path, (long long)i->episodes,
          (long long)i->rows, v.hash);
-  printf("  written by %s%s\n", v.writer, v.ours ? "" : "; dataset import makes it ours");
+  printf("  written by %s%s\n", us_shown(v.writer), v.ours ? "" : "; dataset import makes it ours");
   if (i->task[0]) {
-    printf("  task %s, policy %s, seed %llu\n", i->task, i->policy, (unsigned long long)i->seed);
+    printf("  task %s, policy %s, seed %llu\n", us_shown(i->task), us_shown(i->policy),
+           (unsigned long long)i->seed);
   }
   printf("  frames %d x %d, action %d, proprio %d, state %d", i->width, i->height, i->action,
          i->proprio, i->state);
   printf(i->dt > 0 ? ", %.4g s a row\n" : "\n", i->dt);
-  if (i->variation) printf("  varies %s (range %s)\n", i->variation_names, i->variation_range);
+  if (i->variation)
+    printf("  varies %s (range %s)\n", us_shown(i->variation_names), us_shown(i->variation_range));
   if (!i->finished) printf("  its writer was stopped: only whole episodes are counted\n");
   return US_OK;
 }
@@ -116,8 +119,8 @@ static void print_training(const cJSON* config) {
     const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "sha256"));
     const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "task"));
     double episodes = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(file, "episodes"));
-    printf("  trained on %s (%s), %g episodes, content %.16s\n", name ? name : "?",
-           task ? task : "?", episodes, hash ? hash : "?");
+    printf("  trained on %s (%s), %g episodes, content %.16s\n", us_shown(name), us_shown(task),
+           episodes, us_shown(hash));
   }
   const cJSON* steps = cJSON_GetObjectItemCaseSensitive(training, "steps");
   if (cJSON_IsNumber(steps)) printf("  trained for %g steps\n", steps->valuedouble);
@@ -153,8 +156,8 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
   UsModel* m;
   US_TRY(us_model_open(folder, &m));
   const UsModelInfo* i = us_model_info(m);
-  printf("%s: world model of %s, %.4g s a step, %d start contexts, hash %.16s\n", folder, i->task,
-         i->dt, i->contexts, i->hash);
+  printf("%s: world model of %s, %.4g s a step, %d start contexts, hash %.16s\n", folder,
+         us_shown(i->task), i->dt, i->contexts, i->hash);
   print_encoder("  ", us_model_encoder(m));
   print_predictor("  ", us_model_predictor(m));
   print_training(config);
@@ -168,7 +171,7 @@ static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
   US_TRY(us_pretrained_open(folder, &p, encoder));
   printf("%s: ", folder);
   print_predictor("pretrained ", p);
-  printf("  of the encoder %.16s\n", encoder);
+  printf("  of the encoder %.16s\n", us_shown(encoder));
   print_training(config);
   us_predictor_destroy(p);
   return US_OK;
@@ -221,7 +224,9 @@ static UsStatus inspect_json(const char* path) {
   printf("%s: JSON, %d members", path, cJSON_GetArraySize(json));
   const cJSON* member;
   int n = 0;
-  cJSON_ArrayForEach(member, json) if (n++ < 8) printf("%s %s", n > 1 ? "," : ":", member->string);
+  cJSON_ArrayForEach(member, json) {
+    if (n++ < 8) printf("%s %s", n > 1 ? "," : ":", us_shown(member->string));
+  }
   printf("%s\n", n > 8 ? ", ..." : "");
   cJSON_Delete(json);
   return US_OK;

@@ -359,11 +359,12 @@ static UsStatus draw(const Curve curve[4], const char* path) {
   return status;
 }
 
-// Draws loss.png from the log's lines.
+// Draws loss.png from the log's lines; one that is not JSON is told and left out.
 static UsStatus draw_log(const char* log, const char* path) {
   static const char* const keys[] = {"loss", "rollout", "one_step", "open_loop"};
   void* data = NULL;
-  size_t size = 0, lines = 1;
+  size_t size = 0, lines = 1, number = 0;
+  char name[kPath + 32];
   US_TRY(us_file_read(log, 0, &data, &size));
   for (size_t i = 0; i < size; i++) lines += ((char*)data)[i] == '\n';
   double* numbers = malloc(8 * lines * sizeof(double));
@@ -377,7 +378,13 @@ static UsStatus draw_log(const char* log, const char* path) {
   }
   char* rest = NULL;
   for (char* l = strtok_r(data, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
-    cJSON* json = cJSON_Parse(l);
+    cJSON* json;
+    number++;
+    snprintf(name, sizeof(name), "%s: line %zu", log, number);
+    if (us_json_parse(name, l, strlen(l), &json) != US_OK) {
+      fprintf(stderr, "understudy: left out of %s: %s\n", path, us_message());
+      continue;
+    }
     const cJSON* step = cJSON_GetObjectItemCaseSensitive(json, "step");
     for (int i = 0; i < 4 && cJSON_IsNumber(step); i++) {
       add_point(&curve[i], step->valuedouble, cJSON_GetObjectItemCaseSensitive(json, keys[i]));

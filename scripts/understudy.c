@@ -14,6 +14,7 @@
 #include "scripts/cli.h"
 #include "scripts/terminal.h"
 #include "tasks/tasks.h"
+#include "worldmodel/base/text.h"
 
 typedef struct Command {
   const char* name;
@@ -64,7 +65,8 @@ static int run_command(int argc, const char** argv) {
     us_terminal_install();
     return commands[i].run(argc, argv);
   }
-  fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy help)\n", argv[0]);
+  fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy help)\n",
+          us_shown(argv[0]));
   return 2;
 }
 

@@ -23,10 +23,11 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   if (!s->keep) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
   const cJSON* x;
   cJSON_ArrayForEach(x, keep) {
-    if (!cJSON_IsNumber(x) || x->valuedouble < 0 || x->valuedouble >= e->info.state) {
+    uint64_t i;
+    if (!us_json_whole(x, &i) || i >= (uint64_t)e->info.state) {
       return us_fail(US_FORMAT, "%s: expected \"dimensions\" of 0 .. %d", name, e->info.state - 1);
     }
-    s->keep[(int)x->valuedouble] = 1;
+    s->keep[i] = 1;
   }
   for (int i = 0; i < e->info.state; i++) e->info.dim += s->keep[i];
   if (!e->info.dim) return us_fail(US_FORMAT, "%s: expected at least one of \"dimensions\"", name);

@@ -9,23 +9,40 @@
 #include <string.h>
 
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/text.h"
 
 enum {
-  LENGTH = 8,             // bytes in front of the header
-  MOST_META = 1024,       // metadata texts
-  MOST_HEADER = 1 << 24,  // bytes of a header
+  LENGTH = 8,               // bytes in front of the header
+  MOST_HEADER = 100000000,  // bytes of a header
 };
 
-// The format's dtypes: name, bytes.
-#define DTYPES(X)                                                                                  \
-  X(F32, 4)                                                                                        \
-  X(F16, 2)                                                                                        \
-  X(BF16, 2)                                                                                       \
-  X(F64, 8) X(BOOL, 1) X(U8, 1) X(I8, 1) X(F8_E5M2, 1) X(F8_E4M3, 1) X(I16, 2) X(U16, 2) X(I32, 4) \
-      X(U32, 4) X(I64, 8) X(U64, 8)
+// The format's dtypes: name, bits. The first four can be read as float.
+#define DTYPES(X)   \
+  X(F32, 32)        \
+  X(F16, 16)        \
+  X(BF16, 16)       \
+  X(F64, 64)        \
+  X(BOOL, 8)        \
+  X(F4, 4)          \
+  X(F6_E2M3, 6)     \
+  X(F6_E3M2, 6)     \
+  X(F8_E5M2, 8)     \
+  X(F8_E4M3, 8)     \
+  X(F8_E8M0, 8)     \
+  X(F8_E4M3FNUZ, 8) \
+  X(F8_E5M2FNUZ, 8) \
+  X(U8, 8)          \
+  X(I8, 8)          \
+  X(I16, 16)        \
+  X(U16, 16)        \
+  X(I32, 32)        \
+  X(U32, 32)        \
+  X(I64, 64)        \
+  X(U64, 64)        \
+  X(C64, 64)
 
 typedef enum Dtype {
-#define X(name, bytes) name,
+#define X(name, bits) name,
   DTYPES(X)
 #undef X
       DTYPE_COUNT
@@ -33,16 +50,16 @@ typedef enum Dtype {
 
 static const struct {
   const char* name;
-  size_t bytes;
+  size_t bits;
 } dtypes[] = {
-#define X(name, bytes) {#name, bytes},
+#define X(name, bits) {#name, bits},
     DTYPES(X)
 #undef X
 };
 
 typedef struct Entry {
   const char* name;
-  int64_t shape[US_TENSOR_RANK];  // (rank)
+  int64_t* shape;  // (rank)
   int rank;
   Dtype dtype;
   size_t elements;
@@ -73,94 +90,87 @@ static const char* shape_text(int rank, const int64_t* shape, char out[160]) {
   return out;
 }
 
-// 1 if the number is whole and in 0 .. 2^53, the range that JSON's doubles hold exactly.
-static int whole(const cJSON* json, int64_t* out) {
-  if (!cJSON_IsNumber(json)) return 0;
-  double x = json->valuedouble;
-  if (!(x >= 0.0 && x <= 9007199254740992.0) || x != floor(x)) return 0;
-  *out = (int64_t)x;
-  return 1;
-}
-
-static int good_name(const char* name) {
-  size_t n = 0;
-  for (; name && name[n]; ++n) {
-    if ((unsigned char)name[n] < 0x20 || name[n] == 0x7f) return 0;
-  }
-  return n > 0 && n < US_TENSOR_NAME;
-}
-
+// A text, or an object whose one member has the name and the value null.
 static UsStatus read_dtype(const char* path, const cJSON* json, Entry* e) {
-  if (!cJSON_IsString(json)) {
-    return us_fail(US_FORMAT, "%s: expected a dtype for \"%s\", found none", path, e->name);
+  const char* text = cJSON_GetStringValue(json);
+  if (cJSON_IsObject(json) && cJSON_GetArraySize(json) == 1 && cJSON_IsNull(json->child)) {
+    text = json->child->string;
+  }
+  if (!text) {
+    return us_fail(US_FORMAT, "%s: expected a dtype for \"%s\", found none", path,
+                   us_shown(e->name));
   }
   for (e->dtype = 0; e->dtype < DTYPE_COUNT; ++e->dtype) {
-    if (strcmp(json->valuestring, dtypes[e->dtype].name) == 0) return US_OK;
+    if (strcmp(text, dtypes[e->dtype].name) == 0) return US_OK;
   }
   return us_fail(US_FORMAT, "%s: expected a dtype such as F32 for \"%s\", found \"%.16s\"", path,
-                 e->name, json->valuestring);
+                 us_shown(e->name), text);
 }
 
+// Sizes whose product, in this order, no size_t holds are refused even where one of them is 0.
 static UsStatus read_shape(const char* path, const cJSON* json, Entry* e) {
   if (!cJSON_IsArray(json)) {
-    return us_fail(US_FORMAT, "%s: expected a shape for \"%s\", found none", path, e->name);
+    return us_fail(US_FORMAT, "%s: expected a shape for \"%s\", found none", path,
+                   us_shown(e->name));
   }
+  e->shape = calloc((size_t)cJSON_GetArraySize(json) + 1, sizeof(*e->shape));
+  if (!e->shape) return us_fail(US_MEMORY, "%s: out of memory", path);
   e->elements = 1;
   const cJSON* size;
   cJSON_ArrayForEach(size, json) {
-    if (e->rank == US_TENSOR_RANK) {
-      return us_fail(US_FORMAT, "%s: expected at most %d dimensions for \"%s\", found more", path,
-                     US_TENSOR_RANK, e->name);
-    }
-    int64_t n;
-    if (!whole(size, &n) || __builtin_mul_overflow(e->elements, (size_t)n, &e->elements)) {
+    uint64_t n;
+    if (!us_json_whole(size, &n) || __builtin_mul_overflow(e->elements, (size_t)n, &e->elements)) {
       return us_fail(US_FORMAT, "%s: expected sizes in the shape of \"%s\", found a bad number",
-                     path, e->name);
+                     path, us_shown(e->name));
     }
-    e->shape[e->rank++] = n;
+    e->shape[e->rank++] = (int64_t)n;
   }
   return US_OK;
 }
 
 // `room`: bytes of the data.
 static UsStatus read_offsets(const char* path, const cJSON* json, size_t room, Entry* e) {
-  int64_t begin, end;
-  if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) != 2 || !whole(json->child, &begin) ||
-      !whole(json->child->next, &end)) {
+  uint64_t begin, end;
+  if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) != 2 ||
+      !us_json_whole(json->child, &begin) || !us_json_whole(json->child->next, &end)) {
     return us_fail(US_FORMAT, "%s: expected two data_offsets for \"%s\", found something else",
-                   path, e->name);
+                   path, us_shown(e->name));
   }
-  if (begin > end || (uint64_t)end > room) {
+  if (begin > end || end > room) {
     return us_fail(US_FORMAT,
-                   "%s: expected \"%s\" within the %zu bytes of data, found %lld to %lld", path,
-                   e->name, room, (long long)begin, (long long)end);
+                   "%s: expected \"%s\" within the %zu bytes of data, found %llu to %llu", path,
+                   us_shown(e->name), room, (unsigned long long)begin, (unsigned long long)end);
   }
-  size_t bytes;
+  size_t bits;
   e->begin = (size_t)begin;
   e->end = (size_t)end;
-  if (__builtin_mul_overflow(e->elements, dtypes[e->dtype].bytes, &bytes) ||
-      bytes != e->end - e->begin) {
+  if (__builtin_mul_overflow(e->elements, dtypes[e->dtype].bits, &bits) || bits % 8 != 0 ||
+      bits / 8 != e->end - e->begin) {
     char text[160];
     return us_fail(US_FORMAT, "%s: expected the bytes of %s %s for \"%s\", found %zu", path,
-                   dtypes[e->dtype].name, shape_text(e->rank, e->shape, text), e->name,
+                   dtypes[e->dtype].name, shape_text(e->rank, e->shape, text), us_shown(e->name),
                    e->end - e->begin);
   }
   return US_OK;
 }
 
-static UsStatus read_entry(const char* path, const cJSON* json, int number, size_t room, Entry* e) {
-  if (!good_name(json->string)) {
-    return us_fail(US_FORMAT, "%s: expected a name of 1 to %d printable bytes for tensor %d", path,
-                   US_TENSOR_NAME - 1, number);
-  }
+// An object, whose further members are left alone, or an array of the three.
+static UsStatus read_entry(const char* path, const cJSON* json, size_t room, Entry* e) {
+  static const char* const keys[] = {"dtype", "shape", "data_offsets"};
+  const cJSON* part[3] = {0};
   e->name = json->string;
-  if (!cJSON_IsObject(json) || cJSON_GetArraySize(json) != 3) {
-    return us_fail(US_FORMAT, "%s: expected dtype, shape and data_offsets for \"%s\"", path,
-                   e->name);
+  if (cJSON_IsArray(json) && cJSON_GetArraySize(json) == 3) {
+    for (int i = 0; i < 3; ++i) part[i] = i ? part[i - 1]->next : json->child;
+  } else if (cJSON_IsObject(json)) {
+    for (int i = 0; i < 3; ++i) part[i] = cJSON_GetObjectItemCaseSensitive(json, keys[i]);
   }
-  US_TRY(read_dtype(path, cJSON_GetObjectItemCaseSensitive(json, "dtype"), e));
-  US_TRY(read_shape(path, cJSON_GetObjectItemCaseSensitive(json, "shape"), e));
-  return read_offsets(path, cJSON_GetObjectItemCaseSensitive(json, "data_offsets"), room, e);
+  if (!part[0] || !part[1] || !part[2]) {
+    return us_fail(US_FORMAT, "%s: expected dtype, shape and data_offsets for \"%s\"", path,
+                   us_shown(e->name));
+  }
+  US_TRY(read_dtype(path, part[0], e));
+  US_TRY(read_shape(path, part[1], e));
+  return read_offsets(path, part[2], room, e);
 }
 
 // ---- the whole header ----
@@ -170,21 +180,16 @@ static int is_metadata(const cJSON* json) {
 }
 
 static UsStatus read_metadata(UsTensors* t, const cJSON* json) {
-  if (t->metadata) return us_fail(US_FORMAT, "%s: found \"__metadata__\" twice", t->path);
-  if (!cJSON_IsObject(json) || cJSON_GetArraySize(json) > MOST_META) {
-    return us_fail(US_FORMAT, "%s: expected at most %d texts as \"__metadata__\"", t->path,
-                   MOST_META);
+  if (cJSON_IsNull(json)) return US_OK;
+  if (!cJSON_IsObject(json)) {
+    return us_fail(US_FORMAT, "%s: expected texts as \"__metadata__\", found another type",
+                   t->path);
   }
-  const cJSON *text, *other;
+  const cJSON* text;
   cJSON_ArrayForEach(text, json) {
     if (!cJSON_IsString(text)) {
-      return us_fail(US_FORMAT, "%s: expected texts as \"__metadata__\", found another type",
-                     t->path);
-    }
-    for (other = json->child; other != text; other = other->next) {
-      if (strcmp(other->string, text->string) == 0) {
-        return us_fail(US_FORMAT, "%s: found the metadata \"%.64s\" twice", t->path, text->string);
-      }
+      return us_fail(US_FORMAT, "%s: expected a text as the metadata \"%s\", found another type",
+                     t->path, us_shown(text->string));
     }
   }
   t->metadata = json;
@@ -202,7 +207,7 @@ static int compare_name(const void* a, const void* b) {
   return strcmp((*(Entry* const*)a)->name, (*(Entry* const*)b)->name);
 }
 
-// Entries must follow each other without gap or overlap to the end, and names differ.
+// Entries must follow each other without gap or overlap to the end.
 static UsStatus check_layout(UsTensors* t, size_t room) {
   size_t at = 0;
   qsort(t->entries, (size_t)t->count, sizeof(Entry), compare_begin);
@@ -210,7 +215,7 @@ static UsStatus check_layout(UsTensors* t, size_t room) {
     const Entry* e = &t->entries[i];
     if (e->begin != at) {
       return us_fail(US_FORMAT, "%s: expected \"%s\" at byte %zu of the data, found it at %zu",
-                     t->path, e->name, at, e->begin);
+                     t->path, us_shown(e->name), at, e->begin);
     }
     at = e->end;
     t->by_name[i] = &t->entries[i];
@@ -219,16 +224,11 @@ static UsStatus check_layout(UsTensors* t, size_t room) {
     return us_fail(US_FORMAT, "%s: expected %zu bytes of data, found %zu", t->path, at, room);
   }
   qsort(t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
-  for (int i = 1; i < t->count; ++i) {
-    if (strcmp(t->by_name[i - 1]->name, t->by_name[i]->name) == 0) {
-      return us_fail(US_FORMAT, "%s: found the tensor \"%s\" twice", t->path, t->by_name[i]->name);
-    }
-  }
   return US_OK;
 }
 
 static UsStatus read_header(UsTensors* t, size_t room) {
-  int most = cJSON_GetArraySize(t->header), number = 0;
+  int most = cJSON_GetArraySize(t->header);
   t->entries = calloc((size_t)most + 1, sizeof(Entry));
   t->by_name = calloc((size_t)most + 1, sizeof(Entry*));
   if (!t->entries || !t->by_name) return us_fail(US_MEMORY, "%s: out of memory", t->path);
@@ -237,8 +237,7 @@ static UsStatus read_header(UsTensors* t, size_t room) {
     if (is_metadata(json)) {
       US_TRY(read_metadata(t, json));
     } else {
-      US_TRY(read_entry(t->path, json, number++, room, &t->entries[t->count]));
-      ++t->count;
+      US_TRY(read_entry(t->path, json, room, &t->entries[t->count++]));
     }
   }
   return check_layout(t, room);
@@ -253,10 +252,13 @@ static UsStatus fill(UsTensors* t, const unsigned char* data, size_t size) {
   for (int i = LENGTH - 1; i >= 0; --i) length = length << 8 | data[i];
   if (length > size - LENGTH || length > MOST_HEADER) {
     return us_fail(US_FORMAT,
-                   "%s: expected a safetensors header, found a length of %llu in %zu bytes",
-                   t->path, (unsigned long long)length, size);
+                   "%s: expected a safetensors header of at most %d bytes, found a length of %llu "
+                   "in a file of %zu",
+                   t->path, MOST_HEADER, (unsigned long long)length, size);
   }
-  US_TRY(us_json_parse(t->path, (const char*)data + LENGTH, (size_t)length, &t->header));
+  char name[4096];
+  snprintf(name, sizeof(name), "%s: header", t->path);
+  US_TRY(us_json_parse(name, (const char*)data + LENGTH, (size_t)length, &t->header));
   t->data = data + LENGTH + length;
   return read_header(t, size - LENGTH - (size_t)length);
 }
@@ -296,6 +298,7 @@ UsStatus us_tensors_open_memory(const char* name, const void* data, size_t size,
 void us_tensors_close(UsTensors* t) {
   if (!t) return;
   cJSON_Delete(t->header);
+  for (int i = 0; i < t->count; ++i) free(t->entries[i].shape);
   free(t->entries);
   free(t->by_name);
   free(t->owned);
@@ -324,6 +327,9 @@ const int64_t* us_tensors_shape(const UsTensors* t, int i) {
 }
 size_t us_tensors_elements(const UsTensors* t, int i) {
   return entry(t, i)->elements;
+}
+size_t us_tensors_bytes(const UsTensors* t, int i) {
+  return entry(t, i)->end - entry(t, i)->begin;
 }
 const char* us_tensors_dtype(const UsTensors* t, int i) {
   return dtypes[entry(t, i)->dtype].name;
@@ -357,7 +363,7 @@ static float from_half(uint16_t h) {
 
 // Number i of `from`, which need not be aligned.
 static float number_at(Dtype dtype, const unsigned char* from, size_t i) {
-  from += i * dtypes[dtype].bytes;
+  from += i * (dtypes[dtype].bits / 8);
   if (dtype == F16 || dtype == BF16) {
     uint16_t h = (uint16_t)(from[0] | from[1] << 8);
     return dtype == F16 ? from_half(h) : from_bits((uint32_t)h << 16);
@@ -382,7 +388,7 @@ static UsStatus check_shape(const UsTensors* t, const Entry* e, int rank, const 
   }
   if (e->dtype > F64) {
     return us_fail(US_FORMAT, "%s: expected \"%s\" as F32, F16, BF16 or F64, found %s", t->path,
-                   e->name, dtypes[e->dtype].name);
+                   us_shown(e->name), dtypes[e->dtype].name);
   }
   return US_OK;
 }
@@ -401,7 +407,7 @@ UsStatus us_tensors_read(const UsTensors* t, const char* tensor, int rank, const
   for (size_t k = 0; k < e->elements; ++k) {
     if (!isfinite(number_at(e->dtype, from, k))) {
       return us_fail(US_FORMAT, "%s: expected finite numbers in \"%s\", found %g at element %zu",
-                     t->path, tensor, (double)number_at(e->dtype, from, k), k);
+                     t->path, us_shown(tensor), (double)number_at(e->dtype, from, k), k);
     }
   }
   for (size_t k = 0; k < e->elements; ++k) host[k] = number_at(e->dtype, from, k);

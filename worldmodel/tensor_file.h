@@ -10,9 +10,9 @@
 //   the rest       the numbers, little-endian, row-major; offsets count from here
 //
 // Files may come from anywhere: a header that lies in any way (lengths, overlaps, gaps, products
-// that overflow, names that occur twice) is US_FORMAT with a message that names the file and the
-// tensor. An open file can hold any dtype of the format; F32, F16, BF16 and F64 can be read as
-// float.
+// that overflow) is US_FORMAT with a message that names the file and the tensor. What opens is what
+// the format's own library opens, but for names that occur twice or hold a NUL (json.h). An open
+// file can hold any dtype of the format; F32, F16, BF16 and F64 can be read as float.
 //
 // Threads: an open file is constant, so any number of threads may read it.
 
@@ -21,10 +21,7 @@
 
 #include "worldmodel/base/status.h"
 
-enum {
-  US_TENSOR_RANK = 8,    // most dimensions
-  US_TENSOR_NAME = 256,  // bytes of a name with its terminator
-};
+enum { US_TENSOR_NAME = 256 };  // bytes of a name that we write, with its terminator
 
 typedef struct UsTensors UsTensors;
 
@@ -40,12 +37,14 @@ UsStatus us_tensors_open_memory(const char* name, const void* data, size_t size,
 // NULL is fine.
 void us_tensors_close(UsTensors* t);
 
-// Tensors are numbered in the order of the file's data.
+// Tensors are numbered in the order of the file's data. A name is any text without a NUL: us_shown
+// makes it fit to be printed. Sizes of a shape from 2^63 on (beside a 0) come as negative numbers.
 int us_tensors_count(const UsTensors* t);
 const char* us_tensors_name(const UsTensors* t, int i);
 int us_tensors_rank(const UsTensors* t, int i);
 const int64_t* us_tensors_shape(const UsTensors* t, int i);  // (rank)
 size_t us_tensors_elements(const UsTensors* t, int i);
+size_t us_tensors_bytes(const UsTensors* t, int i);
 const char* us_tensors_dtype(const UsTensors* t, int i);  // "F32"
 
 // The number of the tensor of this name; -1 when there is none.

@@ -189,6 +189,12 @@ static void log_step(Loop* l, const UsTrainStep* s) {
   t->count = 0;
 }
 
+// A number as JSON has it, which knows none that is not finite.
+static const char* json_number(double x, char out[32]) {
+  snprintf(out, 32, isfinite(x) ? "%.6g" : "null", x);
+  return out;
+}
+
 // Validates, once a step, and keeps the best weights; 1 when patience is at its end.
 static int validate(Loop* l) {
   UsTrainer* t = l->t;
@@ -196,8 +202,9 @@ static int validate(Loop* l) {
   UsValidation v = t->validation = us_trainer_validate(t);
   t->validated = t->step;
   if (l->log && t->held.fill) {
-    fprintf(l->log, "{\"step\": %lld, \"one_step\": %.6g, \"open_loop\": %.6g}\n",
-            (long long)t->step, v.one_step, v.open_loop);
+    char one[32], open[32];
+    fprintf(l->log, "{\"step\": %lld, \"one_step\": %s, \"open_loop\": %s}\n", (long long)t->step,
+            json_number(v.one_step, one), json_number(v.open_loop, open));
     fflush(l->log);
   }
   if (t->c.patience <= 0 || !t->held.fill) return 0;

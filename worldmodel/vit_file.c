@@ -23,18 +23,6 @@ static UsStatus parse_channels(const char* name, const cJSON* json, const char* 
   return US_OK;
 }
 
-// A member that is true, false or missing.
-static UsStatus parse_flag(const char* name, const cJSON* json, const char* key, int fallback,
-                           int* out) {
-  const cJSON* x = cJSON_GetObjectItemCaseSensitive(json, key);
-  *out = fallback;
-  if (!x) return US_OK;
-  if (!cJSON_IsBool(x))
-    return us_fail(US_FORMAT, "%s: expected true or false for \"%s\"", name, key);
-  *out = cJSON_IsTrue(x);
-  return US_OK;
-}
-
 static UsStatus parse_section(const char* name, const cJSON* json, const char* key,
                               const cJSON** out) {
   *out = cJSON_GetObjectItemCaseSensitive(json, key);
@@ -48,7 +36,7 @@ static UsStatus parse_section(const char* name, const cJSON* json, const char* k
 static UsStatus refuse_variants(const char* name, const cJSON* json) {
   int swiglu, channels, three = 3;
   char act[32];
-  US_TRY(parse_flag(name, json, "use_swiglu_ffn", 0, &swiglu));
+  US_TRY(us_json_flag(name, json, "use_swiglu_ffn", 0, &swiglu));
   if (swiglu) {
     return us_fail(US_UNSUPPORTED,
                    "%s: expected the plain MLP, found \"use_swiglu_ffn\" (the giant model)", name);
@@ -70,7 +58,7 @@ static UsStatus parse_head(const char* name, const cJSON* head, UsVitConfig* c) 
   US_TRY(us_json_int(name, head, "merge", 0, 64, &none, &c->merge));
   US_TRY(us_json_int(name, head, "merge_dim", 0, 65536, &none, &c->merge_dim));
   US_TRY(us_json_int(name, head, "global_dim", 0, 65536, &none, &c->global_dim));
-  return parse_flag(name, head, "norm", 0, &c->norm);
+  return us_json_flag(name, head, "norm", 0, &c->norm);
 }
 
 UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c, int* grid) {
@@ -98,7 +86,7 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   if (own) {
     US_TRY(us_json_int(name, own, "height", 1, 4096, &frame, &c->height));
     US_TRY(us_json_int(name, own, "width", 1, 4096, &frame, &c->width));
-    US_TRY(parse_flag(name, own, "use_cls_token", 1, &c->cls));
+    US_TRY(us_json_flag(name, own, "use_cls_token", 1, &c->cls));
     US_TRY(parse_channels(name, own, "image_mean", c->mean));
     US_TRY(parse_channels(name, own, "image_std", c->std));
   } else {

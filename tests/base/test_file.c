@@ -1,4 +1,4 @@
-// Files, folders, hashes, JSON, and what their messages say.
+// Files, folders, hashes, and what their messages say.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,55 +116,6 @@ static void test_hash(void** state) {
   assert_int_equal(us_hash_file("/no/such/file", file), US_IO);
 }
 
-static void test_json_parse(void** state) {
-  const char* bad[] = {"", "{", "[1]", "3", "{\"a\":}", "{\"a\":1} more", "{}{}", "nul"};
-  cJSON* json;
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
-    if (us_json_parse("bad.json", bad[i], strlen(bad[i]), &json) != US_FORMAT) {
-      fail_msg("accepted %s", bad[i]);
-    }
-    assert_null(json);
-    says("bad.json");
-  }
-  assert_int_equal(us_json_parse("good.json", " {\"a\": 1}\n", 10, &json), US_OK);
-  assert_int_equal(us_json_write(path, json), US_OK);
-  cJSON_Delete(json);
-  assert_int_equal(us_json_read(path, &json), US_OK);
-  assert_true(cJSON_GetObjectItemCaseSensitive(json, "a")->valuedouble == 1.0);
-  cJSON_Delete(json);
-  assert_int_equal(us_json_read("/no/such/file", &json), US_IO);
-  assert_null(json);
-}
-
-static void test_json_members(void** state) {
-  const char* text = "{\"n\": 2.5, \"i\": 7, \"t\": \"hello\", \"null\": null}";
-  cJSON* json;
-  double x;
-  int i, seven = 7;
-  char out[6];
-  assert_int_equal(us_json_parse("x.json", text, strlen(text), &json), US_OK);
-  assert_int_equal(us_json_number("x.json", json, "n", 0, 3, NULL, &x), US_OK);
-  assert_true(x == 2.5);
-  assert_int_equal(us_json_number("x.json", json, "n", 0, 2, NULL, &x), US_FORMAT);
-  says("x.json: expected \"n\" in [0, 2], found 2.5");
-  assert_int_equal(us_json_number("x.json", json, "t", 0, 2, NULL, &x), US_FORMAT);
-  assert_int_equal(us_json_number("x.json", json, "null", 0, 2, &x, &x), US_FORMAT);
-  assert_int_equal(us_json_number("x.json", json, "none", 0, 2, NULL, &x), US_FORMAT);
-  assert_int_equal(us_json_int("x.json", json, "i", 0, 9, NULL, &i), US_OK);
-  assert_int_equal(i, 7);
-  assert_int_equal(us_json_int("x.json", json, "n", 0, 9, NULL, &i), US_FORMAT);
-  says("whole");
-  assert_int_equal(us_json_int("x.json", json, "none", 0, 9, &seven, &i), US_OK);
-  assert_int_equal(i, 7);
-  assert_int_equal(us_json_text("x.json", json, "t", NULL, out, sizeof out), US_OK);
-  assert_string_equal(out, "hello");
-  assert_int_equal(us_json_text("x.json", json, "t", NULL, out, 5), US_FORMAT);
-  assert_int_equal(us_json_text("x.json", json, "i", "d", out, 5), US_FORMAT);
-  assert_int_equal(us_json_text("x.json", json, "none", "d", out, 5), US_OK);
-  assert_string_equal(out, "d");
-  cJSON_Delete(json);
-}
-
 static void test_status(void** state) {
   assert_string_equal(us_status_text(US_OK), "ok");
   assert_string_equal(us_status_text((UsStatus)99), "unknown");
@@ -177,8 +128,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_write_is_atomic),
       cmocka_unit_test(test_read_failures),  cmocka_unit_test(test_folders),
-      cmocka_unit_test(test_hash),           cmocka_unit_test(test_json_parse),
-      cmocka_unit_test(test_json_members),   cmocka_unit_test(test_status),
+      cmocka_unit_test(test_hash),           cmocka_unit_test(test_status),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,15 +1,14 @@
 #ifndef UNDERSTUDY_FILE_H_
 #define UNDERSTUDY_FILE_H_
 
-// Whole files, folders, hashes and JSON values with messages that name the file.
+// Whole files, folders and hashes, with messages that name the file; json.h reads JSON.
 //
 // Threads: safe, as long as two calls do not write one path.
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cjson/cJSON.h>
-
+#include "worldmodel/base/json.h"
 #include "worldmodel/base/status.h"
 
 enum { US_HASH_CHARS = 65 };  // SHA-256 in hex and its terminator
@@ -40,25 +39,5 @@ const char* us_path_join(char* out, size_t size, const char* folder, const char*
 // SHA-256 of bytes, of a file, of a text, as lower-case hex.
 void us_hash_bytes(const void* data, size_t size, char hex[US_HASH_CHARS]);
 UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]);
-
-// Parses a JSON file whose top is an object; nesting is bounded. Free with cJSON_Delete.
-UsStatus us_json_read(const char* path, cJSON** out);
-
-// Parses JSON bytes; `name` stands for the file in messages. A member that occurs twice in an
-// object, or bytes behind the object, are US_FORMAT.
-UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out);
-
-// Writes a JSON value, indented, as us_file_write does.
-UsStatus us_json_write(const char* path, const cJSON* json);
-
-// Fetch a member: the wrong type, or a number outside [low, high], is US_FORMAT with `name` (the
-// file) and `key`. With a non-NULL default pointer a missing member takes *fallback.
-UsStatus us_json_number(const char* name, const cJSON* object, const char* key, double low,
-                        double high, const double* fallback, double* out);
-UsStatus us_json_int(const char* name, const cJSON* object, const char* key, int low, int high,
-                     const int* fallback, int* out);
-// Copies a string of at most size - 1 bytes into out.
-UsStatus us_json_text(const char* name, const cJSON* object, const char* key, const char* fallback,
-                      char* out, size_t size);
 
 #endif  // UNDERSTUDY_FILE_H_

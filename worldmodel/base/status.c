@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "worldmodel/base/text.h"
+
 static _Thread_local char message[1024];
 
 UsStatus us_fail(UsStatus status, const char* format, ...) {
@@ -12,10 +14,7 @@ UsStatus us_fail(UsStatus status, const char* format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof(text), format, args);
   va_end(args);
-  for (char* c = text; *c; c++) {
-    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';  // names from files: one line stays one
-  }
-  snprintf(message, sizeof(message), "%s", text);
+  us_text_escape(text, message, sizeof(message));  // names from files: one line stays one
   return status;
 }
 

@@ -1,0 +1,454 @@
+// A recursive descent through the text builds the tree; what members hold is fetched at the end.
+
+#define _GNU_SOURCE
+#include "worldmodel/base/json.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/text.h"
+
+static const double kExact = 9007199254740992.0;  // 2^53: doubles hold every integer below
+
+typedef struct Reader {
+  const char* name;  // of the file
+  const char* text;  // (size), not terminated
+  size_t size, at;
+  int depth;  // objects and arrays around the place
+} Reader;
+
+static UsStatus refuse(const Reader* r, const char* found) {
+  return us_fail(US_FORMAT, "%s: expected JSON, found %s at byte %zu", r->name, found, r->at);
+}
+
+static UsStatus no_memory(const Reader* r) {
+  return us_fail(US_MEMORY, "%s: out of memory", r->name);
+}
+
+// "expected JSON, found 'x' where <what> should stand".
+static UsStatus refuse_here(const Reader* r, const char* what) {
+  char found[96];
+  unsigned char c = r->at < r->size ? (unsigned char)r->text[r->at] : 0;
+  if (r->at >= r->size) {
+    snprintf(found, sizeof(found), "the end where %s should stand", what);
+  } else if (c > ' ' && c < 0x7f) {
+    snprintf(found, sizeof(found), "'%c' where %s should stand", c, what);
+  } else {
+    snprintf(found, sizeof(found), "the byte 0x%02x where %s should stand", c, what);
+  }
+  return refuse(r, found);
+}
+
+static void skip_space(Reader* r) {
+  while (r->at < r->size) {
+    char c = r->text[r->at];
+    if (c != ' ' && c != '\n' && c != '\t' && c != '\r') return;
+    r->at++;
+  }
+}
+
+// Passes `c` if it is what comes next.
+static int take(Reader* r, char c) {
+  int there = r->at < r->size && r->text[r->at] == c;
+  r->at += (size_t)there;
+  return there;
+}
+
+// ---- texts ----
+
+// Four hex digits behind \u; -1 if they are not.
+static int read_hex(Reader* r) {
+  int value = 0;
+  for (int i = 0; i < 4; i++, r->at++) {
+    char c = r->at < r->size ? r->text[r->at] : 0;
+    int digit = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
+    if (digit < 0) return -1;
+    value = value << 4 | digit;
+  }
+  return value;
+}
+
+// UTF-8 of a code point; a NUL becomes c0 80.
+static char* put_code(int code, char* to) {
+  if (code > 0 && code < 0x80) {
+    *to++ = (char)code;
+    return to;
+  }
+  int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+  static const int lead[] = {0, 0xc0, 0xe0, 0xf0};
+  *to++ = (char)(lead[more] | code >> 6 * more);
+  while (more-- > 0) *to++ = (char)(0x80 | (code >> 6 * more & 0x3f));
+  return to;
+}
+
+// What follows a backslash, into *to.
+static UsStatus read_escape(Reader* r, char** to) {
+  static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
+  char c = r->at < r->size ? r->text[r->at] : 0;
+  const char* known = c ? strchr(from, c) : NULL;
+  if (known) {
+    r->at++;
+    *(*to)++ = into[known - from];
+    return US_OK;
+  }
+  if (!take(r, 'u')) return refuse_here(r, "an escape");
+  int code = read_hex(r);
+  if (code < 0) return refuse_here(r, "a hex digit");
+  if (code >= 0xdc00 && code < 0xe000) return refuse(r, "a lone surrogate");
+  if (code >= 0xd800 && code < 0xdc00) {
+    int low = take(r, '\\') && take(r, 'u') ? read_hex(r) : -1;
+    if (low < 0xdc00 || low >= 0xe000) return refuse(r, "a lone surrogate");
+    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+  }
+  *to = put_code(code, *to);
+  return US_OK;
+}
+
+// Fills out, which has room for the text between the quotes; stops behind the closing one.
+static UsStatus fill_text(Reader* r, char* out) {
+  while (!take(r, '"')) {
+    if (r->at >= r->size) return refuse_here(r, "the end of a text");
+    if ((unsigned char)r->text[r->at] < 0x20) return refuse(r, "a control character in a text");
+    if (take(r, '\\')) {
+      US_TRY(read_escape(r, &out));
+      continue;
+    }
+    size_t n = us_utf8(r->text + r->at, r->size - r->at, NULL);
+    if (n == 0) return refuse(r, "bytes that are not UTF-8");
+    memcpy(out, r->text + r->at, n);
+    out += n;
+    r->at += n;
+  }
+  *out = 0;
+  return US_OK;
+}
+
+// A text, behind its opening quote. No escape is shorter than what it stands for.
+static UsStatus read_text(Reader* r, char** out) {
+  size_t end = r->at;
+  while (end < r->size && r->text[end] != '"') end += r->text[end] == '\\' ? 2 : 1;
+  char* text = cJSON_malloc(end - r->at + 2);
+  if (!text) return no_memory(r);
+  UsStatus status = fill_text(r, text);
+  if (status == US_OK) {
+    *out = text;
+  } else {
+    cJSON_free(text);
+  }
+  return status;
+}
+
+// ---- numbers ----
+
+static size_t skip_digits(Reader* r) {
+  size_t from = r->at;
+  while (r->at < r->size && r->text[r->at] >= '0' && r->text[r->at] <= '9') r->at++;
+  return r->at - from;
+}
+
+// Passes a number; *plain: it is an integer that is not "-0".
+static UsStatus skip_number(Reader* r, int* plain) {
+  int minus = take(r, '-'), zero = take(r, '0');
+  *plain = !(minus && zero);
+  if (zero && r->at < r->size && r->text[r->at] >= '0' && r->text[r->at] <= '9') {
+    return refuse(r, "a number with a leading zero");
+  }
+  if (!zero && skip_digits(r) == 0) return refuse_here(r, "a digit");
+  if (take(r, '.')) {
+    *plain = 0;
+    if (skip_digits(r) == 0) return refuse_here(r, "a digit");
+  }
+  if (take(r, 'e') || take(r, 'E')) {
+    *plain = 0;
+    if (!take(r, '+')) take(r, '-');
+    if (skip_digits(r) == 0) return refuse_here(r, "a digit");
+  }
+  return US_OK;
+}
+
+static UsStatus read_number(Reader* r, cJSON** out) {
+  int plain;
+  size_t from = r->at;
+  US_TRY(skip_number(r, &plain));
+  size_t n = r->at - from;
+  char* text = cJSON_malloc(n + 1);
+  if (!text) return no_memory(r);
+  memcpy(text, r->text + from, n);
+  text[n] = 0;
+  char* point = strchr(text, '.');
+  if (point) *point = localeconv()->decimal_point[0];
+  double x = strtod(text, NULL);
+  if (point) *point = '.';
+  *out = cJSON_CreateNumber(x);
+  if (*out && (!plain || fabs(x) >= kExact)) {
+    (*out)->valuestring = text;
+  } else {
+    cJSON_free(text);
+  }
+  if (!*out) return no_memory(r);
+  r->at = isfinite(x) ? r->at : from;
+  return isfinite(x) ? US_OK : refuse(r, "a number beyond 1.8e308");
+}
+
+// ---- objects, arrays and the rest ----
+
+static int compare_names(const void* a, const void* b) {
+  return strcmp(*(const char* const*)a, *(const char* const*)b);
+}
+
+// Two members of one name mean two things to two readers.
+static UsStatus check_names(const Reader* r, const cJSON* object, size_t n) {
+  if (n < 2) return US_OK;
+  const char** names = malloc(n * sizeof(*names));
+  if (!names) return no_memory(r);
+  size_t i = 0;
+  const cJSON* child;
+  cJSON_ArrayForEach(child, object) names[i++] = child->string;
+  qsort(names, n, sizeof(*names), compare_names);
+  UsStatus status = US_OK;
+  for (i = 1; i < n && status == US_OK; i++) {
+    if (strcmp(names[i - 1], names[i]) != 0) continue;
+    status = us_fail(US_FORMAT, "%s: found \"%.64s\" twice", r->name, names[i]);
+  }
+  free(names);
+  return status;
+}
+
+static UsStatus read_value(Reader* r, cJSON** out);
+
+static UsStatus read_member(Reader* r, cJSON* object) {
+  char* name = NULL;
+  cJSON* value = NULL;
+  skip_space(r);
+  if (!take(r, '"')) return refuse_here(r, "a name");
+  US_TRY(read_text(r, &name));
+  UsStatus status = US_OK;
+  if (strstr(name, "\xc0\x80")) status = refuse(r, "a NUL in a name");
+  skip_space(r);
+  if (status == US_OK && !take(r, ':')) status = refuse_here(r, "':'");
+  if (status == US_OK) status = read_value(r, &value);
+  if (status != US_OK) {
+    cJSON_free(name);
+    cJSON_Delete(value);
+    return status;
+  }
+  value->string = name;
+  cJSON_AddItemToArray(object, value);  // with its name: an object's list is an array's
+  return US_OK;
+}
+
+// Members or elements up to `close`, behind the opening bracket.
+static UsStatus read_list(Reader* r, cJSON* list, char close) {
+  size_t n = 0;
+  if (++r->depth > US_JSON_DEPTH) return refuse(r, "too many brackets in each other");
+  skip_space(r);
+  while (n > 0 || !take(r, close)) {
+    cJSON* value = NULL;
+    if (close == '}') {
+      US_TRY(read_member(r, list));
+    } else {
+      UsStatus status = read_value(r, &value);
+      if (value) cJSON_AddItemToArray(list, value);
+      US_TRY(status);
+    }
+    n++;
+    skip_space(r);
+    if (take(r, close)) break;
+    if (!take(r, ',')) return refuse_here(r, close == '}' ? "',' or '}'" : "',' or ']'");
+  }
+  r->depth--;
+  return close == '}' ? check_names(r, list, n) : US_OK;
+}
+
+// Passes `word` and gives its value.
+static UsStatus read_word(Reader* r, const char* word, cJSON* value, cJSON** out) {
+  size_t n = strlen(word);
+  *out = value;
+  if (!value) return no_memory(r);
+  if (r->size - r->at < n || memcmp(r->text + r->at, word, n) != 0) {
+    return refuse_here(r, "a value");
+  }
+  r->at += n;
+  return US_OK;
+}
+
+static UsStatus read_string(Reader* r, cJSON** out) {
+  char* text = NULL;
+  US_TRY(read_text(r, &text));
+  *out = cJSON_CreateNull();
+  if (!*out) {
+    cJSON_free(text);
+    return no_memory(r);
+  }
+  (*out)->type = cJSON_String;
+  (*out)->valuestring = text;
+  return US_OK;
+}
+
+// Whatever *out is after a failure is the caller's to delete.
+static UsStatus read_value(Reader* r, cJSON** out) {
+  skip_space(r);
+  char c = r->at < r->size ? r->text[r->at] : 0;
+  if (c == '{' || c == '[') {
+    r->at++;
+    *out = c == '{' ? cJSON_CreateObject() : cJSON_CreateArray();
+    return *out ? read_list(r, *out, c == '{' ? '}' : ']') : no_memory(r);
+  }
+  if (take(r, '"')) return read_string(r, out);
+  if (c == '-' || (c >= '0' && c <= '9')) return read_number(r, out);
+  if (c == 't') return read_word(r, "true", cJSON_CreateTrue(), out);
+  if (c == 'f') return read_word(r, "false", cJSON_CreateFalse(), out);
+  if (c == 'n') return read_word(r, "null", cJSON_CreateNull(), out);
+  return refuse_here(r, "a value");
+}
+
+static UsStatus read_all(Reader* r, cJSON** out) {
+  if (r->size >= 3 && memcmp(r->text, "\xef\xbb\xbf", 3) == 0) {
+    return refuse(r, "a byte order mark");
+  }
+  skip_space(r);
+  if (r->at < r->size && r->text[r->at] != '{') {
+    return us_fail(US_FORMAT, "%s: expected one JSON object, found something else", r->name);
+  }
+  US_TRY(read_value(r, out));
+  skip_space(r);
+  return r->at == r->size ? US_OK : refuse_here(r, "the end");
+}
+
+UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out) {
+  Reader r = {.name = name, .text = text, .size = size};
+  *out = NULL;
+  UsStatus status = read_all(&r, out);
+  if (status != US_OK) {
+    cJSON_Delete(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+// ---- files ----
+
+UsStatus us_json_read(const char* path, cJSON** out) {
+  void* data;
+  size_t size;
+  *out = NULL;
+  US_TRY(us_file_read(path, (size_t)64 << 20, &data, &size));
+  UsStatus status = us_json_parse(path, data, size, out);
+  free(data);
+  return status;
+}
+
+// A copy of text with U+FFFD for every byte that is not UTF-8, as a file's name may hold, and a
+// line break at its end; *size: its bytes. NULL when out of memory.
+static char* make_valid(const char* text, size_t* size) {
+  size_t left = strlen(text), n;
+  char *out = malloc(3 * left + 1), *to = out;
+  for (; out && left > 0; text += n, left -= n) {
+    n = us_utf8(text, left, NULL);
+    to = mempcpy(to, n ? text : "\xef\xbf\xbd", n ? n : 3);
+    n += !n;
+  }
+  if (out) *to++ = '\n';
+  *size = (size_t)(to - out);
+  return out;
+}
+
+UsStatus us_json_write(const char* path, const cJSON* json) {
+  size_t size;
+  char* text = cJSON_Print(json);
+  char* valid = text ? make_valid(text, &size) : NULL;
+  UsStatus status =
+      valid ? us_file_write(path, valid, size) : us_fail(US_MEMORY, "%s: out of memory", path);
+  cJSON_free(text);
+  free(valid);
+  return status;
+}
+
+// ---- members ----
+
+int us_json_whole(const cJSON* value, uint64_t* out) {
+  if (!cJSON_IsNumber(value)) return 0;
+  const char* text = value->valuestring;
+  double x = value->valuedouble;
+  if (text) {
+    char* end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return text[0] != '-' && *end == 0 && errno == 0;
+  }
+  if (!(x >= 0 && x < kExact) || x != floor(x)) return 0;
+  *out = (uint64_t)x;
+  return 1;
+}
+
+UsStatus us_json_number(const char* name, const cJSON* object, const char* key, double low,
+                        double high, const double* fallback, double* out) {
+  const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);
+  if (!value && fallback) {
+    *out = *fallback;
+    return US_OK;
+  }
+  if (!value) return us_fail(US_FORMAT, "%s: expected a number \"%s\", found none", name, key);
+  if (!cJSON_IsNumber(value)) {
+    return us_fail(US_FORMAT, "%s: expected a number for \"%s\", found another type", name, key);
+  }
+  double x = value->valuedouble;
+  if (!(x >= low && x <= high)) {
+    return us_fail(US_FORMAT, "%s: expected \"%s\" in [%g, %g], found %g", name, key, low, high, x);
+  }
+  *out = x;
+  return US_OK;
+}
+
+UsStatus us_json_int(const char* name, const cJSON* object, const char* key, int low, int high,
+                     const int* fallback, int* out) {
+  double x, y = fallback ? *fallback : 0;
+  US_TRY(us_json_number(name, object, key, low, high, fallback ? &y : NULL, &x));
+  const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);
+  const char* text = value ? value->valuestring : NULL;
+  if (text || x != floor(x)) {
+    char number[32];
+    snprintf(number, sizeof(number), "%g", x);
+    return us_fail(US_FORMAT, "%s: expected a whole number for \"%s\", found %.32s", name, key,
+                   text ? text : number);
+  }
+  *out = (int)x;
+  return US_OK;
+}
+
+UsStatus us_json_flag(const char* name, const cJSON* object, const char* key, int fallback,
+                      int* out) {
+  const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);
+  *out = fallback;
+  if (!value) return US_OK;
+  if (!cJSON_IsBool(value)) {
+    return us_fail(US_FORMAT, "%s: expected true or false for \"%s\"", name, key);
+  }
+  *out = cJSON_IsTrue(value);
+  return US_OK;
+}
+
+UsStatus us_json_text(const char* name, const cJSON* object, const char* key, const char* fallback,
+                      char* out, size_t size) {
+  const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);
+  const char* text = cJSON_GetStringValue(value);
+  if (!value && fallback) text = fallback;
+  if (!text) return us_fail(US_FORMAT, "%s: expected a text \"%s\", found none", name, key);
+  if (strstr(text, "\xc0\x80")) {
+    return us_fail(US_FORMAT, "%s: expected a text for \"%s\", found one with a NUL", name, key);
+  }
+  if (strlen(text) >= size) {
+    return us_fail(US_FORMAT, "%s: expected \"%s\" of at most %zu bytes, found %zu", name, key,
+                   size - 1, strlen(text));
+  }
+  memcpy(out, text, strlen(text) + 1);
+  return US_OK;
+}
