@@ -59,6 +59,7 @@ typedef struct UsShow {
   UsViewMode mode;
   UsEnv* sim;       // the truth: one slot, blocks of one env step
   UsEnv* dream;     // what is imagined; NULL without a model that can draw
+  int undrawn;      // 1: there is a model, whose encoder has no decoder to draw with
   int block;        // K of the model, else the task's
   int policy;       // index of the policy
   uint64_t seed;    // of the present episode

@@ -85,13 +85,14 @@ static UsStatus check_data(UsShow* s) {
   return us_vary_read(s->config.data, d->variation_names, d->variation, s->sim, &s->vary);
 }
 
-// A model that cannot draw imagines nothing to look at.
+// A model that cannot draw imagines nothing to look at; the show says so.
 static UsStatus check_dream(UsShow* s) {
   if (!s->dream) return US_OK;
   UsStatus status = us_env_render(s->dream, 1, &slot, s->picture);
   if (status != US_UNSUPPORTED) return status;
   us_env_close(s->dream);
   s->dream = NULL;
+  s->undrawn = 1;
   return US_OK;
 }
 

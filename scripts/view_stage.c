@@ -46,7 +46,7 @@ static UsStatus set_up(UsStage* s, const UsShow* show) {
   s->goal_height = s->side / kGoalShare;
   s->goal_width = s->panel / kGoalShare;
   s->states = sizeof(double) * (size_t)info->state;
-  place(s, show->dream ? 2 : 1);
+  place(s, show->dream || show->undrawn ? 2 : 1);
   s->goal = calloc(1, s->states);
   s->truth = calloc((size_t)s->side * (size_t)s->panel, 3);
   s->goal_frame = calloc((size_t)s->goal_height * (size_t)s->goal_width, 3);
@@ -186,8 +186,10 @@ static void draw_captions(UsStage* s, const UsShow* show) {
   double y = panel.y - kCaption / 2.0;
   us_picture_text(s->picture, panel.x, y, kText, kTruth, US_LEFT,
                   us_view_scene_is_free(s->scene) ? "simulator, free camera" : "simulator");
-  if (!show->dream) return;
-  if (show->follow) {
+  if (!show->dream && !show->undrawn) return;
+  if (show->undrawn) {
+    snprintf(text, sizeof(text), "model");
+  } else if (show->follow) {
     snprintf(text, sizeof(text), "model, observes every block");
   } else if (!show->imagining) {
     snprintf(text, sizeof(text), "model, observes its first frames");
@@ -309,13 +311,24 @@ static void draw_help(UsStage* s) {
 
 // ---- the picture ----
 
+// In place of what a model imagines, where its encoder cannot draw.
+static void draw_undrawn(UsStage* s, double x, double y) {
+  static const char* const line[] = {"no picture:", "its encoder", "has no decoder"};
+  us_picture_outline(s->picture, (UsBox){x + 0.5, y + 0.5, s->panel - 1, s->side - 1}, 1, US_GRID);
+  for (int i = 0; i < 3; i++) {
+    us_picture_text(s->picture, x + s->panel / 2.0, y + s->side / 2.0 + 16 * (i - 1), kSmall,
+                    US_FAINT, US_CENTER, line[i]);
+  }
+}
+
 static void draw_panels(UsStage* s, const UsShow* show) {
   UsBox panel = us_stage_panel(s);
   us_picture_frame(s->picture, panel.x, panel.y, 1, s->side, s->panel, s->truth);
-  if (!show->dream) return;
-  const UsEnvInfo* info = us_env_info(show->dream);
   double x = s->bare ? panel.x : panel.x + s->panel + kMargin;
   double y = s->bare ? panel.y + s->side : panel.y;
+  if (show->undrawn) draw_undrawn(s, x, y);
+  if (!show->dream) return;
+  const UsEnvInfo* info = us_env_info(show->dream);
   us_picture_frame(s->picture, x, y, (double)s->side / info->height, info->height, info->width,
                    show->picture);
 }

@@ -2,6 +2,7 @@
 
 #include "worldmodel/encoder.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,7 @@ static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
 // Takes the weights, checks that one work can be had, and hashes. decoder is nullable.
 static UsStatus complete(UsEncoder* e, const char* name, const float* host, const float* decoder) {
   us_ops_put(e->weights, host, e->params->floats);
-  e->info.decoder = e->kind->decode && !e->decoder_params;
+  e->info.decoder = e->kind->draws;
   if (decoder && e->decoder_params) {
     e->decoder_weights = us_ops_alloc(e->decoder_params->floats);
     if (!e->decoder_weights) return us_fail(US_MEMORY, "%s: out of memory for a decoder", name);
@@ -154,6 +155,29 @@ static UsStatus open_default(Parts* p) {
                                 us_asset_encoder_decoder_size, &p->decoder);
 }
 
+// What weights make of a fixed frame must be numbers that a predictor can take.
+static UsStatus try_frame(const UsEncoder* e, const char* name) {
+  const UsEncoderInfo* info = &e->info;
+  if (info->state) return US_OK;  // a linear map, whose numbers were checked when they were read
+  size_t bytes = (size_t)info->height * (size_t)info->width * 3;
+  size_t count = (size_t)info->tokens * (size_t)info->dim;
+  uint8_t* frame = malloc(bytes);
+  float* latents = malloc(count * sizeof(float));
+  UsStatus status = US_OK;
+  if (!frame || !latents) status = us_fail(US_MEMORY, "%s: out of memory for a frame", name);
+  for (size_t i = 0; status == US_OK && i < bytes; i++) frame[i] = (uint8_t)(i * 37 + i / 191);
+  if (status == US_OK) us_encoder_encode(e, 1, frame, NULL, latents, NULL);
+  for (size_t i = 0; status == US_OK && i < count; i++) {
+    if (fabsf(latents[i]) <= US_LATENT_MOST) continue;  // NaN goes on
+    status = us_fail(US_FORMAT,
+                     "%s: expected weights whose latents of a test frame are within %g, found %g",
+                     name, (double)US_LATENT_MOST, (double)latents[i]);
+  }
+  free(frame);
+  free(latents);
+  return status;
+}
+
 static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   const UsEncoderClass* kind = NULL;
   UsEncoder* e;
@@ -162,16 +186,23 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   float* host = calloc(e->params->floats, sizeof(float));
   float* decoder = NULL;
   UsStatus status = US_OK;
-  if (p->decoder && e->decoder_params) {
+  if (p->decoder && !e->decoder_params) {
+    status = us_fail(US_FORMAT, "%s: expected none, as this encoder makes no vector to draw from",
+                     us_tensors_path(p->decoder));
+  } else if (p->decoder) {
     decoder = calloc(e->decoder_params->floats, sizeof(float));
     if (!decoder) status = us_fail(US_MEMORY, "%s: out of memory for a decoder", name);
   }
   if (!host) status = us_fail(US_MEMORY, "%s: out of memory for weights", name);
   if (status == US_OK) status = kind->read(e, p->model, host);
   if (status == US_OK && decoder) {
-    status = us_params_read(e->decoder_params, p->decoder, "", NULL, decoder);
+    status = us_params_read(e->decoder_params, p->decoder, "", 0, decoder);
+  }
+  if (status == US_OK && decoder) {
+    status = us_params_refuse_rest(e->decoder_params, p->decoder, "", 0, NULL);
   }
   if (status == US_OK) status = complete(e, name, host, decoder);
+  if (status == US_OK) status = try_frame(e, name);
   free(host);
   free(decoder);
   if (status != US_OK) {

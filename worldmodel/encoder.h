@@ -38,8 +38,12 @@ typedef struct UsEncoderInfo {
   char hash[US_HASH_CHARS];  // SHA-256 of weights and config
 } UsEncoderInfo;
 
+// Latents beyond this are of weights that are broken.
+#define US_LATENT_MOST 1e6f
+
 // Opens a folder with config.json and model.safetensors, or the embedded default for "default".
-// On failure *out is NULL.
+// Weights that make NaN, or numbers beyond US_LATENT_MOST, of a test frame are US_FORMAT. On
+// failure *out is NULL.
 UsStatus us_encoder_open(const char* path, UsEncoder** out);
 
 // Writes config.json and model.safetensors (and decoder.safetensors) into a folder.

@@ -31,7 +31,9 @@ typedef struct UsEncoderClass {
   void (*encode)(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
                  float* latents);
 
-  // One latent (G, D) to pixels (height, width, 3). Nullable.
+  int draws;  // 1: decode needs no weights of its own
+
+  // One latent (G, D) to pixels (height, width, 3); needs draws or decoder_weights. Nullable.
   void (*decode)(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels);
 
   void (*destroy)(UsEncoder* e);  // frees self

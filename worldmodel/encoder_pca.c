@@ -60,10 +60,11 @@ static cJSON* config_json(const UsEncoder* e) {
 }
 
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
-  US_TRY(us_params_read(e->params, file, "", NULL, host));
+  US_TRY(us_params_read(e->params, file, "", 0, host));
   float scale = host[((Pca*)e->self)->scale];
-  if (scale > 0) return US_OK;
-  return us_fail(US_FORMAT, "pca.scale: expected a number above 0, found %g", (double)scale);
+  if (scale > 0) return us_params_refuse_rest(e->params, file, "", 0, NULL);
+  return us_fail(US_FORMAT, "%s: expected a number above 0 in \"pca.scale\", found %g",
+                 us_tensors_path(file), (double)scale);
 }
 
 static void work_destroy(void* work) {
@@ -134,6 +135,7 @@ const UsEncoderClass us_encoder_class_pca = {
     .work_create = work_create,
     .work_destroy = work_destroy,
     .encode = encode,
+    .draws = 1,
     .decode = decode,
     .destroy = destroy,
 };

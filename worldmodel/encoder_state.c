@@ -1,5 +1,6 @@
 // The `state` kind: z = (x - mean) / std for every dimension that varies.
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,14 @@ static cJSON* config_json(const UsEncoder* e) {
 }
 
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
-  return us_params_read(e->params, file, "", NULL, host);
+  const float* scale = host + ((State*)e->self)->scale;
+  US_TRY(us_params_read(e->params, file, "", 0, host));
+  for (int i = 0; i < e->info.state; i++) {
+    if (scale[i] == 0 || (scale[i] > 0 && isfinite(1 / scale[i]))) continue;
+    return us_fail(US_FORMAT, "%s: expected numbers from 0 on in \"state.scale\", found %g",
+                   us_tensors_path(file), (double)scale[i]);
+  }
+  return us_params_refuse_rest(e->params, file, "", 0, NULL);
 }
 
 static void* work_create(const UsEncoder* e) {

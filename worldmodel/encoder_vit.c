@@ -1,5 +1,6 @@
 // The `vit` kind: vit.h with one frame per call, and decoder.h for pictures.
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ typedef struct Vit {
   UsVit* vit;
   UsDecoder* decoder;  // NULL: the head has no global vector
   int grid;            // side of the checkpoint's position grid
+  int biases;          // 1: the checkpoint has biases of queries, keys and values
 } Vit;
 
 typedef struct Work {
@@ -27,6 +29,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   e->self = s;
   UsVitConfig c;
   US_TRY(us_vit_config_parse(name, config, &c, &s->grid));
+  US_TRY(us_json_flag(name, config, "qkv_bias", 1, &s->biases));
   US_TRY(us_vit_create(&c, &s->vit));
   e->params = &s->vit->params;
   int cells = c.merge ? c.merge : 1;
@@ -71,14 +74,19 @@ static UsStatus read_positions(const Vit* s, const UsTensors* file, const char* 
   return status;
 }
 
+// Tensors of a checkpoint that stand beside those of the frozen encoder: of its pretraining, and
+// heads of classifiers.
+static const char* const beside[] = {"embeddings.mask_token", "pooler.", "classifier.", NULL};
+
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
-  static const char positions[] = "embeddings.position_embeddings";
+  const Vit* s = e->self;
   const char* prefix = us_tensors_find(file, "dinov2.layernorm.weight") >= 0 ? "dinov2." : "";
+  int absent = s->biases ? 0 : US_PARAM_SWITCH;
   char name[US_TENSOR_NAME];
-  strcpy(name, prefix);
-  strcat(name, positions);
-  US_TRY(us_params_read(e->params, file, prefix, positions, host));
-  return read_positions(e->self, file, name, host);
+  snprintf(name, sizeof(name), "%sembeddings.position_embeddings", prefix);
+  US_TRY(us_params_read(e->params, file, prefix, absent | US_PARAM_OWN, host));
+  US_TRY(read_positions(s, file, name, host));
+  return us_params_refuse_rest(e->params, file, prefix, absent, beside);
 }
 
 static void work_destroy(void* work) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "worldmodel/base/rng.h"
+#include "worldmodel/base/text.h"
 
 size_t us_params_add(UsParamList* l, const char* prefix, const char* name, int flags, int d0,
                      int d1, int d2, int d3) {
@@ -57,16 +58,42 @@ const UsParam* us_params_find(const UsParamList* l, const char* name) {
   return NULL;
 }
 
-UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix,
-                        const char* skip, float* weights) {
+UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix, int skip,
+                        float* weights) {
   for (int i = 0; i < l->count; i++) {
     const UsParam* p = &l->param[i];
-    if (skip && !strcmp(p->name, skip)) continue;
+    if (p->flags & skip) continue;
     char name[US_TENSOR_NAME];
     snprintf(name, sizeof(name), "%s%s", prefix, p->name);
-    if (p->flags & US_PARAM_OPTIONAL && us_tensors_find(file, name) < 0) continue;
     int64_t shape[4] = {p->dim[0], p->dim[1], p->dim[2], p->dim[3]};
     US_TRY(us_tensors_read(file, name, p->rank, shape, weights + p->offset));
+  }
+  return US_OK;
+}
+
+static int begins(const char* text, const char* with) {
+  return !strncmp(text, with, strlen(with));
+}
+
+// 1 if name is `known`, or begins with it where it ends with a dot.
+static int is_known(const char* name, const char* known) {
+  return known[strlen(known) - 1] == '.' ? begins(name, known) : !strcmp(name, known);
+}
+
+UsStatus us_params_refuse_rest(const UsParamList* l, const UsTensors* file, const char* prefix,
+                               int skip, const char* const* known) {
+  for (int i = 0; i < us_tensors_count(file); i++) {
+    const char* name = us_tensors_name(file, i);
+    const char* inner = begins(name, prefix) ? name + strlen(prefix) : NULL;
+    const UsParam* p = inner ? us_params_find(l, inner) : NULL;
+    int fine = p && !(p->flags & skip);
+    for (int k = 0; known && known[k] && !fine; k++) {
+      fine = is_known(name, known[k]) || (inner && is_known(inner, known[k]));
+    }
+    if (fine) continue;
+    return us_fail(US_FORMAT,
+                   "%s: expected no tensor that config.json has no use for, found \"%s\"",
+                   us_tensors_path(file), us_shown(name));
   }
   return US_OK;
 }

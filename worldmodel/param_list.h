@@ -17,12 +17,13 @@
 
 // Properties of a tensor, or-ed together.
 enum {
-  US_PARAM_DECAY = 1,     // a matrix: weight decay applies
-  US_PARAM_ONE = 2,       // starts at 1 instead of 0 (gains)
-  US_PARAM_NORMAL = 4,    // starts normal with deviation 1 / sqrt(columns)
-  US_PARAM_SMALL = 8,     // starts normal with deviation 0.02
-  US_PARAM_FIXED = 16,    // not trained
-  US_PARAM_OPTIONAL = 32  // may be missing from a checkpoint; keeps its first value then
+  US_PARAM_DECAY = 1,    // a matrix: weight decay applies
+  US_PARAM_ONE = 2,      // starts at 1 instead of 0 (gains)
+  US_PARAM_NORMAL = 4,   // starts normal with deviation 1 / sqrt(columns)
+  US_PARAM_SMALL = 8,    // starts normal with deviation 0.02
+  US_PARAM_FIXED = 16,   // not trained
+  US_PARAM_SWITCH = 32,  // a checkpoint's config says whether the file has it
+  US_PARAM_OWN = 64      // the model reads it from a file by itself, since its shape may differ
 };
 
 typedef struct UsParam {
@@ -57,11 +58,16 @@ void us_params_init(const UsParamList* l, uint64_t seed, int salt, float* weight
 // The tensor of this name, NULL if there is none.
 const UsParam* us_params_find(const UsParamList* l, const char* name);
 
-// Reads every tensor of the list but `skip` into weights (l->floats), ordinary memory. `prefix`
-// stands before the names in the file. Optional tensors that are missing keep what weights held.
-// Nullable: skip.
-UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix,
-                        const char* skip, float* weights);
+// Reads the tensors of the list into weights (l->floats), ordinary memory, but those with one of
+// the flags `skip`, which stay as they are. `prefix` stands before the names in the file.
+UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix, int skip,
+                        float* weights);
+
+// US_FORMAT with its name when the file has a tensor that is neither of the list (those with one of
+// the flags `skip` do not count), behind the prefix, nor, with or without prefix, of `known`:
+// names, or beginnings of names that end with a dot, then NULL. Nullable: known.
+UsStatus us_params_refuse_rest(const UsParamList* l, const UsTensors* file, const char* prefix,
+                               int skip, const char* const* known);
 
 // Writes all tensors of weights (l->floats), ordinary memory.
 UsStatus us_params_write(const UsParamList* l, const char* path, const float* weights);

@@ -280,23 +280,76 @@ UsStatus us_predictor_save(const UsPredictor* p, const char* path) {
 // Reads every tensor into host (floats, then mean, then scale).
 static UsStatus read_all(const UsPredictor* p, const char* name, const UsTensors* t, float* host) {
   size_t d = (size_t)p->c.dim, floats = p->list.floats;
-  if (us_tensors_count(t) != p->list.count + 2) {
-    return us_fail(US_FORMAT, "%s: expected %d tensors for this config, found %d", name,
-                   p->list.count + 2, us_tensors_count(t));
-  }
-  for (int i = 0; i < p->list.count; i++) {
-    const UsParam* param = &p->list.param[i];
-    int64_t shape[4];
-    for (int k = 0; k < param->rank; k++) shape[k] = param->dim[k];
-    US_TRY(us_tensors_read(t, param->name, param->rank, shape, host + param->offset));
-  }
+  static const char* const norm[] = {"mean", "scale", NULL};
+  US_TRY(us_params_read(&p->list, t, "", 0, host));
   const int64_t dim = p->c.dim, one = 1;
   US_TRY(us_tensors_read(t, "mean", 1, &dim, host + floats));
   US_TRY(us_tensors_read(t, "scale", 1, &one, host + floats + d));
   if (!(host[floats + d] > 0)) {
     return us_fail(US_FORMAT, "%s: expected scale > 0, found %g", name, host[floats + d]);
   }
-  return US_OK;
+  return us_params_refuse_rest(&p->list, t, "", 0, norm);
+}
+
+// What follows from fixed latents around the mean and from fixed actions, into host: (G, D) as the
+// blocks give it, then (G, D) back in raw numbers. context (C, G, D), out (G, D) tensor memory;
+// host (max(C, 2) G D), actions (K, A).
+static void predict_once(const UsPredictor* p, UsImagination* m, float* context, float* memory,
+                         float* out, float* host, float* actions) {
+  const UsPredictorConfig* c = &p->c;
+  int rows = c->context * predictor_tokens(c), blocks = predictor_block(c);
+  double times[US_CONTEXT_MAX];
+  float scale;
+  for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
+  for (int i = 0; i < blocks; i++) actions[i] = (float)(i % 5) / 2 - 1;
+  us_predictor_norm(p, host, &scale);  // the mean, which the rows behind it start from
+  for (int i = rows * c->dim - 1; i >= 0; i--) {
+    host[i] = host[i % c->dim] + scale * ((float)(i * 37 % 101) / 50 - 1);
+  }
+  us_ops_put(context, host, (size_t)(rows * c->dim));
+  us_predictor_normalise(p, rows, context, context);
+  us_predictor_remember(p, m, context, times, memory);
+  const UsImagine task = {.context = context,
+                          .memory = memory,
+                          .step = 0.25,
+                          .count = 1,
+                          .horizon = 1,
+                          .actions = actions,
+                          .last = out};
+  us_predictor_imagine(p, m, &task);
+  size_t one = (size_t)(predictor_tokens(c) * c->dim);
+  us_ops_get(out, host, one);
+  us_predictor_denormalise(p, predictor_tokens(c), out, out);
+  us_ops_get(out, host + one, one);
+}
+
+// Weights whose prediction is not numbers that can be planned with are refused.
+static UsStatus try_once(const UsPredictor* p, const char* name) {
+  const UsPredictorConfig* c = &p->c;
+  size_t one = (size_t)(predictor_tokens(c) * c->dim), all = one * (size_t)c->context;
+  size_t most = all > 2 * one ? all : 2 * one;
+  UsImagination* m = us_imagination_create(p, 1);
+  float *context = us_ops_alloc(all), *out = us_ops_alloc(one);
+  float* memory = us_ops_alloc(us_predictor_memory(p));
+  float* host = calloc(most + (size_t)predictor_block(c), sizeof(float));
+  UsStatus status = US_OK;
+  if (m && context && out && memory && host) {
+    predict_once(p, m, context, memory, out, host, host + most);
+  } else {
+    status = us_fail(US_MEMORY, "%s: out of memory for a prediction", name);
+  }
+  for (size_t i = 0; status == US_OK && i < 2 * one; i++) {
+    if (fabsf(host[i]) <= US_PREDICTION_MOST) continue;  // NaN goes on
+    status = us_fail(
+        US_FORMAT, "%s: expected weights whose prediction from test latents is within %g, found %g",
+        name, (double)US_PREDICTION_MOST, (double)host[i]);
+  }
+  us_imagination_destroy(m);
+  us_ops_free(context);
+  us_ops_free(out);
+  us_ops_free(memory);
+  free(host);
+  return status;
 }
 
 // Takes over the open file t and closes it.
@@ -308,6 +361,7 @@ static UsStatus load(UsPredictor* p, const char* name, UsTensors* t) {
   if (status == US_OK) {
     us_ops_put(p->params, host, floats);
     us_predictor_set_norm(p, host + floats, host[floats + d]);
+    status = try_once(p, name);
   }
   free(host);
   us_tensors_close(t);

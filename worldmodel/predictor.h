@@ -102,7 +102,9 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source);
 cJSON* us_predictor_config_json(const UsPredictorConfig* c);
 UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredictorConfig* out);
 
-// Weights as safetensors. Loading is strict: names, shapes, finite numbers.
+// Weights as safetensors. Loading is strict: names, shapes, finite numbers, and what they make of
+// test latents: finite numbers too, within US_PREDICTION_MOST.
+#define US_PREDICTION_MOST 1e6f
 UsStatus us_predictor_save(const UsPredictor* p, const char* path);
 UsStatus us_predictor_load(UsPredictor* p, const char* path);
 // Loads from bytes; `name` stands for the file in messages.

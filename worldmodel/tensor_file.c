@@ -313,6 +313,9 @@ static const Entry* entry(const UsTensors* t, int i) {
   return &t->entries[i];
 }
 
+const char* us_tensors_path(const UsTensors* t) {
+  return t->path;
+}
 int us_tensors_count(const UsTensors* t) {
   return t->count;
 }

@@ -37,6 +37,9 @@ UsStatus us_tensors_open_memory(const char* name, const void* data, size_t size,
 // NULL is fine.
 void us_tensors_close(UsTensors* t);
 
+// What messages call the file.
+const char* us_tensors_path(const UsTensors* t);
+
 // Tensors are numbered in the order of the file's data. A name is any text without a NUL: us_shown
 // makes it fit to be printed. Sizes of a shape from 2^63 on (beside a 0) come as negative numbers.
 int us_tensors_count(const UsTensors* t);

@@ -45,7 +45,7 @@ typedef struct UsVitConfig {
   X(cls, "embeddings.cls_token", US_PARAM_SMALL, c->cls ? 1 : 0, 1, c->hidden, 0)                \
   X(registers, "embeddings.register_tokens", US_PARAM_SMALL, c->registers ? 1 : 0, c->registers, \
     c->hidden, 0)                                                                                \
-  X(positions, "embeddings.position_embeddings", US_PARAM_SMALL, 1,                              \
+  X(positions, "embeddings.position_embeddings", US_PARAM_SMALL | US_PARAM_OWN, 1,               \
     (c->cls ? 1 : 0) + us_vit_patches(c), c->hidden, 0)                                          \
   X(patch_w, "embeddings.patch_embeddings.projection.weight", US_PARAM_NORMAL | US_PARAM_DECAY,  \
     c->hidden, 3, c->patch, c->patch)                                                            \

@@ -22,24 +22,24 @@ typedef struct UsBlockShape {
 } UsBlockShape;
 
 // field, name in the checkpoint, rows, columns (0: a vector), flags
-#define US_BLOCK_PARAMS(X)                                                     \
-  X(norm1_gain, "norm1.weight", c->width, 0, US_PARAM_ONE)                     \
-  X(norm1_bias, "norm1.bias", c->width, 0, 0)                                  \
-  X(query_w, "attention.attention.query.weight", c->width, c->width, kMatrix)  \
-  X(query_b, "attention.attention.query.bias", c->width, 0, US_PARAM_OPTIONAL) \
-  X(key_w, "attention.attention.key.weight", c->width, c->width, kMatrix)      \
-  X(key_b, "attention.attention.key.bias", c->width, 0, US_PARAM_OPTIONAL)     \
-  X(value_w, "attention.attention.value.weight", c->width, c->width, kMatrix)  \
-  X(value_b, "attention.attention.value.bias", c->width, 0, US_PARAM_OPTIONAL) \
-  X(output_w, "attention.output.dense.weight", c->width, c->width, kMatrix)    \
-  X(output_b, "attention.output.dense.bias", c->width, 0, 0)                   \
-  X(scale1, "layer_scale1.lambda1", c->width, 0, US_PARAM_ONE)                 \
-  X(norm2_gain, "norm2.weight", c->width, 0, US_PARAM_ONE)                     \
-  X(norm2_bias, "norm2.bias", c->width, 0, 0)                                  \
-  X(fc1_w, "mlp.fc1.weight", c->hidden, c->width, kMatrix)                     \
-  X(fc1_b, "mlp.fc1.bias", c->hidden, 0, 0)                                    \
-  X(fc2_w, "mlp.fc2.weight", c->width, c->hidden, kMatrix)                     \
-  X(fc2_b, "mlp.fc2.bias", c->width, 0, 0)                                     \
+#define US_BLOCK_PARAMS(X)                                                    \
+  X(norm1_gain, "norm1.weight", c->width, 0, US_PARAM_ONE)                    \
+  X(norm1_bias, "norm1.bias", c->width, 0, 0)                                 \
+  X(query_w, "attention.attention.query.weight", c->width, c->width, kMatrix) \
+  X(query_b, "attention.attention.query.bias", c->width, 0, US_PARAM_SWITCH)  \
+  X(key_w, "attention.attention.key.weight", c->width, c->width, kMatrix)     \
+  X(key_b, "attention.attention.key.bias", c->width, 0, US_PARAM_SWITCH)      \
+  X(value_w, "attention.attention.value.weight", c->width, c->width, kMatrix) \
+  X(value_b, "attention.attention.value.bias", c->width, 0, US_PARAM_SWITCH)  \
+  X(output_w, "attention.output.dense.weight", c->width, c->width, kMatrix)   \
+  X(output_b, "attention.output.dense.bias", c->width, 0, 0)                  \
+  X(scale1, "layer_scale1.lambda1", c->width, 0, US_PARAM_ONE)                \
+  X(norm2_gain, "norm2.weight", c->width, 0, US_PARAM_ONE)                    \
+  X(norm2_bias, "norm2.bias", c->width, 0, 0)                                 \
+  X(fc1_w, "mlp.fc1.weight", c->hidden, c->width, kMatrix)                    \
+  X(fc1_b, "mlp.fc1.bias", c->hidden, 0, 0)                                   \
+  X(fc2_w, "mlp.fc2.weight", c->width, c->hidden, kMatrix)                    \
+  X(fc2_b, "mlp.fc2.bias", c->width, 0, 0)                                    \
   X(scale2, "layer_scale2.lambda1", c->width, 0, US_PARAM_ONE)
 
 // What a block keeps for its backward pass: field, floats per token.

@@ -66,15 +66,17 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   int image, frame = 224;
   double ratio, eps;
   const double ratio_default = 4, eps_default = 1e-6;
-  const int none = 0;
   const cJSON *own, *head;
+  char type[64];
   US_TRY(refuse_variants(name, json));
   US_TRY(us_json_int(name, json, "hidden_size", 1, 8192, NULL, &c->hidden));
   US_TRY(us_json_int(name, json, "num_hidden_layers", 1, 256, NULL, &c->layers));
   US_TRY(us_json_int(name, json, "num_attention_heads", 1, 256, NULL, &c->heads));
   US_TRY(us_json_int(name, json, "patch_size", 1, 256, NULL, &c->patch));
   US_TRY(us_json_int(name, json, "image_size", 1, 4096, NULL, &image));
-  US_TRY(us_json_int(name, json, "num_register_tokens", 0, 256, &none, &c->registers));
+  US_TRY(us_json_text(name, json, "model_type", "", type, sizeof(type)));
+  const int registers = strcmp(type, "dinov2_with_registers") ? 0 : 4;  // as that type has them
+  US_TRY(us_json_int(name, json, "num_register_tokens", 0, 256, &registers, &c->registers));
   US_TRY(us_json_number(name, json, "mlp_ratio", 0.001, 64, &ratio_default, &ratio));
   US_TRY(us_json_number(name, json, "layer_norm_eps", 0, 1, &eps_default, &eps));
   c->eps = (float)eps;

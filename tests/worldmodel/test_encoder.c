@@ -195,6 +195,15 @@ static void test_state(void** state) {
   assert_string_equal(us_encoder_info(e)->hash, us_encoder_info(back)->hash);
   us_encoder_destroy(e);
   us_encoder_destroy(back);
+  for (int i = 0; i < 2; i++) {  // 1 / std, and 1 / (1 / std), are beyond floats
+    const double far[4] = {i ? 1e40 : 1e-40, 1, 1, 1};
+    assert_int_equal(us_encoder_make_state(4, mean, far, &e), US_OK);
+    assert_int_equal(us_encoder_save(e, folder), US_OK);
+    us_encoder_destroy(e);
+    assert_int_equal(us_encoder_open(folder, &e), US_FORMAT);
+    assert_non_null(strstr(us_message(), "model.safetensors: "));
+    assert_non_null(strstr(us_message(), "state.scale"));
+  }
   assert_int_not_equal(us_encoder_make_state(1, mean, std + 2, &e), US_OK);
   assert_null(e);
 }

@@ -38,7 +38,7 @@ static void load_predictor(Golden* g) {
   assert_int_equal(us_predictor_create("golden", &c, &g->p), US_OK);
   const UsParamList* list = us_predictor_list(g->p);
   float* host = calloc(list->floats, sizeof(float));
-  if (us_params_read(list, g->file, "weights.", NULL, host) != US_OK) fail_msg("%s", us_message());
+  if (us_params_read(list, g->file, "weights.", 0, host) != US_OK) fail_msg("%s", us_message());
   us_ops_put(us_predictor_params(g->p), host, list->floats);
   free(host);
   float *mean = golden_read(g->file, "mean", NULL), *scale = golden_read(g->file, "scale", NULL);

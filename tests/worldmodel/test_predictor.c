@@ -357,12 +357,37 @@ static void test_files(void** state) {
   us_predictor_norm(q, mean2, &scale2);
   assert_memory_equal(mean, mean2, sizeof(mean));
   assert_true(scale == scale2);
+
+  // Weights whose prediction is no use, and tensors that are missing or too many, are refused.
+  for (int k = 0; k < 2; k++) {
+    const UsParam* gain = us_params_find(us_predictor_list(p), "last.weight");
+    const float kept = a[gain->offset], huge = k ? 3e38f : 1e12f;
+    us_ops_put(us_predictor_params(p) + gain->offset, &huge, 1);
+    assert_int_equal(us_predictor_save(p, path), US_OK);
+    us_ops_put(us_predictor_params(p) + gain->offset, &kept, 1);
+    assert_int_equal(us_predictor_load(q, path), US_FORMAT);
+    assert_non_null(strstr(us_message(), "within 1e+06"));
+    assert_non_null(strstr(us_message(), path));
+  }
+  const float far[3] = {0};
+  us_predictor_set_norm(p, far, 1e30f);
+  assert_int_equal(us_predictor_save(p, path), US_OK);
+  assert_int_equal(us_predictor_load(q, path), US_FORMAT);
+  us_predictor_set_norm(p, mean, scale);
   us_predictor_destroy(q);
+  assert_int_equal(us_predictor_save(p, path), US_OK);
+  other.depth++;
+  assert_int_equal(us_predictor_create("test", &other, &q), US_OK);
+  assert_int_equal(us_predictor_load(q, path), US_FORMAT);
+  assert_non_null(strstr(us_message(), "\"kv.weight\" of shape"));
+  us_predictor_destroy(q);
+  other.depth--;
 
   other.residual = 0;
   assert_int_equal(us_predictor_create("test", &other, &q), US_OK);
   assert_int_equal(us_predictor_load(q, path), US_FORMAT);
   assert_non_null(strstr(us_message(), path));
+  assert_non_null(strstr(us_message(), "found \"seed."));
   assert_int_equal(us_predictor_adopt(q, p), 0);
   us_predictor_destroy(q);
   free(a);

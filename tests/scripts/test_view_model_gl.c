@@ -1,0 +1,115 @@
+// A model whose encoder is a plain ViT, as DINOv2's are, has nothing to draw its latents with: the
+// env says so, and the viewer shows words where the imagined picture would stand.
+
+#include "tests/scripts/show_help.h"
+#include "worldmodel/model_folder.h"
+#include "worldmodel/vit.h"
+
+enum { kFrame = 16, kPatch = 8, kHidden = 8, kTokens = 4, kContexts = 2 };
+
+// Random weights for frames of 16 x 16 px of a task with two actions.
+static void make_model(const char* task, int block) {
+  const UsVitConfig c = {.height = kFrame,
+                         .width = kFrame,
+                         .patch = kPatch,
+                         .hidden = kHidden,
+                         .layers = 1,
+                         .heads = 2,
+                         .mlp = 16,
+                         .cls = 1,
+                         .eps = 1e-6f,
+                         .std = {1, 1, 1}};
+  UsVit* v;
+  UsEncoder* e;
+  UsPredictor* p;
+  assert_int_equal(us_vit_create(&c, &v), US_OK);
+  float* weights = calloc(v->params.floats, sizeof(float));
+  us_params_init(&v->params, 1, 0, weights);
+  assert_int_equal(us_encoder_make_vit(&c, weights, NULL, &e), US_OK);
+  assert_int_equal(us_encoder_info(e)->decoder, 0);
+  UsPredictorConfig config = us_predictor_config_default(2, 2, kHidden, block, 2);
+  config.width = 16;
+  config.depth = 1;
+  config.heads = 2;
+  config.action_hidden = 8;
+  assert_int_equal(us_predictor_create("test", &config, &p), US_OK);
+  assert_int_equal(us_predictor_init(p, 1), US_OK);
+  float* context = calloc(kContexts * 2 * kTokens * kHidden, sizeof(float));
+  float* past = calloc((size_t)(kContexts * block * 2), sizeof(float));
+  UsStatus status = us_model_save(path_of("model"), &(UsModelParts){.task = task,
+                                                                    .dt = 0.05,
+                                                                    .predictor = p,
+                                                                    .encoder = e,
+                                                                    .contexts = kContexts,
+                                                                    .context = context,
+                                                                    .past = past});
+  if (status != US_OK) fail_msg("%s", us_message());
+  free(context);
+  free(past);
+  free(weights);
+  us_vit_destroy(v);
+  us_encoder_destroy(e);
+  us_predictor_destroy(p);
+}
+
+static int make(void** state) {
+  if (!mkdtemp(folder)) return 1;
+  make_model("wall", us_cli_task("wall")->block);
+  return 0;
+}
+
+static int drop(void** state) {
+  char line[128];
+  snprintf(line, sizeof(line), "rm -rf '%s'", folder);
+  return system(line);
+}
+
+static void test_env(void** state) {
+  static uint8_t pixels[kFrame * kFrame * 3];
+  const int slot = 0;
+  UsEnv* e;
+  UsObs obs = {.pixels = pixels};
+  assert_int_equal(us_cli_open_model(path_of("model"), NULL, &e), US_OK);
+  assert_int_equal(us_env_render(e, 1, &slot, pixels), US_UNSUPPORTED);
+  assert_non_null(strstr(us_message(), "no decoder"));
+  assert_int_equal(us_env_look(e, 1, &slot, &obs), US_UNSUPPORTED);
+  us_env_close(e);
+}
+
+static void test_pane(void** state) {
+  UsShowConfig config = {.model = path_of("model"), .seed = 1, .mode = US_VIEW_policy};
+  Here h = here_open(&config, 128);
+  assert_int_equal(us_show_step(&h.show, NULL), US_OK);
+  Image all = here_draw(&h);
+  UsBox truth = us_stage_panel(h.stage);
+  int left = (int)(truth.x + truth.width), side = (int)truth.height;
+  assert_true(all.width >= left + side);  // a pane stands beside the simulator's
+  Image pane = image_cut(&all, (int)truth.y + 4, left + 16, side - 8, side - 8);
+  int ink = 0;
+  for (int i = 0; i < pane.height * pane.width; i++) ink += pane.pixels[3 * i] < 200;
+  assert_true(ink > 100 && ink < pane.height * pane.width / 5);  // words on white
+  free(pane.pixels);
+  free(all.pixels);
+  here_close(&h);
+}
+
+static void test_program(void** state) {
+  DONE("view --model %s --policy random --steps 3 --size 64 --record %s", path_of("model"),
+       path_of("sheet.png"));
+  Image sheet = image_png(path_of("sheet.png"));
+  assert_non_null(sheet.pixels);
+  free(sheet.pixels);
+  Run r = command("inspect %s", path_of("model"));
+  assert_int_equal(r.code, 0);
+  assert_non_null(strstr(r.out, "encoder vit, 4 tokens"));
+  assert_null(strstr(r.out, "with a decoder"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_env),
+      cmocka_unit_test(test_pane),
+      cmocka_unit_test(test_program),
+  };
+  return cmocka_run_group_tests(tests, make, drop);
+}
