@@ -35,6 +35,7 @@ static void read_attributes(UsDataset* d) {
   us_attribute_read_text(d->file, "camera", info->camera, sizeof(info->camera));
   us_attribute_read(d->file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
   us_attribute_read(d->file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
+  us_attribute_read_text(d->file, "diverged", info->diverged, sizeof(info->diverged));
   us_attribute_read_variation(d->file, info);
   info->finished = 1;  // files of other programs do not say
   us_attribute_read(d->file, "finished", H5T_NATIVE_INT, 0, &info->finished);
@@ -176,11 +177,11 @@ static UsStatus load_columns(UsDataset* d) {
   US_TRY(load(d, US_COLUMN_TRUNCATED, rows, &c->truncated));
   US_TRY(check_bounds(d));
   UsStatus status = us_dataset_check_rows(d->path, c, &d->info, 0, d->info.episodes);
-  void* done[] = {c->episode_idx, c->step_idx, c->rewards, c->terminated, c->truncated};
+  void* done[] = {c->episode_idx, c->step_idx, c->rewards, c->terminated};
   for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) free(done[i]);
   c->episode_idx = c->step_idx = NULL;
   c->rewards = NULL;
-  c->terminated = c->truncated = NULL;
+  c->terminated = NULL;
   return status;
 }
 
@@ -256,6 +257,9 @@ const double* us_dataset_times(const UsDataset* d) {
 }
 const float* us_dataset_variation(const UsDataset* d) {
   return d->c.variation;
+}
+const uint8_t* us_dataset_truncated(const UsDataset* d) {
+  return d->c.truncated;
 }
 
 UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels) {

@@ -16,7 +16,9 @@
 //                                   same in all its rows; only where something varies
 //   attributes of the root: task, seed, version, policy, camera, env_dt, finished, action_low and
 //   action_high (A), {action, proprio, state}_{mean, std, min, max}, and where something varies
-//   variation_names (V names, separated by commas) and variation_range
+//   variation_names (V names, separated by commas) and variation_range; of collect's files also
+//   diverged: redraw, keep or stop. With keep an episode that diverged ends before the asked rows,
+//   its last row terminated and not truncated
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
@@ -44,6 +46,7 @@ typedef struct UsDatasetInfo {
   int variation;               // V; 0: nothing varies
   char variation_names[512];   // of the V factors, separated by commas
   char variation_range[16];    // which the numbers were drawn from
+  char diverged[16];           // what became of episodes that diverged, see collect; "": not said
   double dt;                   // s an env step
   int finished;                // 0: its run goes on or was killed; ignored by a writer
 } UsDatasetInfo;
@@ -75,6 +78,9 @@ const float* us_dataset_proprio(const UsDataset* d);
 const double* us_dataset_states(const UsDataset* d);
 const double* us_dataset_times(const UsDataset* d);
 const float* us_dataset_variation(const UsDataset* d);
+
+// The column truncated (N), in memory.
+const uint8_t* us_dataset_truncated(const UsDataset* d);
 
 // Reads `rows` frames from `first` on: pixels (rows, H, W, 3). A frame that differs from its
 // checksum is US_FORMAT with its episode and row.
@@ -110,10 +116,14 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
                            int overwrite, UsDatasetWriter** out);
 
 // Goes on with a file that a killed or interrupted run of the same info left, or makes a finished
-// one longer: *done episodes, of exactly `rows` rows each, are there. Another task, seed, version,
-// variation or size is refused. *out is NULL on failure, and when all episodes are there already.
+// one longer: *done episodes, of exactly `rows` rows each but for those that diverged and were
+// kept, are there. Another task, seed, version, variation, size or answer to divergence is refused.
+// *out is NULL on failure, and when all episodes are there already.
 UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int64_t* done, UsDatasetWriter** out);
+
+// Rows in the file so far.
+int64_t us_dataset_written(const UsDatasetWriter* w);
 
 // Appends an episode; after the call it outlives a killed process.
 UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* episode);

@@ -176,6 +176,12 @@ static int write_statistics(UsDatasetWriter* w) {
   return bad;
 }
 
+static int write_diverged(const UsDatasetWriter* w) {
+  const UsDatasetInfo* info = &w->info;
+  if (!info->diverged[0]) return 0;
+  return us_attribute_write_text(w->file, "diverged", info->diverged, sizeof(info->diverged));
+}
+
 static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
   const UsDatasetInfo* info = &w->info;
   int bad = us_attribute_write_text(w->file, "task", info->task, sizeof(info->task)) |
@@ -184,7 +190,7 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
             us_attribute_write_text(w->file, "camera", info->camera, sizeof(info->camera)) |
             us_attribute_write(w->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
             us_attribute_write(w->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt) |
-            us_attribute_write_variation(w->file, info) |
+            write_diverged(w) | us_attribute_write_variation(w->file, info) |
             us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished);
   float* bound = malloc((size_t)info->action * sizeof(float));
   if (!bound) return us_fail(US_MEMORY, "%s: out of memory", w->path);
@@ -314,6 +320,10 @@ static void add_statistics(UsDatasetWriter* w, int64_t rows, const float* action
     }
     for (int i = 0; i < widths[2]; i++) add_moments(&w->moments[2][i], states[t * widths[2] + i]);
   }
+}
+
+int64_t us_dataset_written(const UsDatasetWriter* w) {
+  return w->rows;
 }
 
 static UsStatus put(UsDatasetWriter* w, UsColumnId id, int64_t first, int64_t rows,
@@ -468,6 +478,20 @@ UsStatus us_dataset_finish(UsDatasetWriter* w) {
 
 // ---- going on ----
 
+// An episode has all rows, unless it diverged and was kept up to there.
+static UsStatus check_lengths(const UsDataset* d, int rows) {
+  const UsDatasetInfo* info = us_dataset_info(d);
+  const int kept = strcmp(info->diverged, "keep") == 0;
+  for (int64_t e = 0; e < info->episodes; e++) {
+    int length = us_dataset_lengths(d)[e];
+    int cut = kept && !us_dataset_truncated(d)[us_dataset_offsets(d)[e] + length - 1];
+    if (cut ? length < rows : length == rows) continue;
+    return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected %d rows to go on with, found %d",
+                   us_dataset_path(d), (long long)e, rows, length);
+  }
+  return US_OK;
+}
+
 // Only a run of the same settings ends in the same file.
 static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int rows) {
   const UsDatasetInfo* found = us_dataset_info(d);
@@ -479,6 +503,7 @@ static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int ro
               {"camera", want->camera, found->camera},
               {"version", want->version, found->version},
               {"variation", want->variation_names, found->variation_names},
+              {"diverged", want->diverged, found->diverged},
               {"range of the variation", want->variation_range, found->variation_range}};
   for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
     if (strcmp(text[i].want, text[i].found) == 0) continue;
@@ -493,19 +518,13 @@ static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int ro
                 {"width of frames", want->width, found->width},
                 {"numbers of an action", want->action, found->action},
                 {"numbers of proprio", want->proprio, found->proprio},
-                {"numbers of a state", want->state, found->state},
-                {"rows of an episode", rows, us_dataset_lengths(d)[0]}};
+                {"numbers of a state", want->state, found->state}};
   for (size_t i = 0; i < sizeof(number) / sizeof(*number); i++) {
     if (number[i].want == number[i].found) continue;
     return us_fail(US_FORMAT, "%s: %s: expected %lld to go on with, found %lld", path,
                    number[i].name, number[i].want, number[i].found);
   }
-  for (int64_t e = 0; e < found->episodes; e++) {
-    if (us_dataset_lengths(d)[e] == rows) continue;
-    return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected %d rows to go on, found %d", path,
-                   (long long)e, rows, us_dataset_lengths(d)[e]);
-  }
-  return US_OK;
+  return check_lengths(d, rows);
 }
 
 // Going on fills, copies and packs the columns of this program: others would be lost.

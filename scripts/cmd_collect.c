@@ -19,10 +19,28 @@
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
+// What becomes of an episode whose simulation diverges.
+#define DIVERGED(X)   \
+  X(Redraw, "redraw") \
+  X(Keep, "keep")     \
+  X(Stop, "stop")
+typedef enum Diverged {
+#define X(name, word) k##name,
+  DIVERGED(X)
+#undef X
+      kDivergedCount
+} Diverged;
+static const char* const diverged_names[] = {
+#define X(name, word) word,
+    DIVERGED(X)
+#undef X
+};
+
 typedef struct Options {
-  char *task, *out, *policy, *vary, *range;
+  char *task, *out, *policy, *vary, *range, *diverged;
   int episodes, steps, threads, size, overwrite, resume;
   long long seed;
+  Diverged how;  // what `diverged` says
 } Options;
 
 // A batch of episodes in progress: N slots, T = steps + 1 rows each, V factors that vary.
@@ -37,13 +55,20 @@ typedef struct Collect {
   UsVaryRange range;
   int slots, rows;  // N, T
   size_t frame;     // bytes of a frame
+  int64_t done;     // episodes in the file
+  int64_t redrawn;  // episodes that diverged and were drawn anew
+  int64_t cut;      // episodes that diverged and are kept up to there
   UsArena arena;
-  int* slot;            // (N) 0, 1, ...
+  int plays;            // slots that play
+  int* slot;            // (N) which
   int* step;            // (N)
+  int* length;          // (N) rows recorded
+  int* draws;           // (N) times that the episode was drawn anew
+  uint8_t* lost;        // (N) 1: the episode has diverged
   uint8_t* mask;        // (N)
   uint64_t* seeds;      // (N)
-  UsObs* obs;           // (N)
-  uint8_t* frames;      // (N, H, W, 3) of the present step
+  UsObs* obs;           // (N) of the slots that play
+  uint8_t* frames;      // (N, H, W, 3) of the same, at the present step
   float* act;           // (N, A) of the present step
   float* reward;        // (N)
   uint8_t* ended;       // (N)
@@ -59,7 +84,7 @@ typedef struct Collect {
   float* variation;     // (N, T, V)
 } Collect;
 
-enum { kFewestSlots = 8, kMostSlots = 64 };
+enum { kFewestSlots = 8, kMostSlots = 64, kMostDraws = 100 };
 static const size_t pixel_room = (size_t)192 << 20;  // bytes for the pixels of a batch
 
 // ---- one batch ----
@@ -68,120 +93,196 @@ static size_t at(const Collect* c, int slot, int t) {
   return (size_t)slot * (size_t)c->rows + (size_t)t;
 }
 
-// Draws the variation of every slot of the batch, and notes it in all rows.
-static void vary_batch(Collect* c, int n) {
-  const size_t width = (size_t)c->vary.count;
-  if (width == 0) return;
-  for (int i = 0; i < n; i++) {
-    float* drawn = c->drawn + (size_t)i * width;
-    us_vary_draw(&c->vary, c->env, c->range, c->seeds[i], drawn);
-    for (int t = 0; t < c->rows; t++) {
-      memcpy(c->variation + at(c, i, t) * width, drawn, sizeof(float) * width);
-    }
-  }
-  us_sim_vary(c->env, &c->vary, n, c->slot, c->drawn);
+// The seed of the k-th draw of an episode.
+static uint64_t draw_seed(const Collect* c, int64_t episode, int k) {
+  UsRng rng = us_rng((uint64_t)c->o->seed, US_RNG_RESET, (uint64_t)episode, (uint64_t)k, 0);
+  uint64_t high = us_rng_bits(&rng);
+  return high << 32 | us_rng_bits(&rng);
 }
 
-static void start_batch(Collect* c, int64_t first, int n) {
-  for (int i = 0; i < c->slots; i++) {
-    UsRng rng = us_rng((uint64_t)c->o->seed, US_RNG_RESET, (uint64_t)(first + i), 0, 0);
-    uint64_t high = us_rng_bits(&rng);
-    c->seeds[i] = high << 32 | us_rng_bits(&rng);
-    c->mask[i] = i < n;
-    c->slot[i] = i;
+// Draws the variation of every slot that plays, and notes it in all its rows.
+static void vary_slots(Collect* c) {
+  const size_t width = (size_t)c->vary.count;
+  if (width == 0) return;
+  for (int i = 0; i < c->plays; i++) {
+    float* drawn = c->drawn + (size_t)i * width;
+    us_vary_draw(&c->vary, c->env, c->range, c->seeds[c->slot[i]], drawn);
+    for (int t = 0; t < c->rows; t++) {
+      memcpy(c->variation + at(c, c->slot[i], t) * width, drawn, sizeof(float) * width);
+    }
   }
-  vary_batch(c, n);
-  us_sim_select(c->env, n, c->slot);
+  us_sim_vary(c->env, &c->vary, c->plays, c->slot, c->drawn);
+}
+
+// Starts the episodes of the slots that play; slot 0 has episode c->done.
+static void start(Collect* c) {
+  memset(c->mask, 0, (size_t)c->slots);
+  for (int i = 0; i < c->plays; i++) {
+    int slot = c->slot[i];
+    c->mask[slot] = 1;
+    c->seeds[slot] = draw_seed(c, c->done + slot, c->draws[slot]);
+  }
+  vary_slots(c);
+  us_sim_select(c->env, c->plays, c->slot);
   us_env_reset(c->env, c->mask, c->seeds);
 }
 
+// Ends the episodes that have diverged: their last good row is the one before.
+static void drop_diverged(Collect* c) {
+  int n = 0;
+  for (int i = 0; i < c->plays; i++) {
+    int slot = c->slot[i];
+    c->lost[slot] = (uint8_t)us_sim_diverged(c->env, slot);
+    if (!c->lost[slot]) c->slot[n++] = slot;
+  }
+  c->plays = n;
+  us_sim_select(c->env, n, c->slot);
+}
+
 // Records what the slots look like before the action of row t.
-static UsStatus look(Collect* c, int n, int t) {
+static UsStatus look(Collect* c, int t) {
   const UsEnvInfo* info = us_env_info(c->env);
-  for (int i = 0; i < n; i++) {
-    size_t row = at(c, i, t);
+  for (int i = 0; i < c->plays; i++) {
+    size_t row = at(c, c->slot[i], t);
     c->obs[i] = (UsObs){.proprio = info->proprio ? c->proprio + row * (size_t)info->proprio : NULL,
                         .state = c->states + row * (size_t)info->state};
   }
-  US_TRY(us_env_look(c->env, n, c->slot, c->obs));
-  US_TRY(us_env_render(c->env, n, c->slot, c->frames));
-  for (int i = 0; i < n; i++) {
-    c->times[at(c, i, t)] = c->obs[i].time;
-    memcpy(c->pixels + at(c, i, t) * c->frame, c->frames + (size_t)i * c->frame, c->frame);
+  US_TRY(us_env_look(c->env, c->plays, c->slot, c->obs));
+  US_TRY(us_env_render(c->env, c->plays, c->slot, c->frames));
+  for (int i = 0; i < c->plays; i++) {
+    size_t row = at(c, c->slot[i], t);
+    c->times[row] = c->obs[i].time;
+    memcpy(c->pixels + row * c->frame, c->frames + (size_t)i * c->frame, c->frame);
+    c->length[c->slot[i]] = t + 1;
   }
   return US_OK;
 }
 
-// Plays the action of row t. An episode's last row has none.
-static void play(Collect* c, int n, int t) {
-  int width = us_env_info(c->env)->action, last = t == c->rows - 1;
+// An episode's last row has no action behind it.
+static void note_end(Collect* c, size_t row, int terminated) {
+  size_t width = (size_t)us_env_info(c->env)->action;
+  for (size_t k = 0; k < width; k++) c->actions[row * width + k] = NAN;
+  c->rewards[row] = 0;
+  c->terminated[row] = (uint8_t)terminated;
+  c->truncated[row] = (uint8_t)!terminated;
+}
+
+// Plays the action of row t.
+static void play(Collect* c, int t) {
+  const int width = us_env_info(c->env)->action;
   for (int i = 0; i < c->slots; i++) c->step[i] = t;
-  if (!last) {
-    us_sim_policy(c->env, c->policy, c->step, c->act);
-    us_env_step(c->env, c->act, &(UsStep){.reward = c->reward, .terminated = c->ended});
-  }
-  for (int i = 0; i < n; i++) {
-    size_t row = at(c, i, t);
+  us_sim_policy(c->env, c->policy, c->step, c->act);
+  us_env_step(c->env, c->act, &(UsStep){.reward = c->reward, .terminated = c->ended});
+  for (int i = 0; i < c->plays; i++) {
+    int slot = c->slot[i];
+    size_t row = at(c, slot, t);
     float* action = c->actions + row * (size_t)width;
-    for (int k = 0; k < width; k++) {
-      action[k] = last ? NAN : fminf(fmaxf(c->act[i * width + k], -1), 1);
-    }
-    c->rewards[row] = last ? 0 : c->reward[i];
-    c->terminated[row] = last ? 0 : c->ended[i];
-    c->truncated[row] = (uint8_t)last;
+    for (int k = 0; k < width; k++) action[k] = fminf(fmaxf(c->act[slot * width + k], -1), 1);
+    c->rewards[row] = c->reward[slot];
+    c->terminated[row] = c->ended[slot];
+    c->truncated[row] = 0;
   }
 }
 
 // MuJoCo's error in a slot, if there was one.
-static UsStatus check_engine(const Collect* c, int64_t first) {
+static UsStatus check_engine(const Collect* c) {
   const UsEnvError* error = us_env_error(c->env);
   if (!error) return US_OK;
   return us_fail(US_MUJOCO, "%s: episode %lld, step %d: MuJoCo: %s", c->o->out,
-                 (long long)(first + error->slot), error->step, error->text);
+                 (long long)(c->done + error->slot), error->step, error->text);
 }
 
-static UsStatus check_finite(const Collect* c, int64_t episode, int slot) {
-  int width = us_env_info(c->env)->state;
-  const double* state = c->states + at(c, slot, 0) * (size_t)width;
-  for (int i = 0; i < c->rows * width; i++) {
-    if (isfinite(state[i])) continue;
-    return us_fail(US_MUJOCO, "%s: episode %lld, step %d: expected a finite state, found %g",
-                   c->o->out, (long long)episode, i / width, state[i]);
-  }
-  return US_OK;
-}
-
-static UsStatus append_batch(Collect* c, int64_t first, int n) {
-  const UsEnvInfo* info = us_env_info(c->env);
-  for (int i = 0; i < n; i++) {
-    size_t row = at(c, i, 0);
-    US_TRY(check_finite(c, first + i, i));
-    UsEpisode e = {.rows = c->rows,
-                   .pixels = c->pixels + row * c->frame,
-                   .actions = c->actions + row * (size_t)info->action,
-                   .proprio = c->proprio + row * (size_t)info->proprio,
-                   .states = c->states + row * (size_t)info->state,
-                   .rewards = c->rewards + row,
-                   .terminated = c->terminated + row,
-                   .truncated = c->truncated + row,
-                   .times = c->times + row,
-                   .variation = c->variation + row * (size_t)c->vary.count};
-    US_TRY(us_dataset_append(c->writer, &e));
-  }
-  return US_OK;
-}
-
-static UsStatus collect_batch(Collect* c, int64_t first, int n, UsProgress* bar) {
-  start_batch(c, first, n);
-  US_TRY(check_engine(c, first));
+// Plays the listed slots from their seeds to the end. bar: Nullable
+static UsStatus play_slots(Collect* c, UsProgress* bar) {
+  const int n = c->plays;
+  start(c);
+  US_TRY(check_engine(c));
   for (int t = 0; t < c->rows; t++) {
     if (us_interrupted()) return US_INTERRUPTED;
-    US_TRY(look(c, n, t));
-    play(c, n, t);
-    US_TRY(check_engine(c, first));
-    us_progress_show(bar, (double)first * c->rows + (double)(t + 1) * n, NULL);
+    drop_diverged(c);
+    if (c->plays == 0) break;
+    US_TRY(look(c, t));
+    if (t < c->rows - 1) play(c, t);
+    US_TRY(check_engine(c));
+    if (bar) us_progress_show(bar, (double)c->done * c->rows + (double)(t + 1) * n, NULL);
   }
-  return append_batch(c, first, n);
+  for (int i = 0; i < c->plays; i++) note_end(c, at(c, c->slot[i], c->rows - 1), 0);
+  return US_OK;
+}
+
+// ---- episodes that diverge ----
+
+// A status that says how an episode diverged, whose slot still has its last state.
+static UsStatus fail_diverged(Collect* c, int64_t episode, int slot, const char* what) {
+  const int width = us_env_info(c->env)->state;
+  double* state = c->states + at(c, slot, c->length[slot]) * (size_t)width;  // not a row of it
+  UsObs obs = {.state = state};
+  US_TRY(us_env_look(c->env, 1, &slot, &obs));
+  char found[96] = "a number beside the state (acceleration, measure or proprio) is bad";
+  for (int i = width - 1; i >= 0; i--) {
+    if (fabs(state[i]) <= mjMAXVAL) continue;
+    snprintf(found, sizeof(found), "expected a state of numbers up to %g in size, found %g",
+             mjMAXVAL, state[i]);
+  }
+  char step[32] = "its start";
+  if (c->length[slot] > 0) snprintf(step, sizeof(step), "step %d", c->length[slot] - 1);
+  return us_fail(US_MUJOCO, "%s: episode %lld, %s: the simulation diverged%s: %s", c->o->out,
+                 (long long)episode, step, what, found);
+}
+
+// Lists the slots of the batch whose episode has to be drawn anew.
+static UsStatus list_again(Collect* c, int n) {
+  c->plays = 0;
+  for (int i = 0; i < n; i++) {
+    if (!c->lost[i] || c->o->how == kStop) continue;
+    if (c->o->how == kKeep && c->length[i] > 0) continue;
+    if (c->draws[i] == kMostDraws) {
+      return fail_diverged(c, c->done + i, i,
+                           ", as in each of the 100 draws before (the model or its timestep "
+                           "is not stable)");
+    }
+    c->redrawn += c->draws[i]++ == 0;
+    c->length[i] = 0;
+    c->slot[c->plays++] = i;
+  }
+  return US_OK;
+}
+
+static UsStatus append(Collect* c, int slot) {
+  const UsEnvInfo* info = us_env_info(c->env);
+  size_t row = at(c, slot, 0);
+  UsEpisode e = {.rows = c->length[slot],
+                 .pixels = c->pixels + row * c->frame,
+                 .actions = c->actions + row * (size_t)info->action,
+                 .proprio = c->proprio + row * (size_t)info->proprio,
+                 .states = c->states + row * (size_t)info->state,
+                 .rewards = c->rewards + row,
+                 .terminated = c->terminated + row,
+                 .truncated = c->truncated + row,
+                 .times = c->times + row,
+                 .variation = c->variation + row * (size_t)c->vary.count};
+  return us_dataset_append(c->writer, &e);
+}
+
+// Plays episodes c->done .. c->done + n - 1 and appends them.
+static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
+  for (int i = 0; i < n; i++) {
+    c->slot[i] = i;
+    c->length[i] = c->draws[i] = 0;
+  }
+  for (c->plays = n; c->plays > 0; bar = NULL) {
+    US_TRY(play_slots(c, bar));
+    US_TRY(list_again(c, n));
+  }
+  const int64_t first = c->done;
+  for (int i = 0; i < n; i++) {
+    if (c->lost[i] && c->o->how == kStop) return fail_diverged(c, first + i, i, "");
+    if (c->lost[i]) note_end(c, at(c, i, c->length[i] - 1), 1);
+    c->cut += c->lost[i];
+    US_TRY(append(c, i));
+    c->done++;
+  }
+  return US_OK;
 }
 
 // ---- set up ----
@@ -191,6 +292,9 @@ static void layout(UsArena* a, Collect* c) {
   size_t n = (size_t)c->slots, all = n * (size_t)c->rows;
   c->slot = US_TAKE(a, int, n);
   c->step = US_TAKE(a, int, n);
+  c->length = US_TAKE(a, int, n);
+  c->draws = US_TAKE(a, int, n);
+  c->lost = US_TAKE(a, uint8_t, n);
   c->mask = US_TAKE(a, uint8_t, n);
   c->seeds = US_TAKE(a, uint64_t, n);
   c->obs = US_TAKE(a, UsObs, n);
@@ -244,8 +348,8 @@ static UsStatus open_env(Collect* c) {
   return us_cli_find_policy(c->task, o->policy, &c->policy);
 }
 
-// Opens the file for the episodes behind the first *done; no writer: all are there.
-static UsStatus open_file(Collect* c, int64_t* done) {
+// Opens the file for the episodes behind the first c->done; no writer: all are there.
+static UsStatus open_file(Collect* c) {
   const Options* o = c->o;
   const UsEnvInfo* info = us_env_info(c->env);
   US_TRY(us_folder_make_above(o->out));
@@ -261,65 +365,70 @@ static UsStatus open_file(Collect* c, int64_t* done) {
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
   snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->o->how]);
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
   }
-  *done = 0;
   if (o->resume && us_file_exists(o->out)) {
-    return us_dataset_resume(o->out, &d, o->episodes, c->rows, done, &c->writer);
+    return us_dataset_resume(o->out, &d, o->episodes, c->rows, &c->done, &c->writer);
   }
   return us_dataset_create(o->out, &d, o->episodes, c->rows, o->overwrite, &c->writer);
 }
 
 // ---- the command ----
 
-// first: episodes of an earlier run
-static void print_result(const Collect* c, int64_t first, int64_t done, double seconds) {
+// rows, seconds: in the file, and what its new_rows took
+static void print_result(const Collect* c, int64_t rows, int64_t new_rows, double seconds) {
   struct stat file;
   double bytes = stat(c->o->out, &file) == 0 ? (double)file.st_size : 0;
   printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB", c->o->out,
-         (long long)done, (long long)done * c->rows, us_env_info(c->env)->width,
-         us_env_info(c->env)->height, (double)(done - first) * c->rows / seconds, bytes / 1e6);
+         (long long)c->done, (long long)rows, us_env_info(c->env)->width,
+         us_env_info(c->env)->height, (double)new_rows / seconds, bytes / 1e6);
+  if (c->redrawn) printf("; %lld drawn anew after diverging", (long long)c->redrawn);
+  if (c->cut) printf("; %lld cut short by diverging", (long long)c->cut);
   us_cli_print_warnings("; ", c->env);
   printf("\n");
 }
 
+// Ends a run that failed or was stopped, whose file is closed.
+static UsStatus end_early(const Collect* c, UsStatus status, const char* message) {
+  if (status == US_INTERRUPTED) {
+    return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %d episodes finished%s", c->o->out,
+                   (long long)c->done, c->o->episodes,
+                   c->done ? "; --resume goes on" : "; no file is left");
+  }
+  if (c->done == 0) return us_fail(status, "%s", message);
+  return us_fail(status, "%s; %lld episode%s before it %s kept%s", message, (long long)c->done,
+                 c->done == 1 ? "" : "s", c->done == 1 ? "is" : "are",
+                 status == US_MUJOCO ? "" : ", --resume goes on");
+}
+
 static UsStatus collect(Collect* c) {
   US_TRY(open_env(c));
-  int64_t first, done, asked = c->o->episodes;
-  US_TRY(open_file(c, &first));
+  US_TRY(open_file(c));
   if (!c->writer) {
     printf("%s: is complete\n", c->o->out);
     return US_OK;
   }
-  double start = us_seconds();
-  UsProgress bar =
-      us_progress_start("collect", "frames", (double)asked * c->rows, (double)first * c->rows);
-  done = first;
+  const double start = us_seconds(), all = (double)c->o->episodes * c->rows;
+  const int64_t asked = c->o->episodes, before = us_dataset_written(c->writer);
+  UsProgress bar = us_progress_start("collect", "frames", all, (double)c->done * c->rows);
   UsStatus status = US_OK;
-  while (status == US_OK && done < asked) {
-    int n = asked - done < c->slots ? (int)(asked - done) : c->slots;
-    status = collect_batch(c, done, n, &bar);
-    if (status == US_OK) done += n;
+  while (status == US_OK && c->done < asked) {
+    int n = asked - c->done < c->slots ? (int)(asked - c->done) : c->slots;
+    status = collect_batch(c, n, &bar);
   }
   us_progress_end(&bar);
   double seconds = us_seconds() - start;
   char message[1024];
   snprintf(message, sizeof(message), "%s", us_message());
+  const int64_t rows = us_dataset_written(c->writer);
   UsStatus finished = us_dataset_finish(c->writer);
   c->writer = NULL;
-  if (status == US_INTERRUPTED) {
-    US_TRY(finished);
-    return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %lld episodes finished%s", c->o->out,
-                   (long long)done, (long long)asked,
-                   done ? "; --resume goes on" : "; no file is left");
-  }
-  if (status != US_OK && done > 0) {
-    return us_fail(status, "%s; the episodes before are kept, --resume goes on", message);
-  }
-  if (status != US_OK) return us_fail(status, "%s", message);
-  if (finished == US_OK) print_result(c, first, done, seconds);
+  if (status == US_INTERRUPTED) US_TRY(finished);
+  if (status != US_OK) return end_early(c, status, message);
+  if (finished == US_OK) print_result(c, rows, rows - before, seconds);
   return finished;
 }
 
@@ -338,8 +447,15 @@ static UsStatus list_factors(const char* task) {
   return US_OK;
 }
 
-static int check_options(const char* command, const Options* o) {
+static int check_options(const char* command, Options* o) {
   if (!o->task) return us_cli_usage(command, "expected --task");
+  while (o->diverged && o->how < kDivergedCount && strcmp(o->diverged, diverged_names[o->how])) {
+    o->how++;
+  }
+  if (o->how == kDivergedCount) {
+    return us_cli_usage(command, "--diverged: expected redraw, keep or stop, found \"%s\"",
+                        o->diverged);
+  }
   if (o->vary && strcmp(o->vary, "help") == 0) {
     UsStatus status = list_factors(o->task);
     return status == US_OK ? 0 : us_cli_fail(command, status);
@@ -387,6 +503,11 @@ static const char help[] =
     "train\n"
     "draws from [-0.7, 0.7], test from the held-out outer part, 0.75 to 1 on both sides, all from\n"
     "everything.\n\n"
+    "An episode diverges when its state is no number or beyond what MuJoCo takes (1e10), or when "
+    "MuJoCo\n"
+    "calls its physics unstable. --diverged redraw draws it anew, from a seed that (seed, episode, "
+    "draw)\n"
+    "names; keep records it up to the last good row, which is terminated; stop ends the run.\n\n"
     "Example:\n"
     "  understudy collect --task pointmaze --episodes 200 --seed 1 --out runs/train.h5\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png\n";
@@ -408,6 +529,8 @@ int us_cmd_collect(int argc, const char** argv) {
       {"vary", 0, POPT_ARG_STRING, &o.vary, 0, "factors of variation to draw; help lists them",
        "LIST"},
       {"vary-range", 0, POPT_ARG_STRING, &o.range, 0, "train, test or all; default: train", "R"},
+      {"diverged", 0, POPT_ARG_STRING, &o.diverged, 0,
+       "an episode that diverges: redraw, keep or stop; default: redraw", "HOW"},
       {"resume", 0, POPT_ARG_NONE, &o.resume, 0, "go on with a stopped run's file", NULL},
       {"overwrite", 0, POPT_ARG_NONE, &o.overwrite, 0, "replace an existing file", NULL},
       POPT_TABLEEND};
@@ -428,5 +551,6 @@ int us_cmd_collect(int argc, const char** argv) {
   free(o.policy);
   free(o.vary);
   free(o.range);
+  free(o.diverged);
   return code;
 }

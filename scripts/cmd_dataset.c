@@ -98,6 +98,7 @@ static void print_info(UsDataset* d) {
     printf("  varies       %s\n", us_shown(info->variation_names));
     printf("  range        %s\n", us_shown(info->variation_range));
   }
+  if (info->diverged[0]) printf("  diverged     %s\n", info->diverged);
   print_state(d);
   printf("  episodes     %lld of %d to %d rows\n", (long long)info->episodes, shortest, longest);
   printf("  rows         %lld, %.4g s apart: %.1f minutes\n", (long long)info->rows, info->dt,

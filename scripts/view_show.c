@@ -42,6 +42,7 @@ static int is_drawing(const UsEnv* model) {
 // Reads state, time and distance.
 static UsStatus read_truth(UsShow* s) {
   Inner* in = s->own;
+  US_TRY(check_engine(s, US_OK));
   UsObs obs = {.state = s->state, .proprio = us_env_info(s->sim)->proprio ? in->proprio : NULL};
   US_TRY(us_env_look(s->sim, 1, &slot, &obs));
   s->time = obs.time;
@@ -418,6 +419,7 @@ static UsStatus step(UsShow* s, const float* driven) {
   s->over = s->over || is_over(s);
   if (s->over) return US_OK;
   choose(s, driven);
+  US_TRY(check_engine(s, US_OK));
   memcpy(s->action, in->act, sizeof(float) * (size_t)width);
   memcpy(in->blocks + (size_t)(in->phase * width), in->act, sizeof(float) * (size_t)width);
   US_TRY(play(s));

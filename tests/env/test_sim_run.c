@@ -34,6 +34,39 @@ static void divergence_is_a_value(void** state) {
   us_env_close(e);
 }
 
+static void control_hard(const mjModel* m, mjData* d, const float* action) {
+  (void)m;
+  d->qfrc_applied[0] = action[0] > 0 ? 5e10 : 0;
+}
+
+// An acceleration that MuJoCo calls bad is divergence though the state it leads to is a state, and
+// what was solved on the way counts for nothing. Later blocks do not heal it.
+static void bad_accelerations_diverge(void** state) {
+  (void)state;
+  UsTask task = us_task_wall;
+  task.name = "hard";
+  task.control = control_hard;
+  UsEnv* e = NULL;
+  assert_int_equal(us_env_open("sim:hard", (const UsTask*[]){&task, NULL},
+                               &(UsEnvConfig){.slots = 2, .block = 2}, &e),
+                   US_OK);
+  us_env_reset(e, NULL, (uint64_t[]){1, 2});
+  float actions[2][2][2] = {{{-1, 0}, {-1, 0}}, {{1, 0}, {-1, 0}}}, reward[2], rewards[2];
+  us_env_rollout(e, 1, (int[]){1}, 1, 2, (float[8]){1}, rewards);
+  assert_true(rewards[0] == -INFINITY && rewards[1] == -INFINITY);
+  assert_int_equal(us_sim_diverged(e, 1), 0);  // only imagined
+  for (int b = 0; b < 2; b++) {
+    us_env_step(e, actions[0][0], &(UsStep){.reward = reward});
+    assert_true(reward[0] == 0 && reward[1] == -INFINITY);
+    assert_true(us_sim_diverged(e, 1) && !us_sim_diverged(e, 0));
+    actions[1][0][0] = -1;
+  }
+  double now[16];
+  get_state(e, 1, now);
+  for (int i = 0; i < us_env_info(e)->state; i++) assert_true(fabs(now[i]) < mjMAXVAL);
+  us_env_close(e);
+}
+
 // Slots that are not selected stand still, and an action for them does nothing.
 static void selected_slots_alone_are_played(void** state) {
   (void)state;
@@ -120,6 +153,7 @@ static void no_mujoco_error_is_lost(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(divergence_is_a_value),
+      cmocka_unit_test(bad_accelerations_diverge),
       cmocka_unit_test(selected_slots_alone_are_played),
       cmocka_unit_test(no_mujoco_error_is_lost),
   };
