@@ -32,10 +32,7 @@ static const char* other_format(const char* path) {
 
 // The system's number when HDF5 could not lock the file just now, else 0.
 static int lock_error(void) {
-  char reason[256];
-  int error = 0;
-  sscanf(us_hdf5_reason(reason, sizeof(reason)), "unable to lock file, errno = %d", &error);
-  return error;
+  return us_hdf5_errno("unable to lock file");
 }
 
 static int has_no_locks(int error) {

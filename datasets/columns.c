@@ -93,17 +93,10 @@ hid_t us_column_memory(UsColumnType type) {
 
 // ---- errors ----
 
-static char
-    kept[512];  // what HDF5 said of the last call that failed; the next call makes it forget
+static char kept[512];  // what HDF5 said of the last call that failed
 
-// Keeps the innermost reason; of the system's errors the system's own words, which stand between
-// time stamps and addresses.
 static herr_t keep_reason(unsigned n, const H5E_error2_t* error, void* arg) {
-  static const char mark[] = "error message = '";
-  if (n > 0 || !error->desc) return 0;
-  const char* words = strstr(error->desc, mark);
-  snprintf(kept, sizeof(kept), "%s", words ? words + strlen(mark) : error->desc);
-  if (words && strchr(kept, '\'')) *strchr(kept, '\'') = 0;
+  if (n == 0 && error->desc) snprintf(kept, sizeof(kept), "%s", error->desc);
   return 0;
 }
 
@@ -111,13 +104,22 @@ static herr_t keep_reasons(hid_t stack, void* arg) {
   return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_reason, NULL);
 }
 
+// Of the system's errors the system's own words, which stand between time stamps and addresses.
 const char* us_hdf5_reason(char* text, size_t size) {
-  snprintf(text, size, "%s", kept[0] ? kept : "HDF5 gives no reason");
-  kept[0] = 0;
+  static const char mark[] = "error message = '";
+  const char* words = strstr(kept, mark);
+  const char* reason = words ? words + strlen(mark) : kept[0] ? kept : "HDF5 gives no reason";
+  snprintf(text, size, "%s", reason);
+  if (words && strchr(text, '\'')) *strchr(text, '\'') = 0;
   for (char* c = text; *c; c++) {
     if (*c == '\n' || *c == '\r') *c = ' ';
   }
   return text;
+}
+
+int us_hdf5_errno(const char* what) {
+  const char* number = strncmp(kept, what, strlen(what)) == 0 ? strstr(kept, "errno = ") : NULL;
+  return number ? atoi(number + strlen("errno = ")) : 0;
 }
 
 void us_hdf5_quiet(void) {

@@ -93,6 +93,9 @@ int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info);
 // that cannot be written the system's words.
 const char* us_hdf5_reason(char* text, size_t size);
 
+// The system's number of that failure when HDF5's reason begins with `what`, else 0.
+int us_hdf5_errno(const char* what);
+
 // Has HDF5 keep its reasons instead of printing them.
 void us_hdf5_quiet(void);
 
