@@ -62,8 +62,7 @@ hid_t us_hdf5_reopen(const char* path) {
 // Our own writers order their writes so that a file can be read while it grows.
 static hid_t open_to_read(const char* path) {
   hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  int error = file < 0 ? lock_error() : 0;
-  if (error == 0 || !(has_no_locks(error) || us_lock_holder(path, NULL))) return file;
+  if (file >= 0 || !(has_no_locks(lock_error()) || us_lock_holder(path, NULL))) return file;
   return open_unlocked(path, H5F_ACC_RDONLY, 0);
 }
 
