@@ -93,7 +93,7 @@ static void stop_other(Other o, int number) {
 static void test_refused(void** state) {
   UsLock* l;
   UsLockHolder who;
-  char expected[400], host[128] = "";
+  char expected[600], host[128] = "";
   Other o = start_other(path);
   gethostname(host, sizeof(host) - 1);
   assert_int_equal(us_lock_take(path, &l), US_IO);
