@@ -102,19 +102,37 @@ static UsStatus read_stamp(const char* path, int64_t stamp[3]) {
   return US_OK;
 }
 
-// <dataset without .h5>.features-<key>.bin
-static UsStatus cache_path(const char* data, const char* key, char path[kPath]) {
+// Where the cache files of `data` in `folder` (NULL: beside it) lie, up to ".features". In a folder
+// that datasets share, the hash of the dataset's path tells those of one name apart.
+static UsStatus find_stem(const char* data, const char* folder, char stem[kPath]) {
   size_t n = strlen(data);
   if (n > 3 && strcmp(data + n - 3, ".h5") == 0) n -= 3;
   if (n + 64 > kPath) return us_fail(US_IO, "%s: the path is too long", data);
-  snprintf(path, kPath, "%.*s.features-%.*s.bin", (int)n, data, kKeyChars, key);
-  return US_OK;
+  snprintf(stem, kPath, "%.*s", (int)n, data);
+  if (!folder) return US_OK;
+  US_TRY(us_folder_make(folder));
+  char hash[US_HASH_CHARS];
+  char* whole = realpath(data, NULL);
+  us_hash_bytes(whole ? whole : data, strlen(whole ? whole : data), hash);
+  free(whole);
+  const char* slash = memrchr(data, '/', n);
+  const char* name = slash ? slash + 1 : data;
+  int chars = snprintf(stem, kPath, "%s/%.*s-%.8s", folder, (int)(data + n - name), name, hash);
+  return chars + 64 <= kPath ? US_OK : us_fail(US_IO, "%s: the path is too long", folder);
+}
+
+// 1 when files can be made beside `data`.
+static int can_write_beside(const char* data) {
+  char folder[kPath];
+  const char* slash = strrchr(data, '/');
+  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - data) + 1 : 1, slash ? data : ".");
+  return access(folder, W_OK) == 0;
 }
 
 // Looks for a cache that was computed from the dataset file as it is now; 1 when found.
-static int find_by_stamp(const char* data, UsFeatures* f) {
+static int find_by_stamp(const char* stem, UsFeatures* f) {
   char pattern[kPath];
-  if (cache_path(data, "[0-9a-f]*", pattern) != US_OK) return 0;
+  snprintf(pattern, sizeof(pattern), "%.*s.features-[0-9a-f]*.bin", kPath - 64, stem);
   glob_t list;
   if (glob(pattern, GLOB_NOSORT, NULL, &list) != 0) return 0;
   int good = 0;
@@ -141,12 +159,13 @@ static void refresh_stamp(const UsFeatures* f) {
 }
 
 // Takes the key from the content, and what an earlier run left under that key.
-static UsStatus find_by_key(UsDataset* data, UsFeatures* f) {
+static UsStatus find_by_key(UsDataset* data, const char* stem, UsFeatures* f) {
   char text[2 * US_HASH_CHARS] = "", hash[US_HASH_CHARS];
   US_TRY(us_dataset_hash(data, hash));
   snprintf(text, sizeof(text), "%s%s", hash, f->header.encoder);
   us_hash_bytes(text, strlen(text), f->header.key);
-  US_TRY(cache_path(us_dataset_path(data), f->header.key, f->path));
+  snprintf(f->path, sizeof(f->path), "%.*s.features-%.*s.bin", kPath - 64, stem, kKeyChars,
+           f->header.key);
   Header found;
   if (read_header(f->path, &f->header, &found) &&
       memcmp(found.key, f->header.key, US_HASH_CHARS) == 0) {
@@ -154,6 +173,24 @@ static UsStatus find_by_key(UsDataset* data, UsFeatures* f) {
     if (found.done == found.rows) refresh_stamp(f);
   }
   return US_OK;
+}
+
+// Looks in one folder. header.done says how much is there.
+static UsStatus find_in(UsDataset* data, const char* folder, UsFeatures* f) {
+  char stem[kPath];
+  US_TRY(find_stem(us_dataset_path(data), folder, stem));
+  f->header.done = 0;
+  return find_by_stamp(stem, f) ? US_OK : find_by_key(data, stem, f);
+}
+
+// Looks where caches lie, at last in the spare folder if nothing could be written beside the data.
+static UsStatus find(UsDataset* data, const UsFeaturesPlace* place, UsFeatures* f) {
+  const char* path = us_dataset_path(data);
+  US_TRY(find_in(data, place->folder, f));
+  if (f->header.done == f->header.rows || place->folder || !place->spare) return US_OK;
+  if (can_write_beside(path)) return US_OK;
+  us_log("%s: nothing can be written beside it; its features go to %s", path, place->spare);
+  return find_in(data, place->spare, f);
 }
 
 // ---- computing ----
@@ -248,7 +285,8 @@ static UsStatus check_match(const UsDataset* data, const UsEncoderInfo* e) {
   return US_OK;
 }
 
-static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encoder, UsPool* pool) {
+static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encoder,
+                         const UsFeaturesPlace* place, UsPool* pool) {
   const UsEncoderInfo* e = us_encoder_info(encoder);
   US_TRY(check_match(data, e));
   f->row = (size_t)e->tokens * (size_t)e->dim;
@@ -257,17 +295,18 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
   memcpy(f->header.magic, kMagic, sizeof(kMagic));
   memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
   US_TRY(read_stamp(us_dataset_path(data), f->header.stamp));
-  if (!find_by_stamp(us_dataset_path(data), f)) US_TRY(find_by_key(data, f));
+  US_TRY(find(data, place, f));
   if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
   return map_file(f);
 }
 
-UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, UsPool* pool,
-                          UsFeatures** out) {
+UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, const UsFeaturesPlace* place,
+                          UsPool* pool, UsFeatures** out) {
+  static const UsFeaturesPlace beside = {NULL, NULL};
   *out = NULL;
   UsFeatures* f = calloc(1, sizeof(*f));
   if (!f) return us_fail(US_MEMORY, "out of memory");
-  UsStatus status = open_all(f, data, encoder, pool);
+  UsStatus status = open_all(f, data, encoder, place ? place : &beside, pool);
   if (status != US_OK) {
     us_features_close(f);
     return status;

@@ -2,7 +2,8 @@
 #define UNDERSTUDY_FEATURES_H_
 
 // The features of a frozen encoder over a whole dataset, computed once into a memory-mapped file
-// beside it, keyed by the hashes of data and encoder; and the training batches drawn from them.
+// beside it or in a folder of the caller's choice, keyed by the hashes of data and encoder; and the
+// training batches drawn from them.
 //
 // Threads: a feature map is constant after it was opened; us_sampler_source may be called from
 // several threads.
@@ -14,12 +15,20 @@
 
 typedef struct UsFeatures UsFeatures;
 
-// Opens the features of `data` under `encoder`, computing them (with a progress bar) when the cache
-// file beside the dataset, <dataset without .h5>.features-<key>.bin, is missing, unfinished or of
-// another key. Ctrl-C ends with US_INTERRUPTED and keeps what is there. Memory is that of a few
-// hundred frames. On failure *out is NULL. Nullable: pool.
-UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, UsPool* pool,
-                          UsFeatures** out);
+// Where caches lie; folders that are not there are made. A zero-initialised struct is useful.
+typedef struct UsFeaturesPlace {
+  const char* folder;  // of the cache. Nullable: the dataset's
+  const char* spare;  // taken, with a line of us_log, where the dataset's folder cannot be written.
+                      // Nullable: that is a failure
+} UsFeaturesPlace;
+
+// Opens the features of `data` under `encoder`, computing them (with progress) when the cache file,
+// <dataset without .h5>.features-<key>.bin beside the dataset or
+// <name>-<hash of its path>.features-<key>.bin in another folder, is missing, unfinished or of
+// another key. A caller who wants to stop gets US_INTERRUPTED and keeps what is there. Memory is
+// that of a few hundred frames. On failure *out is NULL. Nullable: place (all zeros), pool.
+UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, const UsFeaturesPlace* place,
+                          UsPool* pool, UsFeatures** out);
 
 // NULL is fine.
 void us_features_close(UsFeatures* f);

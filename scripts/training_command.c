@@ -34,6 +34,7 @@ void training_options_free(TrainingOptions* o) {
   us_lock_release(o->lock);
   free(o->encoder);
   free(o->out);
+  free(o->cache);
 }
 
 int training_check(const char* command, TrainingOptions* o, const char* data) {
@@ -166,7 +167,8 @@ UsStatus training_data_open(const char* const* paths, int count, const char* enc
   out->block = o->block ? o->block : task_block(us_dataset_info(out->data[0])->task);
   US_TRY(make_encoder(encoder, out->data[0], pool, &out->encoder));
   for (int i = 0; i < count; i++) {
-    US_TRY(us_features_open(out->data[i], out->encoder, pool, &out->features[i]));
+    const UsFeaturesPlace place = {.folder = o->cache, .spare = o->out};
+    US_TRY(us_features_open(out->data[i], out->encoder, &place, pool, &out->features[i]));
   }
   return US_OK;
 }

@@ -17,7 +17,7 @@ enum { kDatasetsMost = 64 };
 
 // Options as the command line gives them; 0 or NULL: the default.
 typedef struct TrainingOptions {
-  char *encoder, *out;
+  char *encoder, *out, *cache;
   int width, depth, heads, mlp, context, hidden, no_residual, no_past;  // the predictor's sizes
   int block, steps, batch, frames, rollout, warmup, patience, threads, resume, overwrite;
   double minutes, rate, decay, clip, beta, rollout_weight, trunk_rate, checkpoint;
@@ -31,6 +31,13 @@ typedef struct TrainingOptions {
       {"encoder",    0, POPT_ARG_STRING,                                                            \
        &(o).encoder, 0, "a folder, or default, pca, state; default: default",                       \
        "KIND"},                                                                                     \
+      {"cache",                                                                                     \
+       0,                                                                                           \
+       POPT_ARG_STRING,                                                                             \
+       &(o).cache,                                                                                  \
+       0,                                                                                           \
+       "where the features of frames are kept; default: beside the data, else in --out",            \
+       "DIR"},                                                                                      \
       {"steps", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &(o).steps, 0, "training steps", "N"}, \
       {"minutes",    0, POPT_ARG_DOUBLE,                                                            \
        &(o).minutes, 0, "stop after so long; with --steps 0 it sets the schedule",                  \

@@ -109,7 +109,7 @@ static void test_features_find_it(void** state) {
   assert_int_equal(us_encoder_make_pca(2, 8, TOY_SIDE, TOY_SIDE, some, NULL, &e), US_OK);
   UsDataset* d = open_good(path);
   UsFeatures* f;
-  says(us_features_open(d, e, NULL, &f), "pixels, row 13 (episode 1)");
+  says(us_features_open(d, e, NULL, NULL, &f), "pixels, row 13 (episode 1)");
   assert_null(f);
   us_dataset_close(d);
   us_encoder_destroy(e);

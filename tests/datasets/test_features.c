@@ -1,6 +1,7 @@
 // The feature cache: rows are the encoder's, an interrupted run goes on, damage and other keys are
 // computed anew.
 
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -57,7 +59,7 @@ static void test_rows_for_any_threads(void** state) {
   for (int threads = 1; threads <= 2; threads++) {
     UsPool* pool = us_pool_create(threads);
     UsFeatures* f;
-    assert_int_equal(us_features_open(d, e, pool, &f), US_OK);
+    assert_int_equal(us_features_open(d, e, NULL, pool, &f), US_OK);
     check_rows(f, d, e);
     assert_non_null(strstr(us_features_path(f), "rows.features-"));
     unlink(us_features_path(f));
@@ -81,7 +83,7 @@ static void leave_partial(const char* path, double scale) {
     UsFeatures* f;
     us_hooks_set((UsHooks){.stop = always});
     if (us_dataset_open(path, &d) != US_OK) _exit(1);
-    UsStatus status = us_features_open(d, make_encoder(scale), NULL, &f);
+    UsStatus status = us_features_open(d, make_encoder(scale), NULL, NULL, &f);
     _exit(status == US_INTERRUPTED && !f && strstr(us_message(), "512 of 720") ? 0 : 1);
   }
   int how;
@@ -101,7 +103,7 @@ static void test_interrupted_run_goes_on(void** state) {
   UsDataset* d = make_data(path);
   UsEncoder* e = make_encoder(2);
   UsFeatures* f;
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   char cache[256];
   snprintf(cache, sizeof(cache), "%s", us_features_path(f));
   us_features_close(f);
@@ -109,7 +111,7 @@ static void test_interrupted_run_goes_on(void** state) {
   leave_partial(path, 2);
   assert_true(us_file_exists(cache));
   poke(cache, kHeader, 4321);  // a mark in a row that is done
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   assert_true(us_features_row(f, 0)[0] == 4321);
   float* want = malloc(row_floats(f) * sizeof(float));
   for (int64_t row = 1; row < kRows; row++) {
@@ -127,15 +129,15 @@ static void test_cache_is_used_again(void** state) {
   UsDataset* d = make_data(path);
   UsEncoder* e = make_encoder(2);
   UsFeatures* f;
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   poke(us_features_path(f), kHeader, 77);
   us_features_close(f);
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);  // by its stamp
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);  // by its stamp
   assert_true(us_features_row(f, 0)[0] == 77);
   us_features_close(f);
   us_dataset_close(d);
   d = make_data(path);  // the same content under a new stamp: by its key
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   assert_true(us_features_row(f, 0)[0] == 77);
   us_features_close(f);
   us_encoder_destroy(e);
@@ -147,8 +149,8 @@ static void test_other_encoder_or_data(void** state) {
   UsDataset* d = make_data(path);
   UsEncoder *e = make_encoder(2), *other = make_encoder(3);
   UsFeatures *f, *g;
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
-  assert_int_equal(us_features_open(d, other, NULL, &g), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, other, NULL, NULL, &g), US_OK);
   assert_string_not_equal(us_features_path(f), us_features_path(g));
   check_rows(f, d, e);
   check_rows(g, d, other);
@@ -157,7 +159,7 @@ static void test_other_encoder_or_data(void** state) {
   us_dataset_close(d);
   toy_write(path, kEpisodes, kEpisodes - 1, 0);
   assert_int_equal(us_dataset_open(path, &d), US_OK);
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   float* want = malloc(row_floats(f) * sizeof(float));
   us_encoder_encode(e, 1, NULL, us_dataset_states(d) + 7 * TOY_STATE, want, NULL);
   assert_memory_equal(us_features_row(f, 7), want, row_floats(f) * sizeof(float));
@@ -173,20 +175,20 @@ static void test_damaged_cache_is_computed_anew(void** state) {
   UsDataset* d = make_data(path);
   UsEncoder* e = make_encoder(2);
   UsFeatures* f;
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   char cache[256];
   snprintf(cache, sizeof(cache), "%s", us_features_path(f));
   us_features_close(f);
   const off_t length[] = {0, 10, 500, kHeader, kHeader + 100};
   for (size_t i = 0; i < sizeof(length) / sizeof(*length); i++) {
     assert_int_equal(truncate(cache, length[i]), 0);
-    assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+    assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
     assert_string_equal(us_features_path(f), cache);
     check_rows(f, d, e);
     us_features_close(f);
   }
   assert_int_equal(us_file_write(cache, "not a cache", 11), US_OK);
-  assert_int_equal(us_features_open(d, e, NULL, &f), US_OK);
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   check_rows(f, d, e);
   us_features_close(f);
   us_encoder_destroy(e);
@@ -200,12 +202,98 @@ static void test_refusals(void** state) {
   UsEncoder* narrow;
   assert_int_equal(us_encoder_make_state(3, mean, std, &narrow), US_OK);
   UsFeatures* f = (void*)1;
-  assert_int_equal(us_features_open(d, narrow, NULL, &f), US_FORMAT);
+  assert_int_equal(us_features_open(d, narrow, NULL, NULL, &f), US_FORMAT);
   assert_null(f);
   assert_non_null(strstr(us_message(), path));
   assert_non_null(strstr(us_message(), "expected states of 3 numbers"));
   us_encoder_destroy(narrow);
   us_dataset_close(d);
+}
+
+// ---- other places ----
+
+static void shell(const char* line) {
+  if (system(line) != 0) fail_msg("%s", line);
+}
+
+// A dataset of one episode in a folder of its own, all of one time of change.
+static UsDataset* make_small(const char* folder, int64_t e) {
+  char path[300];
+  const struct timespec times[2] = {{1000, 0}, {1000, 0}};
+  assert_int_equal(us_folder_make(folder), US_OK);
+  snprintf(path, sizeof(path), "%s/x.h5", folder);
+  UsDatasetInfo info = toy_info();
+  UsDatasetWriter* w;
+  assert_int_equal(us_dataset_create(path, &info, 1, TOY_ROWS, 1, &w), US_OK);
+  assert_int_equal(toy_append(w, e, TOY_ROWS), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+  UsDataset* d;
+  assert_int_equal(us_dataset_open(path, &d), US_OK);
+  return d;
+}
+
+// Opens the features at a place and compares the last row.
+static void check_place(UsDataset* d, const UsFeaturesPlace* place, const char* where) {
+  UsEncoder* e = make_encoder(2);
+  UsFeatures* f;
+  UsStatus status = us_features_open(d, e, place, NULL, &f);
+  if (status != US_OK) fail_msg("%s", us_message());
+  assert_ptr_equal(strstr(us_features_path(f), where), us_features_path(f));
+  float want[64];
+  assert_true(row_floats(f) <= 64);
+  us_encoder_encode(e, 1, NULL, us_dataset_states(d) + (TOY_ROWS - 1) * TOY_STATE, want, NULL);
+  assert_memory_equal(us_features_row(f, TOY_ROWS - 1), want, row_floats(f) * sizeof(float));
+  us_features_close(f);
+  us_encoder_destroy(e);
+}
+
+// Two files of one name, size and time of change share a folder and are not taken for each other.
+static void test_shared_folder(void** state) {
+  const char* cache = toy_path("cache/deep");
+  UsDataset *a = make_small(toy_path("a"), 3), *b = make_small(toy_path("b"), 4);
+  const UsFeaturesPlace place = {.folder = cache, .spare = "/nowhere"};
+  for (int again = 0; again < 2; again++) {
+    check_place(a, &place, cache);
+    check_place(b, &place, cache);
+  }
+  char line[400];
+  snprintf(line, sizeof(line), "! ls %s/*/x.features-* 2>/dev/null && [ $(ls %s | wc -l) = 2 ]",
+           toy_folder(), cache);
+  shell(line);
+  us_dataset_close(a);
+  us_dataset_close(b);
+}
+
+static char said[512];
+
+static void hear(void* data, const char* line) {
+  snprintf(said, sizeof(said), "%s", line);
+}
+
+// Data that lies where nothing can be written; needs root.
+static void test_read_only_data(void** state) {
+  const char *folder = toy_path("still"), *spare = toy_path("model");
+  mkdir(folder, 0777);
+  if (mount("none", folder, "tmpfs", 0, "size=1m") != 0) skip();
+  UsHooks before = us_hooks_set((UsHooks){.log = hear});
+  UsDataset* d = make_small(folder, 5);
+  mount("none", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL);
+  UsEncoder* e = make_encoder(2);
+  UsFeatures* f;
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_IO);
+  us_encoder_destroy(e);
+  check_place(d, &(UsFeaturesPlace){.spare = spare}, spare);
+  assert_non_null(strstr(said, "nothing can be written beside it; its features go to "));
+  said[0] = 0;
+  mount("none", folder, "tmpfs", MS_REMOUNT, NULL);
+  check_place(d, &(UsFeaturesPlace){.spare = spare}, folder);
+  mount("none", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL);
+  check_place(d, &(UsFeaturesPlace){.spare = spare}, folder);  // what is there is read
+  assert_string_equal(said, "");
+  us_dataset_close(d);
+  us_hooks_set(before);
+  umount(folder);
 }
 
 static int teardown(void** state) {
@@ -215,6 +303,8 @@ static int teardown(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_shared_folder),
+      cmocka_unit_test(test_read_only_data),
       cmocka_unit_test(test_rows_for_any_threads),
       cmocka_unit_test(test_interrupted_run_goes_on),
       cmocka_unit_test(test_cache_is_used_again),

@@ -239,7 +239,7 @@ static UsStatus do_features(void) {
   const UsSamplerConfig c = {.frames = 2, .block = 5};
   UsStatus status = us_dataset_open(path[kData], &d);
   if (status == US_OK) status = us_encoder_make_state(4, mean, std, &e);
-  if (status == US_OK) status = us_features_open(d, e, NULL, &f);
+  if (status == US_OK) status = us_features_open(d, e, NULL, NULL, &f);
   if (status == US_OK) status = us_sampler_create(d, f, &c, &s);
   assert_true((status == US_OK) == (s != NULL));
   us_sampler_destroy(s);
