@@ -331,14 +331,14 @@ static void print(const UsPredictorConfig* c, const Results* r) {
 static UsStatus write_json(const char* path, const Results* r) {
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "kernel", us_ops_name());
-  cJSON_AddNumberToObject(json, "candidate_steps_per_core_second", r->steps);
-  cJSON_AddNumberToObject(json, "gflops", r->gflops);
-  cJSON_AddNumberToObject(json, "gflops_library_alone", r->alone);
-  cJSON_AddNumberToObject(json, "caching_gain_1_token", r->cached[0]);
-  cJSON_AddNumberToObject(json, "caching_gain_4_tokens", r->cached[1]);
-  cJSON_AddNumberToObject(json, "caching_gain_16_tokens", r->cached[2]);
-  cJSON_AddNumberToObject(json, "training_steps_per_core_second", r->training);
-  cJSON_AddNumberToObject(json, "sampling_share", r->sampling);
+  us_json_add(json, "candidate_steps_per_core_second", r->steps);
+  us_json_add(json, "gflops", r->gflops);
+  us_json_add(json, "gflops_library_alone", r->alone);
+  us_json_add(json, "caching_gain_1_token", r->cached[0]);
+  us_json_add(json, "caching_gain_4_tokens", r->cached[1]);
+  us_json_add(json, "caching_gain_16_tokens", r->cached[2]);
+  us_json_add(json, "training_steps_per_core_second", r->training);
+  us_json_add(json, "sampling_share", r->sampling);
   UsStatus status = us_json_write(path, json);
   cJSON_Delete(json);
   return status;

@@ -192,15 +192,14 @@ static int choose_films(const UsResult* r, int films, int* list) {
 static cJSON* film_json(const UsEvalJob* j, const UsResult* r, int i) {
   const UsOutcome* o = &r->outcome[i];
   cJSON* film = cJSON_CreateObject();
-  cJSON_AddNumberToObject(film, "pair", i);
+  us_json_add(film, "pair", i);
   cJSON_AddBoolToObject(film, "hard", j->pairs.pair[i].hard);
-  cJSON_AddNumberToObject(film, "first_hit_step",
-                          us_outcome_solved(o, US_RULE_first_hit) ? o->first_hit : -1);
-  cJSON_AddNumberToObject(film, "blocks", o->played);
+  us_json_add(film, "first_hit_step", us_outcome_solved(o, US_RULE_first_hit) ? o->first_hit : -1);
+  us_json_add(film, "blocks", o->played);
   cJSON* curve = cJSON_AddArrayToObject(film, "distance");
   for (int b = 0; b <= o->played; b++) {
     float d = r->distance[(size_t)i * (size_t)(r->blocks + 1) + (size_t)b];
-    cJSON_AddItemToArray(curve, isfinite(d) ? cJSON_CreateNumber((double)d) : cJSON_CreateNull());
+    us_json_append(curve, (double)d);
   }
   return film;
 }
@@ -223,8 +222,8 @@ static UsStatus add_films(UsEvalJob* j, cJSON* json) {
     cJSON* films = cJSON_AddObjectToObject(json, "films");
     cJSON_AddStringToObject(films, "row", us_eval_row_names[US_ROW_model]);
     cJSON_AddStringToObject(films, "file", slash ? slash + 1 : path);
-    cJSON_AddNumberToObject(films, "size", side);
-    cJSON_AddNumberToObject(films, "frames", r->blocks + 2);
+    us_json_add(films, "size", side);
+    us_json_add(films, "frames", r->blocks + 2);
     cJSON* episodes = cJSON_AddArrayToObject(films, "episodes");
     for (int k = 0; k < n; k++) cJSON_AddItemToArray(episodes, film_json(j, r, list[k]));
   }
@@ -283,22 +282,21 @@ static cJSON* eval_json(const UsEvalJob* j) {
   cJSON_AddStringToObject(json, "task", j->task->name);
   cJSON_AddStringToObject(json, "protocol", j->protocol->name);
   cJSON_AddStringToObject(json, "rule", us_rule_names[j->protocol->rule]);
-  cJSON_AddNumberToObject(json, "episodes", j->pairs.count);
-  cJSON_AddNumberToObject(json, "solved_at_start", j->pairs.solved_at_start);
-  cJSON_AddNumberToObject(json, "seconds_per_plan",
-                          r->wall[US_PART_plan] / fmax((double)r->plans, 1));
-  cJSON_AddNumberToObject(json, "candidate_steps_per_core_second",
-                          (double)r->candidate_steps / fmax(r->core[US_PART_plan], 1e-9));
-  cJSON_AddNumberToObject(json, "ahead", us_protocol_steps(j->protocol->ahead, j->task));
-  cJSON_AddNumberToObject(json, "budget", us_protocol_steps(j->protocol->budget, j->task));
-  cJSON_AddNumberToObject(json, "block", sim->block);
-  cJSON_AddNumberToObject(json, "dt", sim->dt);
-  cJSON_AddNumberToObject(json, "radius", j->task->radius);
-  cJSON_AddNumberToObject(json, "seed", (double)j->o.seed);
-  cJSON_AddNumberToObject(json, "batch", j->o.batch);
-  cJSON_AddNumberToObject(json, "threads", us_pool_threads(j->pool));
+  us_json_add(json, "episodes", j->pairs.count);
+  us_json_add(json, "solved_at_start", j->pairs.solved_at_start);
+  us_json_add(json, "seconds_per_plan", r->wall[US_PART_plan] / fmax((double)r->plans, 1));
+  us_json_add(json, "candidate_steps_per_core_second",
+              (double)r->candidate_steps / fmax(r->core[US_PART_plan], 1e-9));
+  us_json_add(json, "ahead", us_protocol_steps(j->protocol->ahead, j->task));
+  us_json_add(json, "budget", us_protocol_steps(j->protocol->budget, j->task));
+  us_json_add(json, "block", sim->block);
+  us_json_add(json, "dt", sim->dt);
+  us_json_add(json, "radius", j->task->radius);
+  us_json_add(json, "seed", (double)j->o.seed);
+  us_json_add(json, "batch", j->o.batch);
+  us_json_add(json, "threads", us_pool_threads(j->pool));
   cJSON_AddBoolToObject(json, "stop_at_hit", j->o.stop_at_hit);
-  cJSON_AddNumberToObject(json, "subgoals", j->o.subgoals);
+  us_json_add(json, "subgoals", j->o.subgoals);
   cJSON_AddStringToObject(json, "version", US_VERSION);
   cJSON_AddStringToObject(json, "mujoco", mj_versionString());
   cJSON_AddStringToObject(json, "blas", us_ops_name());

@@ -166,8 +166,8 @@ static UsStatus train(const Options* o, Mode mode, TrainingData* d, UsPredictor*
   UsTrainer* t = NULL;
   const UsTrainData held = {d->held ? held_source : NULL, d};
   US_TRY(us_trainer_create(p, &config, (UsTrainData){training_source, d}, held, pool, &t));
+  UsValidation v = {0};
   UsStatus status = adopted ? US_OK : us_trainer_normalise(t, 32);
-  UsValidation v;
   if (status == US_OK) status = training_run(t, "finetune", &o->t, key, &v);
   if (status == US_OK) status = save(o, d, t, p, key, v, adopted);
   if (status == US_OK) training_finish(t, o->t.out, v);

@@ -41,12 +41,12 @@ static UsStatus train(const Options* o, TrainingData* d, UsPredictor* p, UsPool*
   UsTrainer* t = NULL;
   const UsTrainData held = {d->held ? held_source : NULL, d};
   US_TRY(us_trainer_create(p, &config, (UsTrainData){training_source, d}, held, pool, &t));
+  UsValidation v = {0};
   UsStatus status = us_trainer_normalise(t, 32);
-  UsValidation v;
   if (status == US_OK) status = training_run(t, "pretrain", &o->t, key, &v);
   if (status == US_OK) {
     cJSON* notes = training_notes(d, t, key, v);
-    cJSON_AddNumberToObject(notes, "gap", o->gap);
+    us_json_add(notes, "gap", o->gap);
     training_clear(o->t.out);
     status = us_pretrained_save(o->t.out, p, us_encoder_info(d->encoder)->hash, notes);
     cJSON_Delete(notes);

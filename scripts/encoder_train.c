@@ -79,37 +79,41 @@ static UsStatus draw(const Run* r, const UsEncoder* e, const char* path) {
     free(seen);
     return us_fail(US_MEMORY, "%s: out of memory for a picture", path);
   }
-  for (int s = 0; s < r->o.sets; s++) {
+  UsStatus status = US_OK;
+  for (int s = 0; s < r->o.sets && status == US_OK; s++) {
     const UsFrames* f = &r->frames[s];
     for (int i = 0; i < kShown; i++) {
       size_t at = (size_t)((int64_t)i * f->count / kShown);
       memcpy(seen + (size_t)i * bytes, f->pixels + at * bytes, bytes);
     }
-    us_encoder_encode(e, kShown, seen, NULL, z, r->pool);
-    us_encoder_decode(e, kShown, z, seen + kShown * bytes, r->pool);
+    status = us_encoder_encode(e, kShown, seen, NULL, z, r->pool);
+    if (status == US_OK) {
+      status = us_encoder_decode(e, kShown, z, seen + kShown * bytes, r->pool);
+    }
     for (int i = 0; i < 2 * kShown; i++) {
       double x = i % kShown * (w + 4) * scale, y = (s * cell_h + i / kShown * (h + 2)) * scale;
       us_picture_frame(p, x, y, scale, h, w, seen + (size_t)i * bytes);
     }
   }
-  UsStatus status = us_picture_save(p, path);
+  if (status == US_OK) status = us_picture_save(p, path);
   us_picture_destroy(p);
   free(z);
   free(seen);
   return status;
 }
 
-// Writes checkpoint, encoder and picture.
+// Writes checkpoint, encoder and picture. After Ctrl-C the checkpoint is what counts: the others
+// stay as they were where making them takes encoding.
 static UsStatus save(Run* r) {
   char path[4096];
   UsEncoder* e;
   US_TRY(us_autoencoder_save(r->a, r->checkpoint));
-  US_TRY(us_autoencoder_encoder(r->a, r->pool, &e));
-  UsStatus status = us_encoder_save(e, r->o.out);
+  UsStatus status = us_autoencoder_encoder(r->a, r->pool, &e);
+  if (status == US_OK) status = us_encoder_save(e, r->o.out);
   us_path_join(path, sizeof(path), r->o.out, "reconstructions.png");
   if (status == US_OK) status = draw(r, e, path);
   us_encoder_destroy(e);
-  return status;
+  return status == US_INTERRUPTED ? US_OK : status;
 }
 
 static UsStatus start(Run* r) {
@@ -125,26 +129,43 @@ static UsStatus start(Run* r) {
   return r->log ? US_OK : us_fail(US_IO, "%s: cannot be written", path);
 }
 
+// Losses since the last line of the log.
+typedef struct Since {
+  double sum;
+  int steps, compared;  // all, and those that compared pixels
+} Since;
+
+// The mean of the steps that compared pixels; NaN: none did.
+static double log_steps(const Run* r, const Since* s) {
+  char loss[US_NUMBER_CHARS], anchor[US_NUMBER_CHARS];
+  double mean = s->compared ? s->sum / s->compared : NAN;
+  fprintf(r->log, "{\"step\": %d, \"loss\": %s, \"anchor\": %s, \"seconds\": %.1f}\n",
+          us_autoencoder_steps(r->a), us_json_format(loss, "%.7g", mean),
+          us_json_format(anchor, "%.7g", us_autoencoder_distance(r->a)), us_seconds() - r->started);
+  fflush(r->log);
+  return mean;
+}
+
 static UsStatus train(Run* r) {
   UsProgress bar =
       us_progress_start("encoder train", "steps", r->o.steps, us_autoencoder_steps(r->a));
-  double sum = 0, mean = 0;
-  int n = 0, stop = 0;
+  Since since = {0};
+  int stop = 0;
+  char note[48] = "";
   r->started = us_seconds();
   while (!stop && us_autoencoder_steps(r->a) < r->o.steps) {
+    int before = us_autoencoder_steps(r->a), compares = us_autoencoder_compares(r->a);
     double loss = us_autoencoder_step(r->a, r->pool);
     int step = us_autoencoder_steps(r->a);
     if (isnan(loss)) return us_fail(US_FORMAT, "%s: training diverged at step %d", r->o.out, step);
-    sum += loss;
-    if (++n == 50 || step == r->o.steps) {
-      mean = sum / n;
-      fprintf(r->log, "{\"step\": %d, \"loss\": %.7g, \"anchor\": %.7g, \"seconds\": %.1f}\n", step,
-              mean, us_autoencoder_distance(r->a), us_seconds() - r->started);
-      fflush(r->log);
-      sum = n = 0;
+    if (step == before) break;  // Ctrl-C
+    since.sum += loss;
+    since.compared += compares;
+    if (++since.steps == 50 || step == r->o.steps) {
+      double mean = log_steps(r, &since);
+      if (isfinite(mean)) snprintf(note, sizeof(note), "loss %.5f", mean);
+      since = (Since){0};
     }
-    char note[48];
-    snprintf(note, sizeof(note), "loss %.5f", mean);
     us_progress_show(&bar, step, note);
     stop = us_interrupted() || (r->o.minutes > 0 && us_seconds() - r->started > 60 * r->o.minutes);
     if (step % 500 == 0 && !stop && step < r->o.steps) US_TRY(save(r));

@@ -15,16 +15,11 @@ static double rounded(double x, int digits) {
   return round(x * scale) / scale;
 }
 
-static void add_number(cJSON* object, const char* key, double x) {
-  if (isfinite(x)) cJSON_AddNumberToObject(object, key, x);
-  if (!isfinite(x)) cJSON_AddNullToObject(object, key);
-}
-
 // ---- rates ----
 
 static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, int hard) {
   UsRate any = us_result_rate(r, pairs, US_RULE_first_hit, hard);
-  cJSON_AddNumberToObject(object, "pairs", any.count);
+  us_json_add(object, "pairs", any.count);
   for (int rule = 0; rule < US_RULE_COUNT; rule++) {
     if (!us_eval_answers(r, (UsRule)rule)) {
       cJSON_AddNullToObject(object, us_rule_names[rule]);
@@ -32,10 +27,10 @@ static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, in
     }
     UsRate rate = us_result_rate(r, pairs, (UsRule)rule, hard);
     cJSON* to = cJSON_AddObjectToObject(object, us_rule_names[rule]);
-    cJSON_AddNumberToObject(to, "rate", rounded(rate.rate, 6));
-    cJSON_AddNumberToObject(to, "low", rounded(rate.low, 6));
-    cJSON_AddNumberToObject(to, "high", rounded(rate.high, 6));
-    cJSON_AddNumberToObject(to, "hits", rate.hits);
+    us_json_add(to, "rate", rounded(rate.rate, 6));
+    us_json_add(to, "low", rounded(rate.low, 6));
+    us_json_add(to, "high", rounded(rate.high, 6));
+    us_json_add(to, "hits", rate.hits);
   }
 }
 
@@ -43,19 +38,19 @@ static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, in
 
 static void add_time(cJSON* row, const UsResult* r) {
   double wall = r->wall[US_PART_plan], core = r->core[US_PART_plan];
-  cJSON_AddNumberToObject(row, "plans", (double)r->plans);
-  cJSON_AddNumberToObject(row, "candidate_steps", (double)r->candidate_steps);
-  add_number(row, "seconds_per_plan", r->plans > 0 ? wall / (double)r->plans : NAN);
-  add_number(row, "core_seconds_per_plan", r->plans > 0 ? core / (double)r->plans : NAN);
-  add_number(row, "candidate_steps_per_core_second",
-             r->candidate_steps > 0 ? (double)r->candidate_steps / fmax(core, 1e-9) : NAN);
-  cJSON_AddNumberToObject(row, "seconds", rounded(r->wall_all, 4));
-  cJSON_AddNumberToObject(row, "core_seconds", rounded(r->core_all, 4));
+  us_json_add(row, "plans", (double)r->plans);
+  us_json_add(row, "candidate_steps", (double)r->candidate_steps);
+  us_json_add(row, "seconds_per_plan", r->plans > 0 ? wall / (double)r->plans : NAN);
+  us_json_add(row, "core_seconds_per_plan", r->plans > 0 ? core / (double)r->plans : NAN);
+  us_json_add(row, "candidate_steps_per_core_second",
+              r->candidate_steps > 0 ? (double)r->candidate_steps / fmax(core, 1e-9) : NAN);
+  us_json_add(row, "seconds", rounded(r->wall_all, 4));
+  us_json_add(row, "core_seconds", rounded(r->core_all, 4));
   cJSON* time = cJSON_AddObjectToObject(row, "time");
   for (int p = 0; p < US_PART_COUNT; p++) {
     cJSON* part = cJSON_AddObjectToObject(time, us_part_names[p]);
-    cJSON_AddNumberToObject(part, "seconds", rounded(r->wall[p], 4));
-    cJSON_AddNumberToObject(part, "core_seconds", rounded(r->core[p], 4));
+    us_json_add(part, "seconds", rounded(r->wall[p], 4));
+    us_json_add(part, "core_seconds", rounded(r->core[p], 4));
   }
 }
 
@@ -95,7 +90,7 @@ static void add_distance(cJSON* row, const UsResult* r) {
     double found[4];
     if (us_eval_distance(r, b, found) == 0) continue;
     for (int k = 0; k < 4; k++) {
-      cJSON_AddItemToArray(list[k], cJSON_CreateNumber(rounded(found[k], 5)));
+      us_json_append(list[k], rounded(found[k], 5));
     }
   }
 }
@@ -107,9 +102,9 @@ static void add_episodes(cJSON* row, const UsResult* r) {
   for (int i = 0; i < r->count; i++) {
     const UsOutcome* o = &r->outcome[i];
     int solved = us_outcome_solved(o, US_RULE_first_hit);
-    cJSON_AddItemToArray(steps, cJSON_CreateNumber(solved ? o->first_hit : -1));
-    if (!solved) cJSON_AddItemToArray(failed, cJSON_CreateNumber(i));
-    if (!o->finite) cJSON_AddItemToArray(broken, cJSON_CreateNumber(i));
+    us_json_append(steps, solved ? o->first_hit : -1);
+    if (!solved) us_json_append(failed, i);
+    if (!o->finite) us_json_append(broken, i);
   }
 }
 
@@ -135,29 +130,29 @@ cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* n
   cJSON* object = cJSON_CreateObject();
   cJSON_AddStringToObject(object, "a", name_a);
   cJSON_AddStringToObject(object, "b", name_b);
-  cJSON_AddNumberToObject(object, "pairs", n);
-  cJSON_AddNumberToObject(object, "only_a", only_a);
-  cJSON_AddNumberToObject(object, "only_b", only_b);
-  cJSON_AddNumberToObject(object, "mcnemar_p", us_mcnemar(only_a, only_b));
+  us_json_add(object, "pairs", n);
+  us_json_add(object, "only_a", only_a);
+  us_json_add(object, "only_b", only_b);
+  us_json_add(object, "mcnemar_p", us_mcnemar(only_a, only_b));
   return object;
 }
 
 cJSON* us_eval_planner_json(const char* name, const UsPlannerConfig* c) {
   cJSON* p = cJSON_CreateObject();
   cJSON_AddStringToObject(p, "name", name);
-  cJSON_AddNumberToObject(p, "horizon", c->horizon);
-  cJSON_AddNumberToObject(p, "replan", c->execute);
-  cJSON_AddNumberToObject(p, "samples", c->samples);
-  cJSON_AddNumberToObject(p, "iterations", c->iterations);
-  cJSON_AddNumberToObject(p, "warm_iterations", c->warm_iterations);
-  cJSON_AddNumberToObject(p, "elites", c->elites);
-  cJSON_AddNumberToObject(p, "keep", c->keep);
-  cJSON_AddNumberToObject(p, "deviation", rounded((double)c->deviation, 6));
-  cJSON_AddNumberToObject(p, "warm_deviation", rounded((double)c->warm_deviation, 6));
-  cJSON_AddNumberToObject(p, "least_deviation", rounded((double)c->least_deviation, 6));
-  cJSON_AddNumberToObject(p, "momentum", rounded((double)c->momentum, 6));
-  cJSON_AddNumberToObject(p, "correlation", rounded((double)c->correlation, 6));
-  cJSON_AddNumberToObject(p, "first_weight", rounded((double)c->first_weight, 6));
+  us_json_add(p, "horizon", c->horizon);
+  us_json_add(p, "replan", c->execute);
+  us_json_add(p, "samples", c->samples);
+  us_json_add(p, "iterations", c->iterations);
+  us_json_add(p, "warm_iterations", c->warm_iterations);
+  us_json_add(p, "elites", c->elites);
+  us_json_add(p, "keep", c->keep);
+  us_json_add(p, "deviation", rounded((double)c->deviation, 6));
+  us_json_add(p, "warm_deviation", rounded((double)c->warm_deviation, 6));
+  us_json_add(p, "least_deviation", rounded((double)c->least_deviation, 6));
+  us_json_add(p, "momentum", rounded((double)c->momentum, 6));
+  us_json_add(p, "correlation", rounded((double)c->correlation, 6));
+  us_json_add(p, "first_weight", rounded((double)c->first_weight, 6));
   cJSON_AddBoolToObject(p, "last_only", c->last_only);
   cJSON_AddBoolToObject(p, "deadline", c->deadline);
   cJSON_AddBoolToObject(p, "cold", c->cold);

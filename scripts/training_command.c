@@ -312,19 +312,19 @@ cJSON* training_notes(const TrainingData* d, const UsTrainer* t, const char* key
     cJSON_AddStringToObject(file, "file", slash ? slash + 1 : path);
     cJSON_AddStringToObject(file, "sha256", d->hash[i]);
     cJSON_AddStringToObject(file, "task", us_dataset_info(d->data[i])->task);
-    cJSON_AddNumberToObject(file, "episodes", (double)d->trained[i]);
+    us_json_add(file, "episodes", (double)d->trained[i]);
     cJSON_AddItemToArray(files, file);
   }
   const UsTrainConfig* c = us_trainer_config(t);
-  cJSON_AddNumberToObject(json, "seed", (double)d->seed);
-  cJSON_AddNumberToObject(json, "steps", (double)us_trainer_steps(t));
-  cJSON_AddNumberToObject(json, "batch", c->batch);
-  cJSON_AddNumberToObject(json, "frames", c->frames);
-  cJSON_AddNumberToObject(json, "rollout", c->rollout);
-  cJSON_AddNumberToObject(json, "rate", c->rate);
-  if (isfinite(v.one_step)) {
-    cJSON_AddNumberToObject(json, "one_step_to_copy_last", v.one_step);
-    cJSON_AddNumberToObject(json, "open_loop_to_copy_last", v.open_loop);
+  us_json_add(json, "seed", (double)d->seed);
+  us_json_add(json, "steps", (double)us_trainer_steps(t));
+  us_json_add(json, "batch", c->batch);
+  us_json_add(json, "frames", c->frames);
+  us_json_add(json, "rollout", c->rollout);
+  us_json_add(json, "rate", c->rate);
+  if (v.measured) {
+    us_json_add(json, "one_step_to_copy_last", v.one_step);
+    us_json_add(json, "open_loop_to_copy_last", v.open_loop);
   }
   return json;
 }
@@ -446,11 +446,13 @@ void training_finish(const UsTrainer* t, const char* out, UsValidation v) {
   char path[kPath];
   unlink(us_path_join(path, sizeof(path), out, "checkpoint.safetensors"));
   printf("%s: %lld steps", out, (long long)us_trainer_steps(t));
-  if (isfinite(v.one_step)) {
+  if (isfinite(v.one_step) && isfinite(v.open_loop)) {
     printf(
         "; error on held-back episodes, of repeating the last frame: next frame %.3f, frame %d "
         "%.3f",
         v.one_step, us_trainer_config(t)->horizon, v.open_loop);
+  } else if (v.measured) {
+    printf("; the tokens of held-back frames do not change, so repeating the last is no error");
   } else {
     printf("; no held-back episode is long enough to measure errors");
   }

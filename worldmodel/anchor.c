@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/principal.h"
 
@@ -92,16 +93,20 @@ static void read_features(const UsAnchor* a, int set, const uint8_t* frame, cons
 }
 
 // Rows x (n, features) of frames spread over the sets.
-static void read_rows(const UsAnchor* a, const UsAnchorSet* set, int sets, int each, float* scratch,
-                      float* x) {
+static UsStatus read_rows(const UsAnchor* a, const UsAnchorSet* set, int sets, int each,
+                          float* scratch, float* x) {
   size_t bytes = (size_t)a->height * (size_t)a->width * 3;
+  UsProgress bar = us_progress_start("anchor", "frames", (double)sets * each, 0);
   for (int s = 0; s < sets; s++) {
     for (int i = 0; i < each; i++) {
+      US_TRY(us_progress_step(&bar, (double)s * each + i, "the targets of an encoder"));
       size_t at = (size_t)((int64_t)i * set[s].count / each);
       read_features(a, s, set[s].frames + at * bytes, set[s].mean, scratch, x);
       x += a->features;
     }
   }
+  us_progress_end(&bar);
+  return US_OK;
 }
 
 // Makes every scale count by its weight in a set: the deviation of its features over rows x (n).
@@ -138,11 +143,13 @@ static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
     status = us_fail(US_MEMORY, "out of memory for the targets of an encoder");
   } else {
     double variance;
-    read_rows(a, set, sets, each, scratch, x);
-    for (int i = 0; i < sets; i++) {
+    status = read_rows(a, set, sets, each, scratch, x);
+    for (int i = 0; status == US_OK && i < sets; i++) {
       weigh_scales(a, i, each, x + (size_t)i * (size_t)each * (size_t)a->features);
     }
-    status = us_principal(n, (size_t)a->features, x, a->dim, a->mean, a->components, &variance);
+    if (status == US_OK) {
+      status = us_principal(n, (size_t)a->features, x, a->dim, a->mean, a->components, &variance);
+    }
     if (status == US_OK) {
       float scale = variance > 0 ? (float)sqrt(a->dim / variance) : 0;
       for (int i = 0; i < a->dim * a->features; i++) a->components[i] *= scale;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "worldmodel/anchor.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/decoder.h"
 #include "worldmodel/ops.h"
@@ -91,7 +92,7 @@ static UsStatus mean_image(const UsFrameSet* set, size_t bytes, uint8_t* mean) {
   uint64_t* sum = calloc(bytes, sizeof(uint64_t));
   if (!sum) return us_fail(US_MEMORY, "out of memory for a mean image");
   int used = set->count < 4096 ? set->count : 4096;
-  for (int i = 0; i < used; i++) {
+  for (int i = 0; i < used && !us_interrupted(); i++) {
     const uint8_t* frame = set->frames + (size_t)((int64_t)i * set->count / used) * bytes;
     for (size_t j = 0; j < bytes; j++) sum[j] += frame[j];
   }
@@ -99,7 +100,7 @@ static UsStatus mean_image(const UsFrameSet* set, size_t bytes, uint8_t* mean) {
     mean[j] = (uint8_t)((sum[j] + (uint64_t)used / 2) / (uint64_t)used);
   }
   free(sum);
-  return US_OK;
+  return us_interrupt_check("the mean image");
 }
 
 static int shard_create(const UsAutoencoder* a, Shard* s) {
@@ -226,8 +227,17 @@ void us_autoencoder_destroy(UsAutoencoder* a) {
   free(a);
 }
 
+// Whether this step compares pixels.
+static int decodes(const UsAutoencoder* a) {
+  return a->step % a->config.decode_every == 0;
+}
+
 double us_autoencoder_distance(const UsAutoencoder* a) {
   return a->distance;
+}
+
+int us_autoencoder_compares(const UsAutoencoder* a) {
+  return decodes(a);
 }
 
 int us_autoencoder_steps(const UsAutoencoder* a) {
@@ -289,13 +299,9 @@ static void disturb(UsAutoencoder* a, int i, const float* z) {
   us_ops_add(count, c->noise, s->dlatents, s->latents);
 }
 
-// Whether this step compares pixels.
-static int decodes(const UsAutoencoder* a) {
-  return a->step % a->config.decode_every == 0;
-}
-
 static void shard_item(void* arg, int i, int worker) {
   UsAutoencoder* a = arg;
+  if (us_interrupted()) return;
   const UsAutoencoderConfig* c = &a->config;
   Shard* s = &a->shard[i];
   const float* decoder_weights = a->weights + a->vit->params.floats;
@@ -314,6 +320,7 @@ static void shard_item(void* arg, int i, int worker) {
                         s->dlatents, s->gradient + a->vit->params.floats);
   } else {
     us_ops_zero(s->dlatents, latents);
+    s->loss = 0;
   }
   if (a->anchor) {
     float share = c->anchor / ((float)latents * (float)c->shards);
@@ -365,6 +372,7 @@ double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   int tensors = a->vit->params.count + a->decoder->params.count;
   us_pool_run(pool, c->shards, shard_item, a);
   us_pool_run(pool, tensors, sum_item, a);
+  if (us_interrupted()) return 0;
   double loss = 0, squares = 0;
   a->distance = 0;
   for (int i = 0; i < c->shards; i++) {
@@ -468,13 +476,14 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
     free(frames);
     return us_fail(US_MEMORY, "out of memory for statistics of latents");
   }
-  for (int s = 0; s < a->sets; s++) {
+  UsStatus status = US_OK;
+  for (int s = 0; s < a->sets && status == US_OK; s++) {
     int n = a->set[s].count < each ? a->set[s].count : each;
     for (int i = 0; i < n; i++) {
       size_t at = (size_t)((int64_t)i * a->set[s].count / n);
       memcpy(frames + (size_t)i * bytes, a->set[s].frames + at * bytes, bytes);
     }
-    us_encoder_encode(e, n, frames, NULL, z + (size_t)total * d, pool);
+    status = us_encoder_encode(e, n, frames, NULL, z + (size_t)total * d, pool);
     total += n;
   }
   double squares = 0;
@@ -490,7 +499,7 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
   *deviation = sqrt(squares / ((double)total * (double)d));
   free(z);
   free(frames);
-  return US_OK;
+  return status;
 }
 
 // Folds y = (z - mean) / deviation into the encoder's last norm, and z = y deviation + mean into

@@ -54,10 +54,15 @@ void us_autoencoder_destroy(UsAutoencoder* a);
 // mean (z - z*)^2 of the last step; 0 without an anchor.
 double us_autoencoder_distance(const UsAutoencoder* a);
 
+// 1 if the next step compares pixels; the others have no pixels' part of the loss.
+int us_autoencoder_compares(const UsAutoencoder* a);
+
 // Steps done so far.
 int us_autoencoder_steps(const UsAutoencoder* a);
 
-// One step; gives its loss, NaN when training diverged. Nullable: pool.
+// One step; gives the pixels' part of its loss, 0 when it compares none, NaN when training
+// diverged. Ctrl-C while it runs takes it back: then us_autoencoder_steps is as before. Nullable:
+// pool.
 double us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
 
 // Writes weights, moments and step to a file, and goes on from one of the same config.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/encoder_class.h"
 #include "worldmodel/ops.h"
 
@@ -322,7 +323,7 @@ static void job_item(void* arg, int item, int worker) {
   const UsEncoderInfo* info = &j->e->info;
   size_t frame = (size_t)info->height * (size_t)info->width * 3;
   size_t latent = (size_t)info->tokens * (size_t)info->dim;
-  for (;;) {
+  while (!us_interrupted()) {
     size_t i = (size_t)__atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
     if (i >= (size_t)j->n) return;
     if (j->given) {
@@ -335,18 +336,19 @@ static void job_item(void* arg, int item, int worker) {
   }
 }
 
-static void run_job(Job* j, UsPool* pool) {
-  if (j->n < 1) return;
+static UsStatus run_job(Job* j, UsPool* pool) {
+  if (j->n < 1) return US_OK;
   int wanted = us_pool_threads(pool);
   if (wanted > j->n) wanted = j->n;
   if (wanted > kWorks) wanted = kWorks;
   int works = take_works(j->e, wanted, j->work);
   us_pool_run(pool, works, job_item, j);
   give_works(j->e, works, j->work);
+  return us_interrupt_check(j->given ? "drawing latents" : "encoding frames");
 }
 
-void us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
-                       float* latents, UsPool* pool) {
+UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
+                           float* latents, UsPool* pool) {
   US_ASSERT(e->info.state ? states != NULL : pixels != NULL);
   Job j = {.e = e, .n = n, .latents = latents};
   if (e->info.state) {
@@ -354,12 +356,12 @@ void us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const d
   } else {
     j.pixels = pixels;
   }
-  run_job(&j, pool);
+  return run_job(&j, pool);
 }
 
-void us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
-                       UsPool* pool) {
+UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
+                           UsPool* pool) {
   US_ASSERT(e->info.decoder);
   Job j = {.e = e, .n = n, .given = latents, .drawn = pixels};
-  run_job(&j, pool);
+  return run_job(&j, pool);
 }

@@ -57,7 +57,8 @@ const UsEncoderInfo* us_encoder_info(const UsEncoder* e);
 // Makes a `state` encoder from the mean and standard deviation of states. mean, std (S).
 UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out);
 
-// Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3).
+// Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3). Shows a bar;
+// Ctrl-C gives US_INTERRUPTED.
 UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
                              UsPool* pool, UsEncoder** out);
 
@@ -68,13 +69,14 @@ UsStatus us_encoder_make_vit(const struct UsVitConfig* config, const float* weig
                              const float* decoder_weights, UsEncoder** out);
 
 // latents (n, G, D) of pixels (n, height, width, 3) or, for `state`, of states (n, S). Ordinary
-// memory. Nullable: the one of pixels, states that the kind does not read; pool.
-void us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
-                       float* latents, UsPool* pool);
+// memory. Nullable: the one of pixels, states that the kind does not read; pool. Ctrl-C gives
+// US_INTERRUPTED, and latents that mean nothing; else it is US_OK.
+UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
+                           float* latents, UsPool* pool);
 
 // pixels (n, height, width, 3) of latents (n, G, D), for pictures; needs info->decoder.
-// Nullable: pool.
-void us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
-                       UsPool* pool);
+// Nullable: pool. Ctrl-C as above.
+UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
+                           UsPool* pool);
 
 #endif  // UNDERSTUDY_ENCODER_H_

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/ops.h"
 
@@ -13,7 +14,7 @@ enum { kSpare = 12, kIterations = 6 };
 // depends on the others becomes zero.
 static void orthonormal(int k, size_t p, float* z) {
   for (int pass = 0; pass < 2; pass++) {
-    for (int i = 0; i < k; i++) {
+    for (int i = 0; i < k && !us_interrupted(); i++) {
       float* row = z + (size_t)i * p;
       double before = 0, after = 0;
       for (size_t c = 0; c < p; c++) before += (double)row[c] * row[c];
@@ -111,18 +112,22 @@ static void put_rows(Space* s, float* x, float* mean) {
 }
 
 // components (dim, p), sorted by variance, and the sum of their variances.
-static double find_components(Space* s, int dim, float* components) {
+static UsStatus find_components(Space* s, int dim, float* components, double* variance) {
   int n = s->n, k = s->k;
+  UsProgress bar = us_progress_start("principal components", "rounds", kIterations + 1, 0);
   UsRng r = us_rng(0, US_RNG_INIT, 0, 0, 0);
   for (size_t i = 0; i < (size_t)k * s->p; i++) s->host[i] = us_rng_normal(&r);
   for (int i = 0; i < kIterations; i++) {
     orthonormal(k, s->p, s->host);
     us_ops_put(s->z, s->host, (size_t)k * s->p);
+    US_TRY(us_progress_step(&bar, i, "principal components"));
     us_ops_linear(k, n, (int)s->p, s->z, s->x, NULL, s->a);
+    US_TRY(us_progress_step(&bar, i + 0.5, "principal components"));
     us_ops_linear_back(k, n, (int)s->p, NULL, s->x, s->a, s->z, NULL, NULL);
     us_ops_get(s->z, s->host, (size_t)k * s->p);
   }
   orthonormal(k, s->p, s->host);
+  US_TRY(us_progress_step(&bar, kIterations, "principal components"));
   us_ops_put(s->z, s->host, (size_t)k * s->p);
   us_ops_linear(k, n, (int)s->p, s->z, s->x, NULL, s->a);
   us_ops_get(s->a, s->row, (size_t)k * (size_t)n);
@@ -147,7 +152,9 @@ static double find_components(Space* s, int dim, float* components) {
       for (size_t c = 0; c < s->p; c++) row[c] += v * s->host[(size_t)i * s->p + c];
     }
   }
-  return total;
+  us_progress_end(&bar);
+  *variance = total;
+  return US_OK;
 }
 
 UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* components,
@@ -158,7 +165,7 @@ UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* co
   UsStatus status = space_alloc(&s);
   if (status == US_OK) {
     put_rows(&s, x, mean);
-    *variance = find_components(&s, dim, components);
+    status = find_components(&s, dim, components, variance);
   }
   space_free(&s);
   return status;

@@ -150,7 +150,7 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
   t->workers = us_pool_threads(pool);
   t->held_frames = context + c.horizon;
   t->best_error = INFINITY;
-  t->validation = (UsValidation){NAN, NAN};
+  t->validation = (UsValidation){NAN, NAN, 0};
   if (!allocate(t)) {
     us_trainer_destroy(t);
     return us_fail(US_MEMORY, "training: out of memory");
@@ -216,6 +216,7 @@ static void fill(const UsTrainer* t, const UsTrainData* data, int64_t step, int 
 static void shard_item(void* arg, int item, int worker) {
   UsTrainer* t = arg;
   Worker* w = &t->worker[worker];
+  if (us_interrupted()) return;
   double start = us_seconds();
   fill(t, &t->train, t->step, item, &t->batch);
   double filled = us_seconds();
@@ -234,6 +235,7 @@ static void shard_item(void* arg, int item, int worker) {
 static void sum_item(void* arg, int item, int worker) {
   UsTrainer* t = arg;
   Chunk* c = &t->chunk[item];
+  if (us_interrupted()) return;
   double start = us_seconds();
   size_t floats = us_predictor_list(t->p)->floats;
   for (int s = 1; s < t->shards; s++) {
@@ -259,6 +261,11 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
   UsTrainStep out = {.step = ++t->step};
   us_pool_run(t->pool, t->shards, shard_item, t);
   us_pool_run(t->pool, t->chunks, sum_item, t);
+  if (us_interrupted()) {
+    t->step--;
+    out.finite = out.stopped = 1;
+    return out;
+  }
   for (int i = 0; i < t->shards; i++) {
     out.teacher += t->losses[i].teacher;
     out.rollout += t->losses[i].rollout;
@@ -290,6 +297,7 @@ static void validate_item(void* arg, int item, int worker) {
   int batch = ((HeldBatch*)arg)->batch;
   UsTape* tape = t->worker[worker].held;
   double error[kHorizonMost], copy[kHorizonMost];
+  if (us_interrupted()) return;
   fill(t, &t->held, batch, item, &t->held_batch);
   UsBatch shard = slice(t, &t->held_batch, item);
   us_predictor_loss(t->p, tape, &shard, t->shard, 0, NULL);
@@ -302,7 +310,7 @@ static void validate_item(void* arg, int item, int worker) {
 }
 
 UsValidation us_trainer_validate(UsTrainer* t) {
-  if (!t->held.fill) return (UsValidation){NAN, NAN};
+  if (!t->held.fill) return (UsValidation){NAN, NAN, 0};
   double sum[4] = {0};
   for (int b = 0; b < t->c.validate_batches; b++) {
     HeldBatch h = {t, b};
@@ -311,7 +319,7 @@ UsValidation us_trainer_validate(UsTrainer* t) {
   for (int i = 0; i < t->c.validate_batches * t->shards; i++) {
     for (int k = 0; k < 4; k++) sum[k] += t->held_error[4 * i + k];
   }
-  return (UsValidation){sum[0] / sum[1], sum[2] / sum[3]};
+  return (UsValidation){sum[0] / sum[1], sum[2] / sum[3], 1};
 }
 
 // ---- normalisation ----
@@ -321,29 +329,32 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   int d = c->dim, tokens = t->c.batch * t->c.frames * c->grid_h * c->grid_w;
   double* sum = calloc(2 * (size_t)d, sizeof(double));
   float* mean = calloc((size_t)d, sizeof(float));
-  if (!sum || !mean) {
-    free(sum);
-    free(mean);
-    return us_fail(US_MEMORY, "training: out of memory");
-  }
-  for (int b = 0; b < batches; b++) {
-    for (int s = 0; s < t->shards; s++) fill(t, &t->train, b + 1, s, &t->batch);
-    for (int r = 0; r < tokens; r++) {
+  UsStatus status = sum && mean ? US_OK : us_fail(US_MEMORY, "training: out of memory");
+  UsProgress bar = us_progress_start("normalise", "batches", batches, 0);
+  for (int b = 0; b < batches && status == US_OK; b++) {
+    for (int s = 0; s < t->shards && !us_interrupted(); s++) {
+      fill(t, &t->train, b + 1, s, &t->batch);
+    }
+    for (int r = 0; r < tokens && !us_interrupted(); r++) {
       for (int i = 0; i < d; i++) {
         double x = t->batch.latents[(size_t)r * (size_t)d + (size_t)i];
         sum[i] += x;
         sum[d + i] += x * x;
       }
     }
+    status = us_progress_step(&bar, b + 1, "training");
   }
+  us_progress_end(&bar);
   double n = (double)batches * tokens, variance = 0;
-  for (int i = 0; i < d; i++) {
+  for (int i = 0; i < d && status == US_OK; i++) {
     double m = sum[i] / n;
     mean[i] = (float)m;
     variance += fmax(sum[d + i] / n - m * m, 0) / d;
   }
-  us_predictor_set_norm(t->p, mean, variance > 0 ? (float)sqrt(variance) : 1);
+  if (status == US_OK) {
+    us_predictor_set_norm(t->p, mean, variance > 0 ? (float)sqrt(variance) : 1);
+  }
   free(sum);
   free(mean);
-  return US_OK;
+  return status;
 }

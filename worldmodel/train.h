@@ -47,13 +47,16 @@ typedef struct UsTrainStep {
   double teacher, rollout;  // losses
   double norm;              // of the gradient before clipping
   double rate;
-  int finite;  // 0: a loss or gradient was not; the weights are as they were
+  int finite;   // 0: a loss or gradient was not; the weights are as they were
+  int stopped;  // 1: Ctrl-C came before its end; it is not counted, the weights are as they were
 } UsTrainStep;
 
 // Errors on held-back samples as ratios to repeating the last known frame: of the next frame, and
-// of frame `horizon` of an open-loop rollout. NaN without a source.
+// of frame `horizon` of an open-loop rollout. Not finite without a source, or where frames do not
+// change, so that repeating them is no error.
 typedef struct UsValidation {
   double one_step, open_loop;
+  int measured;  // 1: there was a source
 } UsValidation;
 
 typedef struct UsTrainer UsTrainer;
@@ -72,12 +75,13 @@ void us_trainer_destroy(UsTrainer* t);
 const UsTrainConfig* us_trainer_config(const UsTrainer* t);
 
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
-// predictor's normalisation.
+// predictor's normalisation. Only Ctrl-C and US_MEMORY can fail.
 UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
 // One step. `progress` in [0, 1] places it on the cosine. Does not allocate.
 UsTrainStep us_trainer_step(UsTrainer* t, double progress);
 
+// After Ctrl-C the result means nothing.
 UsValidation us_trainer_validate(UsTrainer* t);
 
 // Steps taken so far, and the seconds that pool threads spent filling samples and in all of a step.

@@ -86,6 +86,7 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
   t->count = s.count;
   t->validated = validated;
   t->validation = s.validation;
+  t->validation.measured = t->held.fill != NULL && validated > 0;
   us_ops_put(us_predictor_params(t->p), host, floats);
   us_ops_put(t->m, host + floats, floats);
   us_ops_put(t->v, host + 2 * floats, floats);
@@ -146,6 +147,7 @@ typedef struct Loop {
   UsProgress bar;
   double started, saved;  // s on the clock
   double before;          // s of training in earlier runs
+  char note[96];          // of the bar
 } Loop;
 
 static double progress(const Loop* l) {
@@ -174,37 +176,35 @@ static void log_step(Loop* l, const UsTrainStep* s) {
   t->rollout += s->rollout;
   t->count++;
   if (s->step % kLogEvery != 0) return;
-  char note[96];
+  char text[4][US_NUMBER_CHARS];
   double loss = t->loss / t->count, rollout = t->rollout / t->count;
-  snprintf(note, sizeof(note), "loss %.4f  held-back %.3f / %.3f of copy-last", loss,
+  snprintf(l->note, sizeof(l->note), "loss %.4f  held-back %.3f / %.3f of copy-last", loss,
            t->validation.one_step, t->validation.open_loop);
-  if (t->c.steps > 0) us_progress_show(&l->bar, (double)s->step, note);
   if (l->log) {
     fprintf(l->log,
-            "{\"step\": %lld, \"loss\": %.6g, \"rollout\": %.6g, \"norm\": %.4g, \"rate\": %.4g, "
+            "{\"step\": %lld, \"loss\": %s, \"rollout\": %s, \"norm\": %s, \"rate\": %s, "
             "\"seconds\": %.3f}\n",
-            (long long)s->step, loss, rollout, s->norm, s->rate, t->elapsed);
+            (long long)s->step, us_json_format(text[0], "%.6g", loss),
+            us_json_format(text[1], "%.6g", rollout), us_json_format(text[2], "%.4g", s->norm),
+            us_json_format(text[3], "%.4g", s->rate), t->elapsed);
   }
   t->loss = t->rollout = 0;
   t->count = 0;
-}
-
-// A number as JSON has it, which knows none that is not finite.
-static const char* json_number(double x, char out[32]) {
-  snprintf(out, 32, isfinite(x) ? "%.6g" : "null", x);
-  return out;
 }
 
 // Validates, once a step, and keeps the best weights; 1 when patience is at its end.
 static int validate(Loop* l) {
   UsTrainer* t = l->t;
   if (t->validated == t->step) return t->c.patience > 0 && t->worse >= t->c.patience;
-  UsValidation v = t->validation = us_trainer_validate(t);
+  UsValidation v = us_trainer_validate(t);
+  if (us_interrupted()) return 0;
+  t->validation = v;
   t->validated = t->step;
   if (l->log && t->held.fill) {
-    char one[32], open[32];
+    char text[2][US_NUMBER_CHARS];
     fprintf(l->log, "{\"step\": %lld, \"one_step\": %s, \"open_loop\": %s}\n", (long long)t->step,
-            json_number(v.one_step, one), json_number(v.open_loop, open));
+            us_json_format(text[0], "%.6g", v.one_step),
+            us_json_format(text[1], "%.6g", v.open_loop));
     fflush(l->log);
   }
   if (t->c.patience <= 0 || !t->held.fill) return 0;
@@ -221,8 +221,11 @@ static UsStatus loop(Loop* l) {
   UsTrainer* t = l->t;
   double every = l->run->checkpoint_seconds > 0 ? l->run->checkpoint_seconds : 30;
   int done = t->c.patience > 0 && t->worse >= t->c.patience;
-  while (!done && progress(l) < 1) {
+  // A validation that Ctrl-C ended is made up for when the run goes on.
+  if (t->step > 0 && t->step % t->c.validate_every == 0) done = validate(l);
+  while (!done && progress(l) < 1 && !us_interrupted()) {
     UsTrainStep s = us_trainer_step(t, progress(l));
+    if (s.stopped) break;
     if (!s.finite) {
       return us_fail(US_DIVERGED, "training: step %lld: the loss is not finite (%g); %s%s",
                      (long long)s.step, s.teacher + s.rollout,
@@ -231,16 +234,15 @@ static UsStatus loop(Loop* l) {
     }
     t->elapsed = l->before + us_seconds() - l->started;
     log_step(l, &s);
-    if (t->c.steps <= 0) us_progress_show(&l->bar, t->elapsed, NULL);
+    us_progress_show(&l->bar, t->c.steps > 0 ? (double)t->step : t->elapsed, l->note);
     if (t->step % t->c.validate_every == 0) done = validate(l);
-    if (us_interrupted()) {
-      US_TRY(checkpoint(l));
-      return us_fail(US_INTERRUPTED, "training: stopped at step %lld; --resume continues",
-                     (long long)t->step);
-    }
-    if (us_seconds() - l->saved > every) US_TRY(checkpoint(l));
+    if (us_seconds() - l->saved > every && !us_interrupted()) US_TRY(checkpoint(l));
   }
-  return US_OK;
+  if (!us_interrupted()) validate(l);
+  if (!us_interrupted()) return US_OK;
+  US_TRY(checkpoint(l));
+  return us_fail(US_INTERRUPTED, "training: stopped at step %lld; --resume continues",
+                 (long long)t->step);
 }
 
 static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
@@ -256,13 +258,11 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
               : us_progress_start(run->label, "s", 60 * t->c.minutes, t->elapsed);
   UsStatus status = checkpoint(&l);
   if (status == US_OK) status = loop(&l);
-  if (status == US_OK) {
-    validate(&l);
-    status = checkpoint(&l);
-  }
+  if (status == US_OK) status = checkpoint(&l);
   if (status == US_OK && t->c.patience > 0 && isfinite(t->best_error)) {
     us_ops_copy(t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
     t->validation = us_trainer_validate(t);
+    status = us_interrupt_check("training");
   }
   us_progress_end(&l.bar);
   if (l.log) fclose(l.log);

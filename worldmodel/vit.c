@@ -1,5 +1,6 @@
 // x = [cls; registers; patches + pos]; x = block_n(x); t = norm(x); c = merge(t); z = global(c)
 
+#include "worldmodel/base/progress.h"
 #include "worldmodel/vit.h"
 
 #include <math.h>
@@ -243,7 +244,7 @@ const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
   us_ops_patches(n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean, c->std,
                  k->patches);
   embed(v, w, k);
-  for (int i = 0; i < c->layers; i++) {
+  for (int i = 0; i < c->layers && !us_interrupted(); i++) {
     us_block_forward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
   }
   us_ops_norm(n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain, w + v->at.norm_bias,
@@ -334,7 +335,7 @@ void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* 
   }
   us_ops_norm_back(n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain, k->stats, dnormed, k->dx,
                    gradient + v->at.norm_gain, gradient + v->at.norm_bias);
-  for (int i = c->layers - 1; i >= 0; i--) {
+  for (int i = c->layers - 1; i >= 0 && !us_interrupted(); i--) {
     us_block_backward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
                       gradient);
   }

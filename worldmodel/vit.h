@@ -101,7 +101,8 @@ void us_vit_destroy(UsVit* v);
 UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training);
 void us_vit_work_destroy(UsVitWork* k);
 
-// The output (frames, G, D), tensor memory of the work, of pixels (frames, height, width, 3).
+// The output (frames, G, D), tensor memory of the work, of pixels (frames, height, width, 3). After
+// Ctrl-C (us_interrupted) this and the backward pass end between blocks, and mean nothing.
 const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
                             const uint8_t* pixels);
 

@@ -389,6 +389,26 @@ int us_json_whole(const cJSON* value, uint64_t* out) {
   return 1;
 }
 
+static cJSON* number_or_null(double x) {
+  return isfinite(x) ? cJSON_CreateNumber(x) : cJSON_CreateNull();
+}
+
+void us_json_add(cJSON* object, const char* key, double x) {
+  cJSON_AddItemToObject(object, key, number_or_null(x));
+}
+
+void us_json_append(cJSON* list, double x) {
+  cJSON_AddItemToArray(list, number_or_null(x));
+}
+
+const char* us_json_format(char text[US_NUMBER_CHARS], const char* format, double x) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(text, US_NUMBER_CHARS, isfinite(x) ? format : "null", x);
+#pragma GCC diagnostic pop
+  return text;
+}
+
 UsStatus us_json_number(const char* name, const cJSON* object, const char* key, double low,
                         double high, const double* fallback, double* out) {
   const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);

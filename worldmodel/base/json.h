@@ -35,6 +35,13 @@ UsStatus us_json_write(const char* path, const cJSON* json);
 // 1 if the value is an integer of 0 .. 2^64 - 1 written without fraction or exponent.
 int us_json_whole(const cJSON* value, uint64_t* out);
 
+// The one way in which a number becomes JSON, which has no NaN and no infinity: those are null.
+// us_json_format writes x as `format` ("%.7g") says into text and returns it.
+enum { US_NUMBER_CHARS = 32 };
+void us_json_add(cJSON* object, const char* key, double x);
+void us_json_append(cJSON* list, double x);
+const char* us_json_format(char text[US_NUMBER_CHARS], const char* format, double x);
+
 // Fetch a member: the wrong type, or a number outside [low, high], is US_FORMAT with `name` (the
 // file) and `key`; an integer must be written as one. With a non-NULL default a missing member
 // takes *fallback.
