@@ -12,6 +12,7 @@
 #include "datasets/column_storage.h"
 #include "datasets/columns.h"
 #include "datasets/dataset_check.h"
+#include "worldmodel/base/progress.h"
 
 enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kHashBytes = 4 << 20 };
 
@@ -130,6 +131,7 @@ static UsStatus check_extents(const UsDataset* d) {
 // Reads the first rows of a column into memory of its own, *out; NULL stays when it is not there.
 static UsStatus load(UsDataset* d, UsColumnId id, int64_t rows, void* out) {
   if (d->column[id] < 0) return US_OK;
+  US_TRY(us_interrupt_check(d->path));
   size_t bytes = us_column_width(id, &d->info) * us_column_bytes(us_columns[id].type);
   void* data = calloc((size_t)rows + 1, bytes);
   memcpy(out, &data, sizeof(data));
@@ -281,6 +283,7 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
 static UsStatus hash_pixels(UsDataset* d, EVP_MD_CTX* context) {
   if (d->info.height == 0) return US_OK;
   size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
+  UsProgress bar = us_progress_start("hash", "frames", (double)d->info.rows, 0);
   int64_t chunk = bytes < kHashBytes ? (int64_t)(kHashBytes / bytes) : 1;
   uint8_t* buffer = malloc((size_t)chunk * bytes);
   if (!buffer) return us_fail(US_MEMORY, "%s: out of memory", d->path);
@@ -289,7 +292,9 @@ static UsStatus hash_pixels(UsDataset* d, EVP_MD_CTX* context) {
     int64_t n = d->info.rows - first < chunk ? d->info.rows - first : chunk;
     status = us_dataset_pixels(d, first, n, buffer);
     if (status == US_OK) EVP_DigestUpdate(context, buffer, (size_t)n * bytes);
+    if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), d->path);
   }
+  us_progress_end(&bar);
   free(buffer);
   return status;
 }

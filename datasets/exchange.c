@@ -328,8 +328,10 @@ static UsStatus copy_frames(Convert* v, hid_t pixels, hid_t sums, uint8_t* frame
   const UsDatasetInfo* info = us_dataset_info(v->from);
   int64_t block = us_survey_block(v->rows);
   size_t frame = us_column_width(US_COLUMN_PIXELS, info);
+  UsProgress bar = us_progress_start("convert", "frames", (double)info->rows, 0);
   for (int64_t first = 0; first < info->rows; first += block) {
     int64_t n = info->rows - first < block ? info->rows - first : block;
+    US_TRY(us_progress_step(&bar, (double)first, v->out));
     US_TRY(us_dataset_pixels(v->from, first, n, frames));
     for (int64_t i = 0; i < n; i++) crc[i] = us_crc32c(0, frames + (size_t)i * frame, frame);
     if (us_column_move(pixels, US_COLUMN_PIXELS, first, n, frames, 1) ||
@@ -337,6 +339,7 @@ static UsStatus copy_frames(Convert* v, hid_t pixels, hid_t sums, uint8_t* frame
       return cannot_write(v->out, "pixels");
     }
   }
+  us_progress_end(&bar);
   return US_OK;
 }
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,11 @@
 #include <unistd.h>
 
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 
 enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12 };
+static const double chunk_bytes = 64e6, piece_seconds = 0.1;
 static const char kMagic[16] = "understudy-feat";
 
 typedef struct Header {
@@ -199,20 +202,37 @@ typedef struct Work {
   UsDataset* data;
   const UsEncoder* encoder;
   UsPool* pool;
-  uint8_t* pixels;  // (kChunk, H, W, 3) or NULL
-  float* latents;   // (kChunk, G, D)
+  int chunk;        // rows that are read at once
+  int piece;        // rows that are encoded and written at once
+  size_t frame;     // bytes
+  uint8_t* pixels;  // (chunk, H, W, 3) or NULL
+  float* latents;   // (chunk, G, D)
   UsLock* lock;
   int fd;
 } Work;
 
-static UsStatus encode_chunk(UsFeatures* f, Work* w, int64_t first, int n) {
+static UsStatus encode_piece(UsFeatures* f, Work* w, int64_t first, int n, const uint8_t* pixels) {
   const double* states = us_dataset_states(w->data) + first * us_dataset_info(w->data)->state;
-  if (w->pixels) US_TRY(us_dataset_pixels(w->data, first, n, w->pixels));
-  us_encoder_encode(w->encoder, n, w->pixels, states, w->latents, w->pool);
+  US_TRY(us_encoder_encode(w->encoder, n, pixels, states, w->latents, w->pool));
   size_t bytes = f->row * sizeof(float);
   US_TRY(write_at(f->path, w->fd, w->latents, (size_t)n * bytes, kHeader + (size_t)first * bytes));
   f->header.done = first + n;
   return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
+}
+
+// Reads n rows and encodes them in pieces, which grow while they take less than a tenth of a
+// second, so that the bar moves with any encoder.
+static UsStatus encode_chunk(UsFeatures* f, Work* w, int64_t first, int n, UsProgress* bar) {
+  if (w->pixels) US_TRY(us_dataset_pixels(w->data, first, n, w->pixels));
+  for (int at = 0, now; at < n; at += now) {
+    now = n - at < w->piece ? n - at : w->piece;
+    double start = us_seconds();
+    US_TRY(
+        encode_piece(f, w, first + at, now, w->pixels ? w->pixels + (size_t)at * w->frame : NULL));
+    us_progress_show(bar, (double)f->header.done, NULL);
+    if (us_seconds() - start < piece_seconds && w->piece < w->chunk) w->piece *= 2;
+  }
+  return US_OK;
 }
 
 static UsStatus encode_rows(UsFeatures* f, Work* w) {
@@ -221,9 +241,8 @@ static UsStatus encode_rows(UsFeatures* f, Work* w) {
   UsStatus status = US_OK;
   while (status == US_OK && f->header.done < rows) {
     int64_t left = rows - f->header.done;
-    status = encode_chunk(f, w, f->header.done, left < kChunk ? (int)left : kChunk);
-    us_progress_show(&bar, (double)f->header.done, NULL);
-    if (status == US_OK && f->header.done < rows && us_interrupted()) {
+    status = encode_chunk(f, w, f->header.done, left < w->chunk ? (int)left : w->chunk, &bar);
+    if (status == US_INTERRUPTED || (f->header.done < rows && us_interrupted())) {
       status =
           us_fail(US_INTERRUPTED, "%s: stopped after %lld of %lld frames; the next run goes on",
                   f->path, (long long)f->header.done, (long long)rows);
@@ -242,6 +261,9 @@ static UsStatus start_file(UsFeatures* f, Work* w) {
              memcmp(found.key, f->header.key, US_HASH_CHARS) == 0;
   f->header.done = same ? found.done : 0;
   size_t bytes = file_bytes(&f->header);
+  struct stat info;
+  double taken = same && fstat(w->fd, &info) == 0 ? 512.0 * (double)info.st_blocks : 0;
+  US_TRY(us_machine_need_disk(f->path, (double)bytes - taken));
   if ((f->header.done == 0 && ftruncate(w->fd, 0) != 0) || ftruncate(w->fd, (off_t)bytes) != 0) {
     return us_fail(US_IO, "%s: cannot be written: %s", f->path, strerror(errno));
   }
@@ -252,9 +274,12 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
   const UsDatasetInfo* info = us_dataset_info(data);
   int reads_pixels = us_encoder_info(encoder)->height > 0;
   Work w = {.data = data, .encoder = encoder, .pool = pool, .fd = -1};
-  w.latents = malloc(kChunk * f->row * sizeof(float));
-  if (reads_pixels)
-    w.pixels = malloc((size_t)kChunk * (size_t)info->height * (size_t)info->width * 3);
+  size_t latent = f->row * sizeof(float);
+  if (reads_pixels) w.frame = (size_t)info->height * (size_t)info->width * 3;
+  w.chunk = (int)fmin(kChunk, fmax(1, chunk_bytes / (double)(latent + w.frame)));
+  w.piece = us_pool_threads(pool) < w.chunk ? us_pool_threads(pool) : w.chunk;
+  w.latents = malloc((size_t)w.chunk * latent);
+  if (reads_pixels) w.pixels = malloc((size_t)w.chunk * w.frame);
   UsStatus status = w.latents && (w.pixels || !reads_pixels)
                         ? start_file(f, &w)
                         : us_fail(US_MEMORY, "%s: out of memory", f->path);

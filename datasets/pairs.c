@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "env/sim.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
 enum { kRounds = 16 };
@@ -23,6 +24,7 @@ typedef struct Drawer {
   int* given;      // (E) pairs that an episode gave
   uint64_t draws;  // so far, which names the next draw's stream
   UsPairs* out;
+  UsProgress bar;
 } Drawer;
 
 static int64_t candidates(const Drawer* d, int64_t episode) {
@@ -77,6 +79,7 @@ static UsStatus draw_level(Drawer* d, int level) {
   for (int round = 0; round < kRounds; round++) {
     for (int64_t i = 0; i < episodes; i++) {
       int64_t e = d->order[i];
+      US_TRY(us_progress_step(&d->bar, d->out->count, us_dataset_path(d->data)));
       if (d->given[e] >= level || candidates(d, e) < 1) continue;
       int gave;
       US_TRY(try_episode(d, e, &gave));
@@ -129,12 +132,14 @@ static UsStatus draw_all(Drawer* d) {
     int before = out->count;
     US_TRY(draw_level(d, level));
     if (out->count == before) {
+      us_progress_end(&d->bar);
       return us_fail(US_FORMAT,
                      "%s: expected %d pairs of a start and a goal %d rows later that is not solved "
                      "yet, found %d",
                      us_dataset_path(d->data), d->count, d->ahead, out->count);
     }
   }
+  us_progress_end(&d->bar);
   if (!d->task->hard) US_TRY(mark_far(out));
   return hash_pairs(out);
 }
@@ -166,7 +171,8 @@ UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int cou
               .block = block,
               .ahead = ahead,
               .keep_solved = keep_solved,
-              .out = out};
+              .out = out,
+              .bar = us_progress_start("pairs", "pairs", count, 0)};
   UsStatus status = draw_all(&d);
   free(d.order);
   free(d.given);

@@ -20,13 +20,14 @@ static UsStatus check_size(const char* path, const UsDatasetInfo* info, int heig
                  path, width, height, info->width, info->height);
 }
 
-static UsStatus read_windows(UsSurvey* s, EVP_MD_CTX* hash) {
+static UsStatus read_windows(const char* path, UsSurvey* s, EVP_MD_CTX* hash) {
   const UsDatasetInfo* info = us_survey_info(s);
   const UsDatasetColumns* c = us_survey_columns(s);
   int64_t first, count;
   int more;
   do {
     US_TRY(us_survey_next(s, &first, &count, &more));
+    US_TRY(us_interrupt_check(path));
     if (!more || us_survey_ours(s)) continue;
     int64_t last = first + count - 1;
     size_t rows = (size_t)(c->offsets[last] + c->lengths[last] - c->first);
@@ -56,7 +57,7 @@ static UsStatus read_frames(const char* path, UsSurvey* s, EVP_MD_CTX* hash) {
     int64_t n = info->rows - first < block ? info->rows - first : block;
     status = us_survey_pixels(s, first, n, frames);
     if (status == US_OK) EVP_DigestUpdate(hash, frames, (size_t)n * bytes);
-    us_progress_show(&bar, (double)(first + n), NULL);
+    if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), path);
   }
   us_progress_end(&bar);
   free(frames);
@@ -94,7 +95,7 @@ UsStatus us_dataset_verify(const char* path, int height, int width, UsVerdict* o
   UsStatus status = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)
                         ? check_size(path, &out->info, height, width)
                         : us_fail(US_MEMORY, "%s: out of memory", path);
-  if (status == US_OK) status = read_windows(s, hash);
+  if (status == US_OK) status = read_windows(path, s, hash);
   if (status == US_OK && !out->ours) status = verify_foreign(path, s, hash, out);
   EVP_MD_CTX_free(hash);
   us_survey_close(s);

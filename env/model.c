@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "env/env_class.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
@@ -240,7 +241,7 @@ static UsStatus need_parts(const UsEnv* e, int n, const UsObs* obs) {
 }
 
 // Encodes obs (n), n at most N, into m->fresh (n, G, D), normalised.
-static void encode(Model* m, int n, const UsObs* obs) {
+static UsStatus encode(Model* m, int n, const UsObs* obs) {
   const UsEnvInfo* info = &m->base.info;
   size_t image = (size_t)info->height * (size_t)info->width * 3, states = (size_t)info->state;
   for (int i = 0; i < n; i++) {
@@ -250,9 +251,10 @@ static void encode(Model* m, int n, const UsObs* obs) {
       memcpy(m->pixels + (size_t)i * image, obs[i].pixels, image);
     }
   }
-  us_encoder_encode(m->encoder, n, states ? NULL : m->pixels, states ? m->states : NULL, m->latents,
-                    m->base.pool);
+  US_TRY(us_encoder_encode(m->encoder, n, states ? NULL : m->pixels, states ? m->states : NULL,
+                           m->latents, m->base.pool));
   put_latents(m, n, m->latents, m->fresh);
+  return US_OK;
 }
 
 // Drops the oldest frame of a slot and appends latent (G, D) at `time`, to which action (K, A) led.
@@ -285,7 +287,7 @@ static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
   US_TRY(need_parts(e, n, obs));
   for (int from = 0; from < n; from += e->info.slots) {
     int count = n - from < e->info.slots ? n - from : e->info.slots;
-    encode(m, count, obs + from);
+    US_TRY(encode(m, count, obs + from));
     for (int i = 0; i < count; i++) {
       const UsObs* o = &obs[from + i];
       const float* latent = m->fresh + (size_t)i * m->one;
@@ -304,7 +306,7 @@ static UsStatus model_set_goal(UsEnv* e, int n, const int* slots, const UsObs* o
   US_TRY(need_parts(e, n, obs));
   for (int from = 0; from < n; from += e->info.slots) {
     int count = n - from < e->info.slots ? n - from : e->info.slots;
-    encode(m, count, obs + from);
+    US_TRY(encode(m, count, obs + from));
     for (int i = 0; i < count; i++) {
       int slot = slots[from + i];
       us_ops_copy(m->fresh + (size_t)i * m->one, m->goals + (size_t)slot * m->one, m->one);
@@ -348,6 +350,7 @@ typedef struct Rollout {
 static void remember_item(void* arg, int item, int worker) {
   Model* m = arg;
   int slot = m->stale[item];
+  if (us_interrupted()) return;
   us_predictor_remember(m->p, m->worker[worker].tile, context_of(m, slot), m->slot[slot].times,
                         m->memory + (size_t)slot * m->memories);
 }
@@ -367,6 +370,7 @@ static void remember(Model* m, int n, const int* slots) {
 static void rollout_item(void* arg, int item, int worker) {
   const Rollout* r = arg;
   Model* m = r->m;
+  if (us_interrupted()) return;
   int i = item / r->tiles, first = item % r->tiles * m->tile, slot = r->slots[i];
   int count = r->samples - first < m->tile ? r->samples - first : m->tile;
   size_t candidate = (size_t)i * (size_t)r->samples + (size_t)first;
@@ -394,6 +398,8 @@ static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int ho
                           const float* actions, float* rewards) {
   Model* m = of(e);
   Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, rewards};
+  size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon;
+  for (size_t i = 0; i < numbers; i++) rewards[i] = -INFINITY;  // of those that Ctrl-C leaves out
   remember(m, n, slots);
   us_pool_run(e->pool, n * r.tiles, rollout_item, &r);
 }
@@ -472,7 +478,8 @@ static UsStatus model_render(UsEnv* e, int n, const int* slots, uint8_t* pixels)
     for (int i = 0; i < count; i++) {
       get_latent(m, slots[from + i], &m->worker[0], m->latents + (size_t)i * m->one);
     }
-    us_encoder_decode(m->encoder, count, m->latents, pixels + (size_t)from * image, e->pool);
+    US_TRY(
+        us_encoder_decode(m->encoder, count, m->latents, pixels + (size_t)from * image, e->pool));
   }
   return US_OK;
 }

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "worldmodel/base/progress.h"
+
 // ---- the model of a slot ----
 
 static const mjModel* model_of(const Sim* s, int slot) {
@@ -214,6 +216,7 @@ static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const float* action = c->actions + item * (size_t)c->horizon * (size_t)s->env.info.block * a;
   float* rewards = c->rewards + item * (size_t)c->horizon;
   double measure[US_TASK_MEASURES];
+  if (us_interrupted()) return;
   mj_kinematics(m, d);
   for (int h = 0; h < c->horizon; h++) {
     for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
@@ -229,7 +232,7 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
   const size_t items = (size_t)n * (size_t)samples, row = (size_t)s->row;
   for (size_t i = 0; i < items * (size_t)horizon; i++) rewards[i] = -INFINITY;
   Rollout call = {s, slots, actions, rewards, 0, samples, horizon};
-  for (; call.first < items; call.first += SCRATCH) {
+  for (; call.first < items && !us_interrupted(); call.first += SCRATCH) {
     int now = items - call.first < SCRATCH ? (int)(items - call.first) : SCRATCH;
     for (int i = 0; i < now; i++) {
       int slot = slots[(call.first + (size_t)i) / (size_t)samples];

@@ -19,6 +19,7 @@
 
 #include "planner/planner.h"
 #include "worldmodel/base/arena.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
 typedef struct Cem {
@@ -267,7 +268,7 @@ static void cem_plan(UsPlanner* p, int n, const int* slots, float* actions) {
     for (int i = 0; i < n; i++) {
       if (c->iteration < iterations(c, slots[i])) c->active[count++] = slots[i];
     }
-    if (count == 0) break;
+    if (count == 0 || us_interrupted()) break;
     us_pool_run(g->pool, count, sample, c);
     us_env_rollout(p->env, count, c->active, g->samples, g->horizon, c->candidates, c->rewards);
     us_pool_run(g->pool, count, update, c);

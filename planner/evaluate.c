@@ -198,14 +198,11 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
   list_live(r);
   for (int b = 0; b < blocks && r->lives > 0; b++) {
     int j = b % r->replan;
-    if (us_interrupted()) {
-      return us_fail(US_INTERRUPTED, "stopped after %d of %d episodes%s", r->first,
-                     r->result->count, r->e->keep ? "; --resume goes on" : "");
-    }
     if (j == 0) {
       US_TRY(check_engine(r, us_evaluate_aim(r, b)));
       plan(r);
     }
+    if (us_interrupted()) return US_INTERRUPTED;  // a plan then means nothing
     play(r, b, j);
     US_TRY(check_engine(r, US_OK));
     judge(r, b, j == r->replan - 1 || b == blocks - 1);
@@ -246,6 +243,11 @@ static UsStatus run(Run* r) {
   for (r->first = done; r->first < all && status == US_OK; r->first += r->slots) {
     r->n = all - r->first < r->slots ? all - r->first : r->slots;
     status = play_batch(r, &progress);
+    if (status == US_INTERRUPTED) {
+      us_progress_end(&progress);
+      return us_fail(status, "stopped after %d of %d episodes%s", r->first, r->result->count,
+                     r->e->keep ? "; --resume goes on" : "");
+    }
     count(r, &origin);
     if (status == US_OK && r->e->keep) status = r->e->keep(r->e->keeper, r->result, r->first, r->n);
   }

@@ -14,6 +14,7 @@
 #include "scripts/picture.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/text.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
@@ -52,6 +53,7 @@ static void print_ranges(const char* name, const float* x, const double* y, int6
       printf("  %-9s ... %d more\n", "", width - kShown);
       return;
     }
+    if (us_interrupted()) return;
     Range r = find_range(x, y, rows, width, i);
     char label[64];
     snprintf(label, sizeof(label), "%s[%d]", name, i);
@@ -263,7 +265,12 @@ static UsStatus draw_sheet(Sheet* s, const char* out) {
            info->task[0] ? info->task : "dataset", (long long)info->episodes, (long long)info->rows,
            known(info->policy), (unsigned long long)info->seed);
   us_picture_title(s->picture, 16, 22, 15, US_INK, US_LEFT, text);
-  for (int i = 0; i < s->episodes && status == US_OK; i++) status = draw_line(s, i);
+  UsProgress bar = us_progress_start("preview", "episodes", s->episodes, 0);
+  for (int i = 0; i < s->episodes && status == US_OK; i++) {
+    status = draw_line(s, i);
+    if (status == US_OK) status = us_progress_step(&bar, i + 1, out);
+  }
+  us_progress_end(&bar);
   if (status == US_OK) status = us_picture_save(s->picture, out);
   us_picture_destroy(s->picture);
   return status;
@@ -339,7 +346,10 @@ static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
   US_TRY(us_dataset_open(path, &d));
   UsStatus status = US_OK;
   UsLock* lock = NULL;
-  if (strcmp(verb, "info") == 0) print_info(d);
+  if (strcmp(verb, "info") == 0) {
+    print_info(d);
+    status = us_interrupt_check(path);
+  }
   if (strcmp(verb, "preview") == 0) {
     status = us_lock_take(o->out, &lock);
     if (status == US_OK) status = preview(d, o->out, o->episodes);

@@ -208,13 +208,14 @@ static cJSON* film_json(const UsEvalJob* j, const UsResult* r, int i) {
 static UsStatus add_films(UsEvalJob* j, cJSON* json) {
   const UsResult* r = &j->result[US_ROW_model];
   if (!j->on[US_ROW_model] || j->o.films == 0) return US_OK;
-  int side = j->o.film_size, *list = calloc((size_t)j->o.films, sizeof(int));
-  size_t size = (size_t)side * (size_t)side * 3 * (size_t)(r->blocks + 2);
-  uint8_t* frames = calloc((size_t)j->o.films, size);
+  int side = j->o.film_size, most = j->o.films < r->count ? j->o.films : r->count;
+  int* list = calloc((size_t)most, sizeof(int));
+  size_t size = us_eval_film_bytes(j, r->blocks);
+  uint8_t* frames = calloc((size_t)most, size);
   char path[4096];
   snprintf(path, sizeof(path), "%s.films", j->o.json);
   UsStatus status = list && frames ? US_OK : us_fail(US_MEMORY, "out of memory for films");
-  int n = status == US_OK ? choose_films(r, j->o.films, list) : 0;
+  int n = status == US_OK ? choose_films(r, most, list) : 0;
   if (status == US_OK) status = us_eval_film(j, US_ROW_model, n, list, frames);
   if (status == US_OK) status = us_file_write(path, frames, (size_t)n * size);
   if (status == US_OK) {

@@ -10,6 +10,7 @@
 #include "datasets/survey.h"
 #include "scripts/cli.h"
 #include "tasks/mjcf/mjcf.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/text.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
@@ -27,17 +28,21 @@ static int is_real(const char* dtype) {
 // Reads every number: those that are not finite are refused by name.
 static UsStatus read_tensors(const char* path, const UsTensors* t, size_t* numbers) {
   *numbers = 0;
+  UsProgress bar = us_progress_start("inspect", "tensors", us_tensors_count(t), 0);
   for (int i = 0; i < us_tensors_count(t); i++) {
     size_t n = us_tensors_elements(t, i);
     *numbers += n;
+    US_TRY(us_progress_step(&bar, i, path));
     if (!is_real(us_tensors_dtype(t, i))) continue;
     float* host = malloc(n * sizeof(float) + 1);
     if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
     UsStatus status = us_tensors_read(t, us_tensors_name(t, i), us_tensors_rank(t, i),
                                       us_tensors_shape(t, i), host);
     free(host);
+    if (status != US_OK) us_progress_end(&bar);
     US_TRY(status);
   }
+  us_progress_end(&bar);
   return US_OK;
 }
 

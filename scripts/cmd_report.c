@@ -10,6 +10,7 @@
 #include "scripts/picture.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
 
 enum { kRows = 4, kRules = 4, kSteps = 1 << 20, kFrames = 1024 };
 
@@ -336,15 +337,20 @@ static UsStatus draw_films(Report* r) {
   int width = (int)(f.frames * (f.size * f.scale + kGap)) + kMargin;
   int rows = (US_PICTURE_MOST - kEnds) / row;
   UsStatus status = US_OK;
+  UsProgress bar = us_progress_start("report", "films", f.count, 0);
   for (int first = 0; first < f.count && status == US_OK; first += rows) {
     int n = f.count - first < rows ? f.count - first : rows;
     char name[32];
     UsPicture* p;
     status = us_picture_create(width, n * row + kEnds, &p);
     if (status != US_OK) break;
-    for (int i = 0; i < n; i++) draw_film(p, r, &f, first + i, kEnds / 2 + i * row);
+    for (int i = 0; i < n && !us_interrupted(); i++) {
+      draw_film(p, r, &f, first + i, kEnds / 2 + i * row);
+      us_progress_show(&bar, first + i, NULL);
+    }
     status = save(r, p, page_name(r->film_pages++, name));
   }
+  us_progress_end(&bar);
   free(f.pixels);
   return status;
 }

@@ -10,6 +10,8 @@
 #include "scripts/cli.h"
 #include "tasks/mjcf/mjcf.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
 
@@ -134,6 +136,16 @@ static UsStatus open_sims(UsEvalJob* j) {
   return us_cli_open_sim(j->task->name, &config, &j->answer[US_ROW_oracle]);
 }
 
+// Films are kept in memory until they are written: fails before the work that they would end.
+static UsStatus check_films(const UsEvalJob* j) {
+  if (!j->on[US_ROW_model] || j->o.films == 0) return US_OK;
+  int blocks = us_protocol_steps(j->protocol->budget, j->task) / us_env_info(j->sim)->block;
+  int films = j->o.films < j->pairs.count ? j->o.films : j->pairs.count;
+  double bytes = (double)films * (double)us_eval_film_bytes(j, blocks);
+  US_TRY(us_machine_need_memory("--films", bytes));
+  return us_machine_need_disk(j->o.json, bytes);
+}
+
 // Fails early when the results could not be written later.
 static UsStatus check_output(const char* json) {
   const char* slash = strrchr(json, '/');
@@ -215,6 +227,7 @@ UsStatus us_eval_open(UsEvalJob* j) {
   US_TRY(us_pairs_draw(j->data, j->sim, (uint64_t)o->seed, o->episodes, us_env_info(j->sim)->block,
                        us_protocol_steps(j->protocol->ahead, j->task), j->protocol->keep_solved,
                        &j->pairs));
+  US_TRY(check_films(j));
   return open_journal(j);
 }
 
@@ -279,17 +292,24 @@ UsStatus us_eval_run(UsEvalJob* j) {
   return US_OK;
 }
 
+size_t us_eval_film_bytes(const UsEvalJob* j, int blocks) {
+  return (size_t)j->o.film_size * (size_t)j->o.film_size * 3 * (size_t)(blocks + 2);
+}
+
 UsStatus us_eval_film(const UsEvalJob* j, UsEvalRow row, int n, const int* list, uint8_t* frames) {
   const UsResult* r = &j->result[row];
   UsEnvConfig config = {.slots = 1, .block = r->block, .height = j->o.film_size, .pixels = 1};
   UsEnv* sim;
   US_TRY(us_cli_open_sim(j->task->name, &config, &sim));
-  size_t size = (size_t)j->o.film_size * (size_t)j->o.film_size * 3 * (size_t)(r->blocks + 2);
+  size_t size = us_eval_film_bytes(j, r->blocks);
   UsStatus status = US_OK;
+  UsProgress bar = us_progress_start("film", "episodes", n, 0);
   for (int k = 0; k < n && status == US_OK; k++) {
     status = us_result_film(r, j->data, &j->pairs, list[k], j->protocol->rest, sim,
                             frames + (size_t)k * size);
+    if (status == US_OK) status = us_progress_step(&bar, k + 1, j->o.json);
   }
+  us_progress_end(&bar);
   us_env_close(sim);
   return status;
 }

@@ -65,6 +65,9 @@ UsStatus us_eval_open(UsEvalJob* j);
 // Runs the rows that are on.
 UsStatus us_eval_run(UsEvalJob* j);
 
+// Bytes of the frames of one film of `blocks` blocks.
+size_t us_eval_film_bytes(const UsEvalJob* j, int blocks);
+
 // Plays `n` episodes of a row again and films them: frames (n, blocks + 2, size, size, 3) with
 // size = film_size. list (n): pairs.
 UsStatus us_eval_film(const UsEvalJob* j, UsEvalRow row, int n, const int* list, uint8_t* frames);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/progress.h"
 
 struct UsPicture {
   cairo_surface_t* surface;
@@ -68,6 +69,7 @@ typedef struct Bytes {
 
 static cairo_status_t append(void* closure, const unsigned char* data, unsigned int size) {
   Bytes* b = closure;
+  if (us_interrupted()) return CAIRO_STATUS_WRITE_ERROR;
   if (b->size + size > b->room) {
     size_t room = 2 * (b->size + size);
     char* grown = realloc(b->data, room);
@@ -87,7 +89,8 @@ UsStatus us_picture_save(UsPicture* p, const char* path) {
     cairo_surface_flush(p->surface);
     drawn = cairo_surface_write_to_png_stream(p->surface, append, &bytes);
   }
-  UsStatus status = drawn == CAIRO_STATUS_SUCCESS
+  UsStatus status = us_interrupted() ? us_interrupt_check(path)
+                    : drawn == CAIRO_STATUS_SUCCESS
                         ? us_file_write(path, bytes.data, bytes.size)
                         : us_fail(US_IO, "%s: the picture cannot be drawn: %s", path,
                                   cairo_status_to_string(drawn));

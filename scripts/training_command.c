@@ -117,9 +117,12 @@ static UsStatus make_pca(UsDataset* data, UsPool* pool, UsEncoder** out) {
   uint8_t* frames = malloc((size_t)n * image + 1);
   if (!frames) return us_fail(US_MEMORY, "out of memory");
   UsStatus status = US_OK;
+  UsProgress bar = us_progress_start("read", "frames", n, 0);
   for (int i = 0; i < n && status == US_OK; i++) {
     status = us_dataset_pixels(data, info->rows * i / n, 1, frames + (size_t)i * image);
+    if (status == US_OK) status = us_progress_step(&bar, i, us_dataset_path(data));
   }
+  us_progress_end(&bar);
   if (status == US_OK) {
     status = us_encoder_make_pca(kPcaDim, n, info->height, info->width, frames, pool, out);
   }

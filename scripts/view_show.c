@@ -11,6 +11,7 @@
 #include "scripts/cli.h"
 #include "scripts/view_show_inner.h"
 #include "worldmodel/base/rng.h"
+#include "worldmodel/base/progress.h"
 
 enum { kGoalTries = 16 };
 static const double hold = 1.0;  // s that a solved plan goes on
@@ -420,6 +421,7 @@ static UsStatus step(UsShow* s, const float* driven) {
   if (s->over) return US_OK;
   choose(s, driven);
   US_TRY(check_engine(s, US_OK));
+  if (s->mode == US_VIEW_plan) US_TRY(us_interrupt_check("planning"));
   memcpy(s->action, in->act, sizeof(float) * (size_t)width);
   memcpy(in->blocks + (size_t)(in->phase * width), in->act, sizeof(float) * (size_t)width);
   US_TRY(play(s));

@@ -75,17 +75,12 @@ static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
   cJSON* config = e->kind->config(e);
   char* text = config ? cJSON_PrintUnformatted(config) : NULL;
   cJSON_Delete(config);
-  size_t length = text ? strlen(text) : 0, bytes = e->params->floats * sizeof(float);
-  char* all = text ? malloc(length + bytes) : NULL;
-  if (all) {
-    memcpy(all, text, length);
-    memcpy(all + length, host, bytes);
-    us_hash_bytes(all, length + bytes, e->info.hash);
-  }
-  int ok = all != NULL;
-  free(all);
+  if (!text) return us_fail(US_MEMORY, "%s: out of memory for a hash", name);
+  const void* const data[] = {text, host};
+  const size_t size[] = {strlen(text), e->params->floats * sizeof(float)};
+  UsStatus status = us_hash_parts(name, 2, data, size, e->info.hash);
   cJSON_free(text);
-  return ok ? US_OK : us_fail(US_MEMORY, "%s: out of memory for a hash", name);
+  return status;
 }
 
 // Takes the weights, checks that one work can be had, and hashes. decoder is nullable.

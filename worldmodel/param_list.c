@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/base/text.h"
 
@@ -62,6 +63,7 @@ UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char*
                         float* weights) {
   for (int i = 0; i < l->count; i++) {
     const UsParam* p = &l->param[i];
+    US_TRY(us_interrupt_check("reading weights"));
     if (p->flags & skip) continue;
     char name[US_TENSOR_NAME];
     snprintf(name, sizeof(name), "%s%s", prefix, p->name);

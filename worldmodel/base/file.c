@@ -11,7 +11,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "worldmodel/base/progress.h"
+
 enum { kPath = 4096, kNames = 64 };  // bytes of a path, and of names of files at its end
+enum { kPiece = 16 << 20 };  // bytes between two looks at Ctrl-C
+
+// Reads `size` bytes.
+static UsStatus read_all(const char* path, FILE* f, char* bytes, size_t size) {
+  UsProgress bar = {.on = 0};
+  if (size > kPiece) bar = us_progress_start("read", "MB", (double)size / 1e6, 0);
+  for (size_t at = 0, n; at < size; at += n) {
+    if (at > 0) US_TRY(us_progress_step(&bar, (double)at / 1e6, path));
+    n = size - at < kPiece ? size - at : kPiece;
+    if (fread(bytes + at, 1, n, f) == n) continue;
+    us_progress_end(&bar);
+    return us_fail(US_IO, "%s: reading stopped before its %zu bytes were read", path, size);
+  }
+  us_progress_end(&bar);
+  return US_OK;
+}
 
 UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size) {
   *data = NULL;
@@ -33,8 +51,7 @@ UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size)
     char* bytes = malloc(n + 1);
     if (!bytes) {
       status = us_fail(US_MEMORY, "%s: out of memory for its %zu bytes", path, n);
-    } else if (fread(bytes, 1, n, f) != n) {
-      status = us_fail(US_IO, "%s: reading stopped before its %zu bytes were read", path, n);
+    } else if ((status = read_all(path, f, bytes, n)) != US_OK) {
       free(bytes);
     } else {
       bytes[n] = 0;
@@ -140,8 +157,15 @@ UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]) {
     status = us_fail(US_MEMORY, "%s: out of memory", path);
   } else {
     EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    struct stat info;
+    double size = fstat(fileno(f), &info) == 0 ? (double)info.st_size / 1e6 : 0;
+    UsProgress bar = us_progress_start("hash", "MB", size, 0);
     size_t n;
-    while ((n = fread(buffer, 1, room, f)) > 0) EVP_DigestUpdate(context, buffer, n);
+    for (double done = 0; status == US_OK && (n = fread(buffer, 1, room, f)) > 0;) {
+      EVP_DigestUpdate(context, buffer, n);
+      status = us_progress_step(&bar, done += (double)n / 1e6, path);
+    }
+    us_progress_end(&bar);
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_DigestFinal_ex(context, digest, NULL);
     hex_of(digest, hex);
@@ -151,4 +175,22 @@ UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]) {
   free(buffer);
   fclose(f);
   return status;
+}
+
+UsStatus us_hash_parts(const char* what, int count, const void* const* data, const size_t* size,
+                       char hex[US_HASH_CHARS]) {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  if (!context) return us_fail(US_MEMORY, "%s: out of memory", what);
+  EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+  for (int i = 0; i < count; i++) {
+    for (size_t at = 0; at < size[i] && !us_interrupted(); at += kPiece) {
+      EVP_DigestUpdate(context, (const char*)data[i] + at,
+                       size[i] - at < kPiece ? size[i] - at : kPiece);
+    }
+  }
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  EVP_DigestFinal_ex(context, digest, NULL);
+  EVP_MD_CTX_free(context);
+  hex_of(digest, hex);
+  return us_interrupt_check(what);
 }
