@@ -12,6 +12,7 @@
 
 #include "env/plugin.h"
 #include "env/sim.h"
+#include "scripts/terminal.h"
 #include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/machine.h"
@@ -22,6 +23,7 @@ enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i
 enum { kText = 3072 };  // bytes of a text: names of files behind a folder's fit into 4096
 
 int us_cli_fail(const char* command, UsStatus status) {
+  us_terminal_break();
   fprintf(stderr, "understudy %s: %s\n", command, us_message());
   if (status == US_INTERRUPTED) return 130;
   return status == US_USAGE ? 2 : 1;

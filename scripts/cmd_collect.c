@@ -16,6 +16,7 @@
 #include "scripts/cli.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
@@ -342,10 +343,19 @@ static UsStatus open_env(Collect* c) {
   if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
   c->frame = (size_t)info->height * (size_t)info->width * 3;
   layout(&c->arena, c);
+  US_TRY(us_machine_need_memory(o->out, (double)c->arena.size));
   US_TRY(us_arena_alloc(&c->arena));
   layout(&c->arena, c);
   c->task = us_sim_task(c->env);
   return us_cli_find_policy(c->task, o->policy, &c->policy);
+}
+
+// Bytes of all that is recorded, which lies in the file as it is.
+static double file_bytes(const Collect* c) {
+  const UsEnvInfo* info = us_env_info(c->env);
+  const size_t row = c->frame + sizeof(double) * (size_t)(info->state + 1) +
+                     sizeof(float) * (size_t)(info->action + info->proprio + c->vary.count + 4) + 2;
+  return (double)c->o->episodes * (double)c->rows * (double)row;
 }
 
 // Opens the file for the episodes behind the first c->done; no writer: all are there.
@@ -370,6 +380,9 @@ static UsStatus open_file(Collect* c) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
   }
+  struct stat old;
+  double has = o->resume && stat(o->out, &old) == 0 ? (double)old.st_size : 0;
+  US_TRY(us_machine_need_disk(o->out, fmax(file_bytes(c) - has, 0)));
   if (o->resume && us_file_exists(o->out)) {
     return us_dataset_resume(o->out, &d, o->episodes, c->rows, &c->done, &c->writer);
   }

@@ -7,6 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static int open_line;  // 1: the cursor stands behind a bar
+
+void us_terminal_break(void) {
+  if (open_line) fputc('\n', stderr);
+  open_line = 0;
+}
+
 static void draw_bar(const UsProgress* p, double rate, int left) {
   double fraction = p->total > 0 ? fmin(p->done / p->total, 1) : 1;
   char bar[25];
@@ -15,6 +22,7 @@ static void draw_bar(const UsProgress* p, double rate, int left) {
   bar[24] = 0;
   fprintf(stderr, "\r\033[K%s [%s] %.0f/%.0f %s  %.1f/s  %d:%02d left  %s", p->label, bar, p->done,
           p->total, p->unit, rate, left / 60, left % 60, p->note);
+  open_line = 1;
 }
 
 void us_terminal_progress(void* data, UsProgress* p) {
@@ -22,6 +30,7 @@ void us_terminal_progress(void* data, UsProgress* p) {
   const double now = us_seconds();
   if (!p->on) {
     if (terminal) fputs(now - p->start < 0.5 ? "\r\033[K" : "\n", stderr);
+    open_line = 0;
     return;
   }
   // The first call of a log waits its minute too; a bar shows its end whatever the time.
@@ -41,6 +50,7 @@ void us_terminal_progress(void* data, UsProgress* p) {
 }
 
 static void print_line(void* data, const char* line) {
+  us_terminal_break();
   fprintf(stderr, "%s\n", line);
 }
 

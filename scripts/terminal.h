@@ -11,6 +11,9 @@
 // that grows past its limit then is an error of the write and no longer a signal.
 void us_terminal_install(void);
 
+// Ends the line of a bar that a failure left open, so that a message begins a line of its own.
+void us_terminal_break(void);
+
 // The hook: at most every 0.1 s in a terminal, every 60 s in a log. That of a loop of less than
 // half a second is taken back at its end.
 void us_terminal_progress(void* data, UsProgress* p);
