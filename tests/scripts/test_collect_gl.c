@@ -114,7 +114,7 @@ static void test_interrupt_keeps_episodes(void** state) {
   pid_t child = fork();
   if (child == 0) {
     if (!freopen(toy_path("errors"), "w", stderr)) _exit(9);
-    execl(US_PROGRAM, "understudy", "collect", "--task", "wall", "--episodes", "100000", "--size",
+    execl(US_PROGRAM, "understudy", "collect", "--task", "wall", "--episodes", "10000", "--size",
           "16", "--steps", "20", "--out", path, (char*)NULL);
     _exit(9);
   }
@@ -135,7 +135,7 @@ static void test_interrupt_keeps_episodes(void** state) {
   assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 130);
   assert_true(said("stopped, with"));
   assert_int_equal(us_dataset_open(path, &d), US_OK);
-  assert_true(us_dataset_info(d)->episodes >= 1 && us_dataset_info(d)->episodes < 100000);
+  assert_true(us_dataset_info(d)->episodes >= 1 && us_dataset_info(d)->episodes < 10000);
   assert_int_equal(us_dataset_info(d)->finished, 1);
   us_dataset_close(d);
 }
