@@ -205,6 +205,7 @@ typedef struct Rollout {
   const float* actions;  // (n, samples, horizon, K, A)
   float* rewards;        // (n, samples, horizon)
   size_t first;          // item of the scratch batch's first simulation
+  int* wanted;           // 1: the calling thread wants to stop, which it alone can be asked
   int samples, horizon;
 } Rollout;
 
@@ -216,7 +217,8 @@ static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const float* action = c->actions + item * (size_t)c->horizon * (size_t)s->env.info.block * a;
   float* rewards = c->rewards + item * (size_t)c->horizon;
   double measure[US_TASK_MEASURES];
-  if (us_interrupted()) return;
+  if (us_interrupted()) __atomic_store_n(c->wanted, 1, __ATOMIC_RELAXED);
+  if (__atomic_load_n(c->wanted, __ATOMIC_RELAXED)) return;
   mj_kinematics(m, d);
   for (int h = 0; h < c->horizon; h++) {
     for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
@@ -231,7 +233,8 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
   Sim* s = sim_of(e);
   const size_t items = (size_t)n * (size_t)samples, row = (size_t)s->row;
   for (size_t i = 0; i < items * (size_t)horizon; i++) rewards[i] = -INFINITY;
-  Rollout call = {s, slots, actions, rewards, 0, samples, horizon};
+  int wanted = 0;
+  Rollout call = {s, slots, actions, rewards, 0, &wanted, samples, horizon};
   for (; call.first < items && !us_interrupted(); call.first += SCRATCH) {
     int now = items - call.first < SCRATCH ? (int)(items - call.first) : SCRATCH;
     for (int i = 0; i < now; i++) {

@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "worldmodel/base/pool.h"
+#include "worldmodel/base/progress.h"
 
 enum { ITEMS = 1000 };
 
@@ -52,6 +54,45 @@ static void test_every_item_once(void** state) {
   }
 }
 
+typedef struct Stop {
+  int wanted, seen[2];  // by worker: 1 once it saw the wish
+} Stop;
+
+static int wish(void* data) {
+  return __atomic_load_n((int*)data, __ATOMIC_RELAXED);
+}
+
+// Waits for the wish, as a long item does that asks now and then.
+static void long_item(void* arg, int i, int worker) {
+  Stop* s = arg;
+  struct timespec pause = {0, 1000000};
+  for (int k = 0; k < 5000 && !us_interrupted(); ++k) {
+    nanosleep(&pause, NULL);
+    if (i == 0 && k == 20) __atomic_store_n(&s->wanted, 1, __ATOMIC_RELAXED);
+    if (i == 2) return;
+  }
+  s->seen[worker] = us_interrupted();
+}
+
+// The caller's hook is heard in every worker, though it is called in the caller alone: while it
+// works and while it waits for the others.
+static void test_workers_hear_the_caller(void** state) {
+  UsPool* p = us_pool_create(2);
+  for (int items = 2; items <= 3; ++items) {
+    Stop s = {0};
+    us_hooks_set((UsHooks){.stop = wish, .data = &s});
+    us_pool_run(p, items, long_item, &s);
+    assert_true(s.seen[0] || s.seen[1]);
+    if (items == 2) assert_true(s.seen[0] && s.seen[1]);
+    assert_int_equal(us_interrupted(), 1);
+  }
+  us_hooks_set((UsHooks){0});
+  Loop l = {.threads = 2};
+  us_pool_run(p, ITEMS, item, &l);
+  assert_int_equal(l.runs[ITEMS - 1], 1);
+  us_pool_destroy(p);
+}
+
 static void test_no_pool(void** state) {
   check_pool(NULL, 1);
   us_pool_destroy(NULL);
@@ -64,6 +105,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_item_once),
       cmocka_unit_test(test_no_pool),
+      cmocka_unit_test(test_workers_hear_the_caller),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

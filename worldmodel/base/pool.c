@@ -3,9 +3,13 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/status.h"
+
+enum { kSecond = 1000000000, kWait = 20000000 };  // ns; between two looks at the caller's wish
 
 typedef struct Worker {
   UsPool* pool;
@@ -23,14 +27,26 @@ struct UsPool {
   int busy;            // helpers still in the present loop
   int stop;
   int items, next;
+  int wanted;  // 1: the caller of this loop wants to stop
   UsPoolItem item;
   void* arg;
 };
+
+// Hooks belong to the calling thread: it asks for all, and helpers' us_interrupted reads the
+// answer.
+static void ask(UsPool* p) {
+  if (us_interrupted()) __atomic_store_n(&p->wanted, 1, __ATOMIC_RELAXED);
+}
+
+static int is_wanted(void* pool) {
+  return __atomic_load_n(&((UsPool*)pool)->wanted, __ATOMIC_RELAXED);
+}
 
 static void work(UsPool* p, int worker) {
   for (;;) {
     int i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED);
     if (i >= p->items) return;
+    if (worker == 0) ask(p);
     p->item(p->arg, i, worker);
   }
 }
@@ -39,6 +55,7 @@ static void* helper(void* arg) {
   Worker* w = arg;
   UsPool* p = w->pool;
   unsigned long seen = 0;
+  us_hooks_set((UsHooks){.stop = is_wanted, .data = p});
   pthread_mutex_lock(&p->lock);
   for (;;) {
     while (!p->stop && p->loop == seen) pthread_cond_wait(&p->wake, &p->lock);
@@ -66,7 +83,11 @@ UsPool* us_pool_create(int threads) {
   p->threads = 1;
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->wake, NULL);
-  pthread_cond_init(&p->done, NULL);
+  pthread_condattr_t clock;
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_cond_init(&p->done, &clock);
+  pthread_condattr_destroy(&clock);
   for (int i = 1; i < threads; i++) {
     workers[i] = (Worker){.pool = p, .index = i};
     if (pthread_create(&workers[i].thread, NULL, helper, &workers[i]) != 0) break;
@@ -104,12 +125,21 @@ void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg) {
   p->item = item;
   p->arg = arg;
   p->next = 0;
+  p->wanted = 0;
   p->busy = p->threads - 1;
   p->loop++;
   pthread_cond_broadcast(&p->wake);
   pthread_mutex_unlock(&p->lock);
   work(p, 0);
   pthread_mutex_lock(&p->lock);
-  while (p->busy > 0) pthread_cond_wait(&p->done, &p->lock);
+  while (p->busy > 0) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += kWait;
+    until.tv_sec += until.tv_nsec / kSecond;
+    until.tv_nsec %= kSecond;
+    pthread_cond_timedwait(&p->done, &p->lock, &until);
+    ask(p);
+  }
   pthread_mutex_unlock(&p->lock);
 }

@@ -24,7 +24,9 @@ void us_pool_destroy(UsPool* p);
 // Number of workers, the caller's included. NULL: 1.
 int us_pool_threads(const UsPool* p);
 
-// Runs all items and returns when the last is done. NULL: runs them here, in order.
+// Runs all items and returns when the last is done. NULL: runs them here, in order. Inside an item
+// us_interrupted answers for the thread that called this, in every worker: long items return early
+// then, and the caller asks once more before it uses what came of them.
 void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg);
 
 #endif  // UNDERSTUDY_POOL_H_
