@@ -350,14 +350,6 @@ static UsStatus open_env(Collect* c) {
   return us_cli_find_policy(c->task, o->policy, &c->policy);
 }
 
-// Bytes of all that is recorded, which lies in the file as it is.
-static double file_bytes(const Collect* c) {
-  const UsEnvInfo* info = us_env_info(c->env);
-  const size_t row = c->frame + sizeof(double) * (size_t)(info->state + 1) +
-                     sizeof(float) * (size_t)(info->action + info->proprio + c->vary.count + 4) + 2;
-  return (double)c->o->episodes * (double)c->rows * (double)row;
-}
-
 // Opens the file for the episodes behind the first c->done; no writer: all are there.
 static UsStatus open_file(Collect* c) {
   const Options* o = c->o;
@@ -380,9 +372,6 @@ static UsStatus open_file(Collect* c) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
   }
-  struct stat old;
-  double has = o->resume && stat(o->out, &old) == 0 ? (double)old.st_size : 0;
-  US_TRY(us_machine_need_disk(o->out, fmax(file_bytes(c) - has, 0)));
   if (o->resume && us_file_exists(o->out)) {
     return us_dataset_resume(o->out, &d, o->episodes, c->rows, &c->done, &c->writer);
   }
