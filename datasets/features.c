@@ -305,7 +305,7 @@ static UsStatus check_match(const UsDataset* data, const UsEncoderInfo* e) {
   }
   if (e->height > 0 && (e->height != info->height || e->width != info->width)) {
     return us_fail(US_FORMAT, "%s: expected frames of %d x %d for the encoder, found %d x %d", path,
-                   e->height, e->width, info->height, info->width);
+                   e->width, e->height, info->width, info->height);
   }
   return US_OK;
 }

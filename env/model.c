@@ -107,7 +107,7 @@ static UsStatus check_config(const char* name, const UsModelInfo* info, const Us
   if ((c->height && c->height != info->height) || (c->width && c->width != info->width)) {
     return us_fail(US_USAGE,
                    "%s: expected frames of %d x %d as the model was trained, found %d x %d", name,
-                   info->height, info->width, c->height, c->width);
+                   info->width, info->height, c->width, c->height);
   }
   return US_OK;
 }

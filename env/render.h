@@ -24,7 +24,7 @@
 
 typedef struct UsRender UsRender;
 
-// A renderer of `camera` (a name in the model) at height x width. Makes the calling thread's
+// A renderer of `camera` (a name in the model) at width x height. Makes the calling thread's
 // context, so that a missing OpenGL fails here. `name` stands in messages. On failure *out is NULL.
 // Nullable: pool.
 UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,

@@ -67,8 +67,8 @@ static UsStatus check(const UsEvaluation* e) {
   if (data->height != answer->height || data->width != answer->width) {
     return us_fail(US_FORMAT,
                    "%s: expected frames of %d x %d pixels as %s was trained on, found %d x %d",
-                   us_dataset_path(e->data), answer->height, answer->width, answer->name,
-                   data->height, data->width);
+                   us_dataset_path(e->data), answer->width, answer->height, answer->name,
+                   data->width, data->height);
   }
   US_ASSERT(sim->height == answer->height && sim->width == answer->width);
   return US_OK;

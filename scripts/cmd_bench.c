@@ -313,7 +313,7 @@ static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Res
 
 static void print(const UsPredictorConfig* c, const Results* r) {
   printf("%s, one thread; predictor of width %d, depth %d, mlp %d, %d x %d tokens of %d\n",
-         us_ops_name(), c->width, c->depth, c->mlp, c->grid_h, c->grid_w, c->dim);
+         us_ops_name(), c->width, c->depth, c->mlp, c->grid_w, c->grid_h, c->dim);
   printf(
       "rollout   %9.0f candidate-steps / core-s   %6.1f GFLOP/s, %.0f %% of the %.1f that the "
       "library reaches alone\n",

@@ -133,8 +133,8 @@ static void print_training(const cJSON* config) {
 
 static void print_encoder(const char* indent, const UsEncoder* e) {
   const UsEncoderInfo* i = us_encoder_info(e);
-  printf("%sencoder %s, %d tokens (%d x %d) of %d numbers, ", indent, i->kind, i->tokens, i->grid_h,
-         i->grid_w, i->dim);
+  printf("%sencoder %s, %d tokens (%d x %d) of %d numbers, ", indent, i->kind, i->tokens, i->grid_w,
+         i->grid_h, i->dim);
   if (i->state) {
     printf("states of %d", i->state);
   } else {

@@ -64,7 +64,7 @@ static UsStatus open_encoder(const Options* o, Probe* p) {
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
   if (info->state == 0 && (info->height != f->info.height || info->width != f->info.width)) {
     return us_fail(US_FORMAT, "%s: expected frames of %d x %d px, found %d x %d", o->data,
-                   info->height, info->width, f->info.height, f->info.width);
+                   info->width, info->height, f->info.width, f->info.height);
   }
   if (info->state && info->state != f->info.state) {
     return us_fail(US_FORMAT, "%s: expected states of %d numbers, found %d", o->data, info->state,

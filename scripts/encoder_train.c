@@ -44,8 +44,8 @@ static UsStatus read_frames(Run* r) {
     US_TRY(us_frames_read(r->o.path[i], r->o.frames / r->o.sets, (uint64_t)r->o.seed, f));
     if (f->info.height != r->frames[0].info.height || f->info.width != r->frames[0].info.width) {
       return us_fail(US_FORMAT, "%s: expected frames of %d x %d px as in %s, found %d x %d",
-                     r->o.path[i], r->frames[0].info.height, r->frames[0].info.width, r->o.path[0],
-                     f->info.height, f->info.width);
+                     r->o.path[i], r->frames[0].info.width, r->frames[0].info.height, r->o.path[0],
+                     f->info.width, f->info.height);
     }
     set[i] = (UsFrameSet){f->pixels, f->count};
   }

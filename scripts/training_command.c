@@ -153,8 +153,8 @@ static UsStatus check_same(const TrainingData* d, int i) {
   const UsDatasetInfo *a = us_dataset_info(d->data[0]), *b = us_dataset_info(d->data[i]);
   if (a->height == b->height && a->width == b->width) return US_OK;
   return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d",
-                 us_dataset_path(d->data[i]), a->height, a->width, us_dataset_path(d->data[0]),
-                 b->height, b->width);
+                 us_dataset_path(d->data[i]), a->width, a->height, us_dataset_path(d->data[0]),
+                 b->width, b->height);
 }
 
 UsStatus training_data_open(const char* const* paths, int count, const char* encoder,

@@ -26,7 +26,7 @@ UsStatus us_film_check(const char* path);
 // 1 for a sheet.
 int us_film_is_sheet(const char* path);
 
-// Begins a film of height x width pictures, both even, at `rate` pictures a second. On failure *out
+// Begins a film of width x height pictures, both even, at `rate` pictures a second. On failure *out
 // is NULL.
 UsStatus us_film_open(const char* path, int height, int width, double rate, UsFilm** out);
 

@@ -15,7 +15,7 @@
 
 typedef struct UsViewScene UsViewScene;
 
-// A scene of height x width pixels. `camera` names a camera of the model; NULL, or a name that it
+// A scene of width x height pixels. `camera` names a camera of the model; NULL, or a name that it
 // does not have: the free camera. `name` stands in messages. On failure *out is NULL.
 UsStatus us_view_scene_open(const char* name, const mjModel* m, const char* camera, int height,
                             int width, UsViewScene** out);

@@ -20,7 +20,7 @@ typedef struct UsMouse {
   int left, right, middle, shift;
 } UsMouse;
 
-// A window for pictures of height x width. US_GL without GLFW or without a display. On failure *out
+// A window for pictures of width x height. US_GL without GLFW or without a display. On failure *out
 // is NULL.
 UsStatus us_window_open(const char* title, int height, int width, UsWindow** out);
 

@@ -74,7 +74,7 @@ UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
 // decoder's first layer; an anchored latent has that scale from its targets. Nullable: pool.
 UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out);
 
-// The config that `encoder train` uses: frames of height x width, patches of 8, cells of 2 x 2
+// The config that `encoder train` uses: frames of width x height, patches of 8, cells of 2 x 2
 // patches with 32 numbers, blocks of `width` with heads of 32, a vector of dim.
 void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
                              UsAutoencoderConfig* out);

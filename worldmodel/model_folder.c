@@ -102,11 +102,11 @@ static UsStatus check_encoder(const char* folder, const UsModel* m, const UsPred
         US_FORMAT,
         "%s: expected tokens of %d x %d places and %d numbers as the predictor has them, "
         "found an encoder of %d x %d and %d",
-        folder, c->grid_h, c->grid_w, c->dim, e->grid_h, e->grid_w, e->dim);
+        folder, c->grid_w, c->grid_h, c->dim, e->grid_w, e->grid_h, e->dim);
   }
   if (e->height != m->info.height || e->width != m->info.width) {
     return us_fail(US_FORMAT, "%s: expected frames of %d x %d, found an encoder for %d x %d",
-                   folder, m->info.height, m->info.width, e->height, e->width);
+                   folder, m->info.width, m->info.height, e->width, e->height);
   }
   return US_OK;
 }

@@ -46,7 +46,7 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
       c->width % c->patch) {
     return us_fail(US_FORMAT,
                    "%s: expected frames of whole patches, found %d x %d px in patches of %d", name,
-                   c->height, c->width, c->patch);
+                   c->width, c->height, c->patch);
   }
   if (c->heads < 1 || c->hidden < 1 || c->hidden % c->heads) {
     return us_fail(US_FORMAT, "%s: expected hidden_size as a multiple of heads, found %d and %d",
@@ -59,7 +59,7 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
   if (c->merge &&
       (c->merge_dim < 1 || (c->height / c->patch) % c->merge || (c->width / c->patch) % c->merge)) {
     return us_fail(US_FORMAT, "%s: expected whole cells of %d x %d patches, found %d x %d patches",
-                   name, c->merge, c->merge, c->height / c->patch, c->width / c->patch);
+                   name, c->merge, c->merge, c->width / c->patch, c->height / c->patch);
   }
   if ((c->global_dim && !c->merge) || (c->norm && !c->global_dim)) {
     return us_fail(US_FORMAT,

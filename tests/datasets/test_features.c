@@ -217,6 +217,12 @@ static void test_refusals(void** state) {
   assert_non_null(strstr(us_message(), path));
   assert_non_null(strstr(us_message(), "expected states of 3 numbers"));
   us_encoder_destroy(narrow);
+  static uint8_t frames[4 * 8 * 6 * 3];
+  for (size_t i = 0; i < sizeof(frames); i++) frames[i] = (uint8_t)(i * i % 251);
+  assert_int_equal(us_encoder_make_pca(2, 4, 8, 6, frames, NULL, &narrow), US_OK);
+  assert_int_equal(us_features_open(d, narrow, NULL, NULL, &f), US_FORMAT);
+  assert_non_null(strstr(us_message(), "expected frames of 6 x 8 for the encoder, found 4 x 4"));
+  us_encoder_destroy(narrow);
   us_dataset_close(d);
 }
 
