@@ -34,6 +34,7 @@ static void read_attributes(UsDataset* d) {
   us_attribute_read_text(d->file, "version", info->version, sizeof(info->version));
   us_attribute_read_text(d->file, "policy", info->policy, sizeof(info->policy));
   us_attribute_read_text(d->file, "camera", info->camera, sizeof(info->camera));
+  us_attribute_read_text(d->file, "renderer", info->renderer, sizeof(info->renderer));
   us_attribute_read(d->file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
   us_attribute_read(d->file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
   us_attribute_read_text(d->file, "diverged", info->diverged, sizeof(info->diverged));

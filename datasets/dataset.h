@@ -14,7 +14,8 @@
 //   pixels_crc  uint32  (N)         CRC-32C of the row's frame; files of before have none
 //   variation float32 (N, V)        numbers of the episode's factors of variation (env/vary.h), the
 //                                   same in all its rows; only where something varies
-//   attributes of the root: task, seed, version, policy, camera, env_dt, finished, action_low and
+//   attributes of the root: task, seed, version, policy, camera, renderer (OpenGL's names of what
+//   drew the frames, where it is known), env_dt, finished, action_low and
 //   action_high (A), {action, proprio, state}_{mean, std, min, max}, and where something varies
 //   variation_names (V names, separated by commas) and variation_range; of collect's files also
 //   diverged: redraw, keep or stop. With keep an episode that diverged ends before the asked rows,
@@ -22,8 +23,9 @@
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
-// `finished` is 0 and the lengths end in zeros. So does the file of a run that goes on, which may be
-// read meanwhile. A writer holds the lock of its file (worldmodel/base/lock.h) until it is finished.
+// `finished` is 0 and the lengths end in zeros. So does the file of a run that goes on, which may
+// be read meanwhile. A writer holds the lock of its file (worldmodel/base/lock.h) until it is
+// finished.
 //
 // Threads: calls on all datasets of a program come from one thread at a time; the small columns lie
 // in memory and may be read from anywhere.
@@ -37,6 +39,7 @@ typedef struct UsDatasetInfo {
   char version[64];  // of the program that wrote it
   char policy[64];
   char camera[64];
+  char renderer[512];  // what drew the frames; of several, "A; from episode N: B"; "": not known
   uint64_t seed;
   int64_t rows;                // N
   int64_t episodes;            // E
@@ -117,8 +120,9 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
 
 // Goes on with a file that a killed or interrupted run of the same info left, or makes a finished
 // one longer: *done episodes, of exactly `rows` rows each but for those that diverged and were
-// kept, are there. Another task, seed, version, variation, size or answer to divergence is refused.
-// *out is NULL on failure, and when all episodes are there already.
+// kept, are there. Another task, seed, version, variation, size or answer to divergence is refused;
+// another renderer is said by us_log and noted in the file. *out is NULL on failure, and when all
+// episodes are there already.
 UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int64_t* done, UsDatasetWriter** out);
 

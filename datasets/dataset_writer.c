@@ -22,18 +22,15 @@
 #include <unistd.h>
 
 #include "datasets/column_storage.h"
+#include "datasets/column_statistics.h"
 #include "datasets/columns.h"
 #include "datasets/dataset_check.h"
 #include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
 
 enum { kPackBytes = 8 << 20 };
-
-// Running statistics of one number of a column (Welford).
-typedef struct Moments {
-  double count, mean, square, low, high;
-} Moments;
 
 struct UsDatasetWriter {
   char* path;
@@ -47,7 +44,7 @@ struct UsDatasetWriter {
   int broken;                        // 1: a write failed
   int32_t* counter;                  // (2, rows of an episode) episode_idx and step_idx
   uint32_t* crc;                     // (rows of an episode) pixels_crc
-  Moments* moments[3];               // (width) of us_statistics_columns
+  UsColumnStatistics statistics;
 };
 
 // Notes that HDF5 could not write. It keeps what it could not write and tries, and may crash, again
@@ -72,7 +69,7 @@ static void close_file(UsDatasetWriter* w) {
 static void destroy(UsDatasetWriter* w) {
   close_file(w);
   us_lock_release(w->lock);
-  for (int i = 0; i < 3; i++) free(w->moments[i]);
+  us_column_statistics_free(&w->statistics);
   free(w->counter);
   free(w->crc);
   free(w->temporary);
@@ -153,33 +150,16 @@ static UsStatus reserve(UsDatasetWriter* w) {
                  strerror(error));
 }
 
-static int write_statistics(UsDatasetWriter* w) {
-  int bad = 0;
-  for (int c = 0; c < 3; c++) {
-    UsColumnId id = us_statistics_columns[c];
-    int width = (int)us_column_width(id, &w->info);
-    if (width == 0) continue;
-    double* value = malloc((size_t)width * sizeof(double));
-    if (!value) return -1;
-    for (int s = 0; s < US_STATISTICS; s++) {
-      for (int i = 0; i < width; i++) {
-        const Moments* m = &w->moments[c][i];
-        const double of[US_STATISTICS] = {m->mean, sqrt(m->square / m->count), m->low, m->high};
-        value[i] = m->count > 0 ? of[s] : NAN;
-      }
-      char name[64];
-      snprintf(name, sizeof(name), "%s_%s", us_columns[id].name, us_statistics_names[s]);
-      bad |= us_attribute_write(w->file, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, width, value);
-    }
-    free(value);
-  }
-  return bad;
-}
-
 static int write_diverged(const UsDatasetWriter* w) {
   const UsDatasetInfo* info = &w->info;
   if (!info->diverged[0]) return 0;
   return us_attribute_write_text(w->file, "diverged", info->diverged, sizeof(info->diverged));
+}
+
+static int write_renderer(const UsDatasetWriter* w) {
+  const UsDatasetInfo* info = &w->info;
+  if (!info->renderer[0]) return 0;
+  return us_attribute_write_text(w->file, "renderer", info->renderer, sizeof(info->renderer));
 }
 
 static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
@@ -190,7 +170,7 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
             us_attribute_write_text(w->file, "camera", info->camera, sizeof(info->camera)) |
             us_attribute_write(w->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
             us_attribute_write(w->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt) |
-            write_diverged(w) | us_attribute_write_variation(w->file, info) |
+            write_renderer(w) | write_diverged(w) | us_attribute_write_variation(w->file, info) |
             us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished);
   float* bound = malloc((size_t)info->action * sizeof(float));
   if (!bound) return us_fail(US_MEMORY, "%s: out of memory", w->path);
@@ -200,7 +180,8 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
                               H5T_NATIVE_FLOAT, info->action, bound);
   }
   free(bound);
-  return write_statistics(w) || bad ? fail(w, "an attribute") : US_OK;
+  bad |= us_column_statistics_write(&w->statistics, info, w->file);
+  return bad ? fail(w, "an attribute") : US_OK;
 }
 
 static UsStatus create_file(UsDatasetWriter* w) {
@@ -219,13 +200,6 @@ static UsStatus create_file(UsDatasetWriter* w) {
   return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "the file") : US_OK;
 }
 
-static void reset_moments(UsDatasetWriter* w) {
-  for (int c = 0; c < 3; c++) {
-    size_t width = us_column_width(us_statistics_columns[c], &w->info);
-    for (size_t i = 0; i < width; i++) w->moments[c][i] = (Moments){0, 0, 0, INFINITY, -INFINITY};
-  }
-}
-
 // A writer without a file; it will be created under a temporary name.
 static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_t episodes,
                              int64_t rows, int episode_rows) {
@@ -241,15 +215,11 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
   w->crc = calloc((size_t)episode_rows, sizeof(*w->crc));
   int bad = !w->path || !w->temporary || !w->counter || !w->crc;
-  for (int c = 0; c < 3; c++) {
-    w->moments[c] = calloc(us_column_width(us_statistics_columns[c], info) + 1, sizeof(Moments));
-    bad |= !w->moments[c];
-  }
+  bad |= !us_column_statistics_make(&w->statistics, info);
   if (bad) {
     destroy(w);
     return NULL;
   }
-  reset_moments(w);
   return w;
 }
 
@@ -286,6 +256,7 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
   }
   w->lock = lock;
   w->info.checksums = info->height > 0;
+  if (info->height == 0) w->info.renderer[0] = 0;
   status = create_file(w);
   if (status != US_OK) {
     abandon(w);
@@ -296,31 +267,6 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
 }
 
 // ---- appending ----
-
-static void add_moments(Moments* m, double x) {
-  if (!isfinite(x)) return;
-  m->count += 1;
-  double delta = x - m->mean;
-  m->mean += delta / m->count;
-  m->square += delta * (x - m->mean);
-  m->low = fmin(m->low, x);
-  m->high = fmax(m->high, x);
-}
-
-// actions (rows, A), proprio (rows, P), states (rows, S)
-static void add_statistics(UsDatasetWriter* w, int64_t rows, const float* actions,
-                           const float* proprio, const double* states) {
-  const int widths[] = {w->info.action, w->info.proprio, w->info.state};
-  for (int64_t t = 0; t < rows; t++) {
-    for (int i = 0; i < widths[0]; i++) {
-      add_moments(&w->moments[0][i], (double)actions[t * widths[0] + i]);
-    }
-    for (int i = 0; i < widths[1]; i++) {
-      add_moments(&w->moments[1][i], (double)proprio[t * widths[1] + i]);
-    }
-    for (int i = 0; i < widths[2]; i++) add_moments(&w->moments[2][i], states[t * widths[2] + i]);
-  }
-}
 
 int64_t us_dataset_written(const UsDatasetWriter* w) {
   return w->rows;
@@ -369,7 +315,7 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   US_TRY(put(w, US_COLUMN_EP_LEN, w->episodes, 1, &rows));
   US_TRY(flush(w));
   US_TRY(name_file(w));
-  add_statistics(w, e->rows, e->actions, e->proprio, e->states);
+  us_column_statistics_add(&w->statistics, &w->info, e->rows, e->actions, e->proprio, e->states);
   w->episodes++;
   w->rows += e->rows;
   return US_OK;
@@ -419,10 +365,7 @@ static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to) {
   }
   to->episodes = from->episodes;
   to->rows = from->rows;
-  for (int c = 0; c < 3; c++) {
-    size_t width = us_column_width(us_statistics_columns[c], &from->info);
-    memcpy(to->moments[c], from->moments[c], width * sizeof(Moments));
-  }
+  us_column_statistics_copy(&to->statistics, &from->statistics, &from->info);
   return US_OK;
 }
 
@@ -583,6 +526,25 @@ static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
   return US_OK;
 }
 
+// Frames of two renderers differ a little. Which is which is said and noted, in the room that the
+// attribute has; a file that does not say what drew it stays as it is.
+static void note_renderer(UsDatasetWriter* w, const UsDatasetInfo* found) {
+  static const char from[] = "; from episode ";
+  char now[sizeof(found->renderer)];
+  const char* last = found->renderer;
+  for (const char* at = last; (at = strstr(at, from)); at++) last = at;
+  if (last != found->renderer && strstr(last, ": ")) last = strstr(last, ": ") + 2;
+  snprintf(now, sizeof(now), "%s", w->info.renderer);
+  snprintf(w->info.renderer, sizeof(w->info.renderer), "%s", found->renderer);
+  if (!now[0] || !found->renderer[0] || strcmp(last, now) == 0) return;
+  if (w->episodes == w->room_episodes) return;  // nothing is drawn any more
+  size_t n = strlen(found->renderer);
+  snprintf(w->info.renderer + n, sizeof(w->info.renderer) - n, "%s%lld: %s", from,
+           (long long)w->episodes, now);
+  us_log("%s: from episode %lld on, frames are drawn by %s, those before by %s", w->path,
+         (long long)w->episodes, now, last);
+}
+
 // Checks what a file has and takes over what w must know of it.
 static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
   const UsDatasetInfo* info = us_dataset_info(d);
@@ -594,7 +556,9 @@ static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
   w->info.checksums = info->checksums;  // all rows of a file have them, or none
   w->episodes = info->episodes;
   w->rows = info->rows;
-  add_statistics(w, w->rows, us_dataset_actions(d), us_dataset_proprio(d), us_dataset_states(d));
+  note_renderer(w, info);
+  us_column_statistics_add(&w->statistics, &w->info, w->rows, us_dataset_actions(d),
+                           us_dataset_proprio(d), us_dataset_states(d));
   return US_OK;
 }
 
@@ -617,7 +581,8 @@ UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t 
   us_dataset_close(d);  // before it opens for writing
   if (status == US_OK && !complete) status = reopen(w, &fits);
   if (status == US_OK && !complete) {
-    if (fits) *out = w;
+    if (fits) status = write_renderer(w) ? fail(w, "an attribute") : flush(w);
+    if (fits && status == US_OK) *out = w;
     if (!fits) status = widen(w, rows, out);
   }
   if (*out != w) destroy(w);

@@ -454,6 +454,9 @@ static UsStatus put_attributes(Convert* v) {
   if (!bound) return us_fail(US_MEMORY, "%s: out of memory", v->out);
   int bad = us_attribute_write_text(v->file, "task", info->task, sizeof(info->task)) |
             us_attribute_write_text(v->file, "policy", info->policy, sizeof(info->policy)) |
+            (info->renderer[0] ? us_attribute_write_text(v->file, "renderer", info->renderer,
+                                                         sizeof(info->renderer))
+                               : 0) |
             us_attribute_write_variation(v->file, info) |
             us_attribute_write(v->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
             us_attribute_write(v->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt);

@@ -163,6 +163,7 @@ static void read_attributes(UsSurvey* s) {
   us_attribute_read_text(s->file, "version", info->version, sizeof(info->version));
   us_attribute_read_text(s->file, "policy", info->policy, sizeof(info->policy));
   us_attribute_read_text(s->file, "camera", info->camera, sizeof(info->camera));
+  us_attribute_read_text(s->file, "renderer", info->renderer, sizeof(info->renderer));
   us_attribute_read(s->file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
   us_attribute_read(s->file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
   us_attribute_read_variation(s->file, info);

@@ -129,6 +129,25 @@ UsStatus us_gl_open(const char* name, UsGl* out) {
   return US_OK;
 }
 
+UsStatus us_gl_renderer(const char* name, char* text, size_t size) {
+  enum { kRenderer = 0x1F01, kVersion = 0x1F02 };  // of GL/gl.h, which nothing else here needs
+  UsGl g;
+  text[0] = 0;
+  US_TRY(us_gl_open(name, &g));
+  if (!us_gl_enter(&g)) {
+    us_gl_close(&g);
+    return no_gl(name, "a context that could not be made current");
+  }
+  const unsigned char* (*get)(unsigned what) =
+      (const unsigned char* (*)(unsigned))egl.GetProcAddress("glGetString");
+  const unsigned char* renderer = get ? get(kRenderer) : NULL;
+  const unsigned char* version = get ? get(kVersion) : NULL;
+  if (renderer && version) snprintf(text, size, "%s, %s", renderer, version);
+  us_gl_leave(&g);
+  us_gl_close(&g);
+  return US_OK;
+}
+
 int us_gl_enter(const UsGl* g) {
   EGLSurface s = g->surface ? g->surface : EGL_NO_SURFACE;
   return egl.BindAPI(EGL_OPENGL_API) && egl.MakeCurrent(g->display, s, s, g->context);

@@ -6,6 +6,8 @@
 // Threads: us_gl_open, us_gl_close may run on several threads; a context is current on one thread
 // at a time, between us_gl_enter and us_gl_leave.
 
+#include <stddef.h>
+
 #include "worldmodel/base/status.h"
 
 typedef struct UsGl {
@@ -19,6 +21,9 @@ UsStatus us_gl_open(const char* name, UsGl* out);
 
 // A context that is not current anywhere. All zeros is fine.
 void us_gl_close(UsGl* g);
+
+// Writes what draws here, GL_RENDERER and GL_VERSION, into text (size). `name` stands in messages.
+UsStatus us_gl_renderer(const char* name, char* text, size_t size);
 
 // Makes the context current on this thread; 0 when EGL refuses.
 int us_gl_enter(const UsGl* g);

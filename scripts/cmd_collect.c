@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "datasets/dataset.h"
+#include "env/gl.h"
 #include "env/sim.h"
 #include "scripts/cli.h"
 #include "worldmodel/base/arena.h"
@@ -367,6 +368,7 @@ static UsStatus open_file(Collect* c) {
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
   snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  US_TRY(us_gl_renderer(o->task, d.renderer, sizeof(d.renderer) / 4));
   snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->o->how]);
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));

@@ -96,6 +96,7 @@ static void print_info(UsDataset* d) {
   printf("  seed         %llu\n", (unsigned long long)info->seed);
   printf("  version      %s\n", known(info->version));
   printf("  camera       %s\n", known(info->camera));
+  if (info->height) printf("  renderer     %s\n", known(info->renderer));
   if (info->variation) {
     printf("  varies       %s\n", us_shown(info->variation_names));
     printf("  range        %s\n", us_shown(info->variation_range));

@@ -145,6 +145,10 @@ static void test_dataset_verbs(void** state) {
   assert_int_equal(run("collect --task pointmaze --episodes 2 --steps 4 --size 16 --out %s", path),
                    0);
   assert_int_equal(run("dataset info %s", path), 0);
+  UsDataset* d;
+  assert_int_equal(us_dataset_open(path, &d), US_OK);
+  assert_non_null(strstr(us_dataset_info(d)->renderer, ", "));  // GL_RENDERER, GL_VERSION
+  us_dataset_close(d);
   assert_int_equal(run("dataset verify %s", path), 0);
   assert_int_equal(run("dataset preview %s --out %s", path, toy_path("sheet.png")), 0);
   assert_true(us_file_exists(toy_path("sheet.png")));
