@@ -23,6 +23,51 @@ UsStatus us_scene_find(const char* name, const char* what, const UsTask* const* 
                  known[0] ? known : "none");
 }
 
+// ---- states ----
+
+void us_scene_start(const mjModel* m, mjData* d) {
+  if (m->nkey > 0) {
+    mj_resetDataKeyframe(m, d, 0);
+  } else {
+    mj_resetData(m, d);
+  }
+}
+
+static UsStatus refuse_state(const char* what, const mjModel* m, int type, int id,
+                             const char* found) {
+  const char* name = type < 0 ? NULL : mj_id2name(m, type, id);
+  char number[32];
+  snprintf(number, sizeof(number), "%d", id);
+  return us_fail(US_UNSUPPORTED,
+                 "%s: expected a model whose state is qpos, qvel and act, found %s%s%s%s", what,
+                 type < 0 ? "" : mju_type2Str(type), type < 0 ? "" : " ",
+                 type < 0 ? ""
+                 : name   ? name
+                          : number,
+                 found);
+}
+
+UsStatus us_scene_check_state(const char* what, const mjModel* m) {
+  for (int i = 0; i < m->nactuator; i++) {
+    if (m->actuator_delay[i] <= 0) continue;
+    return refuse_state(what, m, mjOBJ_ACTUATOR, i, " with a delay");
+  }
+  for (int i = 0; i < m->ntree && (m->opt.enableflags & mjENBL_SLEEP); i++) {
+    if (m->tree_sleep_policy[i] != mjSLEEP_INIT) continue;
+    return refuse_state(what, m, mjOBJ_BODY, m->tree_bodyadr[i],
+                        " asleep at the start (sleep=\"init\")");
+  }
+  for (int i = 0; i < m->nplugin; i++) {
+    if (m->plugin_statenum[i] == 0) continue;
+    return refuse_state(what, m, mjOBJ_PLUGIN, i, " with a state of its own");
+  }
+  if (m->nplastic > 0) return refuse_state(what, m, -1, 0, "plastic deformation");
+  if (m->nflex > 0 && (m->opt.enableflags & mjENBL_IPC)) {
+    return refuse_state(what, m, -1, 0, "the flag ipc, with contacts that remember");
+  }
+  return US_OK;
+}
+
 // ---- the scene ----
 
 typedef struct Compile {
@@ -65,7 +110,15 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
     return us_fail(US_MUJOCO, "task %s: action: expected %d controls in the scene, found %d",
                    task->name, task->action, found);
   }
+  char what[MESSAGE];
+  snprintf(what, sizeof(what), "task %s", task->name);
+  UsStatus status = us_scene_check_state(what, c.model);
+  if (status != US_OK) {
+    mj_deleteModel(c.model);
+    return status;
+  }
   c.model->opt.disableflags |= mjDSBL_AUTORESET;
+  c.model->opt.enableflags &= ~mjENBL_SLEEP;
   *out = c.model;
   return US_OK;
 }

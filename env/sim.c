@@ -50,7 +50,7 @@ static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
   const mjModel* m = s->model;
   for (int i = 0; i < n; i++) {
     const double* row = sim_row(s, slots[i]);
-    obs[i].time = row[s->time_at];
+    obs[i].time = row[s->time_at] - s->blank[s->time_at];
     if (obs[i].proprio) {
       memcpy(obs[i].proprio, s->slot[slots[i]].proprio, sizeof(float) * (size_t)s->task->proprio);
     }
@@ -111,7 +111,24 @@ static void sim_close(UsEnv* e) {
   free(s);
 }
 
-// Copies the default state; the scratch batch's rows start as that.
+// Copies the state where episodes begin into every slot.
+static UsStatus open_blank(Sim* s) {
+  const int sim = 0, key = s->model->nkey > 0 ? 0 : -1;
+  const size_t size = sizeof(double) * (size_t)s->row;
+  if (mjb_reset(s->scratch, &sim, 1, &key, mjSTAGE_NONE) > 0) {
+    char found[512];
+    us_trap_line(found, sizeof(found), mjb_error(s->scratch, sim));
+    return us_fail(US_MUJOCO, "%s: MuJoCo cannot start: %s", s->env.info.name, found);
+  }
+  memcpy(s->blank, mjb_state(s->scratch), size);
+  for (int i = 0; i < s->env.info.slots; i++) {
+    memcpy(sim_row(s, i), s->blank, size);
+    s->slot[i].stale = 1;
+    s->played[s->plays++] = i;
+  }
+  return us_sim_settle(s);
+}
+
 static UsStatus open_batches(Sim* s, UsPool* pool) {
   const char* name = s->env.info.name;
   char found[512] = "";
@@ -131,14 +148,8 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   layout(&s->arena, s);
   US_TRY(us_arena_alloc(&s->arena));
   layout(&s->arena, s);
-  memcpy(s->blank, mjb_state(s->scratch), sizeof(double) * (size_t)s->row);
-  for (int i = 0; i < s->env.info.slots; i++) {
-    s->slot[i].stale = 1;
-    s->played[s->plays++] = i;
-  }
-  US_TRY(us_sim_settle(s));
   s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
-  return US_OK;
+  return open_blank(s);
 }
 
 static void fill_info(Sim* s, const char* name, const UsEnvConfig* c) {

@@ -49,7 +49,7 @@ typedef struct Sim {
   int* ids;       // (max(N, SCRATCH)) a selection for MuJoCo
   int* played;    // (N) the slots that steps play
   int plays;      // how many those are
-  double* blank;  // (R) the row of a model just reset
+  double* blank;  // (R) the row where episodes begin (us_scene_start)
   int64_t warned[mjNWARNING];
 } Sim;
 

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "env/scene.h"
 #include "worldmodel/base/progress.h"
 
 // ---- the model of a slot ----
@@ -106,7 +107,7 @@ static void reset_one(const mjModel* m, mjData* d, int sim, void* arg) {
   Sim* s = arg;
   Slot* slot = &s->slot[sim];
   UsRng rng = us_rng(slot->seed, US_RNG_RESET, 0, 0, 0);
-  mj_resetData(m, d);
+  us_scene_start(m, d);
   s->task->reset(m, d, &rng);
   mj_kinematics(m, d);
   settle(s, m, d, slot);
@@ -252,7 +253,7 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
 
 // ---- observe ----
 
-// Writes state (S) into a row that is otherwise at its default.
+// Writes state (S) into a row that is otherwise at its start.
 static void write_state(const Sim* s, double* row, const double* state) {
   const mjModel* m = s->model;
   memcpy(row, s->blank, sizeof(double) * (size_t)s->row);
@@ -278,7 +279,7 @@ UsStatus us_sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
     double* row = sim_row(s, slots[i]);
     Slot* slot = &s->slot[slots[i]];
     write_state(s, row, obs[i].state);
-    row[s->time_at] = obs[i].time;
+    row[s->time_at] = s->blank[s->time_at] + obs[i].time;
     if (obs[i].first) slot->steps = 0;
     slot->now = slot->steps;
     slot->stale = 1;

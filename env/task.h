@@ -61,7 +61,8 @@ typedef struct UsTask {
   int size;             // pixels of a side by default
   double radius;        // the success threshold on `distance`, for messages and plots
 
-  // Draws a start state into d (qpos, qvel; everything else is at its default).
+  // Draws a start state into d, which is at the scene's first keyframe or else at its defaults:
+  // qpos and qvel; everything else stays as it is.
   void (*reset)(const mjModel* m, mjData* d, UsRng* rng);
   // Applies an action (A) before the physics steps of an env step. NULL: ctrl = action.
   void (*control)(const mjModel* m, mjData* d, const float* action);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env/scene.h"
 #include "env/sim.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/progress.h"
@@ -29,7 +30,7 @@ static double plain(const Bench* b) {
   const int width = us_env_info(b->env)->state;
   double start = us_cpu_seconds();
   for (int i = 0; i < N; i++) {
-    mj_resetData(m, b->data);
+    us_scene_start(m, b->data);
     mju_copy(b->data->qpos, b->states + i * width, (int)m->nq);
     mju_copy(b->data->qvel, b->states + i * width + m->nq, (int)m->nv);
     mj_kinematics(m, b->data);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "env/gl.h"
+#include "env/scene.h"
 #include "env/trap.h"
 
 enum { kMostGeoms = 10000, kMessage = 512, kSamples = 4, kShadows = 2048, kGround = 0xf0 };
@@ -58,6 +59,7 @@ static void start_free_camera(UsViewScene* s) {
 static void make_scene(void* arg) {
   UsViewScene* s = arg;
   s->data = mj_makeData(s->model);
+  us_scene_start(s->model, s->data);
   if (s->has_fixed) start_free_camera(s);
   mjv_makeScene(s->model, &s->scene, kMostGeoms);
   mjr_makeContext(s->model, &s->context, mjFONTSCALE_100);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "env/scene.h"
 #include "env/trap.h"
 #include "planner/evaluate.h"
 #include "scripts/cli.h"
@@ -368,7 +369,7 @@ static void look_inside(void* arg) {
   const UsTask* t = s->own->task;
   const mjModel* m = us_sim_slot_model(s->sim, slot);
   mjData* d = s->own->physics;
-  mj_resetData(m, d);
+  us_scene_start(m, d);
   mju_copy(d->qpos, s->state, m->nq);
   mju_copy(d->qvel, s->state + m->nq, m->nv);
   mju_copy(d->act, s->state + m->nq + m->nv, m->na);

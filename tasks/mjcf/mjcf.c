@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "env/plugin.h"
+#include "env/scene.h"
 #include "tasks/mjcf/mjcf_file.h"
+#include "tasks/mjcf/mjcf_start.h"
 #include "tasks/policies.h"
 
 enum { NAME = 64, STEM = 47, TEXT = 256 };
@@ -20,26 +22,11 @@ typedef struct Mjcf {
   char name[NAME], summary[TEXT];
 } Mjcf;
 
-// What the file sets itself, or a default.
-static double custom(const mjModel* m, const char* name, double otherwise) {
-  int id = mj_name2id(m, mjOBJ_NUMERIC, name);
-  return id < 0 ? otherwise : m->numeric_data[m->numeric_adr[id]];
-}
-
 static double radius_of(const mjModel* m) {
-  return custom(m, "understudy_radius", 0.02);
+  return us_mjcf_custom(m, "understudy_radius", 0.02);
 }
 
-// ---- joints and their scales ----
-
-// The scale of a slide (m) or hinge (rad).
-static double scale_of(const mjModel* m, int j) {
-  const mjtNum* range = m->jnt_range + 2 * j;
-  if (m->jnt_type[j] == mjJNT_SLIDE) {
-    return m->jnt_limited[j] ? range[1] - range[0] : m->stat.extent;
-  }
-  return m->jnt_limited[j] ? fmin(range[1] - range[0], turn) : turn;
-}
+// ---- distances ----
 
 // Angle (rad) between two rotations; chords are exact at 0.
 static double angle_of(const double* a, const double* b) {
@@ -81,7 +68,7 @@ static Gap gap_of(const mjModel* m, const double* a, const double* b) {
         if (!m->jnt_limited[j]) off = remainder(off, turn);
         // fall through
       default:
-        add(&g, fabs(off) / scale_of(m, j));
+        add(&g, fabs(off) / us_mjcf_scale(m, j));
     }
   }
   return g;
@@ -96,69 +83,10 @@ static int success(const mjModel* m, const double* a, const double* goal) {
   return gap_of(m, a, goal).most <= radius_of(m);
 }
 
-// ---- starts ----
-
-// Rotates a quaternion by an angle (rad) about an axis in the world's frame.
-static void rotate(double* quat, const double* axis, double angle) {
-  double by[4], from[4];
-  mju_axisAngle2Quat(by, axis, angle);
-  mju_copy4(from, quat);
-  mju_mulQuat(quat, by, from);
-  mju_normalize4(quat);
-}
-
-static void random_axis(UsRng* rng, double* axis) {
-  for (int i = 0; i < 3; i++) axis[i] = (double)us_rng_normal(rng);
-  mju_normalize3(axis);
-}
-
-// Moves a free body across gravity and turns it about it, so that what stands stays standing.
-static void move_free(const mjModel* m, double* q, UsRng* rng, double noise) {
-  double up[3] = {-m->opt.gravity[0], -m->opt.gravity[1], -m->opt.gravity[2]}, way[3];
-  if (mju_normalize3(up) < mjMINVAL) mju_copy3(up, (double[]){0, 0, 1});
-  for (int i = 0; i < 3; i++) way[i] = us_rng_range(rng, -1, 1) * noise * m->stat.extent;
-  mju_addToScl3(way, up, -mju_dot3(way, up));
-  mju_addTo3(q, way);
-  rotate(q + 3, up, us_rng_range(rng, -1, 1) * noise * turn);
-}
-
-static void move_joint(const mjModel* m, double* q, UsRng* rng, int j, double noise) {
-  q[0] += us_rng_range(rng, -1, 1) * noise * scale_of(m, j);
-  if (!m->jnt_limited[j]) return;
-  double low = m->jnt_range[2 * j], high = m->jnt_range[2 * j + 1];
-  if (q[0] < low) q[0] = 2 * low - q[0];
-  if (q[0] > high) q[0] = 2 * high - q[0];
-  q[0] = fmin(fmax(q[0], low), high);
-}
-
-// The first keyframe, where there is one.
-static void start(const mjModel* m, mjData* d) {
-  if (m->nkey == 0) return;
-  mju_copy(d->qpos, m->key_qpos, (int)m->nq);
-  mju_copy(d->qvel, m->key_qvel, (int)m->nv);
-  mju_copy(d->act, m->key_act, (int)m->na);
-}
-
-static void reset(const mjModel* m, mjData* d, UsRng* rng) {
-  start(m, d);
-  double noise = custom(m, "understudy_noise", 0.01);
-  for (int j = 0; j < m->njnt; j++) {
-    double *q = d->qpos + m->jnt_qposadr[j], axis[3];
-    if (m->jnt_type[j] == mjJNT_FREE) {
-      move_free(m, q, rng, noise);
-    } else if (m->jnt_type[j] == mjJNT_BALL) {
-      random_axis(rng, axis);
-      rotate(q, axis, us_rng_range(rng, 0, 1) * noise * turn);
-    } else {
-      move_joint(m, q, rng, j, noise);
-    }
-  }
-}
-
 // ---- actions, measures, policies ----
 
 static void control(const mjModel* m, mjData* d, const float* action) {
-  double gain = custom(m, "understudy_gain", 1);
+  double gain = us_mjcf_custom(m, "understudy_gain", 1);
   for (int i = 0; i < m->nu; i++) {
     const mjtNum* range = m->actuator_ctrlrange + 2 * i;
     double a = fmin(fmax(gain * (double)action[i], -1), 1);
@@ -267,7 +195,8 @@ static int whole(double x) {
 static void fill_table(Mjcf* c, const char* camera) {
   const mjModel* m = c->model;
   int nq = (int)m->nq, nv = (int)m->nv, nu = (int)m->nu;
-  int skip = whole(custom(m, "understudy_step", fmax(step, m->opt.timestep)) / m->opt.timestep);
+  int skip =
+      whole(us_mjcf_custom(m, "understudy_step", fmax(step, m->opt.timestep)) / m->opt.timestep);
   c->task = (UsTask){.struct_size = sizeof(UsTask),
                      .abi = US_TASK_ABI,
                      .mujoco = mjVERSION_HEADER,
@@ -276,13 +205,13 @@ static void fill_table(Mjcf* c, const char* camera) {
                      .model = m,
                      .camera = camera,
                      .frame_skip = skip,
-                     .block = whole(custom(m, "understudy_block", 5)),
+                     .block = whole(us_mjcf_custom(m, "understudy_block", 5)),
                      .action = nu ? nu : 1,
                      .proprio = nq + nv < US_TASK_MEASURES ? nq + nv : US_TASK_MEASURES,
                      .measure = nq ? nq : 1,
-                     .size = whole(custom(m, "understudy_size", 64)),
+                     .size = whole(us_mjcf_custom(m, "understudy_size", 64)),
                      .radius = radius_of(m),
-                     .reset = reset,
+                     .reset = us_mjcf_reset,
                      .control = control,
                      .read_proprio = nq ? read_proprio : NULL,
                      .read_measure = read_measure,
@@ -297,10 +226,10 @@ static UsStatus open_file(const char* path, Mjcf* c) {
   US_TRY(us_mjcf_compile(path, &c->model, hash));
   const mjModel* m = c->model;
   US_TRY(check_model(path, m));
+  US_TRY(us_scene_check_state(path, m));
   US_TRY(choose_camera(path, m, &camera));
-  US_TRY(us_mjcf_frame(path, c->model, start));
+  US_TRY(us_mjcf_frame(path, c->model));
   make_light(c->model);
-  c->model->opt.enableflags &= ~mjENBL_SLEEP;  // who sleeps is no part of a state
   make_name(path, hash, c->name);
   snprintf(c->summary, sizeof(c->summary), "%.160s: %d controls, %d joints", path, (int)m->nu,
            (int)m->njnt);

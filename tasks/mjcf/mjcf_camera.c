@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "env/scene.h"
 #include "env/trap.h"
 #include "tasks/mjcf/mjcf_file.h"
 #include "worldmodel/base/rng.h"
@@ -39,10 +40,9 @@ static void draw_joint(const mjModel* m, double* q, int j, UsRng* rng) {
 }
 
 // Puts d into sample s; sample 0 is the start.
-static void draw(const mjModel* m, mjData* d, int s, void (*start)(const mjModel*, mjData*)) {
+static void draw(const mjModel* m, mjData* d, int s) {
   UsRng rng = us_rng(0, US_RNG_RESET, (uint64_t)s, 0, 0);
-  mj_resetData(m, d);
-  start(m, d);
+  us_scene_start(m, d);
   for (int j = 0; s > 0 && j < m->njnt; j++) {
     draw_joint(m, d->qpos + m->jnt_qposadr[j], j, &rng);
   }
@@ -67,11 +67,11 @@ static void add(const mjModel* m, const mjData* d, int fixed, int known, Balls* 
 }
 
 // fixed: whether geoms that never move count.
-static Balls reach(const mjModel* m, mjData* d, int fixed, void (*start)(const mjModel*, mjData*)) {
+static Balls reach(const mjModel* m, mjData* d, int fixed) {
   Balls b = {.count = 0};
   for (int known = 0; known < 2; known++) {
     for (int s = 0; s < SAMPLES; s++) {
-      draw(m, d, s, start);
+      draw(m, d, s);
       add(m, d, fixed, known, &b);
     }
     if (b.count == 0) return b;
@@ -101,16 +101,11 @@ static void look(mjModel* m, const double* centre, double radius) {
   m->cam_fovy[id] = fovy;
 }
 
-typedef struct Frame {
-  mjModel* model;
-  void (*start)(const mjModel*, mjData*);
-} Frame;
-
 static void frame(void* arg) {
-  mjModel* m = ((Frame*)arg)->model;
+  mjModel* m = arg;
   mjData* d = mj_makeData(m);
-  Balls b = reach(m, d, 0, ((Frame*)arg)->start);
-  if (b.count == 0) b = reach(m, d, 1, ((Frame*)arg)->start);
+  Balls b = reach(m, d, 0);
+  if (b.count == 0) b = reach(m, d, 1);
   if (b.count == 0) {
     mju_copy3(b.centre, m->stat.center);
     b.most = m->stat.extent;
@@ -121,9 +116,8 @@ static void frame(void* arg) {
   mj_deleteData(d);
 }
 
-UsStatus us_mjcf_frame(const char* path, mjModel* m, void (*start)(const mjModel* m, mjData* d)) {
-  Frame f = {m, start};
+UsStatus us_mjcf_frame(const char* path, mjModel* m) {
   char found[512];
-  if (!us_trap_run(frame, &f, found, sizeof(found))) return US_OK;
+  if (!us_trap_run(frame, m, found, sizeof(found))) return US_OK;
   return us_fail(US_MUJOCO, "%s: MuJoCo cannot simulate the model: %s", path, found);
 }

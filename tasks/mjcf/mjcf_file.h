@@ -17,8 +17,7 @@ UsStatus us_mjcf_compile(const char* path, mjModel** out, char hash[US_HASH_CHAR
 
 // Moves US_MJCF_CAMERA, in the direction that the model's visual settings give a free camera, to
 // where it sees the bodies that move, and the places that random positions within the joints'
-// limits bring them to; where nothing moves, all that stands. `start` puts an mjData at the
-// model's start; path is for messages.
-UsStatus us_mjcf_frame(const char* path, mjModel* m, void (*start)(const mjModel* m, mjData* d));
+// limits bring them to; where nothing moves, all that stands. path is for messages.
+UsStatus us_mjcf_frame(const char* path, mjModel* m);
 
 #endif  // UNDERSTUDY_MJCF_FILE_H_

@@ -1,0 +1,287 @@
+// Where episodes of an MJCF task begin: noise around the model's start, and joints that hang
+// together put together again.
+
+#include "tasks/mjcf/mjcf_start.h"
+
+#include <math.h>
+
+static const double turn = 2 * M_PI;  // rad
+
+double us_mjcf_custom(const mjModel* m, const char* name, double otherwise) {
+  int id = mj_name2id(m, mjOBJ_NUMERIC, name);
+  return id < 0 ? otherwise : m->numeric_data[m->numeric_adr[id]];
+}
+
+double us_mjcf_scale(const mjModel* m, int j) {
+  const mjtNum* range = m->jnt_range + 2 * j;
+  if (m->jnt_type[j] == mjJNT_SLIDE) {
+    return m->jnt_limited[j] ? range[1] - range[0] : m->stat.extent;
+  }
+  return m->jnt_limited[j] ? fmin(range[1] - range[0], turn) : turn;
+}
+
+// ---- noise ----
+
+// Rotates a quaternion by an angle (rad) about an axis in the world's frame.
+static void rotate(double* quat, const double* axis, double angle) {
+  double by[4], from[4];
+  mju_axisAngle2Quat(by, axis, angle);
+  mju_copy4(from, quat);
+  mju_mulQuat(quat, by, from);
+  mju_normalize4(quat);
+}
+
+static void random_axis(UsRng* rng, double* axis) {
+  for (int i = 0; i < 3; i++) axis[i] = (double)us_rng_normal(rng);
+  mju_normalize3(axis);
+}
+
+// Moves a free body across gravity and turns it about it, so that what stands stays standing.
+static void move_free(const mjModel* m, double* q, UsRng* rng, double noise) {
+  double up[3] = {-m->opt.gravity[0], -m->opt.gravity[1], -m->opt.gravity[2]}, way[3];
+  if (mju_normalize3(up) < mjMINVAL) mju_copy3(up, (double[]){0, 0, 1});
+  for (int i = 0; i < 3; i++) way[i] = us_rng_range(rng, -1, 1) * noise * m->stat.extent;
+  mju_addToScl3(way, up, -mju_dot3(way, up));
+  mju_addTo3(q, way);
+  rotate(q + 3, up, us_rng_range(rng, -1, 1) * noise * turn);
+}
+
+// Limits of a slide or hinge (2) that begins at q: no start is drawn back to its limits.
+static void limits(const mjModel* m, int j, double q, double* range) {
+  range[0] = m->jnt_limited[j] ? fmin(m->jnt_range[2 * j], q) : -INFINITY;
+  range[1] = m->jnt_limited[j] ? fmax(m->jnt_range[2 * j + 1], q) : INFINITY;
+}
+
+static void move_joint(const mjModel* m, double* q, UsRng* rng, int j, double noise) {
+  double range[2];
+  limits(m, j, q[0], range);
+  q[0] += us_rng_range(rng, -1, 1) * noise * us_mjcf_scale(m, j);
+  if (!m->jnt_limited[j]) return;
+  double low = range[0], high = range[1];
+  if (q[0] < low) q[0] = 2 * low - q[0];
+  if (q[0] > high) q[0] = 2 * high - q[0];
+  q[0] = fmin(fmax(q[0], low), high);
+}
+
+// Moves all joints of q (nq).
+static void move(const mjModel* m, double* q, UsRng* rng, double noise) {
+  for (int j = 0; j < m->njnt; j++) {
+    double *at = q + m->jnt_qposadr[j], axis[3];
+    if (m->jnt_type[j] == mjJNT_FREE) {
+      move_free(m, at, rng, noise);
+    } else if (m->jnt_type[j] == mjJNT_BALL) {
+      random_axis(rng, axis);
+      rotate(at, axis, us_rng_range(rng, 0, 1) * noise * turn);
+    } else {
+      move_joint(m, at, rng, j, noise);
+    }
+  }
+}
+
+// ---- joints that hang together ----
+
+// A solution of equality constraints near d->qpos. In shares y of the scales, a step of Gauss and
+// Newton from residuals r, with the rows of J scaled alike, is (J'J + e) y = -J'r.
+typedef struct Solve {
+  const mjModel* m;
+  mjData* d;
+  const double* start;  // (nq)
+  double* scale;        // (nv) of each degree of freedom; 0: it stays
+  double* target;       // (ne) residuals to arrive at
+  double* row;          // (nv) of J
+  double* square;       // (nv, nv) J'J + e
+  double* slope;        // (nv) J'r
+  double* y;            // (nv)
+  int rows;             // ne
+} Solve;
+
+enum { ITERATIONS = 50, HALVINGS = 4 };
+static const double solved = 1e-6;   // m, rad: largest norm of what is left
+static const double stride = 0.1;    // share of a scale: longest way of a step
+static const double closing = 0.05;  // share of a scale: a start that is so close is meant closed
+
+static int is_loop(const mjModel* m, int equality) {
+  int type = m->eq_type[equality];
+  return type == mjEQ_CONNECT || type == mjEQ_WELD || type == mjEQ_JOINT || type == mjEQ_TENDON;
+}
+
+static int has_loops(const mjModel* m, const mjData* d) {
+  if (m->opt.disableflags & (mjDSBL_CONSTRAINT | mjDSBL_EQUALITY)) return 0;
+  for (int i = 0; i < m->neq; i++) {
+    if (d->eq_active[i] && is_loop(m, i)) return 1;
+  }
+  return 0;
+}
+
+static int is_row(const Solve* s, int i) {
+  return s->d->efc_type[i] == mjCNSTR_EQUALITY && is_loop(s->m, s->d->efc_id[i]);
+}
+
+// Makes the constraints of d->qpos anew and counts the rows that are to be solved.
+static int count_rows(const Solve* s) {
+  int n = 0;
+  mj_fwdPosition(s->m, s->d);
+  for (int i = 0; i < s->d->nefc; i++) n += is_row(s, i);
+  return n;
+}
+
+// The row of constraint i in the scaled J.
+static void read_row(const Solve* s, int i) {
+  const mjData* d = s->d;
+  const int nv = (int)s->m->nv;
+  if (!mj_isSparse(s->m)) {
+    for (int k = 0; k < nv; k++) s->row[k] = d->efc_J[i * nv + k] * s->scale[k];
+    return;
+  }
+  mju_zero(s->row, nv);
+  for (int k = 0; k < d->efc_J_rownnz[i]; k++) {
+    int at = d->efc_J_rowadr[i] + k, v = d->efc_J_colind[at];
+    s->row[v] = d->efc_J[at] * s->scale[v];
+  }
+}
+
+// Fills square and slope; returns the norm of the residuals, or -1 where the rows are others.
+static double assemble(const Solve* s) {
+  const int nv = (int)s->m->nv;
+  double squares = 0, most = 0;
+  if (count_rows(s) != s->rows) return -1;
+  mju_zero(s->square, nv * nv);
+  mju_zero(s->slope, nv);
+  for (int i = 0, n = 0; i < s->d->nefc; i++) {
+    if (!is_row(s, i)) continue;
+    double left = s->d->efc_pos[i] - s->target[n++];
+    squares += left * left;
+    read_row(s, i);
+    mju_addToScl(s->slope, s->row, left, nv);
+    for (int k = 0; k < nv; k++) {
+      if (s->row[k] != 0) mju_addToScl(s->square + k * nv, s->row, s->row[k], nv);
+    }
+  }
+  for (int k = 0; k < nv; k++) most = fmax(most, s->square[k * nv + k]);
+  for (int k = 0; k < nv; k++) s->square[k * nv + k] += 1e-9 * most + mjMINVAL;
+  return sqrt(squares);
+}
+
+// A joint that goes beyond its limit stays there from now on.
+static void hold_limits(const Solve* s) {
+  const mjModel* m = s->m;
+  for (int j = 0; j < m->njnt; j++) {
+    if (m->jnt_type[j] < mjJNT_SLIDE) continue;
+    double *q = s->d->qpos + m->jnt_qposadr[j], range[2];
+    limits(m, j, s->start[m->jnt_qposadr[j]], range);
+    if (*q >= range[0] && *q <= range[1]) continue;
+    *q = fmin(fmax(*q, range[0]), range[1]);
+    s->scale[m->jnt_dofadr[j]] = 0;
+  }
+}
+
+static void fill_scales(const Solve* s) {
+  const mjModel* m = s->m;
+  for (int v = 0; v < m->nv; v++) {
+    int j = m->dof_jntid[v], type = m->jnt_type[j];
+    s->scale[v] = type >= mjJNT_SLIDE                              ? us_mjcf_scale(m, j)
+                  : type == mjJNT_FREE && v - m->jnt_dofadr[j] < 3 ? m->stat.extent
+                                                                   : turn;
+  }
+}
+
+// Moves d->qpos to where the residuals are `target`. Returns whether it got there.
+static int solve(const Solve* s) {
+  const int nv = (int)s->m->nv;
+  fill_scales(s);
+  for (int i = 0; i < ITERATIONS; i++) {
+    double left = assemble(s), most = 0;
+    if (left < 0 || !isfinite(left)) return 0;
+    if (left < 1e-3 * solved) return 1;
+    mju_cholFactor(s->square, nv, mjMINVAL);
+    mju_cholSolve(s->y, s->square, s->slope, nv);
+    for (int v = 0; v < nv; v++) most = fmax(most, fabs(s->y[v]));
+    double share = -fmin(1, stride / fmax(most, mjMINVAL));
+    for (int v = 0; v < nv; v++) s->y[v] *= share * s->scale[v];
+    mj_integratePos(s->m, s->d->qpos, s->y, 1);
+    hold_limits(s);
+  }
+  double left = assemble(s);
+  return left >= 0 && left < solved;
+}
+
+// Writes what is left of the constraints at d->qpos into target; returns its norm.
+static double read_target(Solve* s) {
+  double squares = 0;
+  int n = 0;
+  for (int i = 0; i < s->d->nefc; i++) {
+    if (!is_row(s, i)) continue;
+    s->target[n] = s->d->efc_pos[i];
+    squares += s->target[n] * s->target[n];
+    n++;
+  }
+  return sqrt(squares);
+}
+
+// The largest way from a to b (nq), as a share of the scales.
+static double way(const Solve* s, const double* a, const double* b) {
+  double most = 0;
+  fill_scales(s);
+  mj_differentiatePos(s->m, s->y, 1, a, b);
+  for (int v = 0; v < s->m->nv; v++) most = fmax(most, fabs(s->y[v]) / s->scale[v]);
+  return most;
+}
+
+// Residuals of the start (nq) are kept, as a body that is pulled from afar has them; but what needs
+// little to be closed, such as a keyframe of few digits, is closed, which moves the start.
+static void choose_target(Solve* s, double* start) {
+  const int nq = (int)s->m->nq;
+  double norm = read_target(s);
+  double* kept = mj_stackAllocNum(s->d, (size_t)s->rows + 1);
+  mju_copy(kept, s->target, s->rows);
+  mju_zero(s->target, s->rows);
+  if (norm <= solved) return;
+  if (solve(s) && way(s, start, s->d->qpos) <= closing) {
+    mju_copy(start, s->d->qpos, nq);
+  } else {
+    mju_copy(s->target, kept, s->rows);
+  }
+}
+
+// Moves d->qpos back onto the equality constraints. Where they cannot be met from there, from half
+// the way to the start (nq), and so on; at last it is the start.
+static void close_loops(const mjModel* m, mjData* d, double* start) {
+  const int nq = (int)m->nq, nv = (int)m->nv;
+  double *moved = mj_stackAllocNum(d, (size_t)nq), *off = mj_stackAllocNum(d, (size_t)nv);
+  Solve s = {.m = m, .d = d, .start = start};
+  s.scale = mj_stackAllocNum(d, (size_t)nv);
+  s.row = mj_stackAllocNum(d, (size_t)nv);
+  s.slope = mj_stackAllocNum(d, (size_t)nv);
+  s.y = mj_stackAllocNum(d, (size_t)nv);
+  s.square = mj_stackAllocNum(d, (size_t)nv * (size_t)nv);
+  mju_copy(moved, d->qpos, nq);
+  mju_copy(d->qpos, start, nq);
+  s.rows = count_rows(&s);
+  s.target = mj_stackAllocNum(d, (size_t)s.rows + 1);
+  choose_target(&s, start);
+  mj_differentiatePos(m, off, 1, start, moved);
+  double share = 1;
+  for (int i = 0; i < HALVINGS; i++, share /= 2) {
+    mju_copy(d->qpos, i ? start : moved, nq);
+    if (i) mj_integratePos(m, d->qpos, off, share);
+    if (solve(&s)) return;
+  }
+  mju_copy(d->qpos, start, nq);
+}
+
+// ---- resets ----
+
+void us_mjcf_reset(const mjModel* m, mjData* d, UsRng* rng) {
+  const double noise = us_mjcf_custom(m, "understudy_noise", 0.01);
+  const int loops = noise != 0 && m->nv > 0 && has_loops(m, d);
+  if (!loops) {
+    move(m, d->qpos, rng, noise);
+    return;
+  }
+  mj_markStack(d);
+  double* start = mj_stackAllocNum(d, (size_t)m->nq);
+  mju_copy(start, d->qpos, (int)m->nq);
+  move(m, d->qpos, rng, noise);
+  close_loops(m, d, start);
+  mj_freeStack(d);
+}
