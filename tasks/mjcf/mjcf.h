@@ -7,10 +7,10 @@
 //   if (us_mjcf_open("robot.xml", &task)) ...;
 //   us_env_open("sim:<task->name>", (const UsTask* const[]){task, NULL}, &config, &env);
 //
-//   name      mjcf-<file's name without its end>-<8 hex digits>. The digits hash the model as
-//             MuJoCo writes it down (includes taken in; comments and places of files left out) and
-//             the sizes of its meshes, textures and height fields: datasets and models of another
-//             model, or of an older state of this one, have another name and are refused.
+//   name      mjcf-<file's name without its end>-<8 hex digits>. The digits hash the compiled
+//             model, numbers as floats, with all of its meshes, textures, height fields and names,
+//             but not where its files lie: datasets and models of another model, or of an older
+//             state of this one, have another name and are refused.
 //   actions   one for each control, of which an actuator may have several: [-1, 1] goes over its
 //             ctrlrange, and is the control itself where there is none. Without controls there is
 //             one action that does nothing and is 0 in trajectories: enough to collect and to

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mujoco/mjxmacro.h>
+
 #include "env/trap.h"
 
 enum { MESSAGE = 512 };
@@ -13,8 +15,6 @@ typedef struct Compile {
   const char* path;
   mjSpec* spec;
   mjModel* model;
-  char* xml;  // the model as MuJoCo writes it
-  int size;   // room in xml, then the bytes in it
   char found[MESSAGE];
 } Compile;
 
@@ -44,6 +44,7 @@ static void add_cameras(mjSpec* spec) {
 
 static void compile(void* arg) {
   Compile* c = arg;
+  mj_clearCache(mj_getCache());  // which misses that a mesh or image changed within a second
   c->spec = mj_parseXML(c->path, NULL, c->found, sizeof(c->found));
   if (!c->spec) return;
   add_cameras(c->spec);
@@ -51,35 +52,80 @@ static void compile(void* arg) {
   if (!c->model) snprintf(c->found, sizeof(c->found), "%s", mjs_getError(c->spec));
 }
 
-static void write(void* arg) {
-  Compile* c = arg;
-  int more = mj_saveXMLString(c->spec, c->xml, c->size, c->found, sizeof(c->found));
-  c->size = more > 0 ? more + 1 : more;
+// ---- the hash ----
+
+// Takes bytes into a hash.
+static void mix(char hex[US_HASH_CHARS], const void* data, size_t size) {
+  char both[2 * US_HASH_CHARS];
+  memcpy(both, hex, US_HASH_CHARS);
+  us_hash_bytes(data, size, both + US_HASH_CHARS);
+  us_hash_bytes(both, sizeof(both), hex);
 }
 
-// Writes the model down; MuJoCo says how much room that takes.
-static UsStatus write_down(Compile* c) {
-  for (c->size = 1 << 16; c->size > 0;) {
-    int room = c->size;
-    free(c->xml);
-    c->xml = malloc((size_t)room);
-    if (!c->xml) return us_fail(US_MEMORY, "%s: out of memory", c->path);
-    if (us_trap_run(write, c, c->found, sizeof(c->found))) c->size = -1;
+// Takes numbers as floats: their last bits are the processor's.
+static void mix_numbers(char hex[US_HASH_CHARS], const mjtNum* x, size_t n) {
+  float some[1024];
+  for (size_t i = 0, k; i < n; i += k) {
+    for (k = 0; k < 1024 && i + k < n; k++) some[k] = (float)x[i + k] + 0.0f;  // no -0
+    mix(hex, some, sizeof(*some) * k);
   }
-  return c->size == 0 ? US_OK : us_fail(US_MUJOCO, "%s: MuJoCo cannot save the model", c->path);
 }
 
-static UsStatus hash(Compile* c, char hex[US_HASH_CHARS]) {
-  US_TRY(write_down(c));
-  const mjModel* m = c->model;
-  char text[2 * US_HASH_CHARS + 128];
-  us_hash_bytes(c->xml, strlen(c->xml), text);
-  snprintf(text + strlen(text), sizeof(text) - strlen(text), " %lld %lld %lld %lld",
-           (long long)m->nmeshvert, (long long)m->nmeshface, (long long)m->ntexdata,
-           (long long)m->nhfielddata);
-  us_hash_bytes(text, strlen(text), hex);
-  return US_OK;
+// Fields that say where files lie, or that follow from others alone.
+static int is_outside(const char* field) {
+  static const char* const list[] = {"npaths",       "paths",          "mesh_pathadr",
+                                     "skin_pathadr", "hfield_pathadr", "tex_pathadr",
+                                     "nbuffer",      "names_map",      "plugin"};
+  for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++) {
+    if (strcmp(list[i], field) == 0) return 1;
+  }
+  return strncmp(field, "bvh_", 4) == 0;
 }
+
+static void mix_field(char hex[US_HASH_CHARS], const char* field, const void* x, size_t n,
+                      size_t size, int numbers) {
+  if (is_outside(field)) return;
+  mix(hex, field, strlen(field));
+  if (numbers) {
+    mix_numbers(hex, x, n);
+  } else {
+    mix(hex, x, n * size);
+  }
+}
+
+#define IS_NUMBERS(x) _Generic((x), mjtNum * : 1, const mjtNum* : 1, default : 0)
+#define MIX(name, x, n) mix_field(hex, name, x, (size_t)(n), sizeof(*(x)), IS_NUMBERS(x))
+
+static void mix_options(char hex[US_HASH_CHARS], const mjModel* m) {
+#define X(type, name, n) MIX(#name, &m->opt.name, n);
+#define XVEC(type, name, n) MIX(#name, m->opt.name, n);
+  MJOPTION_FIELDS
+#undef X
+#undef XVEC
+}
+
+// All of a compiled model that physics or pictures come from.
+static void hash(const mjModel* m, char hex[US_HASH_CHARS]) {
+  memset(hex, 0, US_HASH_CHARS);
+#define X(name) MIX(#name, &m->name, 1);
+  MJMODEL_SIZES
+#undef X
+  mix_options(hex, m);
+  MIX("stat", (const mjtNum*)&m->stat, sizeof(m->stat) / sizeof(mjtNum));
+  MIX("vis", &m->vis, 1);  // floats and ints, without gaps
+  MJMODEL_POINTERS_PREAMBLE(m)
+#define X(type, name, rows, columns) MIX(#name, m->name, (size_t)m->rows*(size_t)(columns));
+#define XNV X
+  MJMODEL_POINTERS
+#undef X
+#undef XNV
+  for (int i = 0; i < m->nplugin; i++) {
+    const char* name = mjp_getPluginAtSlot(m->plugin[i])->name;  // the slot depends on the program
+    MIX("plugin name", name, strlen(name));
+  }
+}
+
+// ---- files ----
 
 UsStatus us_mjcf_compile(const char* path, mjModel** out, char hex[US_HASH_CHARS]) {
   *out = NULL;
@@ -93,12 +139,11 @@ UsStatus us_mjcf_compile(const char* path, mjModel** out, char hex[US_HASH_CHARS
   }
   UsStatus status = US_OK;
   if (c.model) {
-    status = hash(&c, hex);
+    hash(c.model, hex);
   } else {
     us_trap_line(c.found, sizeof(c.found), c.found);
     status = us_fail(US_MUJOCO, "%s: expected an MJCF model, MuJoCo says: %s", path, c.found);
   }
-  free(c.xml);
   if (c.spec) mj_deleteSpec(c.spec);
   if (status == US_OK) {
     *out = c.model;

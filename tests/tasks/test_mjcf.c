@@ -243,6 +243,59 @@ static void names(void** state) {
   assert_true(strlen(a) <= 63);
 }
 
+static void put_bytes(const char* name, const void* data, size_t size) {
+  char path[512];
+  snprintf(path, sizeof(path), "%s/%s", folder, name);
+  assert_int_equal(us_file_write(path, data, size), US_OK);
+}
+
+// A height field of MuJoCo's own format: rows, columns, heights.
+typedef struct Heights {
+  int rows, columns;
+  float height[4];
+} Heights;
+
+// PNG files of one red and of one blue pixel.
+static const unsigned char red[] = {
+    137, 80, 78,  71, 13,  10,  26, 10, 0, 0, 0,   13,  73,  72,  68,  82, 0,  0,
+    0,   1,  0,   0,  0,   1,   8,  2,  0, 0, 0,   144, 119, 83,  222, 0,  0,  0,
+    15,  73, 68,  65, 84,  120, 1,  1,  4, 0, 251, 255, 0,   255, 0,   0,  3,  1,
+    1,   0,  141, 29, 229, 130, 0,  0,  0, 0, 73,  69,  78,  68,  174, 66, 96, 130};
+static const unsigned char blue[] = {
+    137, 80, 78,  71,  13,  10,  26, 10, 0, 0, 0,   13,  73,  72, 68,  82,  0,  0,
+    0,   1,  0,   0,   0,   1,   8,  2,  0, 0, 0,   144, 119, 83, 222, 0,   0,  0,
+    15,  73, 68,  65,  84,  120, 1,  1,  4, 0, 251, 255, 0,   0,  0,   255, 1,  3,
+    1,   0,  124, 194, 116, 219, 0,  0,  0, 0, 73,  69,  78,  68, 174, 66,  96, 130};
+
+// What stands in other files is part of the name, down to its numbers; so are digits that MuJoCo
+// does not write down.
+static void names_of_other_worlds(void** state) {
+  static const char grid[] =
+      "<mujoco><asset><hfield name='h' file='h.bin' size='2 2 .6 .1'/><texture name='t' type='2d' "
+      "file='t.png'/><material name='m' texture='t'/>"
+      "</asset><worldbody><geom type='hfield' hfield='h' material='m'/></worldbody></mujoco>";
+  const Heights up = {2, 2, {0, 1, 0, 1}}, down = {2, 2, {1, 0, 1, 0}};
+  char all[4][64];
+  for (int i = 0; i < 4; i++) {
+    put_bytes("h.bin", i == 1 ? &down : &up, sizeof(up));
+    put_bytes("t.png", i == 2 ? blue : red, sizeof(red));
+    copy_name(open_text("grid.xml", grid), all[i]);
+  }
+  assert_string_not_equal(all[0], all[1]);
+  assert_string_not_equal(all[0], all[2]);
+  assert_string_equal(all[0], all[3]);
+  char path[512];
+  copy_name(open_file(mjcf_put_mesh(folder)), all[0]);
+  snprintf(path, sizeof(path), "%s/parts", folder);
+  mjcf_put(path, "tetra.obj", edited(mjcf_tetra, "v 1 0 0", "v 2 0 0"));
+  snprintf(path, sizeof(path), "%s/wheel.xml", folder);
+  copy_name(open_file(path), all[1]);
+  assert_string_not_equal(all[0], all[1]);
+  copy_name(open_text("x.xml", edited(mjcf_cartpole, "'0.01'", "'0.0100001'")), all[0]);
+  copy_name(open_text("x.xml", edited(mjcf_cartpole, "'0.01'", "'0.0100002'")), all[1]);
+  assert_string_not_equal(all[0], all[1]);
+}
+
 // ---- files that are refused ----
 
 static void bad_files(void** state) {
@@ -330,7 +383,7 @@ int main(void) {
       cmocka_unit_test(cameras),          cmocka_unit_test(names),
       cmocka_unit_test(widest_model),     cmocka_unit_test(bad_files),
       cmocka_unit_test(contract),         cmocka_unit_test(divergence),
-      cmocka_unit_test(too_many_numbers),
+      cmocka_unit_test(too_many_numbers), cmocka_unit_test(names_of_other_worlds),
   };
   return cmocka_run_group_tests(tests, NULL, NULL) | mjcf_folder_remove();
 }
