@@ -222,6 +222,11 @@ static void states_that_are_more(void** state) {
                    edited(mjcf_cartpole, "damping='1' ",
                           "damping='1' stiffness='10' springyield='.1' ")),
           "found plastic deformation");
+  refused(mjcf_put(folder, "ipc.xml",
+                   "<mujoco><option integrator='discrete'><flag ipc='enable'/></option>"
+                   "<worldbody><flexcomp name='c' type='grid' count='3 3 1' spacing='.1 .1 .1' "
+                   "pos='0 0 .5' radius='.01' mass='1'/></worldbody></mujoco>"),
+          "found the flag ipc");
 }
 
 int main(void) {
