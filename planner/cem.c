@@ -78,7 +78,7 @@ static UsStatus cem_create(UsEnv* env, const UsPlannerConfig* config, UsPlanner*
   if (!c) return us_fail(US_MEMORY, "planner: out of memory");
   c->action = info->action;
   c->length = config->horizon * info->block * info->action;
-  c->played = config->execute * info->block * info->action;
+  c->played = config->replan * info->block * info->action;
   layout(c, config, info->slots);
   UsStatus status = us_arena_alloc(&c->memory);
   if (status != US_OK) {
@@ -109,12 +109,12 @@ static void cem_start(UsPlanner* p, int n, const int* slots, const uint64_t* epi
 // Blocks played since the goal was last due, or since the start.
 static int since_due(const Cem* c, int slot) {
   const UsPlannerConfig* g = &c->base.config;
-  return (int)((uint64_t)c->plan[slot] * (uint64_t)g->execute % (uint64_t)g->horizon);
+  return (int)((uint64_t)c->plan[slot] * (uint64_t)g->replan % (uint64_t)g->horizon);
 }
 
 static int warm(const Cem* c, int slot) {
   const UsPlannerConfig* g = &c->base.config;
-  if (g->deadline && since_due(c, slot) < g->execute) return 0;
+  if (g->deadline && since_due(c, slot) < g->replan) return 0;
   return c->plan[slot] > 0 && !g->cold;
 }
 

@@ -262,7 +262,7 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   Run r = {.e = e, .result = out, .slots = sim->slots, .block = sim->block, .action = sim->action};
   r.states = sim->state;
   r.proprios = us_dataset_info(e->data)->proprio;
-  r.replan = e->planner->config.execute;
+  r.replan = e->planner->config.replan;
   if (e->vary && e->sees == US_SEES_PIXELS) r.save = us_env_save_size(e->sim);
   if (e->sees == US_SEES_PIXELS) r.frame = (size_t)sim->height * (size_t)sim->width * 3;
   out->count = e->count;

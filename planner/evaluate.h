@@ -137,7 +137,7 @@ typedef struct UsEvaluation {
   UsEnv* sim;     // the truth, B slots
   UsEnv* answer;  // the planner's env, B slots; sim itself with US_SEES_NOTHING
   UsSees sees;
-  UsPlanner* planner;  // made for `answer`, its config.execute blocks of each plan are played
+  UsPlanner* planner;  // made for `answer`, its config.replan blocks of each plan are played
   int budget;          // env steps, a multiple of the block
   int rest;            // 1: start at rest
   int stop_at_hit;     // 1: an episode ends at its first success

@@ -9,29 +9,14 @@ const UsPlannerClass* const us_planners[] = {
 #undef X
         NULL};
 
-UsPlannerConfig us_planner_defaults(void) {
-  return (UsPlannerConfig){
-      .horizon = 5,
-      .execute = 1,
-      .samples = 64,
-      .iterations = 4,
-      .warm_iterations = 2,
-      .elites = 6,
-      .keep = 3,
-      .deviation = 1,
-      .warm_deviation = 0.4f,
-      .least_deviation = 0.05f,
-      .momentum = 0.1f,
-      .correlation = 0.9f,
-      .first_weight = 0.2f,
-  };
-}
+#define US_SETTING_OF UsPlannerConfig
+const UsSetting us_planner_settings[] = {US_PLANNER_SETTINGS(US_SETTING_ROW) US_SETTING_END};
 
-// A setting and the range it must lie in.
-typedef struct Range {
-  const char* name;
-  double value, low, high;
-} Range;
+UsPlannerConfig us_planner_defaults(void) {
+  UsPlannerConfig c = {0};
+  us_settings_default(us_planner_settings, &c);
+  return c;
+}
 
 static const UsPlannerClass* find(const char* name) {
   for (int i = 0; us_planners[i]; i++) {
@@ -47,29 +32,21 @@ UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
     return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(X) ", found \"%s\"", name);
   }
 #undef X
-  const Range range[] = {
-      {"horizon", c->horizon, 1, 1000},
-      {"execute", c->execute, 1, c->horizon},
-      {"samples", c->samples, 2, 1 << 20},
-      {"iterations", c->iterations, 1, 4096},
-      {"warm iterations", c->warm_iterations, 1, 4096},
-      {"elites", c->elites, 1, c->samples},
-      {"kept elites", c->keep, 0, c->elites},
-      {"deviation", c->deviation, 0, 100},
-      {"warm deviation", c->warm_deviation, 0, 100},
-      {"least deviation", c->least_deviation, 0, 100},
-      {"momentum", c->momentum, 0, 0.999},
-      {"correlation", c->correlation, 0, 0.999},
-      {"first weight", c->first_weight, 0, 1000},
-  };
-  for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {
-    const Range* r = &range[i];
-    if (r->value >= r->low && r->value <= r->high) continue;
-    return us_fail(US_USAGE, "planner: expected %s in %g .. %g, found %g", r->name, r->low, r->high,
-                   r->value);
+  US_TRY(us_settings_check(us_planner_settings, c));
+  // What one setting allows another.
+  const struct {
+    const char *name, *of;
+    int value, most;
+  } pair[] = {{"replan", "horizon", c->replan, c->horizon},
+              {"elites", "samples", c->elites, c->samples},
+              {"keep", "elites", c->keep, c->elites}};
+  for (size_t i = 0; i < sizeof(pair) / sizeof(pair[0]); i++) {
+    if (pair[i].value <= pair[i].most) continue;
+    return us_fail(US_USAGE, "--%s: expected at most the %d of --%s, found %d", pair[i].name,
+                   pair[i].most, pair[i].of, pair[i].value);
   }
   if (c->last_only && c->deadline) {
-    return us_fail(US_USAGE, "planner: expected last-only or deadline, found both");
+    return us_fail(US_USAGE, "expected --last-only or --deadline, found both");
   }
   return US_OK;
 }

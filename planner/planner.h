@@ -17,34 +17,45 @@
 // Nothing allocates after create.
 
 #include "env/env.h"
+#include "worldmodel/base/settings.h"
 
 #define US_PLANNERS(X)                                                   \
   X(cem, "cross-entropy method over sequences of actions, warm-started") \
   X(random, "uniform actions without imagining anything: the floor")
 
-// Everything that a planner can be told. Start from us_planner_defaults().
+// Everything that a planner can be told, as worldmodel/base/settings.h describes a list. Beyond the
+// ranges: replan <= horizon, keep <= elites <= samples, and not both of last_only and deadline.
+#define US_PLANNER_SETTINGS(X)                                                             \
+  X(INT, horizon, 5, 1, 1000, RESULT, "N", "blocks imagined")                              \
+  X(INT, replan, 1, 1, 1000, RESULT, "N", "blocks played of each plan")                    \
+  X(INT, samples, 64, 2, 1 << 20, RESULT, "N", "candidates an iteration")                  \
+  X(INT, iterations, 4, 1, 4096, RESULT, "N", "of an episode's first plan")                \
+  X(INT, warm_iterations, 2, 1, 4096, RESULT, "N",                                         \
+    "of the plans after it, which start from the shifted last one")                        \
+  X(INT, elites, 6, 1, 1 << 20, RESULT, "N", "candidates that a fit uses")                 \
+  X(INT, keep, 3, 0, 1 << 20, RESULT, "N", "elites that stay for the next iteration")      \
+  X(FLOAT, deviation, 1, 0, 100, RESULT, "X", "of actions at the start of a first plan")   \
+  X(FLOAT, warm_deviation, 0.4, 0, 100, RESULT, "X", "at the start of the plans after it") \
+  X(FLOAT, least_deviation, 0.05, 0, 100, RESULT, "X", "below which no fit falls")         \
+  X(FLOAT, momentum, 0.1, 0, 0.999, RESULT, "X", "share of the old fit in a new one")      \
+  X(FLOAT, correlation, 0.9, 0, 0.999, RESULT, "X",                                        \
+    "from env step to env step, of every second candidate's noise")                        \
+  X(FLOAT, first_weight, 0.2, 0, 1000, RESULT, "X",                                        \
+    "cost weight of the first block; the last has 1")                                      \
+  X(FLAG, last_only, 0, 0, 1, RESULT, NULL, "only the last block costs")                   \
+  X(FLAG, deadline, 0, 0, 1, RESULT, NULL,                                                 \
+    "the goal is due a horizon after the start, then again; blocks before are free")       \
+  X(FLAG, cold, 0, 0, 1, RESULT, NULL, "every plan starts anew")                           \
+  X(FLAG, play_best, 0, 0, 1, RESULT, NULL, "play the best candidate, not the mean of the elites")
+
+// Start from us_planner_defaults().
 typedef struct UsPlannerConfig {
+  US_PLANNER_SETTINGS(US_SETTING_FIELD)
   uint64_t seed;
-  int horizon;            // H blocks imagined
-  int execute;            // blocks of each plan that are played before the next plan, 1 .. H
-  int samples;            // candidates an iteration
-  int iterations;         // of an episode's first plan
-  int warm_iterations;    // of the plans after it, which start from the shifted last one
-  int elites;             // candidates that the next distribution is fitted to
-  int keep;               // best candidates that stay in the next iteration's selection
-  float deviation;        // of the actions at the start of a first plan
-  float warm_deviation;   // and of the plans after it
-  float least_deviation;  // the fit never falls below
-  float momentum;         // share of the old mean and deviation in an update, [0, 1)
-  float correlation;      // of every second candidate's noise, from env step to env step, [0, 1)
-  float first_weight;     // cost weight of the first block; rises linearly to 1 at the last
-  int last_only;          // 1: only the last block costs
-  int deadline;           // 1: the goal is due H blocks after the start and every H blocks from
-                          // then on: a plan's blocks before that cost nothing, the others 1
-  int cold;               // 1: every plan starts anew
-  int play_best;          // 1: play the best candidate, 0: the mean of the elites
-  UsPool* pool;           // not owned, must outlive the planner. Nullable: one thread
+  UsPool* pool;  // not owned, must outlive the planner. Nullable: one thread
 } UsPlannerConfig;
+
+extern const UsSetting us_planner_settings[];
 
 // The defaults of the program.
 UsPlannerConfig us_planner_defaults(void);
@@ -90,7 +101,7 @@ void us_planner_destroy(UsPlanner* p);
 // numbers that name the episodes' random streams.
 void us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes);
 
-// Plans from the present state of the listed slots: slots (n), actions (n, execute, K, A) in
+// Plans from the present state of the listed slots: slots (n), actions (n, replan, K, A) in
 // [-1, 1]. The next plan of a slot supposes that these blocks were played.
 void us_planner_plan(UsPlanner* p, int n, const int* slots, float* actions);
 

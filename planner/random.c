@@ -24,7 +24,7 @@ static UsStatus random_create(UsEnv* env, const UsPlannerConfig* config, UsPlann
   const UsEnvInfo* info = us_env_info(env);
   Random* r = calloc(1, sizeof(*r));
   if (!r) return us_fail(US_MEMORY, "planner: out of memory");
-  r->blocks = config->execute;
+  r->blocks = config->replan;
   r->length = info->block * info->action;
   layout(r, info->slots);
   UsStatus status = us_arena_alloc(&r->memory);

@@ -159,10 +159,51 @@ static long long bound_threads(const char* command, long long threads) {
   return most;
 }
 
+// The options that came from lists of settings: what popt calls them, and the setting.
+static struct {
+  char name[48];
+  const UsSetting* setting;
+} listed[kOptions];
+static int listed_count;
+
+static const UsSetting* setting_of(const struct poptOption* o) {
+  for (int i = 0; i < listed_count; i++) {
+    if (o->longName == listed[i].name) return listed[i].setting;
+  }
+  return NULL;
+}
+
+void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows) {
+  static const unsigned types[] = {
+      [US_SETTING_INT] = POPT_ARG_INT,     [US_SETTING_SEED] = POPT_ARG_LONGLONG,
+      [US_SETTING_REAL] = POPT_ARG_DOUBLE, [US_SETTING_FLOAT] = POPT_ARG_FLOAT,
+      [US_SETTING_FLAG] = POPT_ARG_NONE,   [US_SETTING_TEXT] = POPT_ARG_STRING};
+  int n = 0;
+  while (rows[n].longName) n++;
+  for (const UsSetting* s = list; s->name; s++) {
+    US_ASSERT(n < US_CLI_ROWS - 1 && listed_count < kOptions);
+    char* name = listed[listed_count].name;
+    snprintf(name, sizeof(listed[0].name), "%s", s->name);
+    for (char* c = name; *c; c++) *c = *c == '_' ? '-' : *c;
+    listed[listed_count++].setting = s;
+    int shown = s->argument && s->type != US_SETTING_TEXT && us_setting_fits(s, config);
+    rows[n++] = (struct poptOption){name,
+                                    0,
+                                    types[s->type] | (shown ? POPT_ARGFLAG_SHOW_DEFAULT : 0),
+                                    (char*)config + s->at,
+                                    0,
+                                    s->help,
+                                    s->argument};
+  }
+  rows[n] = (struct poptOption)POPT_TABLEEND;
+}
+
 static int read_whole(const char* command, const struct poptOption* o, const char* text) {
   unsigned type = o->argInfo & POPT_ARG_MASK;
   long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;
-  for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+  const UsSetting* s = setting_of(o);
+  if (s && s->type == US_SETTING_INT) low = (long long)s->low, high = (long long)s->high;
+  for (size_t i = 0; !s && i < sizeof(ranges) / sizeof(ranges[0]); i++) {
     if (strcmp(ranges[i].name, o->longName) == 0) low = ranges[i].low, high = ranges[i].high;
   }
   char* end;
@@ -181,6 +222,12 @@ static int read_whole(const char* command, const struct poptOption* o, const cha
 
 static int read_real(const char* command, const struct poptOption* o, const char* text) {
   int is_float = (o->argInfo & POPT_ARG_MASK) == POPT_ARG_FLOAT;
+  const UsSetting* s = setting_of(o);
+  if (s) {
+    // The field is the setting's own, so the list reads it.
+    UsStatus status = us_setting_set(s, (char*)o->arg - s->at, text);
+    return status == US_OK ? -1 : us_cli_usage(command, "%s", us_message());
+  }
   char* end;
   double value = strtod(text, &end);
   if (end == text || *end || !(value >= 0 && value <= (is_float ? FLT_MAX : DBL_MAX))) {

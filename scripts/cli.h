@@ -9,6 +9,7 @@
 #include <popt.h>
 
 #include "env/env.h"
+#include "worldmodel/base/settings.h"
 
 #define US_COMMANDS(X)                                                     \
   X(collect, "record trajectories of a task into a dataset")               \
@@ -60,6 +61,12 @@ US_COMMANDS(X)
 // --help, 2 after a one-line message.
 int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
                  const char* help, const char** words, int max_words);
+
+// Adds the options of a list of settings to a popt table, behind the rows that it has: rows
+// (US_CLI_ROWS) is closed by POPT_TABLEEND before and after. They write to the fields of `config`,
+// whose values are shown as defaults where they lie in range; a TEXT is popt's copy, to be freed.
+enum { US_CLI_ROWS = 64 };
+void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows);
 
 struct UsTask;
 

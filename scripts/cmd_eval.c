@@ -29,6 +29,9 @@ static const char help[] =
     "draws one for every pair instead and draws the frames of starts and goals anew: the same "
     "pairs in\n"
     "another light. Names and ranges are those of collect.\n\n"
+    "Protocols say how many pairs, how far ahead, how many blocks are imagined (--horizon) and "
+    "played\n"
+    "of each plan (--replan); these options change it.\n\n"
     "Finished batches are kept beside the JSON until it is written: after a kill, --resume goes "
     "on\n"
     "with them.\n\n"
@@ -39,7 +42,7 @@ static const char help[] =
 static void default_options(UsEvalOptions* o) {
   *o = (UsEvalOptions){.oracle_pairs = 128, .batch = 64, .films = 8, .film_size = 96};
   o->plan = us_planner_defaults();
-  o->plan.horizon = 0;  // the protocol's
+  o->plan.horizon = o->plan.replan = 0;  // the protocol's
 }
 
 #define TEXT(name, to, text, argument) \
@@ -50,33 +53,11 @@ static void default_options(UsEvalOptions* o) {
   { name, 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, to, 0, text, "N" }
 #define SIZE(name, to, text) \
   { name, 0, POPT_ARG_INT, to, 0, text, "N" }
-#define REAL(name, to, text) \
-  { name, 0, POPT_ARG_FLOAT | POPT_ARGFLAG_SHOW_DEFAULT, to, 0, text, "X" }
 
 static int parse(int argc, const char** argv, UsEvalOptions* o) {
-  UsPlannerConfig* p = &o->plan;
-  const struct poptOption planner[] = {
-      TEXT("planner", &o->planner, "cem or random (cem)", "NAME"),
-      SIZE("horizon", &p->horizon, "blocks imagined (the protocol's)"),
-      SIZE("replan", &o->replan, "blocks played of each plan (the protocol's)"),
-      COUNT("samples", &p->samples, "candidates an iteration"),
-      COUNT("iterations", &p->iterations, "of an episode's first plan"),
-      COUNT("warm-iterations", &p->warm_iterations, "of the plans after it"),
-      COUNT("elites", &p->elites, "candidates that a fit uses"),
-      COUNT("keep", &p->keep, "elites that stay for the next iteration"),
-      REAL("deviation", &p->deviation, "of actions at the start of a first plan"),
-      REAL("warm-deviation", &p->warm_deviation, "at the start of the plans after it"),
-      REAL("least-deviation", &p->least_deviation, "below which no fit falls"),
-      REAL("momentum", &p->momentum, "share of the old fit in a new one"),
-      REAL("correlation", &p->correlation,
-           "from env step to env step, of every second candidate's noise"),
-      REAL("first-weight", &p->first_weight, "cost weight of the first block; the last has 1"),
-      FLAG("last-only", &p->last_only, "only the last block costs"),
-      FLAG("deadline", &p->deadline,
-           "the goal is due a horizon after the start, then again; blocks before are free"),
-      FLAG("cold", &p->cold, "every plan starts anew"),
-      FLAG("play-best", &p->play_best, "play the best candidate, not the mean of the elites"),
-      POPT_TABLEEND};
+  struct poptOption planner[US_CLI_ROWS] = {
+      TEXT("planner", &o->planner, "cem or random (cem)", "NAME"), POPT_TABLEEND};
+  us_cli_rows(us_planner_settings, &o->plan, planner);
   const struct poptOption table[] = {
       TEXT("task", &o->task, "task (the data's); also mjcf:FILE.xml", "T"),
       TEXT("model", &o->model, "model folder, for the row model", "DIR"),
@@ -146,16 +127,15 @@ static int check_options(UsEvalJob* j) {
   if (!j->protocol) return us_cli_usage("eval", "--protocol: there is no \"%s\"", name);
   if (o->episodes == 0) o->episodes = j->protocol->episodes;
   if (o->plan.horizon == 0) o->plan.horizon = j->protocol->horizon;
-  o->plan.execute = o->replan ? o->replan : j->protocol->replan;
+  if (o->plan.replan == 0) o->plan.replan = j->protocol->replan;
   o->plan.seed = (uint64_t)o->seed;
   const struct {
     const char* name;
     int value, low, high;
-  } range[] = {
-      {"episodes", o->episodes, 1, 1 << 20}, {"oracle-pairs", o->oracle_pairs, 1, 1 << 20},
-      {"batch", o->batch, 1, 1 << 16},       {"threads", o->threads, 0, 4096},
-      {"subgoals", o->subgoals, 0, 1 << 16}, {"films", o->films, 0, 1000},
-      {"film-size", o->film_size, 8, 2048},  {"replan", o->plan.execute, 1, o->plan.horizon}};
+  } range[] = {{"episodes", o->episodes, 1, 1 << 20}, {"oracle-pairs", o->oracle_pairs, 1, 1 << 20},
+               {"batch", o->batch, 1, 1 << 16},       {"threads", o->threads, 0, 4096},
+               {"subgoals", o->subgoals, 0, 1 << 16}, {"films", o->films, 0, 1000},
+               {"film-size", o->film_size, 8, 2048}};
   for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {
     if (range[i].value >= range[i].low && range[i].value <= range[i].high) continue;
     return us_cli_usage("eval", "--%s: expected %d .. %d, found %d", range[i].name, range[i].low,

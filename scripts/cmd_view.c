@@ -17,7 +17,7 @@ static const double fastest = 40, usual = 30;  // pictures a second of a film
 
 typedef struct Options {
   char *task, *model, *data, *policy, *plan, *record, *shot;
-  int steps, size, threads, follow, paused, replan;
+  int steps, size, threads, follow, paused;
   long long seed, episode;
   double seconds, speed;
   UsPlannerConfig planner;
@@ -191,7 +191,6 @@ static int check_options(const char* command, Options* o) {
     if (status != US_OK) return us_cli_fail(command, status);
   }
   if (o->episode < 0) o->episode = 0;
-  o->planner.execute = o->replan;
   o->planner.seed = (uint64_t)o->seed;
   UsStatus status = us_planner_check(o->plan ? o->plan : us_planners[0]->name, &o->planner);
   return status == US_OK ? -1 : us_cli_fail(command, status);
@@ -242,7 +241,8 @@ static const char* help_text(char* text, size_t size) {
 
 static int parse(int argc, const char** argv, Options* o) {
   char help[8192];
-  UsPlannerConfig* p = &o->planner;
+  struct poptOption planner[US_CLI_ROWS] = {POPT_TABLEEND};
+  us_cli_rows(us_planner_settings, &o->planner, planner);
   const struct poptOption table[] = {
       TEXT("task", &o->task, "task (the data's or the model's)", "T"),
       TEXT("model", &o->model, "model folder: imagines on the right, and for the planner", "DIR"),
@@ -251,10 +251,6 @@ static int parse(int argc, const char** argv, Options* o) {
        "N"},
       TEXT("policy", &o->policy, "watch a policy of the task", "NAME"),
       TEXT("plan", &o->plan, "watch a planner: cem or random", "NAME"),
-      COUNT("horizon", &p->horizon, "blocks that the planner imagines"),
-      COUNT("replan", &o->replan, "blocks played of each plan"),
-      COUNT("samples", &p->samples, "candidates an iteration"),
-      COUNT("iterations", &p->iterations, "of an episode's first plan"),
       FLAG("follow", &o->follow, "the model observes every block"),
       {"seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o->seed, 0,
        "of the first episode; the next ones count on", "S"},
@@ -267,13 +263,14 @@ static int parse(int argc, const char** argv, Options* o) {
       TEXT("screenshot", &o->shot, "file of the key V (view-001.png, ...)", "F.png"),
       SIZE("size", &o->size, "pixels of a panel's height (480; in a sheet 160)"),
       SIZE("threads", &o->threads, "changes no result (all processors)"),
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, planner, 0, "Planner:", NULL},
       POPT_TABLEEND};
   return us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]",
                       help_text(help, sizeof(help)), NULL, 0);
 }
 
 int us_cmd_view(int argc, const char** argv) {
-  Options o = {.episode = -1, .speed = 1, .replan = 1, .planner = us_planner_defaults()};
+  Options o = {.episode = -1, .speed = 1, .planner = us_planner_defaults()};
   int code = parse(argc, argv, &o);
   if (code < 0) code = check_options(argv[0], &o);
   if (code < 0) {

@@ -157,31 +157,51 @@ static UsStatus check_output(const char* json) {
 }
 
 // Hashes everything that the results depend on: all but batch and threads.
-static void find_key(UsEvalJob* j) {
+static UsStatus find_key(UsEvalJob* j) {
   const UsEvalOptions* o = &j->o;
-  const UsPlannerConfig* p = &o->plan;
-  char text[2048];
-  int at = snprintf(
-      text, sizeof(text),
-      "%s %s %s; %s %s %s %s %s; %d %d %lld %d %d %d %d; %s %d %d %d %d %d %d %d %a %a %a %a %a %a "
-      "%d %d %d %d;",
-      US_VERSION, mj_versionString(), us_ops_name(), j->protocol->name, j->pairs.hash, j->data_hash,
-      j->model_hash[US_ROW_model], j->model_hash[US_ROW_state], o->episodes, o->oracle_pairs,
-      o->seed, o->stop_at_hit, o->subgoals, o->films, o->film_size,
-      us_eval_planner_name(j, US_ROW_model), p->horizon, p->execute, p->samples, p->iterations,
-      p->warm_iterations, p->elites, p->keep, (double)p->deviation, (double)p->warm_deviation,
-      (double)p->least_deviation, (double)p->momentum, (double)p->correlation,
-      (double)p->first_weight, p->last_only, p->deadline, p->cold, p->play_best);
-  for (int k = 0; k < US_ROW_COUNT; k++) {
-    at += snprintf(text + at, sizeof(text) - (size_t)at, " %d", j->on[k]);
+  const struct {
+    const char *name, *text;
+  } texts[] = {{"version", US_VERSION},
+               {"mujoco", mj_versionString()},
+               {"ops", us_ops_name()},
+               {"protocol", j->protocol->name},
+               {"pairs", j->pairs.hash},
+               {"data", j->data_hash},
+               {"model", j->model_hash[US_ROW_model]},
+               {"state", j->model_hash[US_ROW_state]},
+               {"planner", us_eval_planner_name(j, US_ROW_model)}};
+  const struct {
+    const char* name;
+    long long value;
+  } numbers[] = {{"episodes", o->episodes},
+                 {"oracle_pairs", o->oracle_pairs},
+                 {"stop_at_hit", o->stop_at_hit},
+                 {"subgoals", o->subgoals},
+                 {"films", o->films},
+                 {"film_size", o->film_size}};
+  cJSON* key = cJSON_CreateObject();
+  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+    cJSON_AddStringToObject(key, texts[i].name, texts[i].text);
   }
-  US_ASSERT(at < (int)sizeof(text));
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    us_json_add(key, numbers[i].name, (double)numbers[i].value);
+  }
+  char seed[32], names[1024] = "";
+  snprintf(seed, sizeof(seed), "%lld", o->seed);
+  cJSON_AddStringToObject(key, "seed", seed);
+  us_settings_key(us_planner_settings, &o->plan, key);
+  for (int k = 0; k < US_ROW_COUNT; k++) us_json_add(key, us_eval_row_names[k], j->on[k]);
   if (j->vary.count) {
-    at += snprintf(text + at, sizeof(text) - (size_t)at, " %s ", us_vary_range_names[j->range]);
-    us_vary_names(&j->vary, j->sim, text + at, sizeof(text) - (size_t)at);
-    at += (int)strlen(text + at);
+    us_vary_names(&j->vary, j->sim, names, sizeof(names));
+    cJSON_AddStringToObject(key, "vary", names);
+    cJSON_AddStringToObject(key, "vary_range", us_vary_range_names[j->range]);
   }
-  us_hash_bytes(text, (size_t)at, j->key);
+  char* text = cJSON_PrintUnformatted(key);
+  cJSON_Delete(key);
+  if (!text) return us_fail(US_MEMORY, "out of memory");
+  us_hash_bytes(text, strlen(text), j->key);
+  free(text);
+  return US_OK;
 }
 
 // 1 if the JSON holds the results of this very run.
@@ -204,7 +224,7 @@ static UsStatus choose_factors(UsEvalJob* j) {
 static UsStatus open_journal(UsEvalJob* j) {
   char path[4096];
   snprintf(path, sizeof(path), "%s.journal", j->o.json);
-  find_key(j);
+  US_TRY(find_key(j));
   j->complete = j->o.resume && is_complete(j);
   if (!j->complete) return us_journal_open(path, j->key, j->o.resume, &j->journal);
   unlink(path);  // a kill may have left it

@@ -31,8 +31,7 @@ extern const char* const us_eval_row_names[US_ROW_COUNT];
 // The words of the command line; texts are owned.
 typedef struct UsEvalOptions {
   char *task, *model, *state_model, *data, *protocol, *json, *rows, *planner, *vary, *range;
-  int episodes, oracle_pairs, batch, threads, stop_at_hit, subgoals, films, film_size, replan,
-      resume;
+  int episodes, oracle_pairs, batch, threads, stop_at_hit, subgoals, films, film_size, resume;
   long long seed;
   UsPlannerConfig plan;
 } UsEvalOptions;

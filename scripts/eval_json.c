@@ -140,22 +140,6 @@ cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* n
 cJSON* us_eval_planner_json(const char* name, const UsPlannerConfig* c) {
   cJSON* p = cJSON_CreateObject();
   cJSON_AddStringToObject(p, "name", name);
-  us_json_add(p, "horizon", c->horizon);
-  us_json_add(p, "replan", c->execute);
-  us_json_add(p, "samples", c->samples);
-  us_json_add(p, "iterations", c->iterations);
-  us_json_add(p, "warm_iterations", c->warm_iterations);
-  us_json_add(p, "elites", c->elites);
-  us_json_add(p, "keep", c->keep);
-  us_json_add(p, "deviation", rounded((double)c->deviation, 6));
-  us_json_add(p, "warm_deviation", rounded((double)c->warm_deviation, 6));
-  us_json_add(p, "least_deviation", rounded((double)c->least_deviation, 6));
-  us_json_add(p, "momentum", rounded((double)c->momentum, 6));
-  us_json_add(p, "correlation", rounded((double)c->correlation, 6));
-  us_json_add(p, "first_weight", rounded((double)c->first_weight, 6));
-  cJSON_AddBoolToObject(p, "last_only", c->last_only);
-  cJSON_AddBoolToObject(p, "deadline", c->deadline);
-  cJSON_AddBoolToObject(p, "cold", c->cold);
-  cJSON_AddBoolToObject(p, "play_best", c->play_best);
+  us_settings_json(us_planner_settings, c, p);
   return p;
 }

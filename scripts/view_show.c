@@ -333,17 +333,17 @@ UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
 
 // ---- an env step ----
 
-// Blocks of the plan that are played count down from `execute`.
+// Blocks of the plan that are played count down from `replan`.
 static const float* planned_action(UsShow* s) {
   Inner* in = s->own;
   if (in->phase == 0) {
     if (in->left == 0) {
       us_planner_plan(in->planner, 1, &slot, in->plan);
-      in->left = s->config.plan.execute;
+      in->left = s->config.plan.replan;
     }
     in->left--;
   }
-  int block = s->config.plan.execute - 1 - in->left;
+  int block = s->config.plan.replan - 1 - in->left;
   return in->plan + (size_t)(block * s->block + in->phase) * us_env_info(s->sim)->action;
 }
 

@@ -22,7 +22,7 @@ typedef struct Inner {
   UsArena arena;
   float* act;       // (A) of the present env step
   float* blocks;    // (K, A) of the present block
-  float* plan;      // (execute, K, A)
+  float* plan;      // (replan, K, A)
   uint8_t* pixels;  // (height, width, 3) of the truth, as models see it
   float* proprio;   // (P) of the truth
   char* snapshot;   // one saved slot of the truth

@@ -18,7 +18,7 @@ static void layout(UsArena* a, UsShow* s) {
   const UsEnvInfo* info = us_env_info(s->sim);
   size_t action = (size_t)info->action, state = (size_t)info->state;
   size_t frame = (size_t)info->height * (size_t)info->width * 3;
-  size_t execute = (size_t)s->config.plan.execute, block = (size_t)s->block;
+  size_t replan = (size_t)s->config.plan.replan, block = (size_t)s->block;
   s->action = US_TAKE(a, float, action + 1);
   s->state = US_TAKE(a, double, state);
   s->goal = US_TAKE(a, double, state);
@@ -27,7 +27,7 @@ static void layout(UsArena* a, UsShow* s) {
   s->inside = US_TAKE(a, double, (size_t)s->inner* state);
   in->act = US_TAKE(a, float, action + 1);
   in->blocks = US_TAKE(a, float, block* action + 1);
-  in->plan = US_TAKE(a, float, execute* block* action + 1);
+  in->plan = US_TAKE(a, float, replan* block* action + 1);
   in->pixels = US_TAKE(a, uint8_t, frame);
   in->proprio = US_TAKE(a, float, (size_t)info->proprio + 1);
   in->snapshot = US_TAKE(a, char, us_env_save_size(s->sim));

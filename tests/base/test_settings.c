@@ -54,7 +54,7 @@ static void test_ranges_name_the_option(void** state) {
   assert_int_equal(us_settings_check(list, &t), US_OK);
   t.first_weight = NAN;
   assert_int_equal(us_settings_check(list, &t), US_USAGE);
-  assert_non_null(strstr(us_message(), "--first-weight: expected a number from 0 to 0.9"));
+  assert_non_null(strstr(us_message(), "--first-weight: expected a finite number from 0 to 0.9"));
   t = fresh();
   t.horizon = 0;
   assert_int_equal(us_settings_check(list, &t), US_USAGE);

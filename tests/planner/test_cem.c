@@ -40,7 +40,7 @@ static UsPlannerConfig thorough(void) {
   config.samples = 512;
   config.iterations = 20;
   config.elites = 40;
-  config.execute = 5;
+  config.replan = 5;
   config.least_deviation = 0.01f;
   config.first_weight = 1;
   return config;
@@ -108,7 +108,7 @@ static void plan_all(int batch, int threads, float* actions) {
   UsPool* pool = us_pool_create(threads);
   UsPlannerConfig config = us_planner_defaults();
   config.seed = 5;
-  config.execute = 5;
+  config.replan = 5;
   config.iterations = 3;
   config.warm_iterations = 2;
   config.correlation = 0.5f;
@@ -161,7 +161,7 @@ static double second_plan_error(int cold) {
   config.cold = cold;
   if (cold) config.iterations = 1;
   config.warm_deviation = 0.2f;
-  config.execute = 1;
+  config.replan = 1;
   UsPlanner* p = make(&e, &config);
   double error = 0;
   for (int s = 0; s < kSlots; s++) {
@@ -191,7 +191,7 @@ static void a_plan_goes_on_where_the_last_one_was_left(void** state) {
   point_open(&e, 1, kBlock);
   e.goal[0][0] = 2.5;
   UsPlannerConfig config = thorough();
-  config.execute = 1;
+  config.replan = 1;
   config.warm_iterations = 1;
   config.warm_deviation = config.least_deviation = config.momentum = 0;
   UsPlanner* p = make(&e, &config);

@@ -158,7 +158,7 @@ static void script_plan(UsPlanner* p, int n, const int* slots, float* actions) {
   Script* s = (Script*)p;
   s->calls++;
   for (int i = 0; i < n; i++) {
-    for (int k = 0; k < p->config.execute * kBlock; k++) {
+    for (int k = 0; k < p->config.replan * kBlock; k++) {
       *actions++ = s->action[s->episode[slots[i]]];
     }
   }
@@ -214,7 +214,7 @@ static int play_subgoals(const float* action, int slots, int execute, int stop, 
   Script planner = {.base = {.cls = &script_class}, .action = action};
   UsEnv *sim = line_open(slots), *answer = line_open(slots);
   planner.base.env = answer;
-  planner.base.config.execute = execute;
+  planner.base.config.replan = execute;
   UsEvaluation e = {.label = "test",
                     .data = data,
                     .pairs = &pairs,

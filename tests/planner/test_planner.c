@@ -18,7 +18,7 @@ static void plan_all(const char* name, uint64_t seed, int together, float* actio
   point_open(&e, kSlots, kBlock);
   UsPlannerConfig config = us_planner_defaults();
   config.seed = seed;
-  config.execute = kPlayed;
+  config.replan = kPlayed;
   UsPlanner* p;
   assert_int_equal(us_planner_create(name, &e.base, &config, &p), US_OK);
   int slots[kSlots];
@@ -85,9 +85,9 @@ static void wrong_settings_are_refused(void** state) {
   UsPlannerConfig config = us_planner_defaults();
   assert_int_equal(us_planner_create("sem", &e.base, &config, &p), US_USAGE);
   assert_non_null(strstr(us_message(), "sem"));
-  config.execute = config.horizon + 1;
+  config.replan = config.horizon + 1;
   assert_int_equal(us_planner_create("cem", &e.base, &config, &p), US_USAGE);
-  assert_non_null(strstr(us_message(), "execute"));
+  assert_non_null(strstr(us_message(), "replan"));
   assert_null(p);
   config = us_planner_defaults();
   config.elites = config.samples + 1;

@@ -24,7 +24,7 @@ static void plan_beside(const UsShow* s, int like, float* action) {
   const int slot = 0, width = us_env_info(sim)->action;
   UsPlanner* planner;
   assert_int_equal(us_planner_create("cem", sim, &s->config.plan, &planner), US_OK);
-  float* plan = calloc((size_t)(s->config.plan.execute * s->block * width), sizeof(float));
+  float* plan = calloc((size_t)(s->config.plan.replan * s->block * width), sizeof(float));
   us_planner_start(planner, 1, &slot, &s->seed);
   us_planner_plan(planner, 1, &slot, plan);
   for (int i = 0; i < width; i++) action[i] = fminf(fmaxf(plan[i], -1), 1);

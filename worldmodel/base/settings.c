@@ -90,19 +90,22 @@ static int fits(const UsSetting* s, double x) {
   return isfinite(x) && x >= low && x <= high;
 }
 
+int us_setting_fits(const UsSetting* s, const void* config) {
+  return s->type == US_SETTING_TEXT || fits(s, get(s, config));
+}
+
 static UsStatus refuse(const UsSetting* s, const char* found) {
   char name[64];
-  return us_fail(US_USAGE, "%s: expected a %snumber from %.15g to %.15g, found %s", option(s, name),
-                 is_whole(s) ? "whole " : "", s->low, s->high, found);
+  return us_fail(US_USAGE, "%s: expected a %s number from %.15g to %.15g, found %s",
+                 option(s, name), is_whole(s) ? "whole" : "finite", s->low, s->high, found);
 }
 
 UsStatus us_settings_check(const UsSetting* list, const void* config) {
   for (const UsSetting* s = list; s->name; s++) {
-    if (s->type == US_SETTING_TEXT || s->type == US_SETTING_SEED) continue;
-    double x = get(s, config);
+    if (s->type == US_SETTING_SEED || us_setting_fits(s, config)) continue;
     char found[32];
-    snprintf(found, sizeof(found), "%.9g", x);
-    if (!fits(s, x)) return refuse(s, found);
+    snprintf(found, sizeof(found), "%.9g", get(s, config));
+    return refuse(s, found);
   }
   return US_OK;
 }

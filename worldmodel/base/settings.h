@@ -102,6 +102,9 @@ void us_settings_default(const UsSetting* list, void* config);
 // US_USAGE when a number lies out of its range or is not finite, with the option's name.
 UsStatus us_settings_check(const UsSetting* list, const void* config);
 
+// 1 if the value of one setting lies in its range.
+int us_setting_fits(const UsSetting* s, const void* config);
+
 // Reads one value from a text, as the command line has it ("12", "0.5"; of a FLAG "0" or "1").
 // US_USAGE for a text that is no such value or lies out of range. A TEXT keeps the pointer.
 UsStatus us_setting_set(const UsSetting* s, void* config, const char* text);
