@@ -1,19 +1,16 @@
 // Writer and reader: what is written is read, a killed writer leaves its finished episodes, and
 // every kind of damage is refused by a message that names the file.
 
-#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "tests/datasets/toy_dataset.h"
@@ -280,34 +277,6 @@ static void test_killed_at_any_moment(void** state) {
   assert_int_equal(readable, 12);
 }
 
-// ---- a file system without locks ----
-
-static int no_locks;  // flock fails, for HDF5 too
-
-int flock(int fd, int operation) {
-  if (no_locks) {
-    errno = ENOLCK;
-    return -1;
-  }
-  return (int)syscall(SYS_flock, fd, operation);
-}
-
-static void test_no_locks(void** state) {
-  const char* path = toy_path("unlocked.h5");
-  no_locks = 1;
-  toy_write(path, 9, 4, 0);
-  UsDatasetInfo info = toy_info();
-  UsDatasetWriter* w;
-  int64_t done;
-  assert_int_equal(us_dataset_resume(path, &info, 5, TOY_ROWS, &done, &w), US_OK);
-  assert_int_equal(toy_append(w, 4, TOY_ROWS), US_OK);
-  assert_int_equal(us_dataset_finish(w), US_OK);
-  UsDataset* d = open_good(path);
-  no_locks = 0;
-  check_content(d, 5, 0);
-  us_dataset_close(d);
-}
-
 // ---- damage ----
 
 // Opening must fail, name the file and say `word`.
@@ -496,7 +465,6 @@ int main(void) {
       cmocka_unit_test(test_hash_sees_every_number),
       cmocka_unit_test(test_killed_writer),
       cmocka_unit_test(test_killed_at_any_moment),
-      cmocka_unit_test(test_no_locks),
       cmocka_unit_test(test_not_a_dataset),
       cmocka_unit_test(test_truncated),
       cmocka_unit_test(test_columns_and_types),

@@ -313,6 +313,7 @@ static void test_read_only_data(void** state) {
 }
 
 static int teardown(void** state) {
+  umount(toy_path("still"));  // of a test that failed
   toy_folder_remove();
   return 0;
 }
