@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "env/task.h"
+
 static const double turn = 2 * M_PI;  // rad
 
 double us_mjcf_custom(const mjModel* m, const char* name, double otherwise) {
@@ -80,19 +82,23 @@ static void move(const mjModel* m, double* q, UsRng* rng, double noise) {
 
 // ---- joints that hang together ----
 
+enum { Q = US_TASK_MEASURES, ROWS = 1024 };  // most of nq, which nv is not above, and of rows
+
 // A solution of equality constraints near d->qpos. In shares y of the scales, a step of Gauss and
-// Newton from residuals r, with the rows of J scaled alike, is (J'J + e) y = -J'r.
+// Newton from residuals r, with the rows of J scaled alike, is (J'J + e) y = -J'r. Of fixed size,
+// as an error of MuJoCo leaves whoever asked it without a chance to free anything.
 typedef struct Solve {
   const mjModel* m;
   mjData* d;
-  const double* start;  // (nq)
-  double* scale;        // (nv) of each degree of freedom; 0: it stays
-  double* target;       // (ne) residuals to arrive at
-  double* row;          // (nv) of J
-  double* square;       // (nv, nv) J'J + e
-  double* slope;        // (nv) J'r
-  double* y;            // (nv)
-  int rows;             // ne
+  int rows;              // ne
+  double start[Q];       // (nq)
+  double scale[Q];       // (nv) of each degree of freedom; 0: it stays
+  double target[ROWS];   // (ne) residuals to arrive at
+  double kept[ROWS];     // (ne) those of the start
+  double row[Q];         // (nv) of J
+  double slope[Q];       // (nv) J'r
+  double y[Q];           // (nv)
+  double square[Q * Q];  // (nv, nv) J'J + e
 } Solve;
 
 enum { ITERATIONS = 50, HALVINGS = 4 };
@@ -126,7 +132,7 @@ static int count_rows(const Solve* s) {
 }
 
 // The row of constraint i in the scaled J.
-static void read_row(const Solve* s, int i) {
+static void read_row(Solve* s, int i) {
   const mjData* d = s->d;
   const int nv = (int)s->m->nv;
   if (!mj_isSparse(s->m)) {
@@ -141,7 +147,7 @@ static void read_row(const Solve* s, int i) {
 }
 
 // Fills square and slope; returns the norm of the residuals, or -1 where the rows are others.
-static double assemble(const Solve* s) {
+static double assemble(Solve* s) {
   const int nv = (int)s->m->nv;
   double squares = 0, most = 0;
   if (count_rows(s) != s->rows) return -1;
@@ -163,7 +169,7 @@ static double assemble(const Solve* s) {
 }
 
 // A joint that goes beyond its limit stays there from now on.
-static void hold_limits(const Solve* s) {
+static void hold_limits(Solve* s) {
   const mjModel* m = s->m;
   for (int j = 0; j < m->njnt; j++) {
     if (m->jnt_type[j] < mjJNT_SLIDE) continue;
@@ -175,7 +181,7 @@ static void hold_limits(const Solve* s) {
   }
 }
 
-static void fill_scales(const Solve* s) {
+static void fill_scales(Solve* s) {
   const mjModel* m = s->m;
   for (int v = 0; v < m->nv; v++) {
     int j = m->dof_jntid[v], type = m->jnt_type[j];
@@ -186,7 +192,7 @@ static void fill_scales(const Solve* s) {
 }
 
 // Moves d->qpos to where the residuals are `target`. Returns whether it got there.
-static int solve(const Solve* s) {
+static int solve(Solve* s) {
   const int nv = (int)s->m->nv;
   fill_scales(s);
   for (int i = 0; i < ITERATIONS; i++) {
@@ -205,21 +211,20 @@ static int solve(const Solve* s) {
   return left >= 0 && left < solved;
 }
 
-// Writes what is left of the constraints at d->qpos into target; returns its norm.
-static double read_target(Solve* s) {
+// Writes what is left of the constraints at d->qpos into kept; returns its norm.
+static double read_kept(Solve* s) {
   double squares = 0;
-  int n = 0;
-  for (int i = 0; i < s->d->nefc; i++) {
+  for (int i = 0, n = 0; i < s->d->nefc; i++) {
     if (!is_row(s, i)) continue;
-    s->target[n] = s->d->efc_pos[i];
-    squares += s->target[n] * s->target[n];
+    s->kept[n] = s->d->efc_pos[i];
+    squares += s->kept[n] * s->kept[n];
     n++;
   }
   return sqrt(squares);
 }
 
 // The largest way from a to b (nq), as a share of the scales.
-static double way(const Solve* s, const double* a, const double* b) {
+static double way(Solve* s, const double* a, const double* b) {
   double most = 0;
   fill_scales(s);
   mj_differentiatePos(s->m, s->y, 1, a, b);
@@ -227,61 +232,50 @@ static double way(const Solve* s, const double* a, const double* b) {
   return most;
 }
 
-// Residuals of the start (nq) are kept, as a body that is pulled from afar has them; but what needs
+// Residuals of the start are kept, as a body that is pulled from afar has them; but what needs
 // little to be closed, such as a keyframe of few digits, is closed, which moves the start.
-static void choose_target(Solve* s, double* start) {
-  const int nq = (int)s->m->nq;
-  double norm = read_target(s);
-  double* kept = mj_stackAllocNum(s->d, (size_t)s->rows + 1);
-  mju_copy(kept, s->target, s->rows);
+static void choose_target(Solve* s) {
+  double norm = read_kept(s);
   mju_zero(s->target, s->rows);
   if (norm <= solved) return;
-  if (solve(s) && way(s, start, s->d->qpos) <= closing) {
-    mju_copy(start, s->d->qpos, nq);
+  if (solve(s) && way(s, s->start, s->d->qpos) <= closing) {
+    mju_copy(s->start, s->d->qpos, (int)s->m->nq);
   } else {
-    mju_copy(s->target, kept, s->rows);
+    mju_copy(s->target, s->kept, s->rows);
   }
 }
 
-// Moves d->qpos back onto the equality constraints. Where they cannot be met from there, from half
-// the way to the start (nq), and so on; at last it is the start.
-static void close_loops(const mjModel* m, mjData* d, double* start) {
-  const int nq = (int)m->nq, nv = (int)m->nv;
-  double *moved = mj_stackAllocNum(d, (size_t)nq), *off = mj_stackAllocNum(d, (size_t)nv);
-  Solve s = {.m = m, .d = d, .start = start};
-  s.scale = mj_stackAllocNum(d, (size_t)nv);
-  s.row = mj_stackAllocNum(d, (size_t)nv);
-  s.slope = mj_stackAllocNum(d, (size_t)nv);
-  s.y = mj_stackAllocNum(d, (size_t)nv);
-  s.square = mj_stackAllocNum(d, (size_t)nv * (size_t)nv);
+// Moves all joints of d, which is at the start, and then back onto the equality constraints. Where
+// these cannot be met from there, from half the way to the start, and so on; at last it is the
+// start.
+static void move_loops(const mjModel* m, mjData* d, UsRng* rng, double noise) {
+  const int nq = (int)m->nq;
+  double moved[Q], off[Q], share = 1;
+  Solve s;
+  s.m = m;
+  s.d = d;
+  mju_copy(s.start, d->qpos, nq);
   mju_copy(moved, d->qpos, nq);
-  mju_copy(d->qpos, start, nq);
+  move(m, moved, rng, noise);
   s.rows = count_rows(&s);
-  s.target = mj_stackAllocNum(d, (size_t)s.rows + 1);
-  choose_target(&s, start);
-  mj_differentiatePos(m, off, 1, start, moved);
-  double share = 1;
+  if (s.rows > ROWS) return;
+  choose_target(&s);
+  mj_differentiatePos(m, off, 1, s.start, moved);
   for (int i = 0; i < HALVINGS; i++, share /= 2) {
-    mju_copy(d->qpos, i ? start : moved, nq);
+    mju_copy(d->qpos, i ? s.start : moved, nq);
     if (i) mj_integratePos(m, d->qpos, off, share);
     if (solve(&s)) return;
   }
-  mju_copy(d->qpos, start, nq);
+  mju_copy(d->qpos, s.start, nq);
 }
 
 // ---- resets ----
 
 void us_mjcf_reset(const mjModel* m, mjData* d, UsRng* rng) {
   const double noise = us_mjcf_custom(m, "understudy_noise", 0.01);
-  const int loops = noise != 0 && m->nv > 0 && has_loops(m, d);
-  if (!loops) {
+  if (noise != 0 && m->nv > 0 && has_loops(m, d)) {
+    move_loops(m, d, rng, noise);
+  } else {
     move(m, d->qpos, rng, noise);
-    return;
   }
-  mj_markStack(d);
-  double* start = mj_stackAllocNum(d, (size_t)m->nq);
-  mju_copy(start, d->qpos, (int)m->nq);
-  move(m, d->qpos, rng, noise);
-  close_loops(m, d, start);
-  mj_freeStack(d);
 }

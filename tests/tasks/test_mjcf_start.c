@@ -22,13 +22,16 @@ static const char grip[] =
     "<keyframe><key time='3' qpos='1 0 1 1 0 0 0 .1' qvel='0 0 0 0 0 0 .2' act='.3' ctrl='.4' "
     "mpos='1 0 1' mquat='1 0 0 0'/></keyframe></mujoco>";
 
+// Four bars, and a pendulum that has nothing to do with them.
 static const char fourbar[] =
     "<mujoco><option timestep='.005'/><default><geom contype='0' conaffinity='0'/>"
     "<joint axis='0 1 0' damping='.05'/></default><worldbody><body><joint name='a'/>"
     "<geom type='capsule' fromto='0 0 0 0 0 .4' size='.02'/><body pos='0 0 .4'><joint name='b'/>"
     "<geom type='capsule' fromto='0 0 0 .6 0 0' size='.02'/><body name='c' pos='.6 0 0'>"
     "<joint name='c'/><geom type='capsule' fromto='0 0 0 0 0 -.4' size='.02'/></body></body>"
-    "</body></worldbody><equality><connect body1='c' anchor='0 0 -.4' body2='world'/></equality>"
+    "</body><body pos='0 1 0'><joint/><geom size='.1' pos='.3 0 "
+    "0'/></body></worldbody><equality><connect body1='c' anchor='0 0 -.4' "
+    "body2='world'/></equality>"
     "<actuator><motor joint='a' gear='.2' ctrlrange='-1 1'/></actuator></mujoco>";
 
 static const char coupled[] =
@@ -147,7 +150,7 @@ static void loops_are_closed(void** state) {
   const char* const more[] = {
       "",
       // A pose of two digits, which leaves a gap of millimetres.
-      "<keyframe><key qpos='.51 -.52 .5'/></keyframe>",
+      "<keyframe><key qpos='.51 -.52 .5 0'/></keyframe>",
       "<custom><numeric name='understudy_noise' data='.2'/></custom>",
       "<option jacobian='sparse'/>",
   };
@@ -210,7 +213,7 @@ static void states_that_are_more(void** state) {
                           "<motor name='late' delay='.02' nsample='4' joint")),
           "found actuator late with a delay");
   // Without the flag nothing is asleep, in MuJoCo either.
-  char sleeps[4096];
+  char sleeps[8192];
   snprintf(sleeps, sizeof(sleeps), "%s",
            edited(mjcf_arm, "name='cube'", "name='cube' sleep='init'"));
   us_mjcf_close(open_text("awake.xml", sleeps));
