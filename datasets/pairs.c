@@ -1,7 +1,7 @@
 // Drawing pairs: the episodes are put into a random order once; then level after level every
 // episode may give one pair more, with a few rounds of tries for those whose draw was already
-// solved. Pair i is therefore the same whatever `count` is, and an episode gives a second pair only
-// when every other has given one or cannot.
+// solved; what chance then has not found is taken in order. Pair i is therefore the same whatever
+// `count` is, and an episode gives a second pair only when every other has given one or cannot.
 
 #include "datasets/pairs.h"
 
@@ -48,13 +48,9 @@ static int is_taken(const UsPairs* p, int64_t start) {
   return 0;
 }
 
-// One draw from an episode; *gave: 1 when it gave a pair.
-static UsStatus try_episode(Drawer* d, int64_t episode, int* gave) {
+// Adds the pair of a start row, unless it is solved there; *gave: 1 when it was added.
+static UsStatus add_pair(Drawer* d, int64_t episode, int64_t start, int* gave) {
   *gave = 0;
-  UsRng rng = us_rng(d->seed, US_RNG_PAIRS, d->draws++, 0, 0);
-  int64_t start = us_dataset_offsets(d->data)[episode] + d->block +
-                  us_rng_below(&rng, (uint32_t)candidates(d, episode));
-  if (is_taken(d->out, start)) return US_OK;
   UsPair pair = {start - d->block, start, start + d->ahead, (int32_t)episode, 0, 0};
   int width = us_dataset_info(d->data)->state;
   const double* states = us_dataset_states(d->data);
@@ -62,15 +58,45 @@ static UsStatus try_episode(Drawer* d, int64_t episode, int* gave) {
   const mjModel* m = us_sim_model(d->sim);
   US_TRY(us_sim_measure(d->sim, 1, states + pair.start * width, from));
   US_TRY(us_sim_measure(d->sim, 1, states + pair.goal * width, to));
-  if (!d->keep_solved && d->task->success(m, from, to)) {
-    d->out->solved_at_start++;
-    return US_OK;
-  }
+  if (!d->keep_solved && d->task->success(m, from, to)) return US_OK;
   pair.distance = (float)d->task->distance(m, from, to);
   if (d->task->hard) pair.hard = d->task->hard(m, from, to) != 0;
   d->out->pair[d->out->count++] = pair;
   *gave = 1;
   return US_OK;
+}
+
+// One draw from an episode; *gave: 1 when it gave a pair.
+static UsStatus try_episode(Drawer* d, int64_t episode, int* gave) {
+  *gave = 0;
+  UsRng rng = us_rng(d->seed, US_RNG_PAIRS, d->draws++, 0, 0);
+  int64_t start = us_dataset_offsets(d->data)[episode] + d->block +
+                  us_rng_below(&rng, (uint32_t)candidates(d, episode));
+  if (is_taken(d->out, start)) return US_OK;
+  US_TRY(add_pair(d, episode, start, gave));
+  d->out->solved_at_start += !*gave;
+  return US_OK;
+}
+
+// Where chance finds no more: every start that was not drawn, in the order of episodes.
+static UsStatus take_rest(Drawer* d) {
+  const UsDatasetInfo* info = us_dataset_info(d->data);
+  uint8_t* taken = calloc((size_t)info->rows + 1, 1);
+  if (!taken) return us_fail(US_MEMORY, "out of memory");
+  for (int i = 0; i < d->out->count; i++) taken[d->out->pair[i].start] = 1;
+  UsStatus status = US_OK;
+  for (int64_t i = 0; i < info->episodes && status == US_OK; i++) {
+    int64_t e = d->order[i], first = us_dataset_offsets(d->data)[e] + d->block;
+    for (int64_t k = 0; k < candidates(d, e) && d->out->count < d->count && status == US_OK; k++) {
+      int gave;
+      if (!taken[first + k]) status = add_pair(d, e, first + k, &gave);
+    }
+    if (status == US_OK) {
+      status = us_progress_step(&d->bar, d->out->count, us_dataset_path(d->data));
+    }
+  }
+  free(taken);
+  return status;
 }
 
 // Every episode gives its `level`-th pair, if it can.
@@ -120,6 +146,26 @@ static UsStatus hash_pairs(UsPairs* p) {
   return US_OK;
 }
 
+// Says what a pair needs and what there was of it.
+static UsStatus too_few(const Drawer* d) {
+  int64_t episodes = us_dataset_info(d->data)->episodes, starts = 0, fit = 0;
+  int longest = 0;
+  for (int64_t e = 0; e < episodes; e++) {
+    int64_t found = candidates(d, e);
+    fit += found > 0;
+    starts += found > 0 ? found : 0;
+    if (us_dataset_lengths(d->data)[e] > longest) longest = us_dataset_lengths(d->data)[e];
+  }
+  return us_fail(US_FORMAT,
+                 "%s: expected %d pairs%s, found %d: each takes an episode of at least %d rows (%d "
+                 "before the start, the goal %d later), as %lld of %lld are, the longest of %d; "
+                 "they have %lld starts",
+                 us_dataset_path(d->data), d->count,
+                 d->keep_solved ? "" : " that are not solved at the start", d->out->count,
+                 d->block + d->ahead + 1, d->block, d->ahead, (long long)fit, (long long)episodes,
+                 longest, (long long)starts);
+}
+
 static UsStatus draw_all(Drawer* d) {
   UsPairs* out = d->out;
   int64_t episodes = us_dataset_info(d->data)->episodes;
@@ -131,12 +177,11 @@ static UsStatus draw_all(Drawer* d) {
   for (int level = 1; out->count < d->count; level++) {
     int before = out->count;
     US_TRY(draw_level(d, level));
-    if (out->count == before) {
+    if (out->count > before) continue;
+    US_TRY(take_rest(d));
+    if (out->count < d->count) {
       us_progress_end(&d->bar);
-      return us_fail(US_FORMAT,
-                     "%s: expected %d pairs of a start and a goal %d rows later that is not solved "
-                     "yet, found %d",
-                     us_dataset_path(d->data), d->count, d->ahead, out->count);
+      return too_few(d);
     }
   }
   us_progress_end(&d->bar);

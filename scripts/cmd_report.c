@@ -12,22 +12,34 @@
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
-enum { kRows = 4, kRules = 4, kSteps = 1 << 20, kFrames = 1024 };
+enum { kRows = 4, kRules = 5, kSteps = 1 << 20, kFrames = 1024 };
 
 // The rows that an evaluation may have, as cmd_eval.c names them.
 static const char* const row_names[kRows] = {"model", "state", "random", "oracle"};
 static const char* const row_titles[kRows] = {"model", "model on true states", "random",
                                               "oracle (simulator)"};
 
-// What success is counted by: rule, and whether of the hard pairs alone.
-static const struct {
-  const char* title;
-  const char* rule;
+// What success is counted by: rule, and whether of the hard pairs alone. The rule that the protocol
+// counts by joins them where it is none of these.
+typedef struct Counted {
+  char title[64];
+  char rule[32];
   int hard;
-} rules[kRules] = {{"first hit", "first_hit", 0},
-                   {"last step", "last_step", 0},
-                   {"hold 3", "hold_3", 0},
-                   {"first hit, hard pairs", "first_hit", 1}};
+} Counted;
+
+static const Counted always_counted[] = {{"first hit", "first_hit", 0},
+                                         {"last step", "last_step", 0},
+                                         {"hold 3", "hold_3", 0},
+                                         {"first hit, hard pairs", "first_hit", 1}};
+
+// What a rule says, in words; NULL: there is none of that name.
+static const char* rule_text(const char* rule) {
+#define X(name, text) \
+  if (strcmp(rule, #name) == 0) return text;
+  US_RULES(X)
+#undef X
+  return NULL;
+}
 
 typedef struct Rate {
   int known;
@@ -52,6 +64,9 @@ typedef struct Report {
   double radius;
   Row row[kRows];
   int film_count, film_pages;
+  char rule[32];  // that the protocol counts by; "": not said
+  Counted counted[kRules];
+  int rules;
 } Report;
 
 // ---- reading ----
@@ -70,9 +85,9 @@ static double item(const cJSON* list, int i) {
   return cJSON_IsNumber(x) ? x->valuedouble : NAN;
 }
 
-static UsStatus read_rate(const Report* r, const cJSON* row, int rule, Rate* out) {
-  const cJSON* from = rules[rule].hard ? member(row, "hard") : row;
-  const cJSON* rate = member(from, rules[rule].rule);
+static UsStatus read_rate(const Report* r, const cJSON* row, const Counted* c, Rate* out) {
+  const cJSON* from = c->hard ? member(row, "hard") : row;
+  const cJSON* rate = member(from, c->rule);
   *out = (Rate){0};
   if (!rate || cJSON_IsNull(rate)) return US_OK;
   US_TRY(us_json_number(r->path, rate, "rate", 0, 1, NULL, &out->rate));
@@ -91,7 +106,7 @@ static UsStatus read_row(const Report* r, const cJSON* json, Row* out) {
   const int none = 0;
   const cJSON* hard = member(json, "hard");
   if (hard) US_TRY(us_json_int(r->path, hard, "pairs", 0, 1 << 30, &none, &out->hard_pairs));
-  for (int k = 0; k < kRules; k++) US_TRY(read_rate(r, json, k, &out->rate[k]));
+  for (int k = 0; k < r->rules; k++) US_TRY(read_rate(r, json, &r->counted[k], &out->rate[k]));
   out->seconds = number(json, "seconds");
   out->core_seconds = number(json, "core_seconds");
   out->seconds_per_plan = number(json, "seconds_per_plan");
@@ -101,6 +116,25 @@ static UsStatus read_row(const Report* r, const cJSON* json, Row* out) {
   }
   out->distance = member(json, "distance");
   out->first_hit_step = member(json, "first_hit_step");
+  return US_OK;
+}
+
+// Lists what is counted and marks what the protocol counts.
+static UsStatus choose_rules(Report* r) {
+  const int count = sizeof(always_counted) / sizeof(always_counted[0]);
+  US_TRY(us_json_text(r->path, r->json, "rule", "", r->rule, sizeof(r->rule)));
+  memcpy(r->counted, always_counted, sizeof(always_counted));
+  r->rules = count;
+  if (!rule_text(r->rule)) return US_OK;
+  int own = 0;
+  while (own < count && (r->counted[own].hard || strcmp(r->counted[own].rule, r->rule) != 0)) own++;
+  if (own == count) {
+    Counted* c = &r->counted[r->rules++];
+    snprintf(c->rule, sizeof(c->rule), "%s", r->rule);
+    snprintf(c->title, sizeof(c->title), "%s", r->rule);
+    for (char* at = c->title; (at = strchr(at, '_'));) *at = ' ';
+  }
+  strcat(r->counted[own].title, " (the protocol's)");
   return US_OK;
 }
 
@@ -116,6 +150,7 @@ static UsStatus read_report(Report* r) {
   US_TRY(us_json_int(r->path, j, "budget", 1, kSteps, NULL, &r->budget));
   US_TRY(us_json_int(r->path, j, "block", 1, kSteps, NULL, &r->block));
   r->radius = number(j, "radius");
+  US_TRY(choose_rules(r));
   const cJSON* rows = member(j, "rows");
   if (!cJSON_IsObject(rows)) {
     return us_fail(US_FORMAT, "%s: expected an object \"rows\", found none", r->path);
@@ -143,8 +178,8 @@ static UsStatus draw_bars(const Report* r) {
   for (int k = 0; k < kRows; k++) {
     if (r->row[k].on) name[bars++] = row_titles[k];
   }
-  for (int g = 0; g < kRules; g++) {
-    group[g] = rules[g].title;
+  for (int g = 0; g < r->rules; g++) {
+    group[g] = r->counted[g].title;
     for (int k = 0, b = 0; k < kRows; k++) {
       if (!r->row[k].on) continue;
       const Rate* rate = &r->row[k].rate[g];
@@ -159,7 +194,7 @@ static UsStatus draw_bars(const Report* r) {
                   .y_label = "per cent, with 95 % intervals",
                   .y_high = 100,
                   .format = "%.1f",
-                  .groups = kRules,
+                  .groups = r->rules,
                   .bars = bars,
                   .group_name = group,
                   .bar_name = name,
@@ -366,14 +401,14 @@ static void write_number(FILE* out, const char* format, double x) {
 
 static void write_rates(FILE* out, const Report* r) {
   fputs("<table><tr><th>row</th><th>pairs</th>", out);
-  for (int g = 0; g < kRules; g++) fprintf(out, "<th>%s</th>", rules[g].title);
+  for (int g = 0; g < r->rules; g++) fprintf(out, "<th>%s</th>", r->counted[g].title);
   fputs("<th>mean distance at the start</th><th>at the end</th></tr>\n", out);
   for (int k = 0; k < kRows; k++) {
     const Row* row = &r->row[k];
     if (!row->on) continue;
     fprintf(out, "<tr><td>%s</td><td>%d (%d hard)</td>", row_titles[k], row->pairs,
             row->hard_pairs);
-    for (int g = 0; g < kRules; g++) {
+    for (int g = 0; g < r->rules; g++) {
       const Rate* rate = &row->rate[g];
       if (!rate->known) fputs("<td>&ndash;</td>", out);
       if (rate->known) {
@@ -439,6 +474,9 @@ static UsStatus write_page(const Report* r) {
           "steps, blocks of %d. %d pairs were solved at the start. Rates in per cent with Wilson "
           "95 %% intervals.</p>\n",
           r->episodes, r->protocol, r->budget, r->block, r->solved_at_start);
+  if (rule_text(r->rule)) {
+    fprintf(out, "<p>The protocol counts an episode that is %s.</p>\n", rule_text(r->rule));
+  }
   write_rates(out, r);
   fputs("<img src=success.png alt=\"success rates\">\n<img src=curves.png alt=\"curves\">\n", out);
   if (r->film_count > 0) {

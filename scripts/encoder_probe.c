@@ -9,6 +9,8 @@
 #include "scripts/cli.h"
 #include "scripts/encoder_commands.h"
 #include "scripts/frames.h"
+#include "scripts/state_encoder.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/probe.h"
@@ -25,7 +27,7 @@ typedef struct Probe {
   UsFrames frames;
   UsEncoder* encoder;
   UsPool* pool;
-  int width;         // numbers of a latent
+  int width;         // numbers of a latent, or of its projection
   int targets;       // Y
   float* z;          // (count, width)
   float* y;          // (count, Y)
@@ -35,27 +37,11 @@ typedef struct Probe {
 
 // ---- encoders that are made from the frames ----
 
-static UsStatus make_state(const UsFrames* f, UsEncoder** out) {
-  int s = f->info.state;
-  double* mean = calloc(2 * (size_t)(s ? s : 1), sizeof(double));
-  if (!mean) return us_fail(US_MEMORY, "out of memory");
-  for (int j = 0; j < s; j++) {
-    double squares = 0;
-    for (int i = 0; i < f->count; i++) mean[j] += f->states[(size_t)i * s + j] / f->count;
-    for (int i = 0; i < f->count; i++) {
-      double off = f->states[(size_t)i * s + j] - mean[j];
-      squares += off * off;
-    }
-    mean[s + j] = sqrt(squares / f->count);
-  }
-  UsStatus status = us_encoder_make_state(s, mean, mean + s, out);
-  free(mean);
-  return status;
-}
-
 static UsStatus open_encoder(const Options* o, Probe* p) {
   const UsFrames* f = &p->frames;
-  if (!strcmp(o->encoder, "state")) return make_state(f, &p->encoder);
+  if (!strcmp(o->encoder, "state")) {
+    return us_state_encoder(o->data, f->info.task, f->info.state, f->count, f->states, &p->encoder);
+  }
   if (!strcmp(o->encoder, "pca")) {
     return us_encoder_make_pca(o->dim, f->count, f->info.height, f->info.width, f->pixels, p->pool,
                                &p->encoder);
@@ -133,7 +119,7 @@ static UsStatus print_distances(const Probe* p, int positions) {
   for (int w = 0; w < 3; w++) {
     UsRng r = us_rng(7, US_RNG_PAIRS, (uint64_t)w, 0, 0);
     int n = 0;
-    for (int i = 0; i < kTries && n < kPairs; i++) {
+    for (int i = 0; i < kTries && n < kPairs && !us_interrupted(); i++) {
       size_t a = us_rng_below(&r, (uint32_t)p->frames.count);
       size_t b = us_rng_below(&r, (uint32_t)p->frames.count);
       double truth = true_distance(p->frames.states + a * s, p->frames.states + b * s, positions);
@@ -148,7 +134,7 @@ static UsStatus print_distances(const Probe* p, int positions) {
     printf("  %-22s %.3f  (%d pairs)\n", names[w], rank_correlation(n, d, d + kPairs), n);
   }
   free(d);
-  return US_OK;
+  return us_interrupt_check("distances");
 }
 
 // ---- targets ----
@@ -215,19 +201,62 @@ static UsStatus make_targets(Probe* p) {
 
 // ---- the command ----
 
+// out (US_PROBE_WIDTH) of z (width): every number is added, with a sign, to one of the sums. Signs
+// and places are drawn once, so that lengths and products are kept but for a few per cent (feature
+// hashing; Weinberger et al. 2009).
+static void project(size_t width, const float* z, float* out) {
+  UsRng r = us_rng(1, US_RNG_INIT, 0, 0, 0);
+  memset(out, 0, US_PROBE_WIDTH * sizeof(float));
+  for (size_t i = 0; i < width; i++) {
+    uint32_t bits = us_rng_bits(&r);
+    out[bits % US_PROBE_WIDTH] += bits >> 31 ? z[i] : -z[i];
+  }
+}
+
+typedef struct Projection {
+  size_t width;
+  const float* z;  // (n, width)
+  float* out;      // (n, US_PROBE_WIDTH)
+} Projection;
+
+static void project_item(void* arg, int item, int worker) {
+  const Projection* p = arg;
+  if (us_interrupted()) return;
+  project(p->width, p->z + (size_t)item * p->width, p->out + (size_t)item * US_PROBE_WIDTH);
+}
+
+// Fills p->z piece by piece: the latents, or their projections where they are too wide to fit.
+static UsStatus encode_all(Probe* p, size_t latent, float* piece, int most) {
+  const UsFrames* f = &p->frames;
+  size_t frame = (size_t)f->info.height * (size_t)f->info.width * 3;
+  UsProgress bar = us_progress_start("encode", "frames", f->count, 0);
+  for (int at = 0, n; at < f->count; at += n) {
+    n = f->count - at < most ? f->count - at : most;
+    float* out = p->z + (size_t)at * (size_t)p->width;
+    UsStatus status =
+        us_encoder_encode(p->encoder, n, f->pixels + (size_t)at * frame,
+                          f->states + (size_t)at * f->info.state, piece ? piece : out, p->pool);
+    Projection job = {latent, piece, out};
+    if (status == US_OK && piece) us_pool_run(p->pool, n, project_item, &job);
+    if (status == US_OK) status = us_progress_step(&bar, at + n, "encoding frames");
+    if (status != US_OK) us_progress_end(&bar);
+    US_TRY(status);
+  }
+  us_progress_end(&bar);
+  return US_OK;
+}
+
 static UsStatus encode(Probe* p) {
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
-  const UsFrames* f = &p->frames;
-  size_t n = (size_t)f->count;
-  p->width = info->tokens * info->dim;
-  if (p->width > US_PROBE_WIDTH) {
-    return us_fail(US_UNSUPPORTED, "expected at most %d numbers a frame, found %d", US_PROBE_WIDTH,
-                   p->width);
-  }
+  size_t latent = (size_t)info->tokens * (size_t)info->dim, n = (size_t)p->frames.count;
+  int wide = latent > US_PROBE_WIDTH, most = 4 * us_pool_threads(p->pool);
+  p->width = wide ? US_PROBE_WIDTH : (int)latent;
   p->z = malloc(n * (size_t)p->width * sizeof(float));
-  if (!p->z) return us_fail(US_MEMORY, "out of memory for features");
-  us_encoder_encode(p->encoder, f->count, f->pixels, f->states, p->z, p->pool);
-  return US_OK;
+  float* piece = wide ? malloc((size_t)most * latent * sizeof(float)) : NULL;
+  UsStatus status = p->z && (piece || !wide) ? encode_all(p, latent, piece, most)
+                                             : us_fail(US_MEMORY, "out of memory for features");
+  free(piece);
+  return status;
 }
 
 static UsStatus print_r2(const Probe* p) {
@@ -262,6 +291,9 @@ static UsStatus run(const Options* o, Probe* p) {
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
   printf("%s (%s): %d tokens of %d; %s: %d rows\n", o->encoder, info->kind, info->tokens, info->dim,
          o->data, p->frames.count);
+  if (p->width < info->tokens * info->dim) {
+    printf("projected at random to %d of %d numbers\n", p->width, info->tokens * info->dim);
+  }
   US_TRY(print_r2(p));
   return print_distances(p, 2);
 }

@@ -9,6 +9,7 @@
 #include "env/sim.h"
 #include "scripts/cli.h"
 #include "scripts/picture.h"
+#include "scripts/state_encoder.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
@@ -72,41 +73,10 @@ int training_check(const char* command, TrainingOptions* o, const char* data) {
 
 // ---- encoders that are made from the data ----
 
-// Positions of a task's simulator, nq; 0 when the task is not known here.
-static int count_positions(const char* task) {
-  UsEnv* e;
-  if (us_cli_open_sim(task, NULL, &e) != US_OK) return 0;
-  int nq = (int)us_sim_model(e)->nq;
-  us_env_close(e);
-  return nq;
-}
-
-// Normalised positions; velocities have no part in it (a deviation of 0 drops a number).
 static UsStatus make_state(const UsDataset* data, UsEncoder** out) {
   const UsDatasetInfo* info = us_dataset_info(data);
-  const double* states = us_dataset_states(data);
-  int nq = count_positions(info->task), s = info->state;
-  if (nq < 1 || nq > s) {
-    return us_fail(
-        US_UNSUPPORTED,
-        "%s: the encoder \"state\" needs a task that is known here (see --plugin, which also "
-        "takes mjcf:FILE.xml) to tell positions from velocities, found \"%s\"",
-        us_dataset_path(data), info->task);
-  }
-  double* mean = calloc(2 * (size_t)s, sizeof(double));
-  if (!mean) return us_fail(US_MEMORY, "out of memory");
-  for (int j = 0; j < nq; j++) {
-    double squares = 0;
-    for (int64_t i = 0; i < info->rows; i++) mean[j] += states[i * s + j] / (double)info->rows;
-    for (int64_t i = 0; i < info->rows; i++) {
-      double off = states[i * s + j] - mean[j];
-      squares += off * off;
-    }
-    mean[s + j] = sqrt(squares / (double)info->rows);
-  }
-  UsStatus status = us_encoder_make_state(s, mean, mean + s, out);
-  free(mean);
-  return status;
+  return us_state_encoder(us_dataset_path(data), info->task, info->state, info->rows,
+                          us_dataset_states(data), out);
 }
 
 // Components of frames spread evenly over the dataset.

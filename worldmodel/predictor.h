@@ -137,6 +137,9 @@ typedef struct UsTape UsTape;
 
 // NULL when out of memory.
 UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
+
+// Bytes that it will take.
+double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config);
 void us_tape_destroy(UsTape* t);
 
 // The losses of a shard (config.batch samples) of a batch of `total` samples: sums over shards are

@@ -98,7 +98,8 @@ static void fill_mask(const UsPredictorConfig* c, UsTape* t) {
   }
 }
 
-UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
+// A tape without its block of *floats.
+static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, size_t* floats) {
   const UsPredictorConfig* c = &p->c;
   int g = predictor_tokens(c);
   UsTape* t = calloc(1, sizeof(*t));
@@ -138,14 +139,28 @@ UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
   fill_mask(c, t);
   Carve m = {0};
   place(c, &m, t);
-  t->block = us_ops_alloc(m.used);
+  *floats = m.used;
+  return t;
+}
+
+UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
+  size_t floats;
+  UsTape* t = measure(p, config, &floats);
+  if (!t) return NULL;
+  t->block = us_ops_alloc(floats);
   if (!t->block) {
     us_tape_destroy(t);
     return NULL;
   }
-  m = (Carve){.base = t->block};
-  place(c, &m, t);
+  Carve m = {.base = t->block};
+  place(&p->c, &m, t);
   return t;
+}
+
+double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config) {
+  size_t floats = 0;
+  us_tape_destroy(measure(p, config, &floats));
+  return (double)sizeof(float) * (double)floats;
 }
 
 void us_tape_destroy(UsTape* t) {

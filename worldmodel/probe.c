@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "worldmodel/base/arena.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/ops.h"
 
@@ -114,7 +115,7 @@ static void score(int n, int out, const float* guess, const float* y, float* r2)
 // gram = X'X / n, moment = X'Y / n.
 static void normal_equations(Probe* q) {
   int in = q->in, out = q->out;
-  for (int r = 0; r < q->n_train; ++r) {
+  for (int r = 0; r < q->n_train && !us_interrupted(); ++r) {
     const float *x = q->x + (size_t)r * in, *y = q->y + (size_t)r * out;
     for (int i = 0; i < in; ++i) {
       double a = (double)x[i] / q->n_train;
@@ -127,7 +128,7 @@ static void normal_equations(Probe* q) {
 
 // Replaces the lower half of a (n, n), positive definite, by its Cholesky factor.
 static void cholesky(int n, double* a) {
-  for (int i = 0; i < n; ++i) {
+  for (int i = 0; i < n && !us_interrupted(); ++i) {
     for (int j = 0; j <= i; ++j) {
       double s = a[(size_t)i * n + j];
       for (int k = 0; k < j; ++k) s -= a[(size_t)i * n + k] * a[(size_t)j * n + k];
@@ -231,7 +232,9 @@ static void test_network(Probe* q) {
 static void fit_network(Probe* q, uint64_t seed, float* r2) {
   UsRng rng = us_rng(seed, US_RNG_BATCH, 0, 0, 0);
   init_network(q, seed);
-  for (int step = 1; step <= STEPS; ++step) {
+  UsProgress bar = us_progress_start("probe", "steps", STEPS, 0);
+  for (int step = 1; step <= STEPS && !us_interrupted(); ++step) {
+    us_progress_show(&bar, step - 1, NULL);
     double warm = fmin(1.0, (double)step / WARM);
     double rate = 2e-3 * warm * (0.5 + 0.5 * cos(M_PI * step / STEPS));
     take_batch(q, &rng);
@@ -240,6 +243,7 @@ static void fit_network(Probe* q, uint64_t seed, float* r2) {
     us_ops_adamw(parameters(q), (float)rate, 0.9f, 0.99f, 1e-8f, 1e-2f, 1.0f, step, q->dw, q->m,
                  q->v, q->w);
   }
+  us_progress_end(&bar);
   test_network(q);
   score(q->n_test, q->out, q->guess, q->yt, r2);
 }
@@ -260,5 +264,5 @@ UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train
   if (r2_mlp && status == US_OK) fit_network(&q, seed, r2_mlp);
   us_ops_free(q.block);
   us_arena_free(&a);
-  return status;
+  return status == US_OK ? us_interrupt_check("probe") : status;
 }

@@ -20,7 +20,8 @@ enum { US_PROBE_WIDTH = 1024 };  // most features
 
 // x_train (n_train, in), y_train (n_train, out), x_test (n_test, in), y_test (n_test, out), host.
 // R^2 per target into r2_linear (out) and r2_mlp (out); NaN where a test target is constant. At
-// least two rows each, in <= US_PROBE_WIDTH. Nullable: r2_linear, r2_mlp. Only US_MEMORY can fail.
+// least two rows each, in <= US_PROBE_WIDTH. Nullable: r2_linear, r2_mlp. Only US_MEMORY and
+// US_INTERRUPTED can fail.
 UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train,
                   const float* y_train, const float* x_test, const float* y_test, uint64_t seed,
                   float* r2_linear, float* r2_mlp);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/train_inner.h"
@@ -79,15 +80,34 @@ static void free_batch(UsBatch* b) {
   free(b->actions);
 }
 
-static int make_workers(UsTrainer* t) {
+static UsLossConfig loss_of_training(const UsTrainer* t) {
   const UsTrainConfig* c = &t->c;
-  const UsLossConfig train = {.batch = t->shard,
-                              .frames = c->frames,
-                              .first = c->first,
-                              .rollout = c->rollout,
-                              .weight = c->rollout_weight,
-                              .beta = c->beta};
-  UsLossConfig held = {.batch = t->shard, .frames = t->held_frames, .rollout = c->horizon};
+  return (UsLossConfig){.batch = t->shard,
+                        .frames = c->frames,
+                        .first = c->first,
+                        .rollout = c->rollout,
+                        .weight = c->rollout_weight,
+                        .beta = c->beta};
+}
+
+static UsLossConfig loss_of_held(const UsTrainer* t) {
+  return (UsLossConfig){.batch = t->shard, .frames = t->held_frames, .rollout = t->c.horizon};
+}
+
+// What all of a trainer takes: gradients of the shards, three more of their size, the samples, and
+// what every worker keeps of a shard.
+static double bytes_of(const UsTrainer* t) {
+  const UsPredictorConfig* c = us_predictor_config(t->p);
+  const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
+  double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
+  double sample = frames * (c->grid_h * c->grid_w * c->dim + c->block * c->action + 1);
+  double weights = (double)us_predictor_list(t->p)->floats * (t->shards + 3);
+  double tapes = us_tape_bytes(t->p, &train) + (t->held.fill ? us_tape_bytes(t->p, &held) : 0);
+  return (double)sizeof(float) * (sample + weights) + t->workers * tapes;
+}
+
+static int make_workers(UsTrainer* t) {
+  const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   for (int i = 0; i < t->workers; i++) {
     t->worker[i].tape = us_tape_create(t->p, &train);
     if (t->held.fill) t->worker[i].held = us_tape_create(t->p, &held);
@@ -151,9 +171,11 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
   t->held_frames = context + c.horizon;
   t->best_error = INFINITY;
   t->validation = (UsValidation){NAN, NAN, 0};
-  if (!allocate(t)) {
+  UsStatus status = us_machine_need_memory("training", bytes_of(t));
+  if (status == US_OK && !allocate(t)) status = us_fail(US_MEMORY, "training: out of memory");
+  if (status != US_OK) {
     us_trainer_destroy(t);
-    return us_fail(US_MEMORY, "training: out of memory");
+    return status;
   }
   *out = t;
   return US_OK;

@@ -222,6 +222,34 @@ static void test_refusals(void** state) {
   assert_non_null(strstr(us_message(), "expected 1000 pairs"));
 }
 
+// A row before the start by a block, a goal ahead: an episode of 61 rows has room for 61 - 5 - 25
+// starts. Every one of them is found, and one more is refused with these numbers.
+static void test_every_start_counts(void** state) {
+  enum { kStarts = kEpisodes * (kRows - kBlock - kAhead) };
+  UsPairs p;
+  assert_int_equal(us_pairs_draw(maze.data, maze.sim, 1, kStarts, kBlock, kAhead, 1, &p), US_OK);
+  assert_int_equal(p.count, kStarts);
+  for (int i = 0; i < p.count; i++) {
+    for (int k = 0; k < i; k++) assert_true(p.pair[i].start != p.pair[k].start);
+  }
+  us_pairs_free(&p);
+  assert_int_equal(us_pairs_draw(maze.data, maze.sim, 1, kStarts + 1, kBlock, kAhead, 1, &p),
+                   US_FORMAT);
+  assert_non_null(strstr(us_message(),
+                         "expected 373 pairs, found 372: each takes an episode of at "
+                         "least 31 rows (5 before the start, the goal 25 later), as "
+                         "12 of 12 are, the longest of 61; they have 372 starts"));
+  // An episode of exactly as many rows as a pair takes gives one.
+  int ahead = kRows - kBlock - 1;
+  assert_int_equal(us_pairs_draw(maze.data, maze.sim, 1, kEpisodes, kBlock, ahead, 1, &p), US_OK);
+  us_pairs_free(&p);
+  assert_int_equal(us_pairs_draw(maze.data, maze.sim, 1, 1, kBlock, ahead + 1, 0, &p), US_FORMAT);
+  assert_non_null(strstr(us_message(),
+                         "expected 1 pairs that are not solved at the start, found 0: "
+                         "each takes an episode of at least 62 rows"));
+  assert_non_null(strstr(us_message(), "as 0 of 12 are, the longest of 61"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pairs_hold_what_they_say),
@@ -231,6 +259,7 @@ int main(void) {
       cmocka_unit_test(test_solved_ones_are_counted),
       cmocka_unit_test(test_farther_half_is_hard),
       cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_every_start_counts),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -168,6 +168,32 @@ static void a_model_plans_and_its_training_data_are_refused(void** state) {
   assert_non_null(strstr(r.err, "true states"));
 }
 
+// A protocol's own rule stands in the report, in words and with its rates.
+static void reports_name_the_protocols_rule(void** state) {
+  (void)state;
+  const char* const shown[][3] = {
+      {"dinowm", "solved when the last block of any plan ended",
+       "<th>plan end (the protocol's)</th>"},
+      {"jepawms", "solved after the last env step", "<th>last step (the protocol's)</th>"}};
+  for (int i = 0; i < 2; i++) {
+    command(
+        0, "eval --data %1$s/held.h5 --rows random --episodes 4 --protocol %2$s --json %1$s/p.json",
+        folder, shown[i][0]);
+    command(0, "report --json %1$s/p.json --out %1$s/rule", folder);
+    char path[512], page[1 << 16];
+    read_into(us_path_join(path, sizeof(path), folder, "rule/index.html"), page, sizeof(page));
+    assert_non_null(strstr(page, shown[i][1]));
+    assert_non_null(strstr(page, shown[i][2]));
+    cJSON* json = read_result("p.json");
+    double rate =
+        at(json, i ? "rows/random/last_step/rate" : "rows/random/plan_end/rate")->valuedouble;
+    char cell[64];
+    snprintf(cell, sizeof(cell), "<td><b>%.1f</b>", 100 * rate);
+    assert_non_null(strstr(page, cell));
+    cJSON_Delete(json);
+  }
+}
+
 static void wrong_words_are_refused(void** state) {
   (void)state;
   const struct {
@@ -205,6 +231,7 @@ int main(void) {
       cmocka_unit_test(stopping_leaves_the_late_rules_empty),
       cmocka_unit_test(subgoals_are_noted_and_bounded),
       cmocka_unit_test(a_model_plans_and_its_training_data_are_refused),
+      cmocka_unit_test(reports_name_the_protocols_rule),
       cmocka_unit_test(wrong_words_are_refused),
   };
   int failed = cmocka_run_group_tests_name("eval", tests, NULL, NULL);

@@ -9,11 +9,10 @@
 #include <cmocka.h>
 
 #include <cairo.h>
-#include <math.h>
 #include <unistd.h>
 
-#include "datasets/dataset.h"
 #include "scripts/picture.h"
+#include "tests/scripts/grey_data.h"
 #include "tests/scripts/program.h"
 #include "worldmodel/base/file.h"
 
@@ -35,33 +34,6 @@ static Run command(int code, const char* format, ...) {
   Run r = run_program(folder, line);
   if (r.code != code) fail_msg("`understudy %.200s`: exit %d: %s", line, r.code, r.err);
   return r;
-}
-
-// Episodes of two rows whose frames are grey.
-static void write_data(const char* path, int episodes, int height, int width) {
-  UsDatasetInfo info = {
-      .task = "toy", .version = "1", .policy = "none", .height = height, .width = width};
-  info.action = info.proprio = info.state = 1;
-  info.dt = 0.1;
-  uint8_t* pixels = malloc(2 * (size_t)height * (size_t)width * 3);
-  memset(pixels, 128, 2 * (size_t)height * (size_t)width * 3);
-  const float zero[2] = {0, 0}, action[2] = {0, NAN};
-  const double state[2] = {0, 1}, times[2] = {0, 0.1};
-  const uint8_t none[2] = {0, 0}, last[2] = {0, 1};
-  const UsEpisode e = {.rows = 2,
-                       .pixels = pixels,
-                       .actions = action,
-                       .proprio = zero,
-                       .states = state,
-                       .rewards = zero,
-                       .terminated = none,
-                       .truncated = last,
-                       .times = times};
-  UsDatasetWriter* w;
-  assert_int_equal(us_dataset_create(path, &info, episodes, 2, 1, &w), US_OK);
-  for (int i = 0; i < episodes; i++) assert_int_equal(us_dataset_append(w, &e), US_OK);
-  assert_int_equal(us_dataset_finish(w), US_OK);
-  free(pixels);
 }
 
 // Width and height of a PNG; pixels of the grey of the frames.
@@ -98,7 +70,7 @@ static void canvases_of_any_size_are_a_status(void** state) {
 static void previews_show_the_lines_that_fit(void** state) {
   (void)state;
   int width, height;
-  write_data(path_of("many.h5"), 100, 74, 74);
+  grey_write(path_of("many.h5"), (Grey){"toy", 100, 2, 74, 74, 1, 1});
   Run r = command(0, "dataset preview %s/many.h5 --episodes 100 --out %s/many.png", folder, folder);
   assert_non_null(strstr(r.out, "94 episodes of "));
   assert_non_null(strstr(r.out, "as many as fit a picture"));
@@ -113,7 +85,7 @@ static void previews_show_the_lines_that_fit(void** state) {
 static void previews_of_large_frames_are_made_smaller(void** state) {
   (void)state;
   int width, height;
-  write_data(path_of("wide.h5"), 2, 8, 2000);
+  grey_write(path_of("wide.h5"), (Grey){"toy", 2, 2, 8, 2000, 1, 1});
   command(0, "dataset preview %s/wide.h5 --out %s/wide.png", folder, folder);
   int grey = grey_of("wide.png", &width, &height);
   assert_true(width <= US_PICTURE_MOST && width > 16000);

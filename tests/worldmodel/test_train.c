@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "tests/worldmodel/toy.h"
+#include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/train.h"
 
 static const uint64_t train_seed = 11, held_seed = 12;
@@ -170,6 +172,92 @@ static void test_stops_at_nan(void** state) {
   toy_remove(folder);
 }
 
+static void remove_all(const char* folder) {
+  char line[128];
+  snprintf(line, sizeof(line), "rm -rf '%s'", folder);
+  assert_int_equal(system(line), 0);
+}
+
+// Asks are counted; from the `left`-th on the answer is to stop.
+static int stop_after(void* left) {
+  return --*(int*)left < 0;
+}
+
+// The lines of a log about validations.
+static void read_validations(const char* path, char* out, size_t size) {
+  char line[512];
+  FILE* f = fopen(path, "r");
+  assert_non_null(f);
+  out[0] = 0;
+  while (fgets(line, sizeof(line), f)) {
+    if (strstr(line, "one_step")) strncat(out, line, size - strlen(out) - 1);
+  }
+  fclose(f);
+}
+
+// Stopped anywhere, in a step or in a validation, and gone on with again and again: the same
+// weights, the same validations, as of a run that never stopped.
+static void test_stopped_anywhere_goes_on(void** state) {
+  char folder[] = "/tmp/us_train_XXXXXX", path[128], logs[2][128], lines[2][4096];
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof(path), "%s/c.safetensors", folder);
+  for (int i = 0; i < 2; i++) snprintf(logs[i], sizeof(logs[i]), "%s/%d.jsonl", folder, i);
+  UsTrainConfig c = config();
+  c.steps = 32;
+  c.validate_every = 3;
+  Run whole = make(&c, 1, toy_source, (void*)&train_seed);
+  us_trainer_normalise(whole.t, 2);
+  assert_int_equal(us_trainer_run(whole.t, &(UsTrainRun){.label = "toy", .log = logs[0]}, NULL),
+                   US_OK);
+  const UsTrainRun run = {
+      .label = "toy", .log = logs[1], .checkpoint = path, .key = "k", .resume = 1};
+  UsStatus status = US_INTERRUPTED;
+  Run last = {0};
+  int stops = 0;
+  for (int left; status == US_INTERRUPTED && stops < 200; stops++) {
+    drop(&last);
+    last = make(&c, 1, toy_source, (void*)&train_seed);
+    assert_int_equal(us_trainer_normalise(last.t, 2), US_OK);
+    left = 20 + 3 * stops;
+    us_hooks_set((UsHooks){.stop = stop_after, .data = &left});
+    status = us_trainer_run(last.t, &run, NULL);
+    us_hooks_set((UsHooks){0});
+  }
+  assert_int_equal(status, US_OK);
+  assert_true(stops > 8);
+  assert_same_weights(&whole, &last);
+  for (int i = 0; i < 2; i++) read_validations(logs[i], lines[i], sizeof(lines[i]));
+  assert_string_equal(lines[0], lines[1]);
+  drop(&whole);
+  drop(&last);
+  remove_all(folder);
+}
+
+// What a trainer takes is known before it takes it.
+static void test_needs_are_told(void** state) {
+  char root[] = "/tmp/us_train_XXXXXX", path[128];
+  static const char text[] = "MemAvailable: 100 kB\n";
+  assert_non_null(mkdtemp(root));
+  snprintf(path, sizeof(path), "%s/proc", root);
+  assert_int_equal(us_folder_make(path), US_OK);
+  snprintf(path, sizeof(path), "%s/proc/meminfo", root);
+  assert_int_equal(us_file_write(path, text, strlen(text)), US_OK);
+  const UsPredictorConfig size = toy_config();
+  UsPredictor* p;
+  assert_int_equal(us_predictor_create("toy", &size, &p), US_OK);
+  UsTrainConfig c = config();
+  UsTrainer* t;
+  us_machine_root(root);
+  UsStatus status = us_trainer_create(p, &c, (UsTrainData){toy_source, (void*)&train_seed},
+                                      (UsTrainData){0}, NULL, &t);
+  us_machine_root(NULL);
+  assert_int_equal(status, US_MEMORY);
+  assert_null(t);
+  assert_non_null(strstr(us_message(), "training: needs "));
+  us_predictor_destroy(p);
+  remove_all(root);
+}
+
 static void test_step_does_not_allocate(void** state) {
   UsTrainConfig c = config();
   Run r = make(&c, 2, toy_source, (void*)&train_seed);
@@ -208,7 +296,8 @@ int main(void) {
       cmocka_unit_test(test_learns_the_toy_world), cmocka_unit_test(test_same_bits_for_any_threads),
       cmocka_unit_test(test_resume_same_bits),     cmocka_unit_test(test_action_only),
       cmocka_unit_test(test_stops_at_nan),         cmocka_unit_test(test_step_does_not_allocate),
-      cmocka_unit_test(test_refuses_nonsense),
+      cmocka_unit_test(test_refuses_nonsense),     cmocka_unit_test(test_stopped_anywhere_goes_on),
+      cmocka_unit_test(test_needs_are_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
