@@ -421,7 +421,7 @@ static void names_of_files_are_factors_one_by_one(void** state) {
   }
   refuse_names(e, "", 0, "found \"\"");
   refuse_names(e, "mass,", 2, "found \"\"");
-  refuse_names(e, "mass,\n", 2, "found \"?\"");
+  refuse_names(e, "mass,\n", 2, "found \"\\n\"");
   refuse_names(e, "mass,size,mass", 3, "every factor once, found mass twice");
   refuse_names(e, "mass,size", 3, "a name for each of 3 factors a row, found 2");
   refuse_names(e, "mass,size", 1, "a name for each of 1 factors a row, found 2");
