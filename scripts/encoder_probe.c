@@ -309,12 +309,13 @@ int us_encoder_probe_command(int argc, const char** argv) {
       {"dim", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.dim, 0, "components of pca", "D"},
       {"threads", 0, POPT_ARG_INT, &o.threads, 0, "threads; 0: one per processor", "N"},
       POPT_TABLEEND};
-  int code =
-      us_cli_parse(argc, argv, table, "--encoder DIR --data F.h5 [options]",
-                   "Fits the true state from the features of frames, linearly and by a small\n"
-                   "network, and compares distances. Example:\n"
-                   "  understudy encoder probe --encoder default --data heldout.h5\n",
-                   NULL, 0);
+  int code = us_cli_parse(
+      argc, argv, table, "--encoder DIR --data F.h5 [options]",
+      "Fits the true state from the features of frames, linearly and by a small\n"
+      "network, and compares distances. More than 1024 numbers a frame are projected to\n"
+      "so many at random. Example:\n"
+      "  understudy encoder probe --encoder default --data heldout.h5\n",
+      NULL, 0);
   if (code < 0 && (!o.encoder || !o.data)) {
     code = us_cli_usage(argv[0], "expected --encoder and --data");
   }

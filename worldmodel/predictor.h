@@ -144,7 +144,8 @@ void us_tape_destroy(UsTape* t);
 
 // The losses of a shard (config.batch samples) of a batch of `total` samples: sums over shards are
 // the losses of the batch. gradient (list floats), tensor memory, accumulates; with action_only,
-// only in the tensors of the action blocks. Nullable: gradient.
+// only in the tensors of the action blocks. Nullable: gradient. When the caller wants to stop
+// (us_interrupted) it ends between blocks, and losses and gradient mean nothing.
 UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
                            int action_only, float* gradient);
 

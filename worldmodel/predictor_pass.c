@@ -2,6 +2,8 @@
 
 #include "worldmodel/predictor_pass.h"
 
+#include "worldmodel/base/progress.h"
+
 // ---- memory ----
 
 void memory_place(const UsPredictorConfig* c, Carve* m, int rows, Memory* out) {
@@ -83,7 +85,7 @@ void pass_forward(const UsPredictor* p, const Pass* s) {
     us_ops_zero(q, (size_t)s->rows * (size_t)w);
   }
   us_ops_add_rows(s->rows, 1, w, x + p->at.query, q);
-  for (int l = 0; l < n; l++) {
+  for (int l = 0; l < n && !us_interrupted(); l++) {
     layer_forward(p, l, s, l + 1 < n ? s->layer[l + 1].q : s->end);
   }
   us_ops_norm(s->rows, w, US_PREDICTOR_EPS, s->end, x + p->at.last_gain, x + p->at.last_bias,
@@ -161,7 +163,7 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
                      grad(g->trunk, p->at.head_w), grad(g->trunk, p->at.head_b));
   us_ops_norm_back(rows, w, s->end, x + p->at.last_gain, s->end_stats, m->dn, m->dq,
                    grad(g->trunk, p->at.last_gain), grad(g->trunk, p->at.last_bias));
-  for (int l = n - 1; l >= 0; l--) {
+  for (int l = n - 1; l >= 0 && !us_interrupted(); l--) {
     if (p->c.action > 0) action_backward(p, l, s, m, g->action);
     mlp_backward(p, l, s, m, g->trunk);
     attention_backward(p, l, s, m, g->trunk);

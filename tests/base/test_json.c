@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,12 +228,31 @@ static void test_members(void** state) {
   cJSON_Delete(json);
 }
 
+// JSON has no NaN and no infinity: whatever writes numbers writes null for them.
+static void test_no_number_is_null(void** state) {
+  const double none[] = {NAN, INFINITY, -INFINITY};
+  char text[US_NUMBER_CHARS];
+  cJSON *object = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(object, "list");
+  for (int i = 0; i < 3; i++) {
+    us_json_append(list, none[i]);
+    assert_string_equal(us_json_format(text, "%.4g", none[i]), "null");
+  }
+  us_json_append(list, 0.5);
+  us_json_add(object, "ratio", none[1]);
+  us_json_add(object, "one", 1);
+  assert_string_equal(us_json_format(text, "%.4g", 0.25), "0.25");
+  char* written = cJSON_PrintUnformatted(object);
+  assert_string_equal(written, "{\"list\":[null,null,null,0.5],\"ratio\":null,\"one\":1}");
+  cJSON_free(written);
+  cJSON_Delete(object);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_refused), cmocka_unit_test(test_nul_bytes),
-      cmocka_unit_test(test_depth),   cmocka_unit_test(test_texts),
-      cmocka_unit_test(test_whole),   cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_members),
+      cmocka_unit_test(test_refused),   cmocka_unit_test(test_no_number_is_null),
+      cmocka_unit_test(test_nul_bytes), cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_texts),     cmocka_unit_test(test_whole),
+      cmocka_unit_test(test_numbers),   cmocka_unit_test(test_members),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
