@@ -32,27 +32,11 @@
 
 #include <stdint.h>
 
+#include "datasets/dataset_info.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
 
-typedef struct UsDatasetInfo {
-  char task[64];
-  char version[64];  // of the program that wrote it
-  char policy[64];
-  char camera[64];
-  char renderer[512];  // what drew the frames; of several, "A; from episode N: B"; "": not known
-  uint64_t seed;
-  int64_t rows;                // N
-  int64_t episodes;            // E
-  int height, width;           // of pixels; 0: the file has none
-  int checksums;               // 1: of the frames, pixels_crc; what is created has them
-  int action, proprio, state;  // A, P (0: the file has none), S
-  int variation;               // V; 0: nothing varies
-  char variation_names[512];   // of the V factors, separated by commas
-  char variation_range[16];    // which the numbers were drawn from
-  char diverged[16];           // what became of episodes that diverged, see collect; "": not said
-  double dt;                   // s an env step
-  int finished;                // 0: its run goes on or was killed; ignored by a writer
-} UsDatasetInfo;
+US_C_BEGIN
 
 // ---- reading ----
 
@@ -61,37 +45,37 @@ typedef struct UsDataset UsDataset;
 // Opens a file and checks everything but the frames: columns, types, lengths, offsets,
 // counters, rising times, finite numbers, actions in [-1, 1]. Of a file whose writer was killed the
 // finished episodes are seen. On failure *out is NULL and the message names the row or episode.
-UsStatus us_dataset_open(const char* path, UsDataset** out);
+US_API UsStatus us_dataset_open(const char* path, UsDataset** out);
 
 // NULL is fine.
-void us_dataset_close(UsDataset* d);
+US_API void us_dataset_close(UsDataset* d);
 
-const UsDatasetInfo* us_dataset_info(const UsDataset* d);
-const char* us_dataset_path(const UsDataset* d);
+US_API const UsDatasetInfo* us_dataset_info(const UsDataset* d);
+US_API const char* us_dataset_path(const UsDataset* d);
 
 // Episodes that the file has room for: more than info's while it is being written.
-int64_t us_dataset_room(const UsDataset* d);
+US_API int64_t us_dataset_room(const UsDataset* d);
 
 // The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
 // NULL when P is 0, states (N, S), times (N), variation (N, V), NULL when V is 0.
-const int32_t* us_dataset_lengths(const UsDataset* d);
-const int64_t* us_dataset_offsets(const UsDataset* d);
-const float* us_dataset_actions(const UsDataset* d);
-const float* us_dataset_proprio(const UsDataset* d);
-const double* us_dataset_states(const UsDataset* d);
-const double* us_dataset_times(const UsDataset* d);
-const float* us_dataset_variation(const UsDataset* d);
+US_API const int32_t* us_dataset_lengths(const UsDataset* d);
+US_API const int64_t* us_dataset_offsets(const UsDataset* d);
+US_API const float* us_dataset_actions(const UsDataset* d);
+US_API const float* us_dataset_proprio(const UsDataset* d);
+US_API const double* us_dataset_states(const UsDataset* d);
+US_API const double* us_dataset_times(const UsDataset* d);
+US_API const float* us_dataset_variation(const UsDataset* d);
 
 // The column truncated (N), in memory.
-const uint8_t* us_dataset_truncated(const UsDataset* d);
+US_API const uint8_t* us_dataset_truncated(const UsDataset* d);
 
 // Reads `rows` frames from `first` on: pixels (rows, H, W, 3). A frame that differs from its
 // checksum is US_FORMAT with its episode and row.
-UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels);
+US_API UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels);
 
 // SHA-256 over the sizes and all columns that training reads (pixels, action, proprio, state, time,
 // ep_len), and names and numbers of what varies; the first call reads the whole file.
-UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
+US_API UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
 
 // ---- writing ----
 
@@ -115,25 +99,27 @@ typedef struct UsEpisode {
 // sizes and dt. An existing file is replaced only when `overwrite` is set, and once the first
 // episode is whole; until then the file is called <path>.tmp. A file that another run is writing is
 // refused. On failure *out is NULL.
-UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
-                           int overwrite, UsDatasetWriter** out);
+US_API UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes,
+                                  int rows, int overwrite, UsDatasetWriter** out);
 
 // Goes on with a file that a killed or interrupted run of the same info left, or makes a finished
 // one longer: *done episodes, of exactly `rows` rows each but for those that diverged and were
 // kept, are there. Another task, seed, version, variation, size or answer to divergence is refused;
 // another renderer is said by us_log and noted in the file. *out is NULL on failure, and when all
 // episodes are there already.
-UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
-                           int64_t* done, UsDatasetWriter** out);
+US_API UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes,
+                                  int rows, int64_t* done, UsDatasetWriter** out);
 
 // Rows in the file so far.
-int64_t us_dataset_written(const UsDatasetWriter* w);
+US_API int64_t us_dataset_written(const UsDatasetWriter* w);
 
 // Appends an episode; after the call it outlives a killed process.
-UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* episode);
+US_API UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* episode);
 
 // Writes the statistics and closes; with fewer rows than asked for, the file is packed to those it
 // has, and with none it is removed. Frees w in every case. NULL is fine.
-UsStatus us_dataset_finish(UsDatasetWriter* w);
+US_API UsStatus us_dataset_finish(UsDatasetWriter* w);
+
+US_C_END
 
 #endif  // UNDERSTUDY_DATASET_H_

@@ -5,7 +5,10 @@
 //
 // Threads: as for datasets, calls come from one thread at a time.
 
-#include "datasets/survey.h"
+#include "datasets/verify.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 typedef struct UsImport {
   UsSurveyConfig names;  // the file's own names, and repair
@@ -27,15 +30,17 @@ typedef struct UsImportNotes {
 // state, proprio stands in for it, or a single 0: such data can train a model that sees frames, but
 // no simulator can start from it. On failure `out` is not left behind. *verdict is what was read;
 // verdict->left and *notes say all that is not in `out` as it was in the file.
-UsStatus us_dataset_import(const char* path, const char* out, const UsImport* config,
-                           UsVerdict* verdict, UsImportNotes* notes);
+US_API UsStatus us_dataset_import(const char* path, const char* out, const UsImport* config,
+                                  UsVerdict* verdict, UsImportNotes* notes);
 
 // Writes a file as stable-worldmodel's loaders expect it where ours differs: only finished
 // episodes, flags as h5py's bool, state as float32, actions in the env's own bounds [-bound,
 // bound]; 0: 1. Everything that verify checks is checked on the way; on failure `out` is as it was.
 // An existing file is replaced only when `overwrite` is set. left: the columns that are not taken
 // over.
-UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite,
-                            char left[US_LEFT_CHARS]);
+US_API UsStatus us_dataset_convert(const char* path, const char* out, double bound, int overwrite,
+                                   char left[US_LEFT_CHARS]);
+
+US_C_END
 
 #endif  // UNDERSTUDY_EXCHANGE_H_

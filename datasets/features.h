@@ -9,9 +9,12 @@
 // several threads.
 
 #include "datasets/dataset.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/pool.h"
 #include "worldmodel/batch.h"
 #include "worldmodel/encoder.h"
+
+US_C_BEGIN
 
 typedef struct UsFeatures UsFeatures;
 
@@ -27,19 +30,19 @@ typedef struct UsFeaturesPlace {
 // <name>-<hash of its path>.features-<key>.bin in another folder, is missing, unfinished or of
 // another key. A caller who wants to stop gets US_INTERRUPTED and keeps what is there. Memory is
 // that of a few hundred frames. On failure *out is NULL. Nullable: place (all zeros), pool.
-UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, const UsFeaturesPlace* place,
-                          UsPool* pool, UsFeatures** out);
+US_API UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder,
+                                 const UsFeaturesPlace* place, UsPool* pool, UsFeatures** out);
 
 // NULL is fine.
-void us_features_close(UsFeatures* f);
+US_API void us_features_close(UsFeatures* f);
 
 // The features of a row: (G, D).
-const float* us_features_row(const UsFeatures* f, int64_t row);
+US_API const float* us_features_row(const UsFeatures* f, int64_t row);
 
 // The cache file, G and D.
-const char* us_features_path(const UsFeatures* f);
-int us_features_tokens(const UsFeatures* f);
-int us_features_dim(const UsFeatures* f);
+US_API const char* us_features_path(const UsFeatures* f);
+US_API int us_features_tokens(const UsFeatures* f);
+US_API int us_features_dim(const UsFeatures* f);
 
 typedef struct UsSamplerConfig {
   uint64_t seed;
@@ -55,14 +58,16 @@ typedef struct UsSampler UsSampler;
 // widest windows), then a window at any phase. Times are seconds since the window's first frame.
 // Draws come from the streams (seed, US_RNG_BATCH, step, b, 0 and 1). Fails when no episode is long
 // enough. data and features are not owned.
-UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
-                           const UsSamplerConfig* config, UsSampler** out);
-void us_sampler_destroy(UsSampler* s);
+US_API UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
+                                  const UsSamplerConfig* config, UsSampler** out);
+US_API void us_sampler_destroy(UsSampler* s);
 
 // Windows that can be drawn (with gap_max: of the widest kind).
-int64_t us_sampler_windows(const UsSampler* s);
+US_API int64_t us_sampler_windows(const UsSampler* s);
 
 // A UsBatchSource; `source` is the sampler. With gap_max > 0 out->actions must be NULL.
-void us_sampler_source(void* source, int64_t step, int b, UsBatch* out);
+US_API void us_sampler_source(void* source, int64_t step, int b, UsBatch* out);
+
+US_C_END
 
 #endif  // UNDERSTUDY_FEATURES_H_

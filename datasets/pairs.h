@@ -6,6 +6,9 @@
 
 #include "datasets/dataset.h"
 #include "env/env.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 typedef struct UsPair {
   int64_t before, start, goal;  // rows of the dataset
@@ -24,9 +27,11 @@ typedef struct UsPairs {
 // Draws `count` pairs from the dataset in an order that depends on seed alone; `sim` is a `sim:`
 // env of the dataset's task. One episode gives several pairs only when there are fewer episodes
 // than pairs. Fails when the dataset cannot give so many. Free with us_pairs_free.
-UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
-                       int ahead, int keep_solved, UsPairs* out);
+US_API UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count,
+                              int block, int ahead, int keep_solved, UsPairs* out);
 
-void us_pairs_free(UsPairs* p);
+US_API void us_pairs_free(UsPairs* p);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PAIRS_H_

@@ -25,8 +25,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/pool.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 struct UsTask;
 
@@ -79,13 +82,13 @@ typedef struct UsStep {
 
 // Opens `sim:<task>` (a name from the NULL-terminated list `tasks`) or `model:<folder>`.
 // On failure *out is NULL. Nullable: config, tasks (for a model).
-UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const UsEnvConfig* config,
-                     UsEnv** out);
+US_API UsStatus us_env_open(const char* name, const struct UsTask* const* tasks,
+                            const UsEnvConfig* config, UsEnv** out);
 
 // NULL is fine.
-void us_env_close(UsEnv* e);
+US_API void us_env_close(UsEnv* e);
 
-const UsEnvInfo* us_env_info(const UsEnv* e);
+US_API const UsEnvInfo* us_env_info(const UsEnv* e);
 
 // The first error of the engine since the slot that it hit was reset; NULL: none. Ask after calls
 // without a status: there the slot keeps its last state, the reward of the call is -INFINITY, and
@@ -96,50 +99,52 @@ typedef struct UsEnvError {
   char text[512];  // one line in the engine's own words
 } UsEnvError;
 
-const UsEnvError* us_env_error(const UsEnv* e);
+US_API const UsEnvError* us_env_error(const UsEnv* e);
 
 // Starts an episode in every slot whose mask is nonzero, drawn from that slot's seed; clears its
 // goal. The model draws a start context from the bank in its folder.
 // mask (N), seeds (N). Nullable: mask (all slots).
-void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
+US_API void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
 
 // Plays one block in every slot. actions (N, K, A), clipped to [-1, 1]. Nullable: out.
-void us_env_step(UsEnv* e, const float* actions, const UsStep* out);
+US_API void us_env_step(UsEnv* e, const float* actions, const UsStep* out);
 
 // What a planner calls: the rewards of `samples` imagined action sequences from the present state
 // of each listed slot, which keeps its state. slots (n), actions (n, samples, horizon, K, A),
 // rewards (n, samples, horizon). The result for a slot does not depend on which others are listed.
-void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
-                    const float* actions, float* rewards);
+US_API void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                           const float* actions, float* rewards);
 
 // Gives the listed slots a present observation: obs (n). A simulator takes `state` and `time`; a
 // model takes `pixels` (a model on true-state features: `state`), `proprio` where it was trained
 // with it, and `time`, keeping the newest C frames since `first`. Fails with US_UNSUPPORTED when
 // the part it needs is NULL.
-UsStatus us_env_observe(UsEnv* e, int n, const int* slots, const UsObs* obs);
+US_API UsStatus us_env_observe(UsEnv* e, int n, const int* slots, const UsObs* obs);
 
 // Gives the listed slots a goal, from the same parts of an observation as us_env_observe.
-UsStatus us_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs);
+US_API UsStatus us_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs);
 
 // Fills the parts of obs (n) whose pointers are not NULL with the present observation of the listed
 // slots. Fails with US_UNSUPPORTED for a part that the kind does not know.
-UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs);
+US_API UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs);
 
 // Distance to the goal now and whether the success rule holds (a model: 0). distance (n), success
 // (n). Nullable: distance, success.
-void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
+US_API void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
 
 // Renders the listed slots: pixels (n, height, width, 3). Equal states give equal frames. A model
 // draws what it imagines, when its encoder has a decoder.
-UsStatus us_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels);
+US_API UsStatus us_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels);
 
 // One slot as bytes: everything that its future depends on (goal included), in
 // us_env_save_size(e) bytes. Restoring, then stepping, gives the same bits again.
-size_t us_env_save_size(const UsEnv* e);
-void us_env_save(UsEnv* e, int slot, void* bytes);
-void us_env_restore(UsEnv* e, int slot, const void* bytes);
+US_API size_t us_env_save_size(const UsEnv* e);
+US_API void us_env_save(UsEnv* e, int slot, void* bytes);
+US_API void us_env_restore(UsEnv* e, int slot, const void* bytes);
 
 // Copies one slot into n others. targets (n).
-void us_env_fork(UsEnv* e, int slot, int n, const int* targets);
+US_API void us_env_fork(UsEnv* e, int slot, int n, const int* targets);
+
+US_C_END
 
 #endif  // UNDERSTUDY_ENV_H_

@@ -8,6 +8,9 @@
 // before it calls. rollout and fork may be NULL: env.c then does them with save, step and restore.
 
 #include "env/env.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 typedef struct UsEnvClass {
   const char* kind;  // the prefix before the colon
@@ -39,7 +42,9 @@ struct UsEnv {
   size_t scratch_size;
 };
 
-extern const UsEnvClass us_env_class_sim;
-extern const UsEnvClass us_env_class_model;
+extern US_API const UsEnvClass us_env_class_sim;
+extern US_API const UsEnvClass us_env_class_model;
+
+US_C_END
 
 #endif  // UNDERSTUDY_ENV_CLASS_H_

@@ -19,13 +19,18 @@
 // Threads: every call works on its arguments alone.
 
 #include "env/task.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 // Ends with a NULL name.
-extern const UsFactor us_factors[];
+extern US_API const UsFactor us_factors[];
 
 // Scales all geoms of a body by `scale` > 0, in place and with their mass as it was: the radii of
 // spheres and ellipsoids, the radius of capsules and cylinders, the sides of boxes along x and y.
 // For physical factors: the bounds that collisions go by are made anew after those.
-void us_factor_resize(mjModel* m, const char* body, double scale);
+US_API void us_factor_resize(mjModel* m, const char* body, double scale);
+
+US_C_END
 
 #endif  // UNDERSTUDY_FACTORS_H_

@@ -8,7 +8,10 @@
 
 #include <stddef.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 typedef struct UsGl {
   void* display;
@@ -17,16 +20,18 @@ typedef struct UsGl {
 } UsGl;
 
 // Makes a context and leaves it not current. `name` stands in messages.
-UsStatus us_gl_open(const char* name, UsGl* out);
+US_API UsStatus us_gl_open(const char* name, UsGl* out);
 
 // A context that is not current anywhere. All zeros is fine.
-void us_gl_close(UsGl* g);
+US_API void us_gl_close(UsGl* g);
 
 // Writes what draws here, GL_RENDERER and GL_VERSION, into text (size). `name` stands in messages.
-UsStatus us_gl_renderer(const char* name, char* text, size_t size);
+US_API UsStatus us_gl_renderer(const char* name, char* text, size_t size);
 
 // Makes the context current on this thread; 0 when EGL refuses.
-int us_gl_enter(const UsGl* g);
-void us_gl_leave(const UsGl* g);
+US_API int us_gl_enter(const UsGl* g);
+US_API void us_gl_leave(const UsGl* g);
+
+US_C_END
 
 #endif  // UNDERSTUDY_GL_H_

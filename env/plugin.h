@@ -16,7 +16,10 @@
 // Threads: from one thread at a time.
 
 #include "env/task.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 enum { US_PLUGIN_ABI = 1, US_PLUGIN_TASKS = 256, US_PLUGIN_POLICIES = 256 };
 
@@ -28,21 +31,23 @@ typedef struct UsPlugin {
 } UsPlugin;
 
 // What a plugin defines. Its table and all that this points to stay as they are.
-__attribute__((visibility("default"))) const UsPlugin* us_plugin(void);
+US_API __attribute__((visibility("default"))) const UsPlugin* us_plugin(void);
 
 // Checks every field of a task's table without its scene; a message names file, task and field.
 // Nullable: file (left out of the message).
-UsStatus us_task_check_table(const char* file, const UsTask* t);
+US_API UsStatus us_task_check_table(const char* file, const UsTask* t);
 
 // The same and the scene: it compiles, has the camera, and a control for each action where the
 // task has no `control`. Nullable: file.
-UsStatus us_task_check(const char* file, const UsTask* t);
+US_API UsStatus us_task_check(const char* file, const UsTask* t);
 
 // Checks a plugin's table and its tasks; no name may occur twice or in `known`, a NULL-terminated
 // list. Nullable: p and everything in it (refused), known (an empty list).
-UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* const* known);
+US_API UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* const* known);
 
 // Loads the library at `path` and checks it. On failure *out is NULL. Nullable: known.
-UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPlugin** out);
+US_API UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPlugin** out);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PLUGIN_H_

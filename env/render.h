@@ -19,25 +19,30 @@
 
 #include <mujoco/mujoco.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/pool.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 typedef struct UsRender UsRender;
 
 // A renderer of `camera` (a name in the model) at width x height. Makes the calling thread's
 // context, so that a missing OpenGL fails here. `name` stands in messages. On failure *out is NULL.
 // Nullable: pool.
-UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,
-                        int width, UsPool* pool, UsRender** out);
+US_API UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,
+                               int width, UsPool* pool, UsRender** out);
 
 // NULL is fine.
-void us_render_close(UsRender* r);
+US_API void us_render_close(UsRender* r);
 
 // Draws n states: rows (n, stride) doubles start with mjSTATE_INTEGRATION of the model; ids (n)
 // picks the row of each frame, and its model from models: variations of the renderer's own that
 // differ in no mesh, texture or plane. pixels (n, height, width, 3), rows from top to bottom.
 // Nullable: ids, models (the renderer's own for all).
-UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
-                          const mjModel* const* models, uint8_t* pixels);
+US_API UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
+                                 const mjModel* const* models, uint8_t* pixels);
+
+US_C_END
 
 #endif  // UNDERSTUDY_RENDER_H_

@@ -4,25 +4,30 @@
 // From a task's table to a compiled MuJoCo model.
 
 #include "env/task.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 // Finds the task of this name in a NULL-terminated list. `name` is the whole env name, for
 // messages. Nullable: tasks (an empty list).
-UsStatus us_scene_find(const char* name, const char* what, const UsTask* const* tasks,
-                       const UsTask** out);
+US_API UsStatus us_scene_find(const char* name, const char* what, const UsTask* const* tasks,
+                              const UsTask** out);
 
 // Puts d where episodes begin before a task's reset: at the model's first keyframe with all that it
 // says (mj_resetDataKeyframe), or else at its defaults. What a task's reset leaves as it is, bodies
 // of motion capture for one, is the same in every episode.
-void us_scene_start(const mjModel* m, mjData* d);
+US_API void us_scene_start(const mjModel* m, mjData* d);
 
 // Refuses, by the name of what has it, a model whose future depends on more than its start, qpos,
 // qvel, act and the time: files hold no more of a state. `what` is for messages.
-UsStatus us_scene_check_state(const char* what, const mjModel* m);
+US_API UsStatus us_scene_check_state(const char* what, const mjModel* m);
 
 // Checks the table (us_task_check_table of plugin.h) and compiles its scene, or copies its model,
 // with automatic resets off, so that a state which is not finite stays visible, and without sleep,
 // as who sleeps is no part of a state. On failure *out is NULL; the caller owns it.
-UsStatus us_scene_compile(const UsTask* task, mjModel** out);
+US_API UsStatus us_scene_compile(const UsTask* task, mjModel** out);
+
+US_C_END
 
 #endif  // UNDERSTUDY_SCENE_H_

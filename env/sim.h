@@ -7,49 +7,54 @@
 #include "env/env.h"
 #include "env/task.h"
 #include "env/vary.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 // 1 if an env is a simulator.
-int us_sim_is(const UsEnv* e);
+US_API int us_sim_is(const UsEnv* e);
 
 // The task of a simulator env.
-const UsTask* us_sim_task(const UsEnv* e);
+US_API const UsTask* us_sim_task(const UsEnv* e);
 
 // The compiled model as the task has it, before any variation; owned by the env.
-const mjModel* us_sim_model(const UsEnv* e);
+US_API const mjModel* us_sim_model(const UsEnv* e);
 
 // The compiled model in the present variation of a slot; owned by the env, valid until the slot is
 // varied again.
-const mjModel* us_sim_slot_model(const UsEnv* e, int slot);
+US_API const mjModel* us_sim_slot_model(const UsEnv* e, int slot);
 
 // Lets us_env_step and us_sim_policy play the listed slots alone, until the next call; at first
 // they play all. The others keep their state, and what a step says of them means nothing.
-void us_sim_select(UsEnv* e, int n, const int* slots);
+US_API void us_sim_select(UsEnv* e, int n, const int* slots);
 
 // 1 if a slot has diverged since its episode began: MuJoCo itself called a position, velocity or
 // acceleration bad, or a number of the state is not finite or beyond mjMAXVAL, or a measure or a
 // proprio is not finite. Such a slot keeps its state until it is reset or observed.
-int us_sim_diverged(const UsEnv* e, int slot);
+US_API int us_sim_diverged(const UsEnv* e, int slot);
 
 // How often MuJoCo warned in this env since it was opened, rollouts included. line (size): the
 // kinds of warnings, each with its count; "" for none.
-long long us_sim_warnings(const UsEnv* e, char* line, size_t size);
+US_API long long us_sim_warnings(const UsEnv* e, char* line, size_t size);
 
 // Asks a behaviour policy of the task for the next env step's action of every slot. policy is its
 // index; steps (N) counts env steps since the slot's reset and names the random stream together
 // with the slot's reset seed; actions (N, A).
-void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions);
+US_API void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions);
 
 // The measures (n, M) of states (n, S), computed outside any slot. Fails with MuJoCo's error.
-UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures);
+US_API UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures);
 
 // The factors of variation that change something in this task's scene: *list (F), owned by the env.
 // Returns F.
-int us_sim_factors(UsEnv* e, const UsFactor* const** list);
+US_API int us_sim_factors(UsEnv* e, const UsFactor* const** list);
 
 // Puts the listed slots into variations: values (n, V) of the chosen factors, all others 0. A slot
 // stays in its variation, over resets too, until the next call; us_env_save and us_env_fork take it
 // along. Everything that is asked of a slot, goals, rollouts and frames included, happens in its
 // variation.
-void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values);
+US_API void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values);
+
+US_C_END
 
 #endif  // UNDERSTUDY_SIM_H_

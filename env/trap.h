@@ -11,13 +11,19 @@
 // Threads: safe; a trap belongs to the thread that runs it.
 
 // Installs the handler; further calls do nothing.
-void us_trap_install(void);
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
+
+US_API void us_trap_install(void);
 
 // Runs f(arg). 0 when it returns; 1 when MuJoCo raised an error, whose first line is then in
 // message (size bytes). f is left by longjmp in that case, so it must not hold locks or memory.
-int us_trap_run(void (*f)(void* arg), void* arg, char* message, int size);
+US_API int us_trap_run(void (*f)(void* arg), void* arg, char* message, int size);
 
 // Copies text to out (size bytes) as one line without blanks at its ends. out may be text.
-void us_trap_line(char* out, int size, const char* text);
+US_API void us_trap_line(char* out, int size, const char* text);
+
+US_C_END
 
 #endif  // UNDERSTUDY_TRAP_H_

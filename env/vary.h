@@ -12,6 +12,9 @@
 
 #include "env/env.h"
 #include "env/task.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 #define US_VARY_RANGES(X)                      \
   X(train, 0, 0.7, "the inner part")           \
@@ -26,10 +29,10 @@ typedef enum UsVaryRange {
 } UsVaryRange;
 
 // Names of the ranges, by UsVaryRange.
-extern const char* const us_vary_range_names[US_VARY_COUNT];
+extern US_API const char* const us_vary_range_names[US_VARY_COUNT];
 
 // The range of this name. `what` stands before the message: "--vary-range".
-UsStatus us_vary_range(const char* what, const char* name, UsVaryRange* out);
+US_API UsStatus us_vary_range(const char* what, const char* name, UsVaryRange* out);
 
 // A choice of factors, in an order that is kept: places in the list of us_sim_factors.
 typedef struct UsVary {
@@ -40,21 +43,25 @@ typedef struct UsVary {
 // Reads names separated by commas: of factors, of groups (`camera` is every camera_*), `visual`,
 // `physical` or `all`; the same factor named twice counts once. `what` stands before the message,
 // which lists the factors that there are.
-UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary* out);
+US_API UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary* out);
 
 // The names of the chosen factors, separated by commas: text (size). us_vary_read reads them back.
-void us_vary_names(const UsVary* v, UsEnv* sim, char* text, size_t size);
+US_API void us_vary_names(const UsVary* v, UsEnv* sim, char* text, size_t size);
 
 // Reads the names that a file says its numbers have, `width` of them a row: as many, each that of
 // one factor, none twice. A group is no name here. `what` names the file. On failure the status is
 // US_FORMAT and *out is empty.
-UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim, UsVary* out);
+US_API UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim,
+                             UsVary* out);
 
 // Draws an episode's numbers: values (V).
-void us_vary_draw(const UsVary* v, UsEnv* sim, UsVaryRange range, uint64_t seed, float* values);
+US_API void us_vary_draw(const UsVary* v, UsEnv* sim, UsVaryRange range, uint64_t seed,
+                         float* values);
 
 // Writes the numbers of a choice, values (V), each in [-1, 1], into those of all factors: all
 // (US_FACTORS).
-void us_vary_spread(const UsVary* v, const float* values, float* all);
+US_API void us_vary_spread(const UsVary* v, const float* values, float* all);
+
+US_C_END
 
 #endif  // UNDERSTUDY_VARY_H_

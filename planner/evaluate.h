@@ -21,7 +21,10 @@
 #include "datasets/pairs.h"
 #include "env/vary.h"
 #include "planner/planner.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/arena.h"
+
+US_C_BEGIN
 
 // ---- protocols ----
 
@@ -40,7 +43,7 @@ typedef enum UsRule {
 } UsRule;
 
 // Names of the rules, by UsRule: the keys of the JSON.
-extern const char* const us_rule_names[US_RULE_COUNT];
+extern US_API const char* const us_rule_names[US_RULE_COUNT];
 
 // name, episodes, env steps to the goal, budget in env steps (both of a task with blocks of 5, see
 // us_protocol_steps), blocks played of a plan, horizon in blocks, rule, 1: pairs solved at the
@@ -66,17 +69,17 @@ typedef struct UsProtocol {
 } UsProtocol;
 
 // The protocols in the order of the list; the last one's name is NULL.
-extern const UsProtocol us_protocols[];
+extern US_API const UsProtocol us_protocols[];
 
 // NULL when there is none of that name.
-const UsProtocol* us_protocol_find(const char* name);
+US_API const UsProtocol* us_protocol_find(const char* name);
 
 // A protocol's `ahead` or `budget` for a task whose own block is not of 5 env steps: as many
 // blocks.
-int us_protocol_steps(int steps, const struct UsTask* task);
+US_API int us_protocol_steps(int steps, const struct UsTask* task);
 
 // The most sub-goals that a budget has room for: one a block in its first half.
-int us_most_subgoals(int blocks);
+US_API int us_most_subgoals(int blocks);
 
 // ---- one row of the table ----
 
@@ -97,7 +100,7 @@ typedef enum UsPart {
       US_PART_COUNT
 } UsPart;
 
-extern const char* const us_part_names[US_PART_COUNT];
+extern US_API const char* const us_part_names[US_PART_COUNT];
 
 // What one episode came to.
 typedef struct UsOutcome {
@@ -160,10 +163,10 @@ typedef struct UsEvaluation {
 
 // Runs the episodes. Ctrl-C gives US_INTERRUPTED. On failure *out is empty. Free with
 // us_result_free.
-UsStatus us_evaluate(const UsEvaluation* e, UsResult* out);
+US_API UsStatus us_evaluate(const UsEvaluation* e, UsResult* out);
 
 // Frees what a result holds; an empty one is fine.
-void us_result_free(UsResult* r);
+US_API void us_result_free(UsResult* r);
 
 typedef struct UsRate {
   int hits, count;
@@ -171,15 +174,17 @@ typedef struct UsRate {
 } UsRate;
 
 // 1 if the episode counts as solved under a rule.
-int us_outcome_solved(const UsOutcome* o, UsRule rule);
+US_API int us_outcome_solved(const UsOutcome* o, UsRule rule);
 
 // Success rate under a rule over all episodes or, with `hard`, over those of hard pairs.
-UsRate us_result_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int hard);
+US_API UsRate us_result_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int hard);
 
 // Frames of an episode played again: the start, the goal, then one after each of its blocks.
 // sim: a `sim:` env of one slot that can render; pixels (blocks + 2, height, width, 3), of which
 // those behind the last block played are left alone.
-UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs* pairs, int episode,
-                        int rest, UsEnv* sim, uint8_t* pixels);
+US_API UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs* pairs,
+                               int episode, int rest, UsEnv* sim, uint8_t* pixels);
+
+US_C_END
 
 #endif  // UNDERSTUDY_EVALUATE_H_

@@ -10,14 +10,17 @@
 // so the actions of an episode do not depend on which other slots are planned with it, nor on
 // threads.
 //
-// A planner is one file, planner/<name>.c, with one table us_planner_<name>, and one line in
-// US_PLANNERS.
+// A planner is one file, planner/planners/<name>.c, with one table us_planner_<name>, and one line
+// in US_PLANNERS.
 //
 // Threads: calls on one planner come from one thread at a time; inside, the pool works.
 // Nothing allocates after create.
 
 #include "env/env.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/settings.h"
+
+US_C_BEGIN
 
 #define US_PLANNERS(X)                                                   \
   X(cem, "cross-entropy method over sequences of actions, warm-started") \
@@ -55,10 +58,10 @@ typedef struct UsPlannerConfig {
   UsPool* pool;  // not owned, must outlive the planner. Nullable: one thread
 } UsPlannerConfig;
 
-extern const UsSetting us_planner_settings[];
+extern US_API const UsSetting us_planner_settings[];
 
 // The defaults of the program.
-UsPlannerConfig us_planner_defaults(void);
+US_API UsPlannerConfig us_planner_defaults(void);
 
 typedef struct UsPlanner UsPlanner;
 
@@ -84,25 +87,27 @@ US_PLANNERS(X)
 #undef X
 
 // The planners in the order of the list, NULL-terminated.
-extern const UsPlannerClass* const us_planners[];
+extern US_API const UsPlannerClass* const us_planners[];
 
 // US_USAGE for an unknown name or a setting out of range.
-UsStatus us_planner_check(const char* name, const UsPlannerConfig* config);
+US_API UsStatus us_planner_check(const char* name, const UsPlannerConfig* config);
 
 // Makes the planner `name` for all slots of `env`, which must outlive it. Fails as
 // us_planner_check does. On failure *out is NULL.
-UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
-                           UsPlanner** out);
+US_API UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
+                                  UsPlanner** out);
 
 // NULL is fine.
-void us_planner_destroy(UsPlanner* p);
+US_API void us_planner_destroy(UsPlanner* p);
 
 // Begins episodes in the listed slots and forgets their last plans. slots (n), episodes (n): the
 // numbers that name the episodes' random streams.
-void us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes);
+US_API void us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes);
 
 // Plans from the present state of the listed slots: slots (n), actions (n, replan, K, A) in
 // [-1, 1]. The next plan of a slot supposes that these blocks were played.
-void us_planner_plan(UsPlanner* p, int n, const int* slots, float* actions);
+US_API void us_planner_plan(UsPlanner* p, int n, const int* slots, float* actions);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PLANNER_H_

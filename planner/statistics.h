@@ -7,10 +7,16 @@
 
 // Wilson's score interval (1927) for `hits` successes in `count` trials at 95 %: low and high in
 // [0, 1]; count 0 gives 0 and 1.
-void us_wilson(int hits, int count, double* low, double* high);
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
+
+US_API void us_wilson(int hits, int count, double* low, double* high);
 
 // McNemar's exact test, two-sided: the probability, if two methods were equally good, of a split as
 // uneven as `only_a` trials that only one solved and `only_b` that only the other did.
-double us_mcnemar(int only_a, int only_b);
+US_API double us_mcnemar(int only_a, int only_b);
+
+US_C_END
 
 #endif  // UNDERSTUDY_STATISTICS_H_

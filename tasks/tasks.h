@@ -4,6 +4,9 @@
 // The list of built-in tasks. Adding one is a folder tasks/<name>/ and a line here.
 
 #include "env/task.h"
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
 
 #define US_TASKS(X)   \
   X(pointmaze)        \
@@ -22,6 +25,8 @@ US_TASKS(X)
 #undef X
 
 // The tasks in the order of the list, NULL-terminated.
-extern const UsTask* const us_tasks[];
+extern US_API const UsTask* const us_tasks[];
+
+US_C_END
 
 #endif  // UNDERSTUDY_TASKS_H_

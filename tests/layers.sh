@@ -1,31 +1,61 @@
 #!/usr/bin/env bash
-# Who may include whom. Fails with the line of an include that no layer allows, and checks that file
-# names are unique.
+# Who may include whom: folders, rooms (their subfolders), headers from outside. Fails with the line
+# of an include that no layer allows, with a circle of rooms, or with a file name that occurs twice.
 set -euo pipefail
 cd "$1"
 bad=0
-# folder: allowed project folders | allowed outside headers (regex)
-check() {
-  local folder=$1 inside=$2 outside=$3 line target
-  while IFS= read -r line; do
-    target=$(sed -E 's/.*#include "([^"]+)".*/\1/' <<<"$line")
-    if ! grep -qE "^($inside)/" <<<"$target"; then echo "not allowed in $folder: $line"; bad=1; fi
-  done < <(grep -rnE '^#include "' "$folder" --include=*.[ch] | { [ "$folder" = worldmodel ] && grep -v '^worldmodel/base/' || cat; })
-  while IFS= read -r line; do
-    target=$(sed -E 's/.*#include <([^>]+)>.*/\1/' <<<"$line")
-    if grep -qE '^(mujoco/|EGL/|GL/|GLFW/|cblas|hdf5|cairo|popt|cuda|cublas|cmocka)' <<<"$target" &&
-       ! grep -qE "^($outside)" <<<"$target"; then echo "not allowed in $folder: $line"; bad=1; fi
-  done < <(grep -rnE '^#include <' "$folder" --include=*.[ch])
-}
-check worldmodel/base 'worldmodel/base' 'none'
-check worldmodel 'worldmodel' 'cblas'
-check env 'env|worldmodel' 'mujoco/|EGL/|GL/|GLFW/'
-check tasks 'tasks|env|worldmodel/base' 'mujoco/'
-check datasets 'datasets|env|worldmodel' 'hdf5'
-check planner 'planner|env|datasets|worldmodel/base' 'none'
-if grep -rlE '#include <cblas' worldmodel | grep -vE 'ops_[a-z_]+\.c$'; then
-  echo "cblas.h belongs in ops_*.c alone"; bad=1
-fi
-twins=$(git ls-files '*.c' '*.h' 2>/dev/null | grep -v '^tests/' | xargs -r -n1 basename | sort | uniq -d)
-if [ -n "$twins" ]; then echo "file names that occur twice: $twins"; bad=1; fi
+say() { echo "$1"; bad=1; }
+# Every include of the product as "file:line: header", quoted or in angles.
+includes() { grep -rnoE "^#include $1" "${@:2}" --include=*.[ch] | sed -E 's/#include ["<]([^">]+)[">]?/ \1/'; }
+
+# Folder: the folders it may include, as a regular expression.
+while read -r folder allowed; do
+  while read -r at target; do
+    [[ $folder != worldmodel || $at != worldmodel/base/* ]] || continue
+    [[ $target =~ ^($allowed)/ ]] || say "not allowed in $folder: $at $target"
+  done < <(includes '"[^"]+"' "$folder")
+done <<'LIST'
+worldmodel/base worldmodel/base
+worldmodel worldmodel
+env env|worldmodel
+tasks tasks|env|worldmodel/base
+datasets datasets|env|worldmodel
+planner planner|env|datasets|worldmodel/base|worldmodel/ops.h
+LIST
+
+# Header from outside: the rooms that may include it.
+while read -r header rooms; do
+  while read -r at target; do
+    [[ $at =~ ^($rooms) ]] || say "<$target> is not allowed in $at"
+  done < <(includes "<$header" worldmodel env tasks datasets planner scripts)
+done <<'LIST'
+cblas worldmodel/ops/cpu/|scripts/
+(EGL|GL)/ env/sim/
+mujoco/ env/|tasks/|scripts/
+hdf5 datasets/|scripts/commands/
+(cairo|popt) scripts/
+(GLFW|libav|libsw) scripts/view/
+(cuda|cublas|cmocka) none
+LIST
+
+# What lies in a room below a folder's top is that folder's own.
+while read -r at target; do
+  [[ $target =~ ^(worldmodel|env|tasks|datasets|planner)/[a-z_]+/.*/?[a-z_]+\.h$ ]] || continue
+  [[ $target =~ ^(worldmodel/base|tasks/mjcf)/ ]] && continue
+  [[ ${at%%/*} = "${target%%/*}" ]] || say "private to ${target%/*}: $at $target"
+done < <(includes '"[^"]+"' worldmodel env tasks datasets planner scripts)
+
+# Rooms have no circle. A header belongs to the room of its source, without one to its folder.
+circle=$(git ls-files -co --exclude-standard '*.c' '*.h' | grep -vE '^(tests|scripts)/' | while read -r f; do
+  if [ -f "$f" ]; then echo "$f"; fi; done | xargs awk '
+  function dir(p) { sub(/\/[^\/]*$/, "", p); return p }
+  function stem(p) { sub(/^.*\//, "", p); sub(/\.[ch]$/, "", p); return p }
+  BEGIN { for (i = 1; i < ARGC; i++) if (ARGV[i] ~ /\.c$/) home[stem(ARGV[i])] = dir(ARGV[i]) }
+  function room(p) { return stem(p) in home ? home[stem(p)] : dir(p) }
+  /^#include "/ { split($0, part, "\""); a = room(FILENAME); b = room(part[2]); if (a != b) print a, b }' |
+  sort -u | tsort 2>&1 >/dev/null | sed 's/^tsort: *-*:* *//' || true)
+[ -z "$circle" ] || say "a circle of rooms: $(tr '\n' ' ' <<<"$circle")"
+
+twins=$(git ls-files -co --exclude-standard '*.c' '*.h' | grep -v '^tests/' | xargs -r -n1 basename | sort | uniq -d)
+[ -z "$twins" ] || say "file names that occur twice: $twins"
 exit $bad

@@ -15,8 +15,11 @@
 //
 // Threads: one call at a time; inside, the pool works.
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/vit.h"
+
+US_C_BEGIN
 
 typedef struct UsAutoencoderConfig {
   UsVitConfig vit;  // with a head of merge, global_dim and norm
@@ -45,38 +48,40 @@ typedef struct UsAutoencoder UsAutoencoder;
 
 // Copies `sets` sets (not their frames) and takes all memory that training needs. On failure *out
 // is NULL.
-UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set, int sets,
-                               UsAutoencoder** out);
+US_API UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set,
+                                      int sets, UsAutoencoder** out);
 
 // NULL is fine.
-void us_autoencoder_destroy(UsAutoencoder* a);
+US_API void us_autoencoder_destroy(UsAutoencoder* a);
 
 // mean (z - z*)^2 of the last step; 0 without an anchor.
-double us_autoencoder_distance(const UsAutoencoder* a);
+US_API double us_autoencoder_distance(const UsAutoencoder* a);
 
 // 1 if the next step compares pixels; the others have no pixels' part of the loss.
-int us_autoencoder_compares(const UsAutoencoder* a);
+US_API int us_autoencoder_compares(const UsAutoencoder* a);
 
 // Steps done so far.
-int us_autoencoder_steps(const UsAutoencoder* a);
+US_API int us_autoencoder_steps(const UsAutoencoder* a);
 
 // One step; gives the pixels' part of its loss, 0 when it compares none, NaN when training
 // diverged. Ctrl-C while it runs takes it back: then us_autoencoder_steps is as before. Nullable:
 // pool.
-double us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
+US_API double us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
 
 // Writes weights, moments and step to a file, and goes on from one of the same config.
-UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path);
-UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
+US_API UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path);
+US_API UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
 
 // An encoder with decoder from the present weights. With vit.norm its latents have zero mean and
 // unit average variance over (a sample of) the frames: the map is folded into the last norm and the
 // decoder's first layer; an anchored latent has that scale from its targets. Nullable: pool.
-UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out);
+US_API UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out);
 
 // The config that `encoder train` uses: frames of width x height, patches of 8, cells of 2 x 2
 // patches with 32 numbers, blocks of `width` with heads of 32, a vector of dim.
-void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
-                             UsAutoencoderConfig* out);
+US_API void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
+                                    UsAutoencoderConfig* out);
+
+US_C_END
 
 #endif  // UNDERSTUDY_AUTOENCODER_H_

@@ -15,8 +15,11 @@
 
 #include <stdint.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/pool.h"
+
+US_C_BEGIN
 
 #define US_ENCODERS(X) \
   X(vit)               \
@@ -44,39 +47,42 @@ typedef struct UsEncoderInfo {
 // Opens a folder with config.json and model.safetensors, or the embedded default for "default".
 // Weights that make NaN, or numbers beyond US_LATENT_MOST, of a test frame are US_FORMAT. On
 // failure *out is NULL.
-UsStatus us_encoder_open(const char* path, UsEncoder** out);
+US_API UsStatus us_encoder_open(const char* path, UsEncoder** out);
 
 // Writes config.json and model.safetensors (and decoder.safetensors) into a folder.
-UsStatus us_encoder_save(const UsEncoder* e, const char* folder);
+US_API UsStatus us_encoder_save(const UsEncoder* e, const char* folder);
 
 // NULL is fine.
-void us_encoder_destroy(UsEncoder* e);
+US_API void us_encoder_destroy(UsEncoder* e);
 
-const UsEncoderInfo* us_encoder_info(const UsEncoder* e);
+US_API const UsEncoderInfo* us_encoder_info(const UsEncoder* e);
 
 // Makes a `state` encoder from the mean and standard deviation of states. mean, std (S).
-UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out);
+US_API UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
+                                      UsEncoder** out);
 
 // Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3). Shows a bar;
 // Ctrl-C gives US_INTERRUPTED.
-UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
-                             UsPool* pool, UsEncoder** out);
+US_API UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
+                                    UsPool* pool, UsEncoder** out);
 
 // Makes a `vit` encoder from weights, ordinary memory laid out as vit.h's params (and decoder.h's
 // for decoder_weights). Nullable: decoder_weights.
 
-UsStatus us_encoder_make_vit(const struct UsVitConfig* config, const float* weights,
-                             const float* decoder_weights, UsEncoder** out);
+US_API UsStatus us_encoder_make_vit(const struct UsVitConfig* config, const float* weights,
+                                    const float* decoder_weights, UsEncoder** out);
 
 // latents (n, G, D) of pixels (n, height, width, 3) or, for `state`, of states (n, S). Ordinary
 // memory. Nullable: the one of pixels, states that the kind does not read; pool. Ctrl-C gives
 // US_INTERRUPTED, and latents that mean nothing; else it is US_OK.
-UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
-                           float* latents, UsPool* pool);
+US_API UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels,
+                                  const double* states, float* latents, UsPool* pool);
 
 // pixels (n, height, width, 3) of latents (n, G, D), for pictures; needs info->decoder.
 // Nullable: pool. Ctrl-C as above.
-UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
-                           UsPool* pool);
+US_API UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
+                                  UsPool* pool);
+
+US_C_END
 
 #endif  // UNDERSTUDY_ENCODER_H_

@@ -18,9 +18,12 @@
 
 #include <cjson/cJSON.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/predictor.h"
+
+US_C_BEGIN
 
 typedef struct UsModelInfo {
   char task[64];             // of the data that it was trained on
@@ -34,21 +37,21 @@ typedef struct UsModelInfo {
 typedef struct UsModel UsModel;
 
 // Opens a folder. Missing or contradicting files are US_IO or US_FORMAT. On failure *out is NULL.
-UsStatus us_model_open(const char* folder, UsModel** out);
+US_API UsStatus us_model_open(const char* folder, UsModel** out);
 
 // NULL is fine.
-void us_model_destroy(UsModel* m);
+US_API void us_model_destroy(UsModel* m);
 
-const UsModelInfo* us_model_info(const UsModel* m);
-const UsPredictor* us_model_predictor(const UsModel* m);
-const UsEncoder* us_model_encoder(const UsModel* m);
+US_API const UsModelInfo* us_model_info(const UsModel* m);
+US_API const UsPredictor* us_model_predictor(const UsModel* m);
+US_API const UsEncoder* us_model_encoder(const UsModel* m);
 
 // The start contexts (n, C, G, D), raw, ordinary memory.
-const float* us_model_contexts(const UsModel* m);
+US_API const float* us_model_contexts(const UsModel* m);
 
 // The actions that led through each start context (n, past, K, A); NULL when the predictor has no
 // past.
-const float* us_model_past(const UsModel* m);
+US_API const float* us_model_past(const UsModel* m);
 
 typedef struct UsModelParts {
   const char* task;
@@ -62,14 +65,17 @@ typedef struct UsModelParts {
 } UsModelParts;
 
 // Writes a folder, which is made if missing.
-UsStatus us_model_save(const char* folder, const UsModelParts* parts);
+US_API UsStatus us_model_save(const char* folder, const UsModelParts* parts);
 
 // Opens a pretrained predictor's folder, or that embedded in the library for "default"; the encoder
 // whose tokens it knows is named by its hash. On failure *out is NULL.
-UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]);
+US_API UsStatus us_pretrained_open(const char* folder, UsPredictor** out,
+                                   char encoder[US_HASH_CHARS]);
 
 // Writes such a folder. Nullable: training.
-UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
-                            const cJSON* training);
+US_API UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
+                                   const cJSON* training);
+
+US_C_END
 
 #endif  // UNDERSTUDY_MODEL_FOLDER_H_

@@ -12,8 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
 #include "worldmodel/tensor_file.h"
+
+US_C_BEGIN
 
 // Properties of a tensor, or-ed together.
 enum {
@@ -45,31 +48,33 @@ typedef struct UsParamList {
 
 // Appends a tensor named prefix + name and gives its offset. dims are d0 .. d3, zeros at the end
 // left out.
-size_t us_params_add(UsParamList* l, const char* prefix, const char* name, int flags, int d0,
-                     int d1, int d2, int d3);
+US_API size_t us_params_add(UsParamList* l, const char* prefix, const char* name, int flags, int d0,
+                            int d1, int d2, int d3);
 
 // Frees the list, not the floats.
-void us_params_free(UsParamList* l);
+US_API void us_params_free(UsParamList* l);
 
 // Fills weights (l->floats), ordinary memory, with first values drawn from the seed; `salt` keeps
 // lists of one seed apart.
-void us_params_init(const UsParamList* l, uint64_t seed, int salt, float* weights);
+US_API void us_params_init(const UsParamList* l, uint64_t seed, int salt, float* weights);
 
 // The tensor of this name, NULL if there is none.
-const UsParam* us_params_find(const UsParamList* l, const char* name);
+US_API const UsParam* us_params_find(const UsParamList* l, const char* name);
 
 // Reads the tensors of the list into weights (l->floats), ordinary memory, but those with one of
 // the flags `skip`, which stay as they are. `prefix` stands before the names in the file.
-UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix, int skip,
-                        float* weights);
+US_API UsStatus us_params_read(const UsParamList* l, const UsTensors* file, const char* prefix,
+                               int skip, float* weights);
 
 // US_FORMAT with its name when the file has a tensor that is neither of the list (those with one of
 // the flags `skip` do not count), behind the prefix, nor, with or without prefix, of `known`:
 // names, or beginnings of names that end with a dot, then NULL. Nullable: known.
-UsStatus us_params_refuse_rest(const UsParamList* l, const UsTensors* file, const char* prefix,
-                               int skip, const char* const* known);
+US_API UsStatus us_params_refuse_rest(const UsParamList* l, const UsTensors* file,
+                                      const char* prefix, int skip, const char* const* known);
 
 // Writes all tensors of weights (l->floats), ordinary memory.
-UsStatus us_params_write(const UsParamList* l, const char* path, const float* weights);
+US_API UsStatus us_params_write(const UsParamList* l, const char* path, const float* weights);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PARAM_LIST_H_

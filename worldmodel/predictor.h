@@ -40,9 +40,12 @@
 
 #include <cjson/cJSON.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
 #include "worldmodel/batch.h"
 #include "worldmodel/param_list.h"
+
+US_C_BEGIN
 
 enum {
   US_PREDICTOR_ACTION = 256,  // in UsParam.flags: a tensor of an action block
@@ -67,48 +70,51 @@ typedef struct UsPredictorConfig {
 typedef struct UsPredictor UsPredictor;
 
 // The default sizes for tokens (grid_h grid_w, dim) and actions (block, action).
-UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, int block,
-                                              int action);
+US_API UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, int block,
+                                                     int action);
 
 // A predictor with zero weights, mean 0, scale 1. Fails on a config that makes no sense; `name`
 // stands for its origin in the message. On failure *out is NULL.
-UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, UsPredictor** out);
+US_API UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config,
+                                    UsPredictor** out);
 
 // NULL is fine.
-void us_predictor_destroy(UsPredictor* p);
+US_API void us_predictor_destroy(UsPredictor* p);
 
-const UsPredictorConfig* us_predictor_config(const UsPredictor* p);
+US_API const UsPredictorConfig* us_predictor_config(const UsPredictor* p);
 
 // The tensors in the flat array, and the array itself (floats of the list), tensor memory.
-const UsParamList* us_predictor_list(const UsPredictor* p);
-float* us_predictor_params(const UsPredictor* p);
+US_API const UsParamList* us_predictor_list(const UsPredictor* p);
+US_API float* us_predictor_params(const UsPredictor* p);
 
 // Draws first weights from a seed.
-UsStatus us_predictor_init(UsPredictor* p, uint64_t seed);
+US_API UsStatus us_predictor_init(UsPredictor* p, uint64_t seed);
 
 // Sets or reads the normalisation. mean (D) host. scale > 0.
-void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale);
-void us_predictor_norm(const UsPredictor* p, float* mean, float* scale);
+US_API void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale);
+US_API void us_predictor_norm(const UsPredictor* p, float* mean, float* scale);
 
 // z (rows, D) of raw x (rows, D) and back, tensor memory; may alias.
-void us_predictor_normalise(const UsPredictor* p, int rows, const float* x, float* z);
-void us_predictor_denormalise(const UsPredictor* p, int rows, const float* z, float* x);
+US_API void us_predictor_normalise(const UsPredictor* p, int rows, const float* x, float* z);
+US_API void us_predictor_denormalise(const UsPredictor* p, int rows, const float* z, float* x);
 
 // Copies normalisation and every tensor but those of the action blocks from `source`, whose other
 // sizes must be the same: 0 and nothing copied when they differ.
-int us_predictor_adopt(UsPredictor* p, const UsPredictor* source);
+US_API int us_predictor_adopt(UsPredictor* p, const UsPredictor* source);
 
 // The config as a JSON object and back; `name` is the file for messages.
-cJSON* us_predictor_config_json(const UsPredictorConfig* c);
-UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredictorConfig* out);
+US_API cJSON* us_predictor_config_json(const UsPredictorConfig* c);
+US_API UsStatus us_predictor_config_parse(const char* name, const cJSON* json,
+                                          UsPredictorConfig* out);
 
 // Weights as safetensors. Loading is strict: names, shapes, finite numbers, and what they make of
 // test latents: finite numbers too, within US_PREDICTION_MOST.
 #define US_PREDICTION_MOST 1e6f
-UsStatus us_predictor_save(const UsPredictor* p, const char* path);
-UsStatus us_predictor_load(UsPredictor* p, const char* path);
+US_API UsStatus us_predictor_save(const UsPredictor* p, const char* path);
+US_API UsStatus us_predictor_load(UsPredictor* p, const char* path);
 // Loads from bytes; `name` stands for the file in messages.
-UsStatus us_predictor_load_bytes(UsPredictor* p, const char* name, const void* data, size_t size);
+US_API UsStatus us_predictor_load_bytes(UsPredictor* p, const char* name, const void* data,
+                                        size_t size);
 
 // ---- training ----
 
@@ -136,26 +142,26 @@ typedef struct UsLosses {
 typedef struct UsTape UsTape;
 
 // NULL when out of memory.
-UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
+US_API UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
 
 // Bytes that it will take.
-double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config);
-void us_tape_destroy(UsTape* t);
+US_API double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config);
+US_API void us_tape_destroy(UsTape* t);
 
 // The losses of a shard (config.batch samples) of a batch of `total` samples: sums over shards are
 // the losses of the batch. gradient (list floats), tensor memory, accumulates; with action_only,
 // only in the tensors of the action blocks. Nullable: gradient. When the caller wants to stop
 // (us_interrupted) it ends between blocks, and losses and gradient mean nothing.
-UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
-                           int action_only, float* gradient);
+US_API UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
+                                  int action_only, float* gradient);
 
 // Predictions of the last us_predictor_loss, normalised, ordinary memory: teacher-forced
 // (B, T - first, G, D) and rolled out (max(k, 1), B, G, D), whose first is frame C. Nullable: both.
-void us_tape_predictions(UsTape* t, float* teacher, float* rollout);
+US_API void us_tape_predictions(UsTape* t, float* teacher, float* rollout);
 
 // Mean squared error (normalised) of the open-loop predictions of the last us_predictor_loss, frame
 // C + j in error[j], and of repeating frame C - 1 in copy[j]. error, copy (max(k, 1)).
-void us_tape_errors(UsTape* t, double* error, double* copy);
+US_API void us_tape_errors(UsTape* t, double* error, double* copy);
 
 // ---- imagination ----
 
@@ -167,20 +173,20 @@ void us_tape_errors(UsTape* t, double* error, double* copy);
 typedef struct UsImagination UsImagination;
 
 // Candidates in a tile so that it has 64 rows: 64 / G, at least 1.
-int us_predictor_tile(const UsPredictor* p);
+US_API int us_predictor_tile(const UsPredictor* p);
 
 // NULL when out of memory.
-UsImagination* us_imagination_create(const UsPredictor* p, int candidates);
-void us_imagination_destroy(UsImagination* m);
+US_API UsImagination* us_imagination_create(const UsPredictor* p, int candidates);
+US_API void us_imagination_destroy(UsImagination* m);
 
 // Floats of the memory of one slot.
-size_t us_predictor_memory(const UsPredictor* p);
+US_API size_t us_predictor_memory(const UsPredictor* p);
 
 // Computes the memory of a context: context (C, G, D) normalised, oldest first, tensor memory;
 // times (C) s, on any clock, host; memory (us_predictor_memory), tensor memory. Positions count
 // from the newest frame, so the clock's zero does not matter.
-void us_predictor_remember(const UsPredictor* p, UsImagination* m, const float* context,
-                           const double* times, float* memory);
+US_API void us_predictor_remember(const UsPredictor* p, UsImagination* m, const float* context,
+                                  const double* times, float* memory);
 
 typedef struct UsImagine {
   const float* context;  // (C, G, D) normalised, tensor memory
@@ -199,10 +205,12 @@ typedef struct UsImagine {
   int forget;       // 1: recompute all keys and values at every frame, for benchmarks
 } UsImagine;
 
-void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagine* task);
+US_API void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagine* task);
 
 // Multiplications and additions in the matrices of one frame of one candidate (2 per weight used),
 // with keys and values of its own frames cached.
-double us_predictor_flops(const UsPredictor* p);
+US_API double us_predictor_flops(const UsPredictor* p);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PREDICTOR_H_

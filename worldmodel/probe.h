@@ -14,7 +14,10 @@
 
 #include <stdint.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 enum { US_PROBE_WIDTH = 1024 };  // most features
 
@@ -22,8 +25,10 @@ enum { US_PROBE_WIDTH = 1024 };  // most features
 // R^2 per target into r2_linear (out) and r2_mlp (out); NaN where a test target is constant. At
 // least two rows each, in <= US_PROBE_WIDTH. Nullable: r2_linear, r2_mlp. Only US_MEMORY and
 // US_INTERRUPTED can fail.
-UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train,
-                  const float* y_train, const float* x_test, const float* y_test, uint64_t seed,
-                  float* r2_linear, float* r2_mlp);
+US_API UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train,
+                         const float* y_train, const float* x_test, const float* y_test,
+                         uint64_t seed, float* r2_linear, float* r2_mlp);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PROBE_H_

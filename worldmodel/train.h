@@ -11,8 +11,11 @@
 // Threads: calls on one trainer come from one thread; inside, the pool works and asks the sources
 // from its threads.
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/pool.h"
 #include "worldmodel/predictor.h"
+
+US_C_BEGIN
 
 typedef struct UsTrainConfig {
   int64_t steps;         // in all; 0: as many as `minutes` allow
@@ -62,36 +65,36 @@ typedef struct UsValidation {
 typedef struct UsTrainer UsTrainer;
 
 // Fills in the defaults above for a predictor.
-UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config);
+US_API UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config);
 
 // p is trained in place and must outlive the trainer. Nullable: pool. On failure *out is NULL.
-UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
-                           UsTrainData held, UsPool* pool, UsTrainer** out);
+US_API UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
+                                  UsTrainData held, UsPool* pool, UsTrainer** out);
 
 // NULL is fine.
-void us_trainer_destroy(UsTrainer* t);
+US_API void us_trainer_destroy(UsTrainer* t);
 
 // The config with its defaults filled in.
-const UsTrainConfig* us_trainer_config(const UsTrainer* t);
+US_API const UsTrainConfig* us_trainer_config(const UsTrainer* t);
 
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
 // predictor's normalisation. Only Ctrl-C and US_MEMORY can fail.
-UsStatus us_trainer_normalise(UsTrainer* t, int batches);
+US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
 // One step. `progress` in [0, 1] places it on the cosine. Does not allocate.
-UsTrainStep us_trainer_step(UsTrainer* t, double progress);
+US_API UsTrainStep us_trainer_step(UsTrainer* t, double progress);
 
 // After Ctrl-C the result means nothing.
-UsValidation us_trainer_validate(UsTrainer* t);
+US_API UsValidation us_trainer_validate(UsTrainer* t);
 
 // Steps taken so far, and the seconds that pool threads spent filling samples and in all of a step.
-int64_t us_trainer_steps(const UsTrainer* t);
-void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all);
+US_API int64_t us_trainer_steps(const UsTrainer* t);
+US_API void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all);
 
 // Writes or takes over weights, optimizer and step. `key` names what the run depends on beyond this
 // (data, options): loading refuses a checkpoint of another key.
-UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key);
-UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key);
+US_API UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key);
+US_API UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key);
 
 typedef struct UsTrainRun {
   const char* label;          // of the progress bar
@@ -105,6 +108,8 @@ typedef struct UsTrainRun {
 // Trains to the end of the config with a progress bar, log and checkpoints; `result` (Nullable) is
 // the last (or best) validation. Ctrl-C leaves a checkpoint and gives US_INTERRUPTED; a loss that
 // is not finite gives US_DIVERGED with the step and leaves the last checkpoint as it was.
-UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result);
+US_API UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result);
+
+US_C_END
 
 #endif  // UNDERSTUDY_TRAIN_H_

@@ -20,8 +20,11 @@
 // output depend on the number of frames of the work (and its place among them): a work of one frame
 // gives the same bits always.
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/vit_block.h"
+
+US_C_BEGIN
 
 typedef struct UsVitConfig {
   int height, width;      // of frames, px; multiples of patch
@@ -84,54 +87,56 @@ typedef struct UsVit {
 typedef struct UsVitWork UsVitWork;
 
 // Patches P of a frame, and merged cells of a frame (0 without a head).
-int us_vit_patches(const UsVitConfig* c);
-int us_vit_cells(const UsVitConfig* c);
+US_API int us_vit_patches(const UsVitConfig* c);
+US_API int us_vit_cells(const UsVitConfig* c);
 
 // Checks a config; `name` stands for the file in messages.
-UsStatus us_vit_check(const char* name, const UsVitConfig* c);
+US_API UsStatus us_vit_check(const char* name, const UsVitConfig* c);
 
 // Lays the tensors out. The config must have passed us_vit_check. On failure *out is NULL.
-UsStatus us_vit_create(const UsVitConfig* c, UsVit** out);
+US_API UsStatus us_vit_create(const UsVitConfig* c, UsVit** out);
 
 // NULL is fine.
-void us_vit_destroy(UsVit* v);
+US_API void us_vit_destroy(UsVit* v);
 
 // Activations for `frames` frames; with training 1 everything that the backward pass needs. NULL
 // when out of memory.
-UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training);
-void us_vit_work_destroy(UsVitWork* k);
+US_API UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training);
+US_API void us_vit_work_destroy(UsVitWork* k);
 
 // The output (frames, G, D), tensor memory of the work, of pixels (frames, height, width, 3). After
 // Ctrl-C (us_interrupted) this and the backward pass end between blocks, and mean nothing.
-const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
-                            const uint8_t* pixels);
+US_API const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
+                                   const uint8_t* pixels);
 
 // The input of the last forward pass: patches (frames, P, 3, patch, patch), tensor memory.
-const float* us_vit_work_patches(const UsVitWork* k);
+US_API const float* us_vit_work_patches(const UsVitWork* k);
 
 // Adds to gradient (params.floats) what doutput (frames, G, D) gives; needs a training work that
 // has just run forward. doutput is overwritten.
-void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
-                     float* gradient);
+US_API void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
+                            float* gradient);
 
 // y (frames, cells, m*m*hidden) gathers m x m neighbours of x (frames, P, hidden), or, with
 // scatter 1, y (frames, P, hidden) takes them back from x (frames, cells, m*m*hidden).
-void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, const float* x,
-                   float* y);
+US_API void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, const float* x,
+                          float* y);
 
 // ---- files (vit_file.c) ----
 
 // A config.json as Hugging Face's Dinov2Model and Dinov2WithRegistersModel save it, with our
 // sections "understudy" and "head" where they stand. grid: side of the checkpoint's position grid.
-UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c, int* grid);
+US_API UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c, int* grid);
 
 // The same as a JSON value, NULL when out of memory.
-cJSON* us_vit_config_json(const UsVitConfig* c);
+US_API cJSON* us_vit_config_json(const UsVitConfig* c);
 
 // y (th, tw, dim) from x (gh, gw, dim) by bicubic interpolation with half-pixel centres, edges
 // clamped: a = -0.75 without antialias, or with antialias 1 a = -0.5, support widened by the
 // ratio, weights normalised. As PyTorch's interpolate(mode="bicubic"), ordinary memory.
-UsStatus us_vit_resize(int gh, int gw, int th, int tw, int dim, int antialias, const float* x,
-                       float* y);
+US_API UsStatus us_vit_resize(int gh, int gw, int th, int tw, int dim, int antialias,
+                              const float* x, float* y);
+
+US_C_END
 
 #endif  // UNDERSTUDY_VIT_H_

@@ -10,8 +10,11 @@
 //
 // Threads: shapes and weights are constant; each call needs activations of its own.
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/param_list.h"
+
+US_C_BEGIN
 
 typedef struct UsBlockShape {
   int width;   // w
@@ -90,22 +93,26 @@ typedef struct UsBlockTemps {
 } UsBlockTemps;
 
 // Adds a block's tensors to the list, their names behind prefix ("encoder.layer.0.").
-void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamList* list, UsBlock* out);
+US_API void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamList* list,
+                            UsBlock* out);
 
 // Floats that the activations (or temps) of `rows` tokens take, and their placing in memory that
 // holds as many.
-size_t us_block_acts_size(const UsBlockShape* c, int rows);
-void us_block_acts_place(const UsBlockShape* c, int rows, float* memory, UsBlockActs* out);
-size_t us_block_temps_size(const UsBlockShape* c, int rows);
-void us_block_temps_place(const UsBlockShape* c, int rows, float* memory, UsBlockTemps* out);
+US_API size_t us_block_acts_size(const UsBlockShape* c, int rows);
+US_API void us_block_acts_place(const UsBlockShape* c, int rows, float* memory, UsBlockActs* out);
+US_API size_t us_block_temps_size(const UsBlockShape* c, int rows);
+US_API void us_block_temps_place(const UsBlockShape* c, int rows, float* memory, UsBlockTemps* out);
 
 // y of x, both (frames, T, w). weights: the flat array. y may alias x.
-void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* weights, int frames,
-                      const float* x, const UsBlockActs* acts, float* y);
+US_API void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* weights,
+                             int frames, const float* x, const UsBlockActs* acts, float* y);
 
 // dx (frames, T, w) of dy; adds to gradient, a flat array like weights. dx may alias dy.
-void us_block_backward(const UsBlockShape* c, const UsBlock* p, const float* weights, int frames,
-                       const float* x, const UsBlockActs* acts, const UsBlockTemps* temps,
-                       const float* dy, float* dx, float* gradient);
+US_API void us_block_backward(const UsBlockShape* c, const UsBlock* p, const float* weights,
+                              int frames, const float* x, const UsBlockActs* acts,
+                              const UsBlockTemps* temps, const float* dy, float* dx,
+                              float* gradient);
+
+US_C_END
 
 #endif  // UNDERSTUDY_VIT_BLOCK_H_

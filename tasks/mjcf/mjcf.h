@@ -49,16 +49,21 @@
 // Threads: opening and closing from one thread at a time; the tasks are constant.
 
 #include "env/task.h"
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 // Reads and compiles a file. A message names it, and what MuJoCo says where MuJoCo refuses. On
 // failure *out is NULL. Free with us_mjcf_close, after the envs of the task.
-UsStatus us_mjcf_open(const char* path, const UsTask** out);
+US_API UsStatus us_mjcf_open(const char* path, const UsTask** out);
 
 // NULL is fine.
-void us_mjcf_close(const UsTask* task);
+US_API void us_mjcf_close(const UsTask* task);
 
 // Why nothing can be planned in a task of this model, for messages; NULL: it can.
-const char* us_mjcf_passive(const mjModel* m);
+US_API const char* us_mjcf_passive(const mjModel* m);
+
+US_C_END
 
 #endif  // UNDERSTUDY_MJCF_H_

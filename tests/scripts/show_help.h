@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "scripts/cli.h"
-#include "scripts/view_stage.h"
+#include "scripts/commands/cli.h"
+#include "scripts/view/view_stage.h"
 #include "tests/scripts/program.h"
 #include "tests/scripts/view_help.h"
 #include "worldmodel/base/file.h"

@@ -16,7 +16,10 @@
 
 #include <stddef.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 typedef struct UsArena {
   char* base;   // NULL while measuring
@@ -25,14 +28,16 @@ typedef struct UsArena {
 } UsArena;
 
 // The next `count` elements of `size` bytes, zeroed and aligned to 64. NULL while measuring.
-void* us_arena_take(UsArena* a, size_t count, size_t size);
+US_API void* us_arena_take(UsArena* a, size_t count, size_t size);
 
 // Allocates what was counted and starts the placing pass.
-UsStatus us_arena_alloc(UsArena* a);
+US_API UsStatus us_arena_alloc(UsArena* a);
 
 // Frees the block. NULL is fine.
-void us_arena_free(UsArena* a);
+US_API void us_arena_free(UsArena* a);
 
 #define US_TAKE(arena, type, count) ((type*)us_arena_take(arena, (size_t)(count), sizeof(type)))
+
+US_C_END
 
 #endif  // UNDERSTUDY_ARENA_H_

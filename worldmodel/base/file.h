@@ -8,42 +8,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/json.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 enum { US_HASH_CHARS = 65 };  // SHA-256 in hex and its terminator
 
 // Reads a whole regular file into *data, which the caller frees; a zero byte follows the data.
 // Files over `limit` bytes are refused; 0: no limit. Large files show a bar, and end at Ctrl-C. On
 // failure *data is NULL.
-UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size);
+US_API UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size);
 
 // Replaces `path` by these bytes: a temporary file beside it, fsync, rename. A reader sees the old
 // file or the new one.
-UsStatus us_file_write(const char* path, const void* data, size_t size);
+US_API UsStatus us_file_write(const char* path, const void* data, size_t size);
 
 // 1 if the path exists.
-int us_file_exists(const char* path);
+US_API int us_file_exists(const char* path);
 
 // US_IO for a folder whose path leaves no room for the names of files in it.
-UsStatus us_folder_check(const char* path);
+US_API UsStatus us_folder_check(const char* path);
 
 // Makes a folder and its parents, after us_folder_check.
-UsStatus us_folder_make(const char* path);
+US_API UsStatus us_folder_make(const char* path);
 
 // Makes the folder that `path`, a file or a folder, lies in, and its parents.
-UsStatus us_folder_make_above(const char* path);
+US_API UsStatus us_folder_make_above(const char* path);
 
 // Joins with a slash into out (size bytes); too long a path is an assertion.
-const char* us_path_join(char* out, size_t size, const char* folder, const char* name);
+US_API const char* us_path_join(char* out, size_t size, const char* folder, const char* name);
 
 // SHA-256 of bytes and of a file, as lower-case hex. Files show a bar, and end at Ctrl-C.
-void us_hash_bytes(const void* data, size_t size, char hex[US_HASH_CHARS]);
-UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]);
+US_API void us_hash_bytes(const void* data, size_t size, char hex[US_HASH_CHARS]);
+US_API UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]);
 
 // SHA-256 of `count` parts one behind the other: data (count), size (count). Ends at Ctrl-C; `what`
 // stands for them in messages.
-UsStatus us_hash_parts(const char* what, int count, const void* const* data, const size_t* size,
-                       char hex[US_HASH_CHARS]);
+US_API UsStatus us_hash_parts(const char* what, int count, const void* const* data,
+                              const size_t* size, char hex[US_HASH_CHARS]);
+
+US_C_END
 
 #endif  // UNDERSTUDY_FILE_H_

@@ -13,7 +13,10 @@
 // Threads: any; a lock may be released by another thread than took it. A child of fork holds none
 // of its parent's locks.
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 typedef struct UsLock UsLock;
 
@@ -25,25 +28,27 @@ typedef struct UsLockHolder {
 
 // Takes the lock of the output `path`, whose folder must exist. Held by anyone, also by this
 // process: US_IO, "r.h5: being written by pid P on HOST since ...". On failure *out is NULL.
-UsStatus us_lock_take(const char* path, UsLock** out);
+US_API UsStatus us_lock_take(const char* path, UsLock** out);
 
 // As us_lock_take, but shares a lock that this process has: for a part of a longer piece of work.
-UsStatus us_lock_join(const char* path, UsLock** out);
+US_API UsStatus us_lock_join(const char* path, UsLock** out);
 
 // As us_lock_take, but waits for the holder, which one line of us_log names; a caller who wants to
 // stop gets US_INTERRUPTED.
-UsStatus us_lock_wait(const char* path, UsLock** out);
+US_API UsStatus us_lock_wait(const char* path, UsLock** out);
 
 // Lets go, for a joined lock with the last of them, and removes the lock file. NULL is fine.
-void us_lock_release(UsLock* l);
+US_API void us_lock_release(UsLock* l);
 
 // 1 when somebody is writing `path`. Takes nothing and changes nothing. Nullable: holder.
-int us_lock_holder(const char* path, UsLockHolder* holder);
+US_API int us_lock_holder(const char* path, UsLockHolder* holder);
 
 // US_OK when nobody is writing `path`, else the failure of us_lock_take.
-UsStatus us_lock_check(const char* path);
+US_API UsStatus us_lock_check(const char* path);
 
 // The system's flock; a test puts one that fails in its place.
-extern int (*us_lock_flock)(int fd, int operation);
+extern US_API int (*us_lock_flock)(int fd, int operation);
+
+US_C_END
 
 #endif  // UNDERSTUDY_LOCK_H_

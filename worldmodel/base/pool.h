@@ -9,6 +9,10 @@
 //
 // Threads: one us_pool_run at a time per pool; an item must not call us_pool_run on its own pool.
 
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
+
 typedef struct UsPool UsPool;
 
 // Runs item 0 .. items - 1 of `arg`; worker is 0 .. us_pool_threads - 1.
@@ -16,17 +20,19 @@ typedef void (*UsPoolItem)(void* arg, int item, int worker);
 
 // A pool of `threads` workers, the caller's included; 0: one per processor that this process may
 // use. NULL when out of memory; fewer workers when the system refuses threads.
-UsPool* us_pool_create(int threads);
+US_API UsPool* us_pool_create(int threads);
 
 // Ends the workers. NULL is fine.
-void us_pool_destroy(UsPool* p);
+US_API void us_pool_destroy(UsPool* p);
 
 // Number of workers, the caller's included. NULL: 1.
-int us_pool_threads(const UsPool* p);
+US_API int us_pool_threads(const UsPool* p);
 
 // Runs all items and returns when the last is done. NULL: runs them here, in order. Inside an item
 // us_interrupted answers for the thread that called this, in every worker: long items return early
 // then, and the caller asks once more before it uses what came of them.
-void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg);
+US_API void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg);
+
+US_C_END
 
 #endif  // UNDERSTUDY_POOL_H_

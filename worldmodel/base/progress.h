@@ -9,7 +9,10 @@
 // called from that thread alone, never from a pool's. Threads: one piece of progress at a time in a
 // thread.
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 typedef struct UsProgress {
   const char* label;  // "collect"; not copied
@@ -34,38 +37,40 @@ typedef struct UsHooks {
 } UsHooks;
 
 // Sets the hooks of the calling thread and gives those before, for whoever sets them for a while.
-UsHooks us_hooks_set(UsHooks hooks);
+US_API UsHooks us_hooks_set(UsHooks hooks);
 
 // ---- for those who write long work ----
 // A loop that can take more than a second shows progress and asks whether to stop, most simply by
 // us_progress_step.
 
 // Starts and shows progress over `total` units of which `done` were done by an earlier run.
-UsProgress us_progress_start(const char* label, const char* unit, double total, double done);
+US_API UsProgress us_progress_start(const char* label, const char* unit, double total, double done);
 
 // Shows `done` units. Nullable: note.
-void us_progress_show(UsProgress* p, double done, const char* note);
+US_API void us_progress_show(UsProgress* p, double done, const char* note);
 
 // Ends it. Again does nothing.
-void us_progress_end(UsProgress* p);
+US_API void us_progress_end(UsProgress* p);
 
 // Shows `done` units; when the caller wants to stop ends it and gives US_INTERRUPTED, "<what>:
 // stopped".
-UsStatus us_progress_step(UsProgress* p, double done, const char* what);
+US_API UsStatus us_progress_step(UsProgress* p, double done, const char* what);
 
 // 1 when the caller wants to stop.
-int us_interrupted(void);
+US_API int us_interrupted(void);
 
 // US_INTERRUPTED, "<what>: stopped", when the caller wants to stop.
-UsStatus us_interrupt_check(const char* what);
+US_API UsStatus us_interrupt_check(const char* what);
 
 // Hands a line on to the caller.
-void us_log(const char* format, ...) __attribute__((format(printf, 1, 2)));
+US_API void us_log(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 // Seconds on a clock that never jumps.
-double us_seconds(void);
+US_API double us_seconds(void);
 
 // Processor seconds that this process has used, all threads together.
-double us_cpu_seconds(void);
+US_API double us_cpu_seconds(void);
+
+US_C_END
 
 #endif  // UNDERSTUDY_PROGRESS_H_

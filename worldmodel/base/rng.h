@@ -12,6 +12,10 @@
 
 #include <stdint.h>
 
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
+
 // Purposes keep streams of one seed apart. Append only: the values are part of what a seed means.
 typedef enum UsRngPurpose {
   US_RNG_TEST = 0,
@@ -37,27 +41,29 @@ typedef struct UsRng {
 
 // The stream (seed, purpose, a, b, c), at its start. b and c are taken modulo 2^32; a has 64 bits,
 // its upper half joins the key.
-UsRng us_rng(uint64_t seed, UsRngPurpose purpose, uint64_t a, uint64_t b, uint64_t c);
+US_API UsRng us_rng(uint64_t seed, UsRngPurpose purpose, uint64_t a, uint64_t b, uint64_t c);
 
 // 32 uniform bits.
-uint32_t us_rng_bits(UsRng* r);
+US_API uint32_t us_rng_bits(UsRng* r);
 
 // Uniform in [0, 1), 24 bits.
-float us_rng_uniform(UsRng* r);
+US_API float us_rng_uniform(UsRng* r);
 
 // Uniform in [low, high).
-double us_rng_range(UsRng* r, double low, double high);
+US_API double us_rng_range(UsRng* r, double low, double high);
 
 // Uniform in 0 .. n - 1 (n >= 1), without bias.
-uint32_t us_rng_below(UsRng* r, uint32_t n);
+US_API uint32_t us_rng_below(UsRng* r, uint32_t n);
 
 // Standard normal (Box-Muller).
-float us_rng_normal(UsRng* r);
+US_API float us_rng_normal(UsRng* r);
 
 // Fills out (n) with standard normal numbers.
-void us_rng_fill_normal(UsRng* r, float* out, int n);
+US_API void us_rng_fill_normal(UsRng* r, float* out, int n);
 
 // The block function, for tests against the published vectors.
-void us_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+US_API void us_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+US_C_END
 
 #endif  // UNDERSTUDY_RNG_H_

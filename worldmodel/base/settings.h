@@ -36,7 +36,10 @@
 
 #include <cjson/cJSON.h>
 
+#include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+
+US_C_BEGIN
 
 typedef enum UsSettingType {
   US_SETTING_INT,
@@ -94,31 +97,33 @@ typedef struct UsSetting {
   { NULL, US_SETTING_INT, 0, 0, 0, 0, US_SETTING_FREE, NULL, NULL }
 
 // The setting of this name, or NULL. A - stands for a _.
-const UsSetting* us_setting_find(const UsSetting* list, const char* name);
+US_API const UsSetting* us_setting_find(const UsSetting* list, const char* name);
 
 // Writes every default.
-void us_settings_default(const UsSetting* list, void* config);
+US_API void us_settings_default(const UsSetting* list, void* config);
 
 // US_USAGE when a number lies out of its range or is not finite, with the option's name.
-UsStatus us_settings_check(const UsSetting* list, const void* config);
+US_API UsStatus us_settings_check(const UsSetting* list, const void* config);
 
 // 1 if the value of one setting lies in its range.
-int us_setting_fits(const UsSetting* s, const void* config);
+US_API int us_setting_fits(const UsSetting* s, const void* config);
 
 // Reads one value from a text, as the command line has it ("12", "0.5"; of a FLAG "0" or "1").
 // US_USAGE for a text that is no such value or lies out of range. A TEXT keeps the pointer.
-UsStatus us_setting_set(const UsSetting* s, void* config, const char* text);
+US_API UsStatus us_setting_set(const UsSetting* s, void* config, const char* text);
 
 // Adds every setting to an object, under its name; a TEXT that is NULL as null.
-void us_settings_json(const UsSetting* list, const void* config, cJSON* object);
+US_API void us_settings_json(const UsSetting* list, const void* config, cJSON* object);
 
 // Takes over what an object has of a list's numbers; others keep their value. `name` stands for
 // the file in messages. A wrong type or a number out of range is US_FORMAT.
-UsStatus us_settings_read(const UsSetting* list, void* config, const char* name,
-                          const cJSON* object);
+US_API UsStatus us_settings_read(const UsSetting* list, void* config, const char* name,
+                                 const cJSON* object);
 
 // Adds the settings that a result depends on, exactly, to an object: what a resume key is hashed
 // from.
-void us_settings_key(const UsSetting* list, const void* config, cJSON* object);
+US_API void us_settings_key(const UsSetting* list, const void* config, cJSON* object);
+
+US_C_END
 
 #endif  // UNDERSTUDY_SETTINGS_H_

@@ -11,6 +11,10 @@
 // Threads: the message belongs to the calling thread. A pool item that fails hands its message on
 // through its own result.
 
+#include "worldmodel/base/api.h"
+
+US_C_BEGIN
+
 #define US_STATUS(X)                                                     \
   X(OK, "ok")                                                            \
   X(USAGE, "wrong use of the command line or of a name")                 \
@@ -31,18 +35,20 @@ typedef enum UsStatus {
 
 // Records a message for this thread and returns `status`, so that a function can end with
 // `return us_fail(US_IO, "%s: ...", path)`.
-UsStatus us_fail(UsStatus status, const char* format, ...) __attribute__((format(printf, 2, 3)));
+US_API UsStatus us_fail(UsStatus status, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 // The message of this thread's last us_fail; "" when there was none. Valid until the next us_fail.
-const char* us_message(void);
+US_API const char* us_message(void);
 
 // The text of a status code, "unknown" outside the list.
-const char* us_status_text(UsStatus status);
+US_API const char* us_status_text(UsStatus status);
 
 // Ends the program with file, line and condition: for errors of the caller, in every build.
 #define US_ASSERT(condition) \
   ((condition) ? (void)0 : us_assert_failed(__FILE__, __LINE__, #condition))
-_Noreturn void us_assert_failed(const char* file, int line, const char* condition);
+US_API void us_assert_failed(const char* file, int line, const char* condition)
+    __attribute__((noreturn));
 
 // Returns from the calling function with the status of `call` unless it is US_OK.
 #define US_TRY(call)                      \
@@ -50,5 +56,7 @@ _Noreturn void us_assert_failed(const char* file, int line, const char* conditio
     UsStatus us_try_ = (call);            \
     if (us_try_ != US_OK) return us_try_; \
   } while (0)
+
+US_C_END
 
 #endif  // UNDERSTUDY_STATUS_H_

@@ -1,0 +1,590 @@
+// Writing a dataset so that a process killed at any moment leaves a file that opens.
+//
+// Everything HDF5 keeps about the file (columns, extents, attributes) is written and flushed before
+// the first episode and never changes its size afterwards; every column is contiguous and allocated
+// at once. Appending therefore only writes numbers into place. An episode's length is written after
+// all its rows have left the process, so a length above zero means that the episode is whole.
+// Until its first episode is whole, a file has a temporary name.
+//
+// A contiguous column cannot shrink: with fewer rows than asked for, finishing copies what there is
+// into a file of the right extents and renames it into place.
+//
+// A writer holds the lock of its path to the end, so what it renames or removes is its own.
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datasets/hdf5/column_storage.h"
+#include "datasets/files/column_statistics.h"
+#include "datasets/hdf5/columns.h"
+#include "datasets/files/dataset_check.h"
+#include "worldmodel/base/crc32c.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
+
+enum { kPackBytes = 8 << 20 };
+
+struct UsDatasetWriter {
+  char* path;
+  char* temporary;  // what the file is called for now; NULL: path
+  UsLock* lock;     // of path; NULL: another writer has it for this one
+  hid_t file;
+  hid_t column[US_COLUMN_COUNT];  // -1: not there
+  UsDatasetInfo info;
+  int64_t room_episodes, room_rows;  // asked for
+  int64_t episodes, rows;            // written
+  int broken;                        // 1: a write failed
+  int32_t* counter;                  // (2, rows of an episode) episode_idx and step_idx
+  uint32_t* crc;                     // (rows of an episode) pixels_crc
+  UsColumnStatistics statistics;
+};
+
+// Notes that HDF5 could not write. It keeps what it could not write and tries, and may crash, again
+// when the file is closed, so such a file stays open until the process ends.
+static UsStatus fail(UsDatasetWriter* w, const char* what) {
+  char reason[512];
+  w->broken = 1;
+  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what,
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+static void close_file(UsDatasetWriter* w) {
+  if (w->broken) return;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    if (w->column[i] >= 0) H5Dclose(w->column[i]);
+    w->column[i] = -1;
+  }
+  if (w->file >= 0) H5Fclose(w->file);
+  w->file = -1;
+}
+
+static void destroy(UsDatasetWriter* w) {
+  close_file(w);
+  us_lock_release(w->lock);
+  us_column_statistics_free(&w->statistics);
+  free(w->counter);
+  free(w->crc);
+  free(w->temporary);
+  free(w->path);
+  free(w);
+}
+
+// Gives the file its name, in the place of another that may be there.
+static UsStatus name_file(UsDatasetWriter* w) {
+  if (!w->temporary) return US_OK;
+  if (rename(w->temporary, w->path) != 0) {
+    return us_fail(US_IO, "%s: cannot be renamed to %s: %s", w->temporary, w->path,
+                   strerror(errno));
+  }
+  free(w->temporary);
+  w->temporary = NULL;
+  return US_OK;
+}
+
+// Closes the file, removes it if it has no name yet, and frees w.
+static void abandon(UsDatasetWriter* w) {
+  close_file(w);
+  if (w->temporary) unlink(w->temporary);
+  destroy(w);
+}
+
+// ---- creating ----
+
+static int has_column(const UsDatasetWriter* w, UsColumnId id) {
+  if (id == US_COLUMN_PIXELS) return w->info.height > 0;
+  if (id == US_COLUMN_PIXELS_CRC) return w->info.checksums;
+  if (id == US_COLUMN_VARIATION) return w->info.variation > 0;
+  return id != US_COLUMN_PROPRIO || w->info.proprio > 0;
+}
+
+static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
+  int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+  hsize_t dims[4] = {(hsize_t)(per_episode ? w->room_episodes : w->room_rows)};
+  int rank = 1 + us_column_shape(id, &w->info, dims + 1);
+  hid_t space = H5Screate_simple(rank, dims, NULL);
+  hid_t how = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_layout(how, H5D_CONTIGUOUS);
+  H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
+  H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  H5Pset_obj_track_times(how, 0);  // the same content is the same bytes
+  const UsColumn* column = &us_columns[id];
+  w->column[id] = H5Dcreate2(w->file, column->name, us_column_stored(column->type), space,
+                             H5P_DEFAULT, how, H5P_DEFAULT);
+  H5Pclose(how);
+  H5Sclose(space);
+  return w->column[id] < 0 ? fail(w, column->name) : US_OK;
+}
+
+static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
+  void* zero = calloc((size_t)w->room_episodes, us_column_bytes(us_columns[id].type));
+  if (!zero) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  int bad = us_column_move(w->column[id], id, 0, w->room_episodes, zero, 1);
+  free(zero);
+  return bad ? fail(w, us_columns[id].name) : US_OK;
+}
+
+// Takes the room of the whole file on the disk, so that a disk that is too small is known now. Not
+// every file system can give it; those say at least what is free.
+static UsStatus reserve(UsDatasetWriter* w) {
+  hsize_t size = 0;
+  int fd = H5Fget_filesize(w->file, &size) < 0 ? -1 : open(w->temporary, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return fail(w, "the file");
+  w->broken = 1;  // until its columns have their place on the disk
+  UsStatus status = us_machine_need_disk(w->path, (double)size);
+  int bad = status == US_OK && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) != 0 &&
+            errno != EOPNOTSUPP && errno != ENOSYS;
+  int error = errno;
+  close(fd);
+  if (status != US_OK) return status;
+  w->broken = bad;
+  if (!bad) return US_OK;
+  return us_fail(US_IO, "%s: cannot take its %.1f MB: %s", w->path, (double)size / 1e6,
+                 strerror(error));
+}
+
+static int write_diverged(const UsDatasetWriter* w) {
+  const UsDatasetInfo* info = &w->info;
+  if (!info->diverged[0]) return 0;
+  return us_attribute_write_text(w->file, "diverged", info->diverged, sizeof(info->diverged));
+}
+
+static int write_renderer(const UsDatasetWriter* w) {
+  const UsDatasetInfo* info = &w->info;
+  if (!info->renderer[0]) return 0;
+  return us_attribute_write_text(w->file, "renderer", info->renderer, sizeof(info->renderer));
+}
+
+static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
+  const UsDatasetInfo* info = &w->info;
+  int bad = us_attribute_write_text(w->file, "task", info->task, sizeof(info->task)) |
+            us_attribute_write_text(w->file, "version", info->version, sizeof(info->version)) |
+            us_attribute_write_text(w->file, "policy", info->policy, sizeof(info->policy)) |
+            us_attribute_write_text(w->file, "camera", info->camera, sizeof(info->camera)) |
+            us_attribute_write(w->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
+            us_attribute_write(w->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt) |
+            write_renderer(w) | write_diverged(w) | us_attribute_write_variation(w->file, info) |
+            us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished);
+  float* bound = malloc((size_t)info->action * sizeof(float));
+  if (!bound) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  for (int sign = -1; sign <= 1; sign += 2) {
+    for (int i = 0; i < info->action; i++) bound[i] = (float)sign;
+    bad |= us_attribute_write(w->file, sign < 0 ? "action_low" : "action_high", H5T_IEEE_F32LE,
+                              H5T_NATIVE_FLOAT, info->action, bound);
+  }
+  free(bound);
+  bad |= us_column_statistics_write(&w->statistics, info, w->file);
+  return bad ? fail(w, "an attribute") : US_OK;
+}
+
+static UsStatus create_file(UsDatasetWriter* w) {
+  int fd = open(w->temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // for the system's own reason
+  if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", w->path, strerror(errno));
+  close(fd);
+  w->file = us_hdf5_create(w->temporary);
+  if (w->file < 0) return fail(w, "the file");
+  US_TRY(write_attributes(w, 0));
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (has_column(w, (UsColumnId)id)) US_TRY(create_column(w, (UsColumnId)id));
+  }
+  US_TRY(reserve(w));
+  US_TRY(zero_column(w, US_COLUMN_EP_LEN));
+  US_TRY(zero_column(w, US_COLUMN_EP_OFFSET));
+  return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "the file") : US_OK;
+}
+
+// A writer without a file; it will be created under a temporary name.
+static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_t episodes,
+                             int64_t rows, int episode_rows) {
+  UsDatasetWriter* w = calloc(1, sizeof(*w));
+  if (!w) return NULL;
+  w->file = -1;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) w->column[i] = -1;
+  w->info = *info;
+  w->room_episodes = episodes;
+  w->room_rows = rows;
+  w->path = strdup(path);
+  if (asprintf(&w->temporary, "%s.tmp", path) < 0) w->temporary = NULL;
+  w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
+  w->crc = calloc((size_t)episode_rows, sizeof(*w->crc));
+  int bad = !w->path || !w->temporary || !w->counter || !w->crc;
+  bad |= !us_column_statistics_make(&w->statistics, info);
+  if (bad) {
+    destroy(w);
+    return NULL;
+  }
+  return w;
+}
+
+// Only a file's name will do, of one that is there or not.
+static UsStatus check_kind(const char* path) {
+  struct stat found;
+  if (stat(path, &found) != 0) {
+    if (errno == ENOENT) return US_OK;
+    return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
+  }
+  if (S_ISREG(found.st_mode)) return US_OK;
+  return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
+}
+
+UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
+                           int overwrite, UsDatasetWriter** out) {
+  *out = NULL;
+  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 0);
+  US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
+  us_hdf5_quiet();
+  UsLock* lock;
+  US_TRY(check_kind(path));
+  US_TRY(us_lock_take(path, &lock));
+  UsStatus status = overwrite || !us_file_exists(path)
+                        ? US_OK
+                        : us_fail(US_IO,
+                                  "%s: the file exists; expected a new name or permission to "
+                                  "overwrite",
+                                  path);
+  UsDatasetWriter* w = status == US_OK ? make(path, info, episodes, episodes * rows, rows) : NULL;
+  if (!w) {
+    us_lock_release(lock);
+    return status == US_OK ? us_fail(US_MEMORY, "%s: out of memory", path) : status;
+  }
+  w->lock = lock;
+  w->info.checksums = info->height > 0;
+  if (info->height == 0) w->info.renderer[0] = 0;
+  status = create_file(w);
+  if (status != US_OK) {
+    abandon(w);
+    return status;
+  }
+  *out = w;
+  return US_OK;
+}
+
+// ---- appending ----
+
+int64_t us_dataset_written(const UsDatasetWriter* w) {
+  return w->rows;
+}
+
+static UsStatus put(UsDatasetWriter* w, UsColumnId id, int64_t first, int64_t rows,
+                    const void* data) {
+  if (w->column[id] < 0) return US_OK;
+  US_ASSERT(data);
+  return us_column_move(w->column[id], id, first, rows, (void*)data, 1)
+             ? fail(w, us_columns[id].name)
+             : US_OK;
+}
+
+static UsStatus flush(UsDatasetWriter* w) {
+  return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "an episode") : US_OK;
+}
+
+UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
+  US_ASSERT(w->episodes < w->room_episodes && e->rows >= 1 && w->rows + e->rows <= w->room_rows);
+  US_ASSERT(e->rows <= w->room_rows / w->room_episodes);
+  int32_t* step = w->counter + e->rows;
+  for (int t = 0; t < e->rows; t++) {
+    w->counter[t] = (int32_t)w->episodes;
+    step[t] = t;
+  }
+  size_t frame = us_column_width(US_COLUMN_PIXELS, &w->info);
+  for (int t = 0; w->info.checksums && t < e->rows; t++) {
+    w->crc[t] = us_crc32c(0, e->pixels + (size_t)t * frame, frame);
+  }
+  US_TRY(put(w, US_COLUMN_PIXELS, w->rows, e->rows, e->pixels));
+  US_TRY(put(w, US_COLUMN_PIXELS_CRC, w->rows, e->rows, w->crc));
+  US_TRY(put(w, US_COLUMN_ACTION, w->rows, e->rows, e->actions));
+  US_TRY(put(w, US_COLUMN_PROPRIO, w->rows, e->rows, e->proprio));
+  US_TRY(put(w, US_COLUMN_STATE, w->rows, e->rows, e->states));
+  US_TRY(put(w, US_COLUMN_REWARD, w->rows, e->rows, e->rewards));
+  US_TRY(put(w, US_COLUMN_TERMINATED, w->rows, e->rows, e->terminated));
+  US_TRY(put(w, US_COLUMN_TRUNCATED, w->rows, e->rows, e->truncated));
+  US_TRY(put(w, US_COLUMN_EPISODE_IDX, w->rows, e->rows, w->counter));
+  US_TRY(put(w, US_COLUMN_STEP_IDX, w->rows, e->rows, step));
+  US_TRY(put(w, US_COLUMN_TIME, w->rows, e->rows, e->times));
+  US_TRY(put(w, US_COLUMN_VARIATION, w->rows, e->rows, e->variation));
+  US_TRY(put(w, US_COLUMN_EP_OFFSET, w->episodes, 1, &w->rows));
+  US_TRY(flush(w));
+  int32_t rows = e->rows;
+  US_TRY(put(w, US_COLUMN_EP_LEN, w->episodes, 1, &rows));
+  US_TRY(flush(w));
+  US_TRY(name_file(w));
+  us_column_statistics_add(&w->statistics, &w->info, e->rows, e->actions, e->proprio, e->states);
+  w->episodes++;
+  w->rows += e->rows;
+  return US_OK;
+}
+
+// ---- finishing ----
+
+// Compares frames that were read back for a copy with their checksums.
+static UsStatus check_frames(const UsDatasetWriter* w, int64_t first, int64_t n, const void* data) {
+  UsDatasetInfo info = w->info;
+  UsDatasetColumns c = {.offsets = malloc((size_t)w->episodes * sizeof(*c.offsets))};
+  if (!c.offsets) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  info.episodes = w->episodes;
+  UsStatus status = us_column_move(w->column[US_COLUMN_EP_OFFSET], US_COLUMN_EP_OFFSET, 0,
+                                   w->episodes, c.offsets, 0)
+                        ? us_fail(US_IO, "%s: ep_offset cannot be read back", w->path)
+                        : us_dataset_check_frames(w->path, &c, &info,
+                                                  w->column[US_COLUMN_PIXELS_CRC], first, n, data);
+  free(c.offsets);
+  return status;
+}
+
+static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumnId id) {
+  int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+  int64_t rows = per_episode ? from->episodes : from->rows;
+  size_t bytes = us_column_width(id, &from->info) * us_column_bytes(us_columns[id].type);
+  int64_t chunk = bytes < kPackBytes ? (int64_t)(kPackBytes / bytes) : 1;
+  void* buffer = malloc((size_t)chunk * bytes);
+  if (!buffer) return us_fail(US_MEMORY, "%s: out of memory", from->path);
+  UsStatus status = US_OK;
+  for (int64_t first = 0; first < rows && status == US_OK; first += chunk) {
+    int64_t n = rows - first < chunk ? rows - first : chunk;
+    status = us_column_move(from->column[id], id, first, n, buffer, 0)
+                 ? us_fail(US_IO, "%s: %s cannot be read back", from->path, us_columns[id].name)
+                 : US_OK;
+    if (status == US_OK && id == US_COLUMN_PIXELS) status = check_frames(from, first, n, buffer);
+    if (status == US_OK) status = put(to, id, first, n, buffer);
+  }
+  free(buffer);
+  return status;
+}
+
+static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to) {
+  US_TRY(create_file(to));
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (from->column[id] >= 0) US_TRY(copy_column(from, to, (UsColumnId)id));
+  }
+  to->episodes = from->episodes;
+  to->rows = from->rows;
+  us_column_statistics_copy(&to->statistics, &from->statistics, &from->info);
+  return US_OK;
+}
+
+// Writes what is known at the end, `finished` last, and sees it to the disk.
+static UsStatus seal(UsDatasetWriter* w) {
+  US_TRY(flush(w));
+  US_TRY(write_attributes(w, 0));
+  US_TRY(flush(w));
+  US_TRY(write_attributes(w, 1));
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    if (w->column[i] >= 0 && H5Dclose(w->column[i]) < 0) return fail(w, us_columns[i].name);
+    w->column[i] = -1;
+  }
+  herr_t bad = H5Fclose(w->file);
+  w->file = -1;
+  if (bad < 0) return fail(w, "the file");
+  int fd = open(w->temporary ? w->temporary : w->path, O_RDONLY | O_CLOEXEC);
+  bad = fd < 0 || fsync(fd) != 0;
+  int error = errno;
+  if (fd >= 0) close(fd);
+  return bad ? us_fail(US_IO, "%s: cannot be written: %s", w->path, strerror(error)) : US_OK;
+}
+
+// Copies the written rows into a file of their size and puts it in the place of w's.
+static UsStatus pack(UsDatasetWriter* w) {
+  UsDatasetWriter* to = make(w->path, &w->info, w->episodes, w->rows, 1);
+  if (!to) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  UsStatus status = copy_all(w, to);
+  if (status == US_OK) status = seal(to);
+  if (status == US_OK) status = name_file(to);
+  abandon(to);
+  return status;
+}
+
+UsStatus us_dataset_finish(UsDatasetWriter* w) {
+  if (!w) return US_OK;
+  UsStatus status = US_OK;
+  if (w->episodes == 0) {
+    abandon(w);
+    return US_OK;
+  }
+  if (w->broken) {
+    status = us_fail(US_IO, "%s: a write failed; %lld episodes are there, --resume goes on",
+                     w->path, (long long)w->episodes);
+  } else if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
+    status = pack(w);
+  } else {
+    status = seal(w);
+  }
+  destroy(w);
+  return status;
+}
+
+// ---- going on ----
+
+// An episode has all rows, unless it diverged and was kept up to there.
+static UsStatus check_lengths(const UsDataset* d, int rows) {
+  const UsDatasetInfo* info = us_dataset_info(d);
+  const int kept = strcmp(info->diverged, "keep") == 0;
+  for (int64_t e = 0; e < info->episodes; e++) {
+    int length = us_dataset_lengths(d)[e];
+    int cut = kept && !us_dataset_truncated(d)[us_dataset_offsets(d)[e] + length - 1];
+    if (cut ? length < rows : length == rows) continue;
+    return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected %d rows to go on with, found %d",
+                   us_dataset_path(d), (long long)e, rows, length);
+  }
+  return US_OK;
+}
+
+// Only a run of the same settings ends in the same file.
+static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int rows) {
+  const UsDatasetInfo* found = us_dataset_info(d);
+  const char* path = us_dataset_path(d);
+  const struct {
+    const char *name, *want, *found;
+  } text[] = {{"task", want->task, found->task},
+              {"policy", want->policy, found->policy},
+              {"camera", want->camera, found->camera},
+              {"version", want->version, found->version},
+              {"variation", want->variation_names, found->variation_names},
+              {"diverged", want->diverged, found->diverged},
+              {"range of the variation", want->variation_range, found->variation_range}};
+  for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
+    if (strcmp(text[i].want, text[i].found) == 0) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected \"%s\" to go on with, found \"%s\"", path,
+                   text[i].name, text[i].want, text[i].found);
+  }
+  const struct {
+    const char* name;
+    long long want, found;
+  } number[] = {{"seed", (long long)want->seed, (long long)found->seed},
+                {"height of frames", want->height, found->height},
+                {"width of frames", want->width, found->width},
+                {"numbers of an action", want->action, found->action},
+                {"numbers of proprio", want->proprio, found->proprio},
+                {"numbers of a state", want->state, found->state}};
+  for (size_t i = 0; i < sizeof(number) / sizeof(*number); i++) {
+    if (number[i].want == number[i].found) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected %lld to go on with, found %lld", path,
+                   number[i].name, number[i].want, number[i].found);
+  }
+  return check_lengths(d, rows);
+}
+
+// Going on fills, copies and packs the columns of this program: others would be lost.
+static UsStatus check_only_ours(const UsDatasetWriter* w) {
+  const char* ours[US_COLUMN_COUNT];
+  int count = 0;
+  char others[256];
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (has_column(w, (UsColumnId)id)) ours[count++] = us_columns[id].name;
+  }
+  us_hdf5_list_others(w->file, count, ours, others, sizeof(others));
+  if (!others[0]) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected only the columns of this program to go on with, found %s",
+                 w->path, others);
+}
+
+// Opens w's file as it is; *fits: its columns have just the room that is asked for.
+static UsStatus reopen(UsDatasetWriter* w, int* fits) {
+  *fits = 1;
+  w->file = us_hdf5_reopen(w->path);
+  if (w->file < 0) return fail(w, "the file");
+  US_TRY(check_only_ours(w));
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (!has_column(w, (UsColumnId)id)) continue;
+    int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+    hid_t column = w->column[id] = H5Dopen2(w->file, us_columns[id].name, H5P_DEFAULT);
+    if (column < 0) return fail(w, us_columns[id].name);
+    hid_t space = H5Dget_space(column);
+    hsize_t dims[H5S_MAX_RANK] = {0};
+    H5Sget_simple_extent_dims(space, dims, NULL);
+    H5Sclose(space);
+    *fits &= dims[0] == (hsize_t)(per_episode ? w->room_episodes : w->room_rows);
+  }
+  free(w->temporary);
+  w->temporary = NULL;
+  return US_OK;
+}
+
+// Copies what `from` has into a file of the room asked for, which takes its place.
+static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
+  UsDatasetWriter* to = make(from->path, &from->info, from->room_episodes, from->room_rows, rows);
+  if (!to) return us_fail(US_MEMORY, "%s: out of memory", from->path);
+  char message[512];
+  UsStatus status = copy_all(from, to);
+  if (status == US_OK) status = flush(to);
+  if (status == US_OK) status = name_file(to);
+  if (status != US_OK) {
+    snprintf(message, sizeof(message), "%s", us_message());
+    abandon(to);
+    return us_fail(status, "%s; a longer file is made beside the one that is there, which is kept",
+                   message);
+  }
+  to->lock = from->lock;
+  from->lock = NULL;
+  *out = to;
+  return US_OK;
+}
+
+// Frames of two renderers differ a little. Which is which is said and noted, in the room that the
+// attribute has; a file that does not say what drew it stays as it is.
+static void note_renderer(UsDatasetWriter* w, const UsDatasetInfo* found) {
+  static const char from[] = "; from episode ";
+  char now[sizeof(found->renderer)];
+  const char* last = found->renderer;
+  for (const char* at = last; (at = strstr(at, from)); at++) last = at;
+  if (last != found->renderer && strstr(last, ": ")) last = strstr(last, ": ") + 2;
+  snprintf(now, sizeof(now), "%s", w->info.renderer);
+  snprintf(w->info.renderer, sizeof(w->info.renderer), "%s", found->renderer);
+  if (!now[0] || !found->renderer[0] || strcmp(last, now) == 0) return;
+  if (w->episodes == w->room_episodes) return;  // nothing is drawn any more
+  size_t n = strlen(found->renderer);
+  snprintf(w->info.renderer + n, sizeof(w->info.renderer) - n, "%s%lld: %s", from,
+           (long long)w->episodes, now);
+  us_log("%s: from episode %lld on, frames are drawn by %s, those before by %s", w->path,
+         (long long)w->episodes, now, last);
+}
+
+// Checks what a file has and takes over what w must know of it.
+static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
+  const UsDatasetInfo* info = us_dataset_info(d);
+  US_TRY(check_same(d, &w->info, rows));
+  if (info->episodes > w->room_episodes) {
+    return us_fail(US_FORMAT, "%s: expected at most %lld episodes to go on with, found %lld",
+                   w->path, (long long)w->room_episodes, (long long)info->episodes);
+  }
+  w->info.checksums = info->checksums;  // all rows of a file have them, or none
+  w->episodes = info->episodes;
+  w->rows = info->rows;
+  note_renderer(w, info);
+  us_column_statistics_add(&w->statistics, &w->info, w->rows, us_dataset_actions(d),
+                           us_dataset_proprio(d), us_dataset_states(d));
+  return US_OK;
+}
+
+UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
+                           int64_t* done, UsDatasetWriter** out) {
+  *out = NULL;
+  UsDataset* d = NULL;
+  UsLock* lock;
+  US_TRY(us_lock_take(path, &lock));
+  UsDatasetWriter* w = make(path, info, episodes, episodes * rows, rows);
+  if (!w) {
+    us_lock_release(lock);
+    return us_fail(US_MEMORY, "%s: out of memory", path);
+  }
+  w->lock = lock;
+  UsStatus status = us_dataset_open(path, &d);
+  if (status == US_OK) status = recall(d, w, rows);
+  *done = w->episodes;
+  int fits = 1, complete = d && us_dataset_info(d)->finished && w->episodes == episodes;
+  us_dataset_close(d);  // before it opens for writing
+  if (status == US_OK && !complete) status = reopen(w, &fits);
+  if (status == US_OK && !complete) {
+    if (fits) status = write_renderer(w) ? fail(w, "an attribute") : flush(w);
+    if (fits && status == US_OK) *out = w;
+    if (!fits) status = widen(w, rows, out);
+  }
+  if (*out != w) destroy(w);
+  return status;
+}

@@ -1,0 +1,332 @@
+#include "datasets/hdf5/column_storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "datasets/hdf5/columns.h"
+#include "datasets/hdf5/hdf5_probe.h"
+#include "worldmodel/base/lock.h"
+
+enum { kChunkBytes = 64 << 20 };  // of a chunk in any file
+
+// ---- the file ----
+
+// What a file that is not HDF5 is, by its first bytes.
+static const char* other_format(const char* path) {
+  unsigned char head[8] = {0};
+  FILE* f = fopen(path, "rb");
+  size_t n = f ? fread(head, 1, sizeof(head), f) : 0;
+  if (f) fclose(f);
+  if (n >= 4 && memcmp(head, "PK\3\4", 4) == 0) {
+    return "a zip archive such as PyTorch's .pth; convert it to HDF5 with torch and h5py first";
+  }
+  if (n >= 2 && head[0] == 0x80 && head[1] < 6) {
+    return "a Python pickle such as an old .pth; convert it to HDF5 with torch and h5py first";
+  }
+  return "something else";
+}
+
+// The system's number when HDF5 could not lock the file just now, else 0.
+static int lock_error(void) {
+  return us_hdf5_errno("unable to lock file");
+}
+
+static int has_no_locks(int error) {
+  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP;
+}
+
+static hid_t open_unlocked(const char* path, unsigned flags, int create) {
+  hid_t how = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_file_locking(how, 0, 1);
+  hid_t file = create ? H5Fcreate(path, flags, H5P_DEFAULT, how) : H5Fopen(path, flags, how);
+  H5Pclose(how);
+  return file;
+}
+
+hid_t us_hdf5_create(const char* path) {
+  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  if (file >= 0 || !has_no_locks(lock_error())) return file;
+  return open_unlocked(path, H5F_ACC_TRUNC, 1);
+}
+
+hid_t us_hdf5_reopen(const char* path) {
+  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  if (file >= 0 || !has_no_locks(lock_error())) return file;
+  return open_unlocked(path, H5F_ACC_RDWR, 0);
+}
+
+// Our own writers order their writes so that a file can be read while it grows.
+static hid_t open_to_read(const char* path) {
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  if (file >= 0 || !(has_no_locks(lock_error()) || us_lock_holder(path, NULL))) return file;
+  return open_unlocked(path, H5F_ACC_RDONLY, 0);
+}
+
+// Why there is no such file: a writer gives it its name with its first whole episode.
+static UsStatus missing(const char* path, int error) {
+  if (error != ENOENT || us_lock_check(path) == US_OK) {
+    return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(error));
+  }
+  return us_fail(US_IO, "%s; no episode is finished yet", us_message());
+}
+
+UsStatus us_hdf5_open(const char* path, hid_t* out) {
+  *out = -1;
+  us_hdf5_quiet();
+  struct stat found;
+  if (stat(path, &found) != 0) return missing(path, errno);
+  if (!S_ISREG(found.st_mode)) {
+    return us_fail(US_IO, "%s: expected a file, found something else", path);
+  }
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
+  close(fd);
+  if (found.st_size == 0) {
+    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found an empty file", path);
+  }
+  if (H5Fis_hdf5(path) <= 0) {
+    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found %s", path, other_format(path));
+  }
+  US_TRY(us_hdf5_probe(path));
+  *out = open_to_read(path);
+  if (*out >= 0) return US_OK;
+  if (lock_error() == EAGAIN) {
+    return us_fail(US_IO, "%s: another program has it open for writing", path);
+  }
+  char reason[256];
+  return us_fail(US_FORMAT, "%s: expected a readable HDF5 file, found: %s", path,
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+// ---- the root ----
+
+static herr_t check_link(hid_t file, const char* name, const H5L_info_t* link, void* arg) {
+  const char* path = arg;
+  H5O_info_t object;
+  if (link->type != H5L_TYPE_HARD) return 0;  // judged when it is opened
+  if (H5Oget_info_by_name2(file, name, &object, H5O_INFO_BASIC, H5P_DEFAULT) < 0) return 0;
+  if (object.type == H5O_TYPE_GROUP) {
+    us_fail(US_FORMAT, "%s: expected only columns at the root, found the group %.64s", path, name);
+    return 1;
+  }
+  if (object.type != H5O_TYPE_DATASET) return 0;
+  hid_t column = H5Dopen2(file, name, H5P_DEFAULT);
+  if (column < 0) return 0;  // a type that this HDF5 does not know: not ours to read
+  hid_t space = H5Dget_space(column);
+  int scalar = space >= 0 && H5Sget_simple_extent_ndims(space) == 0;
+  if (space >= 0) H5Sclose(space);
+  H5Dclose(column);
+  if (!scalar) return 0;
+  us_fail(US_FORMAT, "%s: expected only columns at the root, found the single value %.64s", path,
+          name);
+  return 1;
+}
+
+UsStatus us_hdf5_check_root(const char* path, hid_t file) {
+  herr_t found =
+      H5Literate(file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, check_link, (void*)(uintptr_t)path);
+  if (found > 0) return US_FORMAT;
+  if (found == 0) return US_OK;
+  char reason[256];
+  return us_fail(US_FORMAT, "%s: expected a readable list of columns, found: %s", path,
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+// What us_hdf5_list_others has found.
+typedef struct Others {
+  const char* const* taken;
+  int count;
+  char* text;
+  size_t size, used;
+  int unnamed;  // that found no room in the text
+} Others;
+
+static herr_t list_link(hid_t file, const char* name, const H5L_info_t* link, void* arg) {
+  Others* o = arg;
+  for (int i = 0; i < o->count; i++) {
+    if (strcmp(o->taken[i], name) == 0) return 0;
+  }
+  enum { kTail = 32 };  // for " and N more"
+  hid_t column = link->type == H5L_TYPE_HARD ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+  const char* why = column < 0 ? " (this HDF5 cannot open it)" : "";
+  if (column >= 0) H5Dclose(column);
+  size_t room = o->size - o->used;
+  size_t n = strlen(name) + strlen(why) + 2;
+  if (o->unnamed || n + kTail >= room) {
+    o->unnamed++;
+    return 0;
+  }
+  o->used += (size_t)snprintf(o->text + o->used, room, "%s%s%s", o->used ? ", " : "", name, why);
+  return 0;
+}
+
+void us_hdf5_list_others(hid_t file, int count, const char* const* taken, char* text, size_t size) {
+  Others o = {.taken = taken, .count = count, .text = text, .size = size};
+  text[0] = 0;
+  H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, list_link, &o);
+  if (o.unnamed) {
+    snprintf(text + o.used, size - o.used, "%s%d more", o.used ? " and " : "", o.unnamed);
+  }
+  for (char* c = text; *c; c++) {
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';  // one line stays one
+  }
+}
+
+// ---- columns ----
+
+// The Debian package that reads a filter, and the filter's name; NULL: unknown.
+static const struct {
+  H5Z_filter_t id;
+  const char* name;
+  const char* package;
+} filters[] = {
+    {32000, "LZF", "h5py (rewrite the file with gzip or without a filter)"},
+    {32001, "Blosc", "hdf5-filter-plugin-blosc-serial"},
+    {32004, "LZ4", "hdf5-filter-plugin"},
+    {32008, "bitshuffle", "hdf5-filter-plugin"},
+    {32013, "ZFP", "hdf5-filter-plugin-zfp-serial"},
+    {32015, "Zstandard", "hdf5plugin of Python (rewrite the file without a filter)"},
+    {32026, "Blosc2", "hdf5plugin of Python (rewrite the file without a filter)"},
+    {307, "BZip2", "hdf5-filter-plugin"},
+};
+
+static UsStatus check_filters(const char* path, const char* name, hid_t how) {
+  int count = H5Pget_nfilters(how);
+  for (int i = 0; i < count; i++) {
+    unsigned flags, config;
+    size_t values = 0;
+    char text[64] = "";
+    H5Z_filter_t id =
+        H5Pget_filter2(how, (unsigned)i, &flags, &values, NULL, sizeof(text), text, &config);
+    if (id >= 0 && H5Zfilter_avail(id) > 0) continue;
+    for (size_t k = 0; k < sizeof(filters) / sizeof(*filters); k++) {
+      if (filters[k].id != id) continue;
+      return us_fail(US_FORMAT,
+                     "%s: %s: expected a filter that this machine has, found %s (%d): it comes "
+                     "with the package %s",
+                     path, name, filters[k].name, (int)id, filters[k].package);
+    }
+    return us_fail(US_FORMAT,
+                   "%s: %s: expected a filter that this machine has, found number %d \"%.40s\"",
+                   path, name, (int)id, text);
+  }
+  return US_OK;
+}
+
+static UsStatus refuse(const char* path, const char* name, const char* expected,
+                       unsigned long long wanted, unsigned long long found) {
+  return us_fail(US_FORMAT, "%s: %s: expected %s %llu, found %llu", path, name, expected, wanted,
+                 found);
+}
+
+// Chunks all have to be there: their number is what bounds a column's extents.
+static UsStatus check_chunks(const char* path, const char* name, hid_t column, hid_t how,
+                             hsize_t file_bytes, size_t number, int rank, const hsize_t* dims) {
+  hsize_t chunk[H5S_MAX_RANK], bytes = number, wanted = 1, found = 0;
+  if (H5Pget_chunk(how, rank, chunk) != rank) {
+    return us_fail(US_FORMAT, "%s: %s: expected readable chunks", path, name);
+  }
+  for (int i = 0; i < rank; i++) {
+    hsize_t along = chunk[i] ? (dims[i] + chunk[i] - 1) / chunk[i] : 0;
+    if (__builtin_mul_overflow(bytes, chunk[i], &bytes) ||
+        __builtin_mul_overflow(wanted, along, &wanted) || dims[i] > INT64_MAX) {
+      return us_fail(US_FORMAT, "%s: %s: expected a sensible size, found one that overflows", path,
+                     name);
+    }
+  }
+  hsize_t most = file_bytes > kChunkBytes ? file_bytes : kChunkBytes;
+  if (bytes > most) return refuse(path, name, "chunks of at most this many bytes:", most, bytes);
+  hid_t space = H5Dget_space(column);
+  herr_t bad = H5Dget_num_chunks(column, space, &found);
+  if (space >= 0) H5Sclose(space);
+  if (bad < 0) return us_fail(US_FORMAT, "%s: %s: expected readable chunks", path, name);
+  if (found != wanted) return refuse(path, name, "chunks written:", wanted, found);
+  return US_OK;
+}
+
+static UsStatus check_whole(const char* path, const char* name, hid_t column, hsize_t file_bytes,
+                            size_t number, int rank, const hsize_t* dims) {
+  hsize_t bytes = number;
+  for (int i = 0; i < rank; i++) {
+    if (__builtin_mul_overflow(bytes, dims[i], &bytes)) bytes = UINT64_MAX;
+    if (bytes > file_bytes) {
+      return us_fail(US_FORMAT, "%s: %s: expected numbers within the file's %llu bytes, found more",
+                     path, name, (unsigned long long)file_bytes);
+    }
+  }
+  hsize_t stored = H5Dget_storage_size(column);
+  if (stored < bytes) return refuse(path, name, "bytes written:", bytes, stored);
+  return US_OK;
+}
+
+static UsStatus check_storage(const char* path, hid_t file, const char* name, hid_t column,
+                              hid_t how) {
+  hsize_t dims[H5S_MAX_RANK], file_bytes = 0;
+  if (H5Pget_external_count(how) > 0 || H5Pget_layout(how) == H5D_VIRTUAL) {
+    return us_fail(US_FORMAT, "%s: %s: expected numbers in this file, found them kept in others",
+                   path, name);
+  }
+  US_TRY(check_filters(path, name, how));
+  if (H5Fget_filesize(file, &file_bytes) < 0) file_bytes = 0;
+  hid_t space = H5Dget_space(column), type = H5Dget_type(column);
+  int rank = H5Sis_simple(space) > 0 ? H5Sget_simple_extent_dims(space, dims, NULL) : -1;
+  size_t number = H5Tget_size(type);
+  int text = H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tis_variable_str(type) > 0;
+  if (space >= 0) H5Sclose(space);
+  if (type >= 0) H5Tclose(type);
+  if (rank < 0 || number == 0 || text) {
+    return us_fail(US_FORMAT, "%s: %s: expected a column of numbers", path, name);
+  }
+  if (rank == 0) return US_OK;
+  return H5Pget_layout(how) == H5D_CHUNKED
+             ? check_chunks(path, name, column, how, file_bytes, number, rank, dims)
+             : check_whole(path, name, column, file_bytes, number, rank, dims);
+}
+
+UsStatus us_column_open(const char* path, hid_t file, const char* name, hid_t* out) {
+  *out = -1;
+  H5L_info_t link;
+  if (H5Lget_info(file, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD) {
+    return us_fail(US_FORMAT, "%s: %s: expected a column in this file, found a link to elsewhere",
+                   path, name);
+  }
+  hid_t column = H5Dopen2(file, name, H5P_DEFAULT);
+  if (column < 0) {
+    char reason[256];
+    return us_fail(US_FORMAT, "%s: %s: expected a column, found: %s", path, name,
+                   us_hdf5_reason(reason, sizeof(reason)));
+  }
+  hid_t how = H5Dget_create_plist(column);
+  UsStatus status = how >= 0 ? check_storage(path, file, name, column, how)
+                             : us_fail(US_FORMAT, "%s: %s: expected a readable column", path, name);
+  if (how >= 0) H5Pclose(how);
+  if (status != US_OK) {
+    H5Dclose(column);
+    return status;
+  }
+  *out = column;
+  return US_OK;
+}
+
+hsize_t us_column_chunk(hid_t column) {
+  hsize_t chunk[H5S_MAX_RANK] = {1};
+  hid_t how = H5Dget_create_plist(column);
+  if (how >= 0 && H5Pget_layout(how) == H5D_CHUNKED) H5Pget_chunk(how, H5S_MAX_RANK, chunk);
+  if (how >= 0) H5Pclose(how);
+  return chunk[0] ? chunk[0] : 1;
+}
+
+const char* us_type_text(hid_t type, char text[64]) {
+  static const char* const name[] = {"integer", "float", "time", "text", "bit field", "opaque"};
+  H5T_class_t class = H5Tget_class(type);
+  const char* sign = "";
+  if (class == H5T_INTEGER) sign = H5Tget_sign(type) == H5T_SGN_NONE ? "unsigned " : "signed ";
+  const char* order = H5Tget_order(type) == H5T_ORDER_BE ? "big-endian " : "";
+  snprintf(text, 64, "%s%s%zu-bit %s", order, sign, 8 * H5Tget_size(type),
+           class >= 0 && class <= H5T_OPAQUE ? name[class] : "compound or enumeration");
+  return text;
+}

@@ -1,0 +1,244 @@
+#include "datasets/hdf5/columns.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const UsColumn us_columns[US_COLUMN_COUNT] = {
+#define X(id, name, other, type, also, required) {name, other, type, also, required},
+    US_COLUMNS(X)
+#undef X
+};
+
+const UsColumnId us_statistics_columns[3] = {US_COLUMN_ACTION, US_COLUMN_PROPRIO, US_COLUMN_STATE};
+const char* const us_statistics_names[US_STATISTICS] = {"mean", "std", "min", "max"};
+
+int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]) {
+  switch (id) {
+    case US_COLUMN_PIXELS:
+      dims[0] = (hsize_t)info->height;
+      dims[1] = (hsize_t)info->width;
+      dims[2] = 3;
+      return 3;
+    case US_COLUMN_ACTION:
+      dims[0] = (hsize_t)info->action;
+      return 1;
+    case US_COLUMN_PROPRIO:
+      dims[0] = (hsize_t)info->proprio;
+      return 1;
+    case US_COLUMN_STATE:
+      dims[0] = (hsize_t)info->state;
+      return 1;
+    case US_COLUMN_VARIATION:
+      dims[0] = (hsize_t)info->variation;
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+int* us_column_numbers(UsColumnId id, UsDatasetInfo* info) {
+  return id == US_COLUMN_ACTION    ? &info->action
+         : id == US_COLUMN_PROPRIO ? &info->proprio
+         : id == US_COLUMN_STATE   ? &info->state
+                                   : &info->variation;
+}
+
+size_t us_column_width(UsColumnId id, const UsDatasetInfo* info) {
+  hsize_t dims[3];
+  int n = us_column_shape(id, info, dims);
+  size_t width = 1;
+  for (int i = 0; i < n; i++) width *= (size_t)dims[i];
+  return width;
+}
+
+size_t us_column_bytes(UsColumnType type) {
+  static const size_t bytes[] = {1, 4, 4, 8, 4, 8};
+  return bytes[type];
+}
+
+hid_t us_column_stored(UsColumnType type) {
+  switch (type) {
+    case US_TYPE_U8:
+      return H5T_STD_U8LE;
+    case US_TYPE_I32:
+      return H5T_STD_I32LE;
+    case US_TYPE_U32:
+      return H5T_STD_U32LE;
+    case US_TYPE_I64:
+      return H5T_STD_I64LE;
+    case US_TYPE_F32:
+      return H5T_IEEE_F32LE;
+    default:
+      return H5T_IEEE_F64LE;
+  }
+}
+
+hid_t us_column_memory(UsColumnType type) {
+  switch (type) {
+    case US_TYPE_U8:
+      return H5T_NATIVE_UINT8;
+    case US_TYPE_I32:
+      return H5T_NATIVE_INT32;
+    case US_TYPE_U32:
+      return H5T_NATIVE_UINT32;
+    case US_TYPE_I64:
+      return H5T_NATIVE_INT64;
+    case US_TYPE_F32:
+      return H5T_NATIVE_FLOAT;
+    default:
+      return H5T_NATIVE_DOUBLE;
+  }
+}
+
+// ---- errors ----
+
+static char kept[512];  // what HDF5 said of the last call that failed
+
+static herr_t keep_reason(unsigned n, const H5E_error2_t* error, void* arg) {
+  if (n == 0 && error->desc) snprintf(kept, sizeof(kept), "%s", error->desc);
+  return 0;
+}
+
+static herr_t keep_reasons(hid_t stack, void* arg) {
+  return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_reason, NULL);
+}
+
+// Of the system's errors the system's own words, which stand between time stamps and addresses.
+const char* us_hdf5_reason(char* text, size_t size) {
+  static const char mark[] = "error message = '";
+  const char* words = strstr(kept, mark);
+  const char* reason = words ? words + strlen(mark) : kept[0] ? kept : "HDF5 gives no reason";
+  snprintf(text, size, "%s", reason);
+  if (words && strchr(text, '\'')) *strchr(text, '\'') = 0;
+  for (char* c = text; *c; c++) {
+    if (*c == '\n' || *c == '\r') *c = ' ';
+  }
+  return text;
+}
+
+int us_hdf5_errno(const char* what) {
+  const char* number = strncmp(kept, what, strlen(what)) == 0 ? strstr(kept, "errno = ") : NULL;
+  return number ? atoi(number + strlen("errno = ")) : 0;
+}
+
+void us_hdf5_quiet(void) {
+  H5dont_atexit();  // files are closed by hand; one whose write failed is left alone
+  H5Eset_auto2(H5E_DEFAULT, keep_reasons, NULL);
+}
+
+// ---- rows ----
+
+int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, void* data,
+                   int write) {
+  kept[0] = 0;
+  hid_t space = H5Dget_space(column);
+  hsize_t dims[H5S_MAX_RANK], start[H5S_MAX_RANK] = {0};
+  int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+  herr_t bad = rank < 1;
+  if (!bad) {
+    start[0] = (hsize_t)first;
+    dims[0] = (hsize_t)rows;
+    bad = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, dims, NULL) < 0;
+  }
+  hid_t memory = bad ? -1 : H5Screate_simple(rank, dims, NULL);
+  // Bytes are read as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
+  hid_t own = !write && us_column_bytes(us_columns[id].type) == 1 ? H5Dget_type(column) : -1;
+  hid_t type = own >= 0 ? own : us_column_memory(us_columns[id].type);
+  if (!bad) {
+    bad = write ? H5Dwrite(column, type, memory, space, H5P_DEFAULT, data)
+                : H5Dread(column, type, memory, space, H5P_DEFAULT, data);
+  }
+  if (own >= 0) H5Tclose(own);
+  if (memory >= 0) H5Sclose(memory);
+  if (space >= 0) H5Sclose(space);
+  return bad < 0 || rank < 1 ? -1 : 0;
+}
+
+// ---- attributes ----
+
+int us_attribute_write(hid_t file, const char* name, hid_t stored, hid_t memory, int count,
+                       const void* value) {
+  hid_t attribute;
+  if (H5Aexists(file, name) > 0) {
+    attribute = H5Aopen(file, name, H5P_DEFAULT);
+  } else {
+    hsize_t dims = (hsize_t)count;
+    hid_t space = count ? H5Screate_simple(1, &dims, NULL) : H5Screate(H5S_SCALAR);
+    attribute = H5Acreate2(file, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Sclose(space);
+  }
+  if (attribute < 0) return -1;
+  herr_t bad = H5Awrite(attribute, memory, value);
+  return H5Aclose(attribute) < 0 || bad < 0 ? -1 : 0;
+}
+
+int us_attribute_write_text(hid_t file, const char* name, const char* text, size_t room) {
+  char* bytes = calloc(1, room);
+  hid_t type = H5Tcopy(H5T_C_S1);
+  int bad = !bytes || type < 0 || H5Tset_size(type, room) < 0;
+  if (!bad) {
+    snprintf(bytes, room, "%s", text);
+    bad = us_attribute_write(file, name, type, type, 0, bytes);
+  }
+  if (type >= 0) H5Tclose(type);
+  free(bytes);
+  return bad ? -1 : 0;
+}
+
+int us_attribute_read(hid_t file, const char* name, hid_t memory, int count, void* value) {
+  if (H5Aexists(file, name) <= 0) return 0;
+  hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+  if (attribute < 0) return 0;
+  hid_t space = H5Aget_space(attribute);
+  int good = space >= 0 && H5Sget_simple_extent_npoints(space) == (count ? count : 1) &&
+             H5Aread(attribute, memory, value) >= 0;
+  if (space >= 0) H5Sclose(space);
+  H5Aclose(attribute);
+  return good;
+}
+
+static int read_text(hid_t attribute, hid_t type, char* text, size_t size) {
+  if (H5Tis_variable_str(type) > 0) {
+    char* value = NULL;
+    if (H5Aread(attribute, type, &value) < 0 || !value) return 0;
+    snprintf(text, size, "%s", value);
+    H5free_memory(value);
+    return 1;
+  }
+  size_t n = H5Tget_size(type);
+  char* value = n < 1 << 20 ? calloc(1, n + 1) : NULL;
+  int good = value && H5Aread(attribute, type, value) >= 0;
+  if (good) snprintf(text, size, "%s", value);
+  free(value);
+  return good;
+}
+
+int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size) {
+  text[0] = 0;
+  if (H5Aexists(file, name) <= 0) return 0;
+  hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+  if (attribute < 0) return 0;
+  hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  int good = H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1 &&
+             read_text(attribute, type, text, size);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Aclose(attribute);
+  return good;
+}
+
+void us_attribute_read_variation(hid_t file, UsDatasetInfo* info) {
+  us_attribute_read_text(file, "variation_names", info->variation_names,
+                         sizeof(info->variation_names));
+  us_attribute_read_text(file, "variation_range", info->variation_range,
+                         sizeof(info->variation_range));
+}
+
+int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info) {
+  if (info->variation == 0) return 0;
+  return us_attribute_write_text(file, "variation_names", info->variation_names,
+                                 sizeof(info->variation_names)) |
+         us_attribute_write_text(file, "variation_range", info->variation_range,
+                                 sizeof(info->variation_range));
+}

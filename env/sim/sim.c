@@ -1,0 +1,262 @@
+// The table of simulator envs: open and close, frames, save and restore, variations.
+
+#include "env/sim/sim_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "env/scene.h"
+#include "env/trap.h"
+
+// ---- variations ----
+
+static void open_variants(Sim* s) {
+  if (s->variants) return;
+  s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
+}
+
+// Gives the listed slots the models of their numbers.
+static void sync_models(Sim* s, int n, const int* slots) {
+  static const float zero[US_FACTORS];
+  int changed = 0;
+  for (int i = 0; i < n; i++) {
+    const Slot* slot = &s->slot[slots[i]];
+    if (!s->variants && memcmp(slot->vary, zero, sizeof(zero)) == 0) continue;
+    open_variants(s);
+    changed |= us_variants_set(s->variants, slots[i], slot->vary);
+  }
+  if (changed) mjb_setModels(s->slots, us_variants_models(s->variants));
+}
+
+// ---- look ----
+
+static UsStatus open_render(Sim* s) {
+  const UsEnvInfo* i = &s->env.info;
+  if (s->render) return US_OK;
+  return us_render_open(i->name, s->model, s->task->camera, i->height, i->width, s->env.pool,
+                        &s->render);
+}
+
+static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
+  Sim* s = sim_of(e);
+  US_TRY(open_render(s));
+  return us_render_frames(s->render, n, slots, mjb_state(s->slots), s->row,
+                          s->variants ? us_variants_models(s->variants) : NULL, pixels);
+}
+
+static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
+  Sim* s = sim_of(e);
+  const mjModel* m = s->model;
+  for (int i = 0; i < n; i++) {
+    const double* row = sim_row(s, slots[i]);
+    obs[i].time = row[s->time_at] - s->blank[s->time_at];
+    if (obs[i].proprio) {
+      memcpy(obs[i].proprio, s->slot[slots[i]].proprio, sizeof(float) * (size_t)s->task->proprio);
+    }
+    if (obs[i].state) {
+      if (m->nq == 0) obs[i].state[0] = 0;
+      memcpy(obs[i].state, row + s->qpos_at, sizeof(double) * (size_t)m->nq);
+      memcpy(obs[i].state + m->nq, row + s->qvel_at, sizeof(double) * (size_t)m->nv);
+      memcpy(obs[i].state + m->nq + m->nv, row + s->act_at, sizeof(double) * (size_t)m->na);
+    }
+    if (obs[i].pixels) US_TRY(sim_render(e, 1, &slots[i], obs[i].pixels));
+  }
+  return US_OK;
+}
+
+// ---- save and restore ----
+
+static void sim_save(UsEnv* e, int slot, void* bytes) {
+  Sim* s = sim_of(e);
+  memcpy(bytes, sim_row(s, slot), sizeof(double) * (size_t)s->row);
+  memcpy((char*)bytes + sizeof(double) * (size_t)s->row, &s->slot[slot], sizeof(Slot));
+}
+
+static void sim_restore(UsEnv* e, int slot, const void* bytes) {
+  Sim* s = sim_of(e);
+  memcpy(sim_row(s, slot), bytes, sizeof(double) * (size_t)s->row);
+  memcpy(&s->slot[slot], (const char*)bytes + sizeof(double) * (size_t)s->row, sizeof(Slot));
+  sync_models(s, 1, &slot);
+}
+
+static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
+  Sim* s = sim_of(e);
+  for (int i = 0; i < n; i++) {
+    if (targets[i] == slot) continue;
+    memcpy(sim_row(s, targets[i]), sim_row(s, slot), sizeof(double) * (size_t)s->row);
+    s->slot[targets[i]] = s->slot[slot];
+  }
+  sync_models(s, n, targets);
+}
+
+// ---- open and close ----
+
+static void layout(UsArena* a, Sim* s) {
+  const int n = s->env.info.slots;
+  s->slot = US_TAKE(a, Slot, n);
+  s->ids = US_TAKE(a, int, n > SCRATCH ? n : SCRATCH);
+  s->played = US_TAKE(a, int, n);
+  s->blank = US_TAKE(a, double, s->row);
+}
+
+static void sim_close(UsEnv* e) {
+  Sim* s = sim_of(e);
+  us_render_close(s->render);
+  mjb_deleteBatch(s->slots);
+  mjb_deleteBatch(s->scratch);
+  us_variants_destroy(s->variants);
+  mj_deleteModel(s->model);
+  us_arena_free(&s->arena);
+  free(s);
+}
+
+// Copies the state where episodes begin into every slot.
+static UsStatus open_blank(Sim* s) {
+  const int sim = 0, key = s->model->nkey > 0 ? 0 : -1;
+  const size_t size = sizeof(double) * (size_t)s->row;
+  if (mjb_reset(s->scratch, &sim, 1, &key, mjSTAGE_NONE) > 0) {
+    char found[512];
+    us_trap_line(found, sizeof(found), mjb_error(s->scratch, sim));
+    return us_fail(US_MUJOCO, "%s: MuJoCo cannot start: %s", s->env.info.name, found);
+  }
+  memcpy(s->blank, mjb_state(s->scratch), size);
+  for (int i = 0; i < s->env.info.slots; i++) {
+    memcpy(sim_row(s, i), s->blank, size);
+    s->slot[i].stale = 1;
+    s->played[s->plays++] = i;
+  }
+  return us_sim_settle(s);
+}
+
+static UsStatus open_batches(Sim* s, UsPool* pool) {
+  const char* name = s->env.info.name;
+  char found[512] = "";
+  const mjBatchConfig config = {.nthread = us_pool_threads(pool)};
+  s->slots = mjb_makeBatch(s->model, s->env.info.slots, &config, found, sizeof(found));
+  if (s->slots) s->scratch = mjb_makeBatch(s->model, SCRATCH, &config, found, sizeof(found));
+  if (!s->scratch) {
+    us_trap_line(found, sizeof(found), found);
+    return us_fail(US_MUJOCO, "%s: MuJoCo made no batch of simulations: %s", name, found);
+  }
+  s->row = mjb_nstate(s->slots);
+  const mjtNum* start = mjb_state(s->slots);
+  s->time_at = (int)(mjb_stateComponent(s->slots, mjSTATE_TIME, NULL) - start);
+  s->qpos_at = (int)(mjb_stateComponent(s->slots, mjSTATE_QPOS, NULL) - start);
+  s->qvel_at = (int)(mjb_stateComponent(s->slots, mjSTATE_QVEL, NULL) - start);
+  s->act_at = (int)(mjb_stateComponent(s->slots, mjSTATE_ACT, NULL) - start);
+  layout(&s->arena, s);
+  US_TRY(us_arena_alloc(&s->arena));
+  layout(&s->arena, s);
+  s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
+  return open_blank(s);
+}
+
+static void fill_info(Sim* s, const char* name, const UsEnvConfig* c) {
+  const UsTask* t = s->task;
+  const mjModel* m = s->model;
+  UsEnvInfo* i = &s->env.info;
+  snprintf(i->name, sizeof(i->name), "%s", name);
+  snprintf(i->task, sizeof(i->task), "%s", t->name);
+  i->slots = c->slots;
+  i->block = c->block ? c->block : t->block;
+  i->action = t->action;
+  i->proprio = t->proprio;
+  int state = (int)(m->nq + m->nv + m->na);
+  i->state = i->observation = state ? state : 1;
+  i->height = c->height ? c->height : t->size;
+  i->width = c->width ? c->width : t->size;
+  i->context = 1;
+  i->dt = m->opt.timestep * t->frame_skip;
+}
+
+static UsStatus sim_open(const char* name, const char* what, const struct UsTask* const* tasks,
+                         const UsEnvConfig* config, UsEnv** out) {
+  const UsTask* task = NULL;
+  US_TRY(us_scene_find(name, what, tasks, &task));
+  mjModel* model = NULL;
+  US_TRY(us_scene_compile(task, &model));
+  Sim* s = calloc(1, sizeof(*s));
+  if (!s) {
+    mj_deleteModel(model);
+    return us_fail(US_MEMORY, "%s: out of memory", name);
+  }
+  s->env.cls = &us_env_class_sim;
+  s->env.pool = config->pool;
+  s->task = task;
+  s->model = model;
+  s->limit = config->limit;
+  fill_info(s, name, config);
+  UsStatus status = open_batches(s, config->pool);
+  if (status == US_OK && config->pixels) status = open_render(s);
+  if (status != US_OK) {
+    sim_close(&s->env);
+    return status;
+  }
+  *out = &s->env;
+  return US_OK;
+}
+
+const UsEnvClass us_env_class_sim = {
+    .kind = "sim",
+    .open = sim_open,
+    .close = sim_close,
+    .reset = us_sim_reset,
+    .step = us_sim_step,
+    .rollout = us_sim_rollout,
+    .observe = us_sim_observe,
+    .set_goal = us_sim_set_goal,
+    .look = sim_look,
+    .score = us_sim_score,
+    .render = sim_render,
+    .save = sim_save,
+    .restore = sim_restore,
+    .fork = sim_fork,
+};
+
+// ---- sim.h ----
+
+int us_sim_is(const UsEnv* e) {
+  return e->cls->open == us_env_class_sim.open;
+}
+
+const UsTask* us_sim_task(const UsEnv* e) {
+  return sim_of((UsEnv*)e)->task;
+}
+
+const mjModel* us_sim_model(const UsEnv* e) {
+  return sim_of((UsEnv*)e)->model;
+}
+
+void us_sim_select(UsEnv* e, int n, const int* slots) {
+  Sim* s = sim_of(e);
+  US_ASSERT(n >= 0 && n <= e->info.slots);
+  for (int i = 0; i < n; i++) {
+    US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
+    s->played[i] = slots[i];
+  }
+  s->plays = n;
+}
+
+int us_sim_diverged(const UsEnv* e, int slot) {
+  US_ASSERT(slot >= 0 && slot < e->info.slots);
+  return !sim_of((UsEnv*)e)->slot[slot].good;
+}
+
+int us_sim_factors(UsEnv* e, const UsFactor* const** list) {
+  Sim* s = sim_of(e);
+  open_variants(s);
+  return us_variants_factors(s->variants, list);
+}
+
+void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
+  Sim* s = sim_of(e);
+  for (int i = 0; i < n; i++) {
+    US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
+    Slot* slot = &s->slot[slots[i]];
+    us_vary_spread(v, values + (size_t)i * (size_t)v->count, slot->vary);
+    slot->stale = 1;
+  }
+  sync_models(s, n, slots);
+  us_sim_settle(s);
+}

@@ -1,0 +1,381 @@
+// What is played in the simulations of a simulator env: resets, steps, rollouts and policies, and
+// the measures of goals.
+
+#include "env/sim/sim_inner.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "env/scene.h"
+#include "worldmodel/base/progress.h"
+
+// ---- the model of a slot ----
+
+static const mjModel* model_of(const Sim* s, int slot) {
+  return s->variants ? us_variants_models(s->variants)[slot] : s->model;
+}
+
+const mjModel* us_sim_slot_model(const UsEnv* e, int slot) {
+  US_ASSERT(slot >= 0 && slot < e->info.slots);
+  return model_of(sim_of((UsEnv*)e), slot);
+}
+
+// Lets simulation i of the second batch run on the model of slots[(first + i) / samples], i < n.
+static void lend_models(Sim* s, int n, const int* slots, size_t first, int samples) {
+  if (!s->variants) return;
+  mjb_setModels(s->scratch, us_variants_lend(s->variants, n, slots, first, samples));
+}
+
+// ---- what runs inside a simulation ----
+
+static int all_within(const mjtNum* x, int n, double most) {
+  for (int i = 0; i < n; i++) {
+    if (!(fabs(x[i]) <= most)) return 0;
+  }
+  return 1;
+}
+
+// Whether nothing has diverged since the call into MuJoCo began. measure (M)
+static int is_good(const UsTask* t, const mjModel* m, const mjData* d, const double* measure) {
+  static const int bad[] = {mjWARN_BADQPOS, mjWARN_BADQVEL, mjWARN_BADQACC};
+  for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+    if (d->warning[bad[i]].number) return 0;
+  }
+  return all_within(d->qpos, m->nq, mjMAXVAL) && all_within(d->qvel, m->nv, mjMAXVAL) &&
+         all_within(d->act, m->na, mjMAXVAL) && all_within(measure, t->measure, DBL_MAX);
+}
+
+// One env step with its position kinematics current before and after. action (A)
+static void env_step(const UsTask* t, const mjModel* m, mjData* d, const float* action) {
+  float clipped[US_TASK_ACTIONS];
+  for (int i = 0; i < t->action; i++) clipped[i] = fminf(fmaxf(action[i], -1.0f), 1.0f);
+  if (t->control) {
+    t->control(m, d, clipped);
+  } else {
+    for (int i = 0; i < m->nu; i++) d->ctrl[i] = clipped[i];
+  }
+  for (int i = 0; i < t->frame_skip; i++) mj_step(m, d);
+  mj_kinematics(m, d);
+}
+
+// Reads what is kept of a state outside MuJoCo.
+static void settle(const Sim* s, const mjModel* m, mjData* d, Slot* slot) {
+  s->task->read_measure(m, d, slot->measure);
+  if (s->task->proprio) s->task->read_proprio(m, d, slot->proprio);
+  slot->good = is_good(s->task, m, d, slot->measure);
+  for (int i = 0; i < s->task->proprio; i++) slot->good &= isfinite(slot->proprio[i]) != 0;
+  slot->stale = 0;
+}
+
+static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  Sim* s = arg;
+  mj_kinematics(m, d);
+  settle(s, m, d, &s->slot[sim]);
+}
+
+// object: of the task's object alone, where it has a rule for that.
+static int solved(const Sim* s, const mjModel* m, const Slot* slot, int object) {
+  const UsTask* t = s->task;
+  if (!slot->has_goal || !slot->good) return 0;
+  return (object && t->success_object ? t->success_object : t->success)(m, slot->measure,
+                                                                        slot->goal);
+}
+
+static float reward_of(const Sim* s, const mjModel* m, const Slot* slot, const double* measure,
+                       int good) {
+  if (!good) return -INFINITY;
+  return slot->has_goal ? (float)-s->task->distance(m, measure, slot->goal) : 0.0f;
+}
+
+UsStatus us_sim_settle(Sim* s) {
+  int n = 0;
+  for (int i = 0; i < s->env.info.slots; i++) {
+    if (s->slot[i].stale) s->ids[n++] = i;
+  }
+  int bad = us_sim_run(s, s->slots, n, s->ids, settle_one, s, 0);
+  if (bad < 0) return US_OK;
+  for (int i = 0; i < s->env.info.slots; i++) {
+    if (s->slot[i].stale) s->slot[i].good = s->slot[i].stale = 0;
+  }
+  return us_sim_failed(s, s->slots, bad, bad, s->slot[bad].now);
+}
+
+// ---- reset ----
+
+static void reset_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  Sim* s = arg;
+  Slot* slot = &s->slot[sim];
+  UsRng rng = us_rng(slot->seed, US_RNG_RESET, 0, 0, 0);
+  us_scene_start(m, d);
+  s->task->reset(m, d, &rng);
+  mj_kinematics(m, d);
+  settle(s, m, d, slot);
+}
+
+void us_sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
+  Sim* s = sim_of(e);
+  int n = 0;
+  for (int i = 0; i < e->info.slots; i++) {
+    if (mask && !mask[i]) continue;
+    Slot fresh = {.seed = seeds[i], .stale = 1};
+    memcpy(fresh.vary, s->slot[i].vary, sizeof(fresh.vary));
+    s->slot[i] = fresh;
+    memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
+    s->ids[n++] = i;
+    if (s->env.error.slot == i) s->env.error.text[0] = 0;
+  }
+  int bad = us_sim_run(s, s->slots, n, s->ids, reset_one, s, 1);
+  if (bad < 0) return;
+  us_sim_failed(s, s->slots, bad, bad, 0);
+  us_sim_settle(s);
+}
+
+// ---- step ----
+
+typedef struct Step {
+  Sim* sim;
+  const float* actions;  // (N, K, A)
+  const UsStep* out;
+} Step;
+
+static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  const Step* c = arg;
+  const Sim* s = c->sim;
+  const int k_max = s->env.info.block, action = s->env.info.action;
+  Slot* slot = &c->sim->slot[sim];
+  slot->stale = 1;
+  mj_kinematics(m, d);
+  for (int k = 0; k < k_max && slot->good; k++) {
+    size_t at = (size_t)sim * (size_t)k_max + (size_t)k;
+    slot->now = slot->steps - k_max + k;
+    env_step(s->task, m, d, c->actions + at * (size_t)action);
+    settle(s, m, d, slot);
+    if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot, 0);
+    if (c->out->object) c->out->object[at] = (uint8_t)solved(s, m, slot, 1);
+    slot->stale = 1;
+  }
+  slot->stale = 0;
+  if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->good);
+  if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->good || solved(s, m, slot, 0));
+}
+
+static void fill_observation(Sim* s, int slot, float* out) {
+  const double* row = sim_row(s, slot);
+  const mjModel* m = s->model;
+  if (m->nq == 0) *out = 0;
+  for (int i = 0; i < m->nq; i++) *out++ = (float)row[s->qpos_at + i];
+  for (int i = 0; i < m->nv; i++) *out++ = (float)row[s->qvel_at + i];
+  for (int i = 0; i < m->na; i++) *out++ = (float)row[s->act_at + i];
+}
+
+void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
+  Sim* s = sim_of(e);
+  const int n = e->info.slots, k = e->info.block;
+  int plays = 0;
+  for (int i = 0; i < s->plays; i++) {
+    Slot* slot = &s->slot[s->played[i]];
+    slot->steps += k;
+    if (slot->good) s->ids[plays++] = s->played[i];
+  }
+  // A simulation that has diverged or that MuJoCo stops with an error keeps these values and its
+  // last state.
+  for (int i = 0; i < n; i++) {
+    if (out->reward) out->reward[i] = -INFINITY;
+    if (out->terminated) out->terminated[i] = 1;
+    if (out->truncated) out->truncated[i] = (uint8_t)(s->limit && s->slot[i].steps >= s->limit);
+  }
+  if (out->success) memset(out->success, 0, (size_t)n * (size_t)k);
+  if (out->object) memset(out->object, 0, (size_t)n * (size_t)k);
+  Step call = {s, actions, out};
+  int bad = us_sim_run(s, s->slots, plays, s->ids, step_one, &call, 1);
+  if (bad >= 0) {
+    us_sim_failed(s, s->slots, bad, bad, s->slot[bad].now);
+    us_sim_settle(s);
+  }
+  for (int i = 0; out->observation && i < n; i++) {
+    fill_observation(s, i, out->observation + (size_t)i * (size_t)e->info.observation);
+  }
+}
+
+// ---- rollout ----
+
+typedef struct Rollout {
+  Sim* sim;
+  const int* slots;
+  const float* actions;  // (n, samples, horizon, K, A)
+  float* rewards;        // (n, samples, horizon)
+  size_t first;          // item of the scratch batch's first simulation
+  int* wanted;           // 1: the calling thread wants to stop, which it alone can be asked
+  int samples, horizon;
+} Rollout;
+
+static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  const Rollout* c = arg;
+  const Sim* s = c->sim;
+  const size_t item = c->first + (size_t)sim, a = (size_t)s->env.info.action;
+  const Slot* slot = &s->slot[c->slots[item / (size_t)c->samples]];
+  const float* action = c->actions + item * (size_t)c->horizon * (size_t)s->env.info.block * a;
+  float* rewards = c->rewards + item * (size_t)c->horizon;
+  double measure[US_TASK_MEASURES];
+  if (us_interrupted()) __atomic_store_n(c->wanted, 1, __ATOMIC_RELAXED);
+  if (__atomic_load_n(c->wanted, __ATOMIC_RELAXED)) return;
+  mj_kinematics(m, d);
+  for (int h = 0; h < c->horizon; h++) {
+    for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
+    s->task->read_measure(m, d, measure);
+    if (!is_good(s->task, m, d, measure)) return;
+    rewards[h] = reward_of(s, m, slot, measure, slot->good);
+  }
+}
+
+void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                    const float* actions, float* rewards) {
+  Sim* s = sim_of(e);
+  const size_t items = (size_t)n * (size_t)samples, row = (size_t)s->row;
+  for (size_t i = 0; i < items * (size_t)horizon; i++) rewards[i] = -INFINITY;
+  int wanted = 0;
+  Rollout call = {s, slots, actions, rewards, 0, &wanted, samples, horizon};
+  for (; call.first < items && !us_interrupted(); call.first += SCRATCH) {
+    int now = items - call.first < SCRATCH ? (int)(items - call.first) : SCRATCH;
+    for (int i = 0; i < now; i++) {
+      int slot = slots[(call.first + (size_t)i) / (size_t)samples];
+      memcpy(mjb_state(s->scratch) + (size_t)i * row, sim_row(s, slot), sizeof(double) * row);
+      s->ids[i] = i;
+    }
+    lend_models(s, now, slots, call.first, samples);
+    int bad = us_sim_run(s, s->scratch, now, s->ids, rollout_one, &call, 0);
+    if (bad < 0) continue;
+    int slot = slots[(call.first + (size_t)bad) / (size_t)samples];
+    us_sim_failed(s, s->scratch, bad, slot, s->slot[slot].steps);
+  }
+}
+
+// ---- observe ----
+
+// Writes state (S) into a row that is otherwise at its start.
+static void write_state(const Sim* s, double* row, const double* state) {
+  const mjModel* m = s->model;
+  memcpy(row, s->blank, sizeof(double) * (size_t)s->row);
+  memcpy(row + s->qpos_at, state, sizeof(double) * (size_t)m->nq);
+  memcpy(row + s->qvel_at, state + m->nq, sizeof(double) * (size_t)m->nv);
+  memcpy(row + s->act_at, state + m->nq + m->nv, sizeof(double) * (size_t)m->na);
+}
+
+static UsStatus need_state(const UsEnv* e, int n, const UsObs* obs) {
+  for (int i = 0; i < n; i++) {
+    if (!obs[i].state) {
+      return us_fail(US_UNSUPPORTED, "%s: expected an observation with the state, found none",
+                     e->info.name);
+    }
+  }
+  return US_OK;
+}
+
+UsStatus us_sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  Sim* s = sim_of(e);
+  US_TRY(need_state(e, n, obs));
+  for (int i = 0; i < n; i++) {
+    double* row = sim_row(s, slots[i]);
+    Slot* slot = &s->slot[slots[i]];
+    write_state(s, row, obs[i].state);
+    row[s->time_at] = s->blank[s->time_at] + obs[i].time;
+    if (obs[i].first) slot->steps = 0;
+    slot->now = slot->steps;
+    slot->stale = 1;
+  }
+  return us_sim_settle(s);
+}
+
+// ---- measures and goals ----
+
+typedef struct Measure {
+  const UsTask* task;
+  const int* slots;  // the slots whose goal is set, or NULL
+  Slot* slot;        // (N), with slots
+  double* measures;  // (n, M), without
+  int first;
+} Measure;
+
+static void measure_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  const Measure* c = arg;
+  mj_kinematics(m, d);
+  if (!c->slots) {
+    c->task->read_measure(m, d, c->measures + (size_t)(c->first + sim) * (size_t)c->task->measure);
+    return;
+  }
+  Slot* slot = &c->slot[c->slots[c->first + sim]];
+  c->task->read_measure(m, d, slot->goal);
+  slot->has_goal = 1;
+}
+
+// Measures n states: obs (n), or else states (n, S).
+static UsStatus measure_states(Sim* s, int n, const UsObs* obs, const double* states,
+                               Measure call) {
+  const size_t width = (size_t)s->env.info.state;
+  for (; call.first < n; call.first += SCRATCH) {
+    int now = n - call.first < SCRATCH ? n - call.first : SCRATCH;
+    for (int i = 0; i < now; i++) {
+      int at = call.first + i;
+      write_state(s, mjb_state(s->scratch) + (size_t)i * (size_t)s->row,
+                  obs ? obs[at].state : states + (size_t)at * width);
+      s->ids[i] = i;
+    }
+    lend_models(s, call.slots ? now : 0, call.slots, (size_t)call.first, 1);
+    int bad = us_sim_run(s, s->scratch, now, s->ids, measure_one, &call, 0);
+    if (bad < 0) continue;
+    int slot = call.slots ? call.slots[call.first + bad] : -1;
+    return us_sim_failed(s, s->scratch, bad, slot, slot < 0 ? 0 : s->slot[slot].steps);
+  }
+  return US_OK;
+}
+
+UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
+  Sim* s = sim_of(e);
+  return measure_states(s, n, NULL, states, (Measure){.task = s->task, .measures = measures});
+}
+
+UsStatus us_sim_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  Sim* s = sim_of(e);
+  US_TRY(need_state(e, n, obs));
+  const Measure call = {.task = s->task, .slots = slots, .slot = s->slot};
+  return measure_states(s, n, obs, NULL, call);
+}
+
+void us_sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
+  Sim* s = sim_of(e);
+  for (int i = 0; i < n; i++) {
+    const Slot* slot = &s->slot[slots[i]];
+    const mjModel* m = model_of(s, slots[i]);
+    if (distance) distance[i] = -reward_of(s, m, slot, slot->measure, slot->good);
+    if (success) success[i] = (uint8_t)solved(s, m, slot, 0);
+  }
+}
+
+// ---- behaviour policies ----
+
+typedef struct Act {
+  Sim* sim;
+  const UsPolicy* policy;
+  const int* steps;
+  float* actions;
+} Act;
+
+static void act_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  const Act* c = arg;
+  Slot* slot = &c->sim->slot[sim];
+  UsRng rng = us_rng(slot->seed, US_RNG_POLICY, 0, (uint64_t)c->steps[sim], 0);
+  mj_kinematics(m, d);
+  c->policy->act(m, d, &rng, slot->memory,
+                 c->actions + (size_t)sim * (size_t)c->sim->env.info.action);
+}
+
+void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
+  Sim* s = sim_of(e);
+  for (int i = 0; i <= policy; i++) US_ASSERT(s->task->policies[i].name);
+  US_ASSERT(policy >= 0 && steps && actions);
+  memset(actions, 0, sizeof(float) * (size_t)e->info.slots * (size_t)e->info.action);
+  Act call = {s, &s->task->policies[policy], steps, actions};
+  int bad = us_sim_run(s, s->slots, s->plays, s->played, act_one, &call, 0);
+  if (bad >= 0) us_sim_failed(s, s->slots, bad, bad, s->slot[bad].steps);
+}

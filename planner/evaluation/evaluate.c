@@ -1,0 +1,287 @@
+// The episodes of an evaluation, in lockstep: place, then plan, play, judge, show, until the budget
+// is spent.
+
+#include "planner/evaluate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "env/sim.h"
+#include "planner/evaluation/evaluate_inner.h"
+
+// ---- memory ----
+
+static void layout(Run* r) {
+  UsArena* a = &r->memory;
+  size_t b = (size_t)r->slots, k = (size_t)(r->block * r->action);
+  r->slot = US_TAKE(a, int, b);
+  r->live = US_TAKE(a, int, b);
+  r->mask = US_TAKE(a, uint8_t, b);
+  r->number = US_TAKE(a, uint64_t, b);
+  r->obs = US_TAKE(a, UsObs, b);
+  r->pixels = US_TAKE(a, uint8_t, b * r->frame);
+  r->proprio = US_TAKE(a, float, b*(size_t)r->proprios);
+  r->state = US_TAKE(a, double, b*(size_t)r->states);
+  r->planned = US_TAKE(a, float, b*(size_t)r->replan* k);
+  r->plan = US_TAKE(a, float, b*(size_t)r->replan* k);
+  r->action_block = US_TAKE(a, float, b* k);
+  r->success = US_TAKE(a, uint8_t, b * (size_t)r->block);
+  r->object = US_TAKE(a, uint8_t, b * (size_t)r->block);
+  r->reward = US_TAKE(a, float, b);
+  r->distance = US_TAKE(a, float, b);
+  r->saved = US_TAKE(a, char, b * r->save);
+  r->history = US_TAKE(a, uint8_t, b * (size_t)(r->result->blocks * r->block));
+}
+
+static void layout_result(UsResult* r) {
+  size_t n = (size_t)r->count, blocks = (size_t)r->blocks;
+  r->outcome = US_TAKE(&r->memory, UsOutcome, n);
+  r->actions = US_TAKE(&r->memory, float, n* blocks*(size_t)(r->block * r->action));
+  r->variation = US_TAKE(&r->memory, float, n*(size_t)r->vary.count);
+  r->distance = US_TAKE(&r->memory, float, n*(blocks + 1));
+}
+
+// ---- the start ----
+
+static UsStatus check(const UsEvaluation* e) {
+  const UsEnvInfo *sim = us_env_info(e->sim), *answer = us_env_info(e->answer);
+  const UsDatasetInfo* data = us_dataset_info(e->data);
+  US_ASSERT(e->count >= 0 && e->count <= e->pairs->count);
+  US_ASSERT(e->budget > 0 && e->budget % sim->block == 0);
+  US_ASSERT(e->subgoals >= 0 && e->subgoals <= us_most_subgoals(e->budget / sim->block));
+  US_ASSERT(answer->slots == sim->slots);
+  if (data->state != sim->state || data->action != sim->action) {
+    return us_fail(
+        US_FORMAT, "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
+        us_dataset_path(e->data), sim->state, sim->action, sim->name, data->state, data->action);
+  }
+  if (answer->block != sim->block || answer->action != sim->action) {
+    return us_fail(US_FORMAT, "%s: expected blocks of %d env steps of %d numbers, found %d of %d",
+                   answer->name, sim->block, sim->action, answer->block, answer->action);
+  }
+  if (e->sees != US_SEES_PIXELS) return US_OK;
+  if (answer->height == 0) {
+    return us_fail(US_FORMAT, "%s: expected a model of frames, found one of true states",
+                   answer->name);
+  }
+  if (data->height != answer->height || data->width != answer->width) {
+    return us_fail(US_FORMAT,
+                   "%s: expected frames of %d x %d pixels as %s was trained on, found %d x %d",
+                   us_dataset_path(e->data), answer->width, answer->height, answer->name,
+                   data->width, data->height);
+  }
+  US_ASSERT(sim->height == answer->height && sim->width == answer->width);
+  return US_OK;
+}
+
+// ---- a block ----
+
+// Lists the slots whose episode goes on, which the truth plays alone.
+static void list_live(Run* r) {
+  r->lives = 0;
+  for (int i = 0; i < r->n; i++) {
+    const UsOutcome* o = &r->result->outcome[r->first + i];
+    if (!o->finite || (r->e->stop_at_hit && o->first_hit >= 0)) continue;
+    r->live[r->lives++] = i;
+  }
+  if (us_sim_is(r->e->sim)) us_sim_select(r->e->sim, r->lives, r->live);
+}
+
+// The engine's error in one of the two envs, if there is one, as a status that names the episode.
+static UsStatus check_engine(const Run* r, UsStatus status) {
+  const UsEnvError* error = us_env_error(r->e->sim);
+  if (!error) error = us_env_error(r->e->answer);
+  if (!error) return status;
+  return us_fail(US_MUJOCO, "row %s, episode %d, step %d: MuJoCo: %s", r->e->label,
+                 r->first + error->slot, error->step, error->text);
+}
+
+static void plan(Run* r) {
+  size_t length = (size_t)(r->replan * r->block * r->action);
+  Clock start = clock_now();
+  us_planner_plan(r->e->planner, r->lives, r->live, r->planned);
+  clock_charge(r, US_PART_plan, start);
+  for (int i = 0; i < r->lives; i++) {
+    memcpy(r->plan + (size_t)r->live[i] * length, r->planned + (size_t)i * length,
+           sizeof(float) * length);
+  }
+}
+
+// Plays block `j` of the plans, the `b`-th of the episodes, in the truth.
+static void play(Run* r, int b, int j) {
+  size_t length = (size_t)(r->block * r->action);
+  memset(r->action_block, 0, sizeof(float) * length * (size_t)r->slots);
+  for (int i = 0; i < r->lives; i++) {
+    int s = r->live[i];
+    const float* from = r->plan + ((size_t)s * r->replan + j) * length;
+    size_t to = ((size_t)(r->first + s) * r->result->blocks + b) * length;
+    memcpy(r->action_block + s * length, from, sizeof(float) * length);
+    memcpy(r->result->actions + to, from, sizeof(float) * length);
+  }
+  UsStep out = {.reward = r->reward, .success = r->success, .object = r->object};
+  Clock start = clock_now();
+  us_env_step(r->e->sim, r->action_block, &out);
+  us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
+  clock_charge(r, US_PART_simulate, start);
+}
+
+// Notes what block `b` brought to the live episodes.
+static void judge(Run* r, int b, int plan_ends) {
+  int blocks = r->result->blocks, block = r->block;
+  for (int i = 0; i < r->lives; i++) {
+    int s = r->live[i];
+    UsOutcome* o = &r->result->outcome[r->first + s];
+    const uint8_t* flag = r->success + (size_t)s * block;
+    const uint8_t* object = r->object + (size_t)s * block;
+    o->played = b + 1;
+    o->distance = r->distance[s];
+    r->result->distance[(size_t)(r->first + s) * (blocks + 1) + b + 1] = r->distance[s];
+    if (!isfinite(r->distance[s]) || !isfinite(r->reward[s])) {
+      o->finite = 0;
+      o->distance = NAN;
+      continue;
+    }
+    for (int k = 0; k < block; k++) {
+      if (flag[k] && o->first_hit < 0) o->first_hit = b * block + k + 1;
+    }
+    if (plan_ends && flag[block - 1]) o->plan_end = 1;
+    for (int k = 0; k < block; k++) o->object_hit |= object[k];
+    memcpy(r->history + ((size_t)s * blocks + b) * block, flag, (size_t)block);
+  }
+}
+
+// Shows the answering env what came of block `b` in the live episodes.
+static UsStatus show(Run* r, int b) {
+  const UsEvaluation* e = r->e;
+  if (e->sees == US_SEES_NOTHING) return US_OK;
+  for (int i = 0; i < r->lives; i++) {
+    UsObs* o = &r->obs[i];
+    *o = (UsObs){0};
+    if (e->sees == US_SEES_STATE) o->state = r->state + (size_t)i * r->states;
+    if (e->sees == US_SEES_PIXELS) o->proprio = r->proprio + (size_t)i * r->proprios;
+  }
+  US_TRY(us_env_look(e->sim, r->lives, r->live, r->obs));
+  if (e->sees == US_SEES_PIXELS) {
+    Clock start = clock_now();
+    US_TRY(us_env_render(e->sim, r->lives, r->live, r->pixels));
+    clock_charge(r, US_PART_render, start);
+  }
+  double dt = us_env_info(e->sim)->dt;
+  for (int i = 0; i < r->lives; i++) {
+    int64_t row = e->pairs->pair[r->first + r->live[i]].start;
+    r->obs[i].time = us_dataset_times(e->data)[row] + (b + 1) * r->block * dt;
+    r->obs[i].action = r->action_block + (size_t)r->live[i] * (size_t)(r->block * r->action);
+    if (e->sees == US_SEES_PIXELS) r->obs[i].pixels = r->pixels + (size_t)i * r->frame;
+  }
+  Clock start = clock_now();
+  UsStatus status = us_env_observe(e->answer, r->lives, r->live, r->obs);
+  clock_charge(r, US_PART_encode, start);
+  return status;
+}
+
+// ---- a batch of episodes ----
+
+// What the whole history of success says.
+static void conclude(Run* r) {
+  int steps = r->result->blocks * r->block;
+  for (int i = 0; i < r->n; i++) {
+    UsOutcome* o = &r->result->outcome[r->first + i];
+    const uint8_t* flag = r->history + (size_t)i * steps;
+    o->last_step = flag[steps - 1];
+    for (int t = 2; t < steps; t++) o->hold_3 |= flag[t] && flag[t - 1] && flag[t - 2];
+  }
+}
+
+static UsStatus play_batch(Run* r, UsProgress* progress) {
+  int blocks = r->result->blocks;
+  US_TRY(check_engine(r, us_evaluate_place(r)));
+  list_live(r);
+  for (int b = 0; b < blocks && r->lives > 0; b++) {
+    int j = b % r->replan;
+    if (j == 0) {
+      US_TRY(check_engine(r, us_evaluate_aim(r, b)));
+      plan(r);
+    }
+    if (us_interrupted()) return US_INTERRUPTED;  // a plan then means nothing
+    play(r, b, j);
+    US_TRY(check_engine(r, US_OK));
+    judge(r, b, j == r->replan - 1 || b == blocks - 1);
+    list_live(r);
+    if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
+    us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
+  }
+  conclude(r);
+  return US_OK;
+}
+
+// Where the counts would have begun if all of the row were of this run.
+typedef struct Origin {
+  Clock clock;
+  int64_t plans, steps;
+} Origin;
+
+static Origin find_origin(const Run* r) {
+  Clock clock = clock_now();
+  return (Origin){.clock = {clock.wall - r->result->wall_all, clock.core - r->result->core_all},
+                  .plans = r->e->planner->plans - r->result->plans,
+                  .steps = r->e->planner->candidate_steps - r->result->candidate_steps};
+}
+
+static void count(Run* r, const Origin* origin) {
+  r->result->wall_all = us_seconds() - origin->clock.wall;
+  r->result->core_all = us_cpu_seconds() - origin->clock.core;
+  r->result->plans = r->e->planner->plans - origin->plans;
+  r->result->candidate_steps = r->e->planner->candidate_steps - origin->steps;
+}
+
+static UsStatus run(Run* r) {
+  UsStatus status = US_OK;
+  int done = 0, all = r->result->count;
+  if (r->e->recall) US_TRY(r->e->recall(r->e->keeper, r->result, &done));
+  Origin origin = find_origin(r);
+  UsProgress progress = us_progress_start("eval", "episodes", all, done);
+  for (r->first = done; r->first < all && status == US_OK; r->first += r->slots) {
+    r->n = all - r->first < r->slots ? all - r->first : r->slots;
+    status = play_batch(r, &progress);
+    if (status == US_INTERRUPTED) {
+      us_progress_end(&progress);
+      return us_fail(status, "stopped after %d of %d episodes%s", r->first, r->result->count,
+                     r->e->keep ? "; --resume goes on" : "");
+    }
+    count(r, &origin);
+    if (status == US_OK && r->e->keep) status = r->e->keep(r->e->keeper, r->result, r->first, r->n);
+  }
+  us_progress_end(&progress);
+  return status;
+}
+
+UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
+  *out = (UsResult){0};
+  US_TRY(check(e));
+  const UsEnvInfo* sim = us_env_info(e->sim);
+  Run r = {.e = e, .result = out, .slots = sim->slots, .block = sim->block, .action = sim->action};
+  r.states = sim->state;
+  r.proprios = us_dataset_info(e->data)->proprio;
+  r.replan = e->planner->config.replan;
+  if (e->vary && e->sees == US_SEES_PIXELS) r.save = us_env_save_size(e->sim);
+  if (e->sees == US_SEES_PIXELS) r.frame = (size_t)sim->height * (size_t)sim->width * 3;
+  out->count = e->count;
+  out->block = sim->block;
+  out->action = sim->action;
+  out->blocks = e->budget / sim->block;
+  out->stopped = e->stop_at_hit;
+  US_TRY(us_evaluate_factors(e, out));
+  layout_result(out);
+  layout(&r);
+  UsStatus status = us_arena_alloc(&out->memory);
+  if (status == US_OK) status = us_arena_alloc(&r.memory);
+  if (status == US_OK) {
+    layout_result(out);
+    layout(&r);
+    us_evaluate_variation(e, out);
+    status = run(&r);
+  }
+  us_arena_free(&r.memory);
+  if (status != US_OK) us_result_free(out);
+  return status;
+}

@@ -1,0 +1,170 @@
+// Starts and goals of the episodes of an evaluation, from rows of the held-out trajectories.
+
+#include "planner/evaluation/evaluate_inner.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "env/sim.h"
+#include "worldmodel/base/rng.h"
+
+// ---- rows of the pairs ----
+
+void us_evaluate_start(const UsDataset* data, int64_t row, int rest, const UsEnv* sim,
+                       double* out) {
+  int states = us_env_info(sim)->state;
+  memcpy(out, us_dataset_states(data) + row * states, sizeof(double) * (size_t)states);
+  if (!rest) return;
+  const mjModel* m = us_sim_model(sim);
+  memset(out + m->nq, 0, sizeof(double) * (size_t)m->nv);
+}
+
+typedef enum Which { kBefore, kStart, kShown, kGoal } Which;
+
+static int64_t pair_row(const Run* r, int i, Which which) {
+  const UsPair* p = &r->e->pairs->pair[r->first + i];
+  if (which == kGoal) return p->goal;
+  if (which == kShown) {
+    return p->start + (p->goal - p->start) * (r->stage + 1) / (r->e->subgoals + 1);
+  }
+  return which == kBefore && !r->e->rest ? p->before : p->start;
+}
+
+// Draws the frames of one row of every pair in its variation, and leaves the truth as it was.
+static UsStatus draw_frames(Run* r, Which which) {
+  for (int i = 0; i < r->n; i++) {
+    us_env_save(r->e->sim, i, r->saved + (size_t)i * r->save);
+    int64_t row = pair_row(r, i, which);
+    double* state = r->state + (size_t)i * r->states;
+    us_evaluate_start(r->e->data, row, r->e->rest && which < kShown, r->e->sim, state);
+    r->obs[i] = (UsObs){.state = state};
+  }
+  US_TRY(us_env_observe(r->e->sim, r->n, r->slot, r->obs));
+  UsStatus status = us_env_render(r->e->sim, r->n, r->slot, r->pixels);
+  for (int i = 0; i < r->n; i++) {
+    us_env_restore(r->e->sim, i, r->saved + (size_t)i * r->save);
+  }
+  return status;
+}
+
+// Points r->obs (n) at one row of every pair, with pixels or with states.
+static UsStatus read_rows(Run* r, Which which, UsSees sees) {
+  const int anew = sees == US_SEES_PIXELS && r->e->vary;
+  if (anew) US_TRY(draw_frames(r, which));
+  for (int i = 0; i < r->n; i++) {
+    int64_t row = pair_row(r, i, which);
+    UsObs* o = &r->obs[i];
+    *o = (UsObs){.time = us_dataset_times(r->e->data)[row], .first = which == kBefore};
+    if (which == kStart && !r->e->rest) {  // a block lies between the two start rows
+      o->action = us_dataset_actions(r->e->data) + (row - r->block) * r->action;
+    }
+    if (sees == US_SEES_STATE) {
+      o->state = r->state + (size_t)i * r->states;
+      us_evaluate_start(r->e->data, row, r->e->rest && which < kShown, r->e->sim, o->state);
+    } else {
+      o->pixels = r->pixels + (size_t)i * r->frame;
+      o->proprio = r->proprio + (size_t)i * r->proprios;
+      memcpy(o->proprio, us_dataset_proprio(r->e->data) + row * r->proprios,
+             sizeof(float) * (size_t)r->proprios);
+      if (!anew) US_TRY(us_dataset_pixels(r->e->data, row, 1, o->pixels));
+    }
+  }
+  return US_OK;
+}
+
+// ---- variations ----
+
+UsStatus us_evaluate_factors(const UsEvaluation* e, UsResult* out) {
+  if (e->vary) out->vary = *e->vary;
+  const UsDatasetInfo* data = us_dataset_info(e->data);
+  if (e->vary || data->variation == 0) return US_OK;
+  return us_vary_read(us_dataset_path(e->data), data->variation_names, data->variation, e->sim,
+                      &out->vary);
+}
+
+void us_evaluate_variation(const UsEvaluation* e, UsResult* r) {
+  const size_t width = (size_t)r->vary.count;
+  for (int i = 0; i < r->count && width; i++) {
+    float* to = r->variation + (size_t)i * width;
+    if (e->vary) {
+      UsRng rng = us_rng(e->vary_seed, US_RNG_VARY, (uint64_t)i, 0, 1);
+      us_vary_draw(e->vary, e->sim, e->range, us_rng_bits(&rng), to);
+    } else {
+      size_t row = (size_t)e->pairs->pair[i].start;
+      memcpy(to, us_dataset_variation(e->data) + row * width, sizeof(float) * width);
+    }
+  }
+}
+
+// Puts the simulators that take part into the variations of the batch's pairs.
+static void vary(Run* r) {
+  const UsResult* to = r->result;
+  if (to->vary.count == 0) return;
+  const float* values = to->variation + (size_t)r->first * (size_t)to->vary.count;
+  us_sim_vary(r->e->sim, &to->vary, r->n, r->slot, values);
+  if (us_sim_is(r->e->answer)) us_sim_vary(r->e->answer, &to->vary, r->n, r->slot, values);
+}
+
+// ---- truth and answer ----
+
+// Puts the truth into the starts of the batch's pairs.
+static UsStatus place_truth(Run* r) {
+  us_env_reset(r->e->sim, r->mask, r->number);
+  US_TRY(read_rows(r, kGoal, US_SEES_STATE));
+  US_TRY(us_env_set_goal(r->e->sim, r->n, r->slot, r->obs));
+  US_TRY(read_rows(r, kStart, US_SEES_STATE));
+  for (int i = 0; i < r->n; i++) r->obs[i].first = 1;
+  return us_env_observe(r->e->sim, r->n, r->slot, r->obs);
+}
+
+// Shows the answering env one row of every pair: a start row, or the goal whose turn it is.
+static UsStatus show_row(Run* r, Which which) {
+  US_TRY(read_rows(r, which, r->e->sees));
+  Clock start = clock_now();
+  UsStatus status = which == kShown ? us_env_set_goal(r->e->answer, r->n, r->slot, r->obs)
+                                    : us_env_observe(r->e->answer, r->n, r->slot, r->obs);
+  clock_charge(r, US_PART_encode, start);
+  return status;
+}
+
+// Shows the answering env both start rows and its first goal.
+static UsStatus place_answer(Run* r) {
+  if (r->e->sees == US_SEES_NOTHING) return US_OK;
+  us_env_reset(r->e->answer, r->mask, r->number);
+  r->stage = 0;
+  US_TRY(show_row(r, kBefore));
+  US_TRY(show_row(r, kStart));
+  return show_row(r, kShown);
+}
+
+UsStatus us_evaluate_place(Run* r) {
+  for (int i = 0; i < r->slots; i++) {
+    r->slot[i] = i;
+    r->mask[i] = i < r->n;
+    r->number[i] = (uint64_t)(r->first + i);
+  }
+  vary(r);
+  US_TRY(place_truth(r));
+  US_TRY(place_answer(r));
+  us_planner_start(r->e->planner, r->n, r->slot, r->number);
+  us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
+  int blocks = r->result->blocks;
+  for (int i = 0; i < r->n; i++) {
+    UsOutcome* o = &r->result->outcome[r->first + i];
+    float* curve = r->result->distance + (size_t)(r->first + i) * (blocks + 1);
+    *o = (UsOutcome){.first_hit = -1, .finite = 1};
+    for (int b = 0; b <= blocks; b++) curve[b] = NAN;
+    curve[0] = o->distance = r->distance[i];
+  }
+  memset(r->history, 0, (size_t)r->slots * blocks * r->block);
+  return US_OK;
+}
+
+UsStatus us_evaluate_aim(Run* r, int b) {
+  int share = r->e->subgoals ? r->result->blocks / (2 * r->e->subgoals) : 0;
+  int stage = share ? b / share : 0;
+  if (stage > r->e->subgoals) stage = r->e->subgoals;
+  if (stage == r->stage || r->e->sees == US_SEES_NOTHING) return US_OK;
+  r->stage = stage;
+  return show_row(r, kShown);
+}

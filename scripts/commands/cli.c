@@ -1,0 +1,384 @@
+#define _GNU_SOURCE
+#include "scripts/commands/cli.h"
+
+#include <errno.h>
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "env/plugin.h"
+#include "env/sim.h"
+#include "scripts/commands/terminal.h"
+#include "tasks/mjcf/mjcf.h"
+#include "tasks/tasks.h"
+#include "worldmodel/base/machine.h"
+#include "worldmodel/base/status.h"
+#include "worldmodel/base/text.h"
+
+enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i: option i
+enum { kText = 3072 };  // bytes of a text: names of files behind a folder's fit into 4096
+
+int us_cli_fail(const char* command, UsStatus status) {
+  us_terminal_break();
+  fprintf(stderr, "understudy %s: %s\n", command, us_message());
+  if (status == US_INTERRUPTED) return 130;
+  return status == US_USAGE ? 2 : 1;
+}
+
+int us_cli_usage(const char* command, const char* format, ...) {
+  char text[1024], shown[1024];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof(text), format, args);
+  va_end(args);
+  fprintf(stderr, "understudy %s: %s (see understudy %s --help)\n", command,
+          us_text_escape(text, shown, sizeof(shown)), command);
+  return 2;
+}
+
+// ---- tasks ----
+
+static const UsTask* tasks[kTasks + 1];  // built in, of plugins, of MJCF files; then NULL
+static int task_count;
+static const UsTask* opened[kTasks];  // those of MJCF files
+static int opened_count;
+
+static void start_tasks(void) {
+  while (opened_count > 0) us_mjcf_close(opened[--opened_count]);
+  memset(tasks, 0, sizeof(tasks));
+  for (task_count = 0; us_tasks[task_count]; task_count++) tasks[task_count] = us_tasks[task_count];
+}
+
+const struct UsTask* const* us_cli_tasks(void) {
+  if (task_count == 0) start_tasks();
+  return tasks;
+}
+
+const struct UsTask* us_cli_task(const char* name) {
+  const UsTask* const* t = us_cli_tasks();
+  while (*t && strcmp((*t)->name, name) != 0) t++;
+  return *t;
+}
+
+static UsStatus open_env(const char* kind, const char* what, const UsEnvConfig* config,
+                         UsEnv** out) {
+  char name[4096];
+  snprintf(name, sizeof(name), "%s:%s", kind, what);
+  return us_env_open(name, us_cli_tasks(), config, out);
+}
+
+UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out) {
+  return open_env("sim", task, config, out);
+}
+
+UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out) {
+  return open_env("model", folder, config, out);
+}
+
+int us_cli_print_warnings(const char* before, const UsEnv* sim) {
+  char kinds[256];
+  long long n = us_sim_warnings(sim, kinds, sizeof(kinds));
+  if (n > 0) printf("%sMuJoCo warned %lld time%s (%s)", before, n, n == 1 ? "" : "s", kinds);
+  return n > 0;
+}
+
+UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index) {
+  char names[256] = "";
+  const UsPolicy* p = task->policies;
+  for (*index = 0; p[*index].name; ++*index) {
+    if (!name || strcmp(p[*index].name, name) == 0) return US_OK;
+    size_t used = strlen(names);
+    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", p[*index].name);
+  }
+  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", name, task->name, names);
+}
+
+static UsStatus add_plugin(const char* path) {
+  const UsPlugin* p;
+  US_TRY(us_plugin_load(path, tasks, &p));
+  for (int i = 0; p->tasks[i]; i++) {
+    if (task_count == kTasks) {
+      return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", path, kTasks);
+    }
+    tasks[task_count++] = p->tasks[i];
+  }
+  return US_OK;
+}
+
+static const char mjcf[] = "mjcf:";
+
+// Adds the task of `mjcf:<path>`; *name is its name. Naming a file twice adds it once.
+static UsStatus add_mjcf(const char* word, const char** name) {
+  const UsTask* t;
+  US_TRY(us_mjcf_open(word + strlen(mjcf), &t));
+  const UsTask* known = us_cli_task(t->name);
+  if (known || task_count == kTasks) {
+    us_mjcf_close(t);
+    if (!known)
+      return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", word, kTasks);
+  } else {
+    tasks[task_count++] = opened[opened_count++] = known = t;
+  }
+  *name = known->name;
+  return US_OK;
+}
+
+// Takes the value of --plugin, or a task's name, of which `mjcf:<path>` becomes that of its task.
+static UsStatus add_tasks(const char* text, char** task) {
+  if (strncmp(text, mjcf, strlen(mjcf)) != 0) return task ? US_OK : add_plugin(text);
+  const char* name = NULL;
+  US_TRY(add_mjcf(text, &name));
+  if (!task) return US_OK;
+  free(*task);
+  *task = strdup(name);
+  return *task ? US_OK : us_fail(US_MEMORY, "out of memory");
+}
+
+// ---- numbers ----
+
+static const struct {
+  const char* name;
+  long long low, high;
+} ranges[] = {
+#define X(name, low, high) {name, low, high},
+    US_OPTION_RANGES(X)
+#undef X
+};
+
+// More threads than that gain nothing and take memory each.
+static long long bound_threads(const char* command, long long threads) {
+  enum { kEach = 4 };  // a processor
+  int most = kEach * us_machine_processors();
+  if (threads <= most) return threads;
+  fprintf(stderr, "understudy %s: --threads %lld: %d are used, %d a processor\n", command, threads,
+          most, kEach);
+  return most;
+}
+
+// The options that came from lists of settings: what popt calls them, and the setting.
+static struct {
+  char name[48];
+  const UsSetting* setting;
+} listed[kOptions];
+static int listed_count;
+
+static const UsSetting* setting_of(const struct poptOption* o) {
+  for (int i = 0; i < listed_count; i++) {
+    if (o->longName == listed[i].name) return listed[i].setting;
+  }
+  return NULL;
+}
+
+void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows) {
+  static const unsigned types[] = {
+      [US_SETTING_INT] = POPT_ARG_INT,     [US_SETTING_SEED] = POPT_ARG_LONGLONG,
+      [US_SETTING_REAL] = POPT_ARG_DOUBLE, [US_SETTING_FLOAT] = POPT_ARG_FLOAT,
+      [US_SETTING_FLAG] = POPT_ARG_NONE,   [US_SETTING_TEXT] = POPT_ARG_STRING};
+  int n = 0;
+  while (rows[n].longName) n++;
+  for (const UsSetting* s = list; s->name; s++) {
+    US_ASSERT(n < US_CLI_ROWS - 1 && listed_count < kOptions);
+    char* name = listed[listed_count].name;
+    snprintf(name, sizeof(listed[0].name), "%s", s->name);
+    for (char* c = name; *c; c++) *c = *c == '_' ? '-' : *c;
+    listed[listed_count++].setting = s;
+    int shown = s->argument && s->type != US_SETTING_TEXT && us_setting_fits(s, config);
+    rows[n++] = (struct poptOption){name,
+                                    0,
+                                    types[s->type] | (shown ? POPT_ARGFLAG_SHOW_DEFAULT : 0),
+                                    (char*)config + s->at,
+                                    0,
+                                    s->help,
+                                    s->argument};
+  }
+  rows[n] = (struct poptOption)POPT_TABLEEND;
+}
+
+static int read_whole(const char* command, const struct poptOption* o, const char* text) {
+  unsigned type = o->argInfo & POPT_ARG_MASK;
+  long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;
+  const UsSetting* s = setting_of(o);
+  if (s && s->type == US_SETTING_INT) low = (long long)s->low, high = (long long)s->high;
+  for (size_t i = 0; !s && i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+    if (strcmp(ranges[i].name, o->longName) == 0) low = ranges[i].low, high = ranges[i].high;
+  }
+  char* end;
+  errno = 0;
+  long long value = strtoll(text, &end, 10);
+  if (end == text || *end || errno || value < low || value > high) {
+    return us_cli_usage(command, "--%s: expected a whole number from %lld to %lld, found \"%s\"",
+                        o->longName, low, high, text);
+  }
+  if (strcmp(o->longName, "threads") == 0) value = bound_threads(command, value);
+  if (type == POPT_ARG_INT) *(int*)o->arg = (int)value;
+  if (type == POPT_ARG_LONG) *(long*)o->arg = (long)value;
+  if (type == POPT_ARG_LONGLONG) *(long long*)o->arg = value;
+  return -1;
+}
+
+static int read_real(const char* command, const struct poptOption* o, const char* text) {
+  int is_float = (o->argInfo & POPT_ARG_MASK) == POPT_ARG_FLOAT;
+  const UsSetting* s = setting_of(o);
+  if (s) {
+    // The field is the setting's own, so the list reads it.
+    UsStatus status = us_setting_set(s, (char*)o->arg - s->at, text);
+    return status == US_OK ? -1 : us_cli_usage(command, "%s", us_message());
+  }
+  char* end;
+  double value = strtod(text, &end);
+  if (end == text || *end || !(value >= 0 && value <= (is_float ? FLT_MAX : DBL_MAX))) {
+    return us_cli_usage(command, "--%s: expected a finite number of at least 0, found \"%s\"",
+                        o->longName, text);
+  }
+  if (is_float) {
+    *(float*)o->arg = (float)value;
+  } else {
+    *(double*)o->arg = value;
+  }
+  return -1;
+}
+
+// ---- options ----
+
+static int is_whole(const struct poptOption* o) {
+  unsigned type = o->argInfo & POPT_ARG_MASK;
+  return type == POPT_ARG_INT || type == POPT_ARG_LONG || type == POPT_ARG_LONGLONG;
+}
+
+static int is_real(const struct poptOption* o) {
+  unsigned type = o->argInfo & POPT_ARG_MASK;
+  return type == POPT_ARG_FLOAT || type == POPT_ARG_DOUBLE;
+}
+
+// The options of a table and of those it includes, in which numbers are texts that we read. popt
+// returns at each option with a value, so that it is checked at once.
+typedef struct Options {
+  struct poptOption row[kOptions + 1];       // what popt parses
+  const struct poptOption* asked[kOptions];  // where each comes from
+  int count;
+} Options;
+
+static void flatten(Options* all, const struct poptOption* table) {
+  for (; table->longName || table->shortName || table->arg; table++) {
+    if ((table->argInfo & POPT_ARG_MASK) == POPT_ARG_INCLUDE_TABLE) {
+      flatten(all, table->arg);
+      continue;
+    }
+    US_ASSERT(all->count < kOptions);
+    struct poptOption* row = &all->row[all->count];
+    all->asked[all->count] = table;
+    *row = *table;
+    if (is_whole(table) || is_real(table)) {
+      row->argInfo = POPT_ARG_STRING;
+      row->arg = NULL;
+    }
+    if ((row->argInfo & POPT_ARG_MASK) == POPT_ARG_STRING && !row->val) {
+      row->val = kValue + all->count;
+    }
+    all->count++;
+  }
+}
+
+static void print_help(const char* name, const struct poptOption* table, const char* usage,
+                       const char* help) {
+  const char* argv[] = {name, NULL};
+  poptContext context = poptGetContext(NULL, 1, argv, table, 0);
+  poptSetOtherOptionHelp(context, usage);
+  char* text = NULL;
+  size_t size;
+  FILE* f = open_memstream(&text, &size);
+  if (f) {
+    poptPrintHelp(context, f, 0);
+    fclose(f);
+  }
+  const char* options = text ? strstr(text, "\n\n") : NULL;  // behind popt's own usage line
+  printf("Usage: understudy %s %s\n\n%s%s", name, usage, help, options ? options + 1 : "");
+  free(text);
+  poptFreeContext(context);
+}
+
+// Parses what stands before the first mistake; as us_cli_parse, without the words. *help: --help
+// was there.
+static int parse_options(const char* command, poptContext context, const Options* all, int* help) {
+  int code = -1, found;
+  while (code < 0 && !*help && (found = poptGetNextOpt(context)) != -1) {
+    if (found < -1) {
+      return us_cli_usage(command, "%s: %s", poptBadOption(context, POPT_BADOPTION_NOALIAS),
+                          poptStrerror(found));
+    }
+    *help = found == kHelp;
+    char* text = poptGetOptArg(context);
+    const struct poptOption* o = found >= kValue ? all->asked[found - kValue] : NULL;
+    int is_task = o && o->longName && strcmp(o->longName, "task") == 0;
+    if (found == kPlugin || (is_task && text[0])) {
+      UsStatus status = add_tasks(text, is_task ? o->arg : NULL);
+      if (status != US_OK) code = us_cli_fail(command, status);
+    } else if (o) {
+      code = is_whole(o)  ? read_whole(command, o, text)
+             : is_real(o) ? read_real(command, o, text)
+             : text[0]    ? -1
+                          : us_cli_usage(command, "--%s: expected a text, found \"\"", o->longName);
+    }
+    free(text);
+  }
+  return code;
+}
+
+// Texts become paths, to which names of files are added.
+static int check_length(int argc, const char** argv) {
+  for (int i = 1; i < argc; i++) {
+    size_t n = strlen(argv[i]);
+    if (n > kText) {
+      return us_cli_usage(argv[0], "expected texts of at most %d bytes, found %zu in \"%.32s...\"",
+                          kText, n, argv[i]);
+    }
+  }
+  return -1;
+}
+
+static int take_words(const char** argv, poptContext context, const char** words, int max_words) {
+  const char* word;
+  int n = 0;
+  while ((word = poptGetArg(context))) {
+    if (!words || n >= max_words) {
+      return us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
+    }
+    int at = 1;  // popt frees its copy of the word; argv keeps it
+    while (strcmp(argv[at], word)) at++;
+    words[n++] = argv[at];
+    words[n] = NULL;
+  }
+  return -1;
+}
+
+int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
+                 const char* help, const char** words, int max_words) {
+  const struct poptOption common[] = {
+      {"plugin", 0, POPT_ARG_STRING, NULL, kPlugin,
+       "a library with more tasks, or mjcf:FILE.xml; may be repeated", "FILE.so"},
+      {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL},
+      POPT_TABLEEND};
+  const struct poptOption all[] = {
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)common, 0, "Every command:", NULL},
+      POPT_TABLEEND};
+  Options options = {.count = 0};
+  flatten(&options, all);
+  start_tasks();
+  if (words) words[0] = NULL;
+  int asked = 0, code = check_length(argc, argv);
+  if (code >= 0) return code;
+  poptContext context = poptGetContext(NULL, argc, argv, options.row, 0);
+  code = parse_options(argv[0], context, &options, &asked);
+  if (asked) {
+    print_help(argv[0], all, usage, help);
+    code = 0;
+  }
+  if (code < 0) code = take_words(argv, context, words, max_words);
+  poptFreeContext(context);
+  return code;
+}

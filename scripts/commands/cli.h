@@ -1,0 +1,98 @@
+#ifndef UNDERSTUDY_CLI_H_
+#define UNDERSTUDY_CLI_H_
+
+// What the commands of the program share: the command table, option parsing, one-line errors.
+//
+// A command is one file, scripts/commands/cmd_<name>.c, with one function, and one line in
+// US_COMMANDS. Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+
+#include <popt.h>
+
+#include "env/env.h"
+#include "worldmodel/base/settings.h"
+
+#define US_COMMANDS(X)                                                     \
+  X(collect, "record trajectories of a task into a dataset")               \
+  X(dataset, "show, verify, import or convert a file of trajectories")     \
+  X(encoder, "train a frozen encoder, or probe what its features know")    \
+  X(pretrain, "train the predictor on trajectories without their actions") \
+  X(finetune, "train the action-conditioned predictor of a world model")   \
+  X(eval, "plan in the model and in the simulator, and count successes")   \
+  X(report, "draw the pictures of an evaluation")                          \
+  X(view, "watch or drive a task beside what its model imagines")          \
+  X(inspect, "load a file or folder wholly and say what it is")            \
+  X(bench, "measure rollouts, rendering and training against their parts")
+
+#define X(name, summary) int us_cmd_##name(int argc, const char** argv);
+US_COMMANDS(X)
+#undef X
+
+// What a whole number may be in every command that has an option of this name; all others go from
+// 0 to the largest of their type. Real numbers are finite and at least 0, texts
+// are not empty. Commands narrow this.
+#define US_OPTION_RANGES(X) \
+  X("threads", 0, 4096)     \
+  X("episodes", 1, 1 << 24) \
+  X("steps", 0, 1000000000) \
+  X("frames", 0, 2000000)   \
+  X("rollout", 1, 10000)    \
+  X("size", 8, 2048)        \
+  X("batch", 1, 1 << 16)    \
+  X("block", 1, 1 << 10)    \
+  X("gap", 1, 1 << 10)      \
+  X("horizon", 1, 1 << 10)  \
+  X("samples", 1, 1 << 20)  \
+  X("iterations", 1, 10000) \
+  X("dim", 1, 1 << 13)      \
+  X("width", 1, 1 << 13)    \
+  X("depth", 1, 1 << 10)    \
+  X("heads", 1, 1 << 10)    \
+  X("mlp", 1, 64)           \
+  X("context", 1, 64)
+
+// Parses argv (argv[0] is the command's name) with a popt table; options write to the variables the
+// table names. `usage` is the line behind the command's name ("--task T --out F.h5 [options]"),
+// `help` the paragraphs that --help prints around the option table, with an example.
+// Values are read by the rules above, `--plugin FILE.so` and `--help` belong to every command. A
+// value of --plugin or --task that is `mjcf:<path>` adds the task of that MJCF file (mjcf.h), whose
+// name --task then holds.
+// Left-over words are refused unless `words` is not NULL: then they are stored there,
+// NULL-terminated, at most max_words of them. Returns -1 to go on, else the exit code: 0 after
+// --help, 2 after a one-line message.
+int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
+                 const char* help, const char** words, int max_words);
+
+// Adds the options of a list of settings to a popt table, behind the rows that it has: rows
+// (US_CLI_ROWS) is closed by POPT_TABLEEND before and after. They write to the fields of `config`,
+// whose values are shown as defaults where they lie in range; a TEXT is popt's copy, to be freed.
+enum { US_CLI_ROWS = 64 };
+void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows);
+
+struct UsTask;
+
+// The tasks to open simulators from: the built-in ones and those of the plugins and MJCF files
+// that the last us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
+const struct UsTask* const* us_cli_tasks(void);
+
+// The one of them with this name, or NULL.
+const struct UsTask* us_cli_task(const char* name);
+
+// us_env_open of `sim:<task>`, one of those tasks, and of `model:<folder>`.
+UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out);
+UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out);
+
+// Prints, behind the text `before`, how often MuJoCo warned in a simulator: "MuJoCo warned 3 times
+// (bad qacc 3)". Returns 0 and prints nothing where it did not.
+int us_cli_print_warnings(const char* before, const UsEnv* sim);
+
+// Index of the behaviour policy of a task that --policy names; NULL names the first.
+UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index);
+
+// Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
+int us_cli_fail(const char* command, UsStatus status);
+
+// Prints the same line for wrong use and gives 2.
+int us_cli_usage(const char* command, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif  // UNDERSTUDY_CLI_H_

@@ -1,0 +1,406 @@
+// understudy bench: rollouts against the matrix library alone, what caching keys and values gives,
+// and a training step by parts. Everything runs on one thread and is told per core-second.
+
+#include <cblas.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scripts/commands/cli.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/rng.h"
+#include "worldmodel/model_folder.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/train.h"
+
+static const char help[] =
+    "Measures, on one thread and in processor seconds:\n"
+    "  rollout   candidate-steps (one imagined block of actions of one candidate), the GFLOP/s of "
+    "its\n"
+    "            matrices, and what the matrix library alone reaches on the same shapes\n"
+    "  caching   how much faster it is to keep keys and values of frames than to make them anew,\n"
+    "            for 1, 4 and 16 tokens a frame\n"
+    "  training  steps, and the share of drawing samples\n"
+    "Weights are random unless --model is given; speed does not depend on them.\n\n"
+    "Example:\n"
+    "  understudy bench --model runs/pm/model --json runs/pm/bench.json\n";
+
+enum { kHorizon = 5, kRows = 20000, kShapesMost = 4096 };
+
+typedef struct Options {
+  char *model, *json;
+  int dim, width, depth, mlp;
+  double seconds;
+} Options;
+
+typedef struct Results {
+  double steps, gflops, alone;  // candidate-steps / core-s, GFLOP/s, of the library
+  double cached[3];             // for G = 1, 4, 16: seconds without over seconds with
+  double cached_steps[3];
+  double training, sampling;  // steps / core-s, share
+} Results;
+
+// ---- rollout ----
+
+typedef struct Rollout {
+  const UsPredictor* p;
+  UsImagination* m;
+  int tile;
+  float *context, *memory, *goal;  // tensor memory
+  float *actions, *distance;       // (tile, H, K, A), (tile, H)
+} Rollout;
+
+static void drop_rollout(Rollout* r) {
+  us_imagination_destroy(r->m);
+  us_ops_free(r->context);
+  us_ops_free(r->memory);
+  us_ops_free(r->goal);
+  free(r->actions);
+  free(r->distance);
+}
+
+static UsStatus out_of_memory(void) {
+  return us_fail(US_MEMORY, "out of memory for sizes like these");
+}
+
+static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), frames = (size_t)c->context;
+  int tile = us_predictor_tile(p);
+  size_t numbers = (size_t)(tile * kHorizon * c->block * c->action);
+  *r = (Rollout){.p = p, .tile = tile, .m = us_imagination_create(p, tile)};
+  r->context = us_ops_alloc(frames * one);
+  r->memory = us_ops_alloc(us_predictor_memory(p));
+  r->goal = us_ops_alloc(one);
+  r->actions = malloc(numbers * sizeof(float));
+  r->distance = malloc((size_t)(tile * kHorizon) * sizeof(float));
+  float* host = malloc(frames * one * sizeof(float));
+  if (!r->m || !r->context || !r->memory || !r->goal || !r->actions || !r->distance || !host) {
+    free(host);
+    drop_rollout(r);
+    return out_of_memory();
+  }
+  UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
+  us_rng_fill_normal(&rng, host, (int)(frames * one));
+  us_rng_fill_normal(&rng, r->actions, (int)numbers);
+  us_ops_put(r->context, host, frames * one);
+  free(host);
+  double times[US_CONTEXT_MAX];
+  for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
+  us_predictor_remember(p, r->m, r->context, times, r->memory);
+  return US_OK;
+}
+
+static void roll(void* arg, int forget) {
+  Rollout* r = arg;
+  const UsImagine task = {.context = r->context,
+                          .memory = r->memory,
+                          .step = 0.25,
+                          .count = r->tile,
+                          .horizon = kHorizon,
+                          .actions = r->actions,
+                          .goal = r->goal,
+                          .distance = r->distance,
+                          .forget = forget};
+  us_predictor_imagine(r->p, r->m, &task);
+}
+
+static UsProgress bar;  // over the seconds that all measurements are to take
+static double measured;
+
+// Processor seconds of one call: the least of a few rounds that together take `seconds`, so that
+// other load on the machine counts little. Ctrl-C ends the rounds.
+static double measure(void (*work)(void*, int), void* arg, int how, double seconds) {
+  enum { kRounds = 8 };
+  double best = INFINITY, start = us_cpu_seconds();
+  work(arg, how);
+  work(arg, how);
+  double once = fmax((us_cpu_seconds() - start) / 2, 1e-7);
+  int calls = (int)fmax(1, seconds / kRounds / once);
+  for (int r = 0; r < kRounds && !us_interrupted(); r++) {
+    start = us_cpu_seconds();
+    int done = 0;
+    while (done < calls && !us_interrupted()) {
+      work(arg, how);
+      us_progress_show(&bar, measured + us_cpu_seconds() - start, NULL);
+      done++;
+    }
+    double taken = us_cpu_seconds() - start;
+    if (done) best = fmin(best, taken / done);
+    measured += taken;
+  }
+  return best;
+}
+
+// ---- the matrix library alone ----
+
+typedef struct Shape {
+  int rows, out, in;
+  const float* w;
+} Shape;
+
+typedef struct Matrices {
+  int count;
+  Shape shape[kShapesMost];  // of one frame of a tile, in order
+  float *w, *x, *y;
+} Matrices;
+
+static void add_shape(Matrices* m, int rows, int out, int in, size_t* used) {
+  if (m->count == kShapesMost) return;
+  m->shape[m->count++] = (Shape){rows, out, in, m->w ? m->w + *used : NULL};
+  *used += (size_t)out * (size_t)in;
+}
+
+// The products of one frame of a tile; returns the floats of their weights.
+static size_t list_shapes(const UsPredictorConfig* c, int rows, Matrices* m) {
+  size_t used = 0;
+  int w = c->width, h = c->mlp * w, u = c->action_hidden;
+  int j = w + (c->past + 1) * c->block * c->action;
+  m->count = 0;
+  if (c->residual) add_shape(m, rows, w, c->dim, &used);
+  for (int l = 0; l < c->depth; l++) {
+    add_shape(m, rows, w, w, &used);
+    add_shape(m, rows, w, w, &used);
+    add_shape(m, rows, h, w, &used);
+    add_shape(m, rows, w, h, &used);
+    if (c->action == 0) continue;
+    add_shape(m, rows, u, j, &used);
+    add_shape(m, rows, w, u, &used);
+  }
+  add_shape(m, rows, c->dim, w, &used);
+  add_shape(m, rows, c->depth * 2 * w, c->dim, &used);
+  return used;
+}
+
+static void multiply(void* arg, int how) {
+  const Matrices* m = arg;
+  for (int i = 0; i < m->count; i++) {
+    const Shape* s = &m->shape[i];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, s->rows, s->out, s->in, 1, m->x, s->in,
+                s->w, s->in, 0, m->y, s->out);
+  }
+}
+
+// Seconds of the products of one frame of a tile, and their operations.
+static UsStatus measure_matrices(const UsPredictorConfig* c, int rows, double seconds,
+                                 double* operations, double* once) {
+  Matrices* m = calloc(1, sizeof(*m));
+  if (!m) return out_of_memory();
+  size_t floats = list_shapes(c, rows, m), wide = 0;
+  *operations = 0;
+  for (int i = 0; i < m->count; i++) {
+    const Shape* s = &m->shape[i];
+    size_t most = (size_t)rows * (size_t)(s->out > s->in ? s->out : s->in);
+    if (most > wide) wide = most;
+    *operations += 2.0 * s->rows * s->out * s->in;
+  }
+  m->w = us_ops_alloc(floats);
+  m->x = us_ops_alloc(wide);
+  m->y = us_ops_alloc(wide);
+  UsStatus status = m->w && m->x && m->y ? US_OK : out_of_memory();
+  if (status == US_OK) {
+    list_shapes(c, rows, m);
+    *once = measure(multiply, m, 0, seconds);
+  }
+  us_ops_free(m->w);
+  us_ops_free(m->x);
+  us_ops_free(m->y);
+  free(m);
+  return status;
+}
+
+// ---- training ----
+
+typedef struct MadeUp {
+  float* rows;  // (kRows, G, D), and room for the actions of a sample behind them
+  size_t one;
+  size_t action;  // K A
+} MadeUp;
+
+// The work of the sampler on rows that mean nothing: random windows, copied frame by frame.
+static void made_up_source(void* source, int64_t step, int b, UsBatch* out) {
+  const MadeUp* m = source;
+  UsRng r = us_rng(1, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 0);
+  size_t first = us_rng_below(&r, kRows - 64);
+  for (int t = 0; t < out->frames; t++) {
+    size_t at = (size_t)(b * out->frames + t);
+    memcpy(out->latents + at * m->one, m->rows + (first + (size_t)t) * m->one,
+           m->one * sizeof(float));
+    out->times[at] = 0.25f * (float)t;
+  }
+  size_t width = (size_t)(out->frames - 1) * m->action;
+  memcpy(out->actions + (size_t)b * width, m->rows + first, width * sizeof(float));
+}
+
+static UsStatus train(UsPredictor* p, double seconds, Results* out) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  MadeUp m = {.one = (size_t)(c->grid_h * c->grid_w * c->dim),
+              .action = (size_t)(c->block * c->action)};
+  UsTrainConfig config = {.steps = 1 << 30};
+  config = us_train_defaults(p, &config);
+  size_t floats = kRows * m.one + (size_t)config.frames * m.action;
+  m.rows = malloc(floats * sizeof(float));
+  if (!m.rows) return out_of_memory();
+  UsRng r = us_rng(2, US_RNG_TEST, 0, 0, 0);
+  for (size_t i = 0; i < floats; i++) m.rows[i] = us_rng_normal(&r);
+  UsTrainer* t = NULL;
+  UsStatus status =
+      us_trainer_create(p, &config, (UsTrainData){made_up_source, &m}, (UsTrainData){0}, NULL, &t);
+  if (status == US_OK) {
+    us_trainer_step(t, 0);
+    double start = us_cpu_seconds(), once = 0, sampling, all;
+    int steps = 0;
+    for (; (steps < 3 || once < seconds) && !us_interrupted(); steps++) {
+      us_trainer_step(t, 0);
+      once = us_cpu_seconds() - start;
+      us_progress_show(&bar, measured + once, NULL);
+    }
+    measured += once;
+    us_trainer_seconds(t, &sampling, &all);
+    out->sampling = sampling / all;
+    out->training = steps / once;
+  }
+  us_trainer_destroy(t);
+  free(m.rows);
+  return status;
+}
+
+// ---- the command ----
+
+static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
+  US_TRY(us_predictor_create("options", c, out));
+  return us_predictor_init(*out, 1);
+}
+
+static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  Rollout r;
+  double operations = 0, alone = 0;
+  US_TRY(make_rollout(p, &r));
+  double once = measure(roll, &r, 0, seconds), frames = (double)r.tile * kHorizon;
+  drop_rollout(&r);
+  US_TRY(measure_matrices(c, r.tile * c->grid_h * c->grid_w, seconds, &operations, &alone));
+  out->steps = frames / once;
+  // The last frame of a rollout needs no keys and values.
+  double spared = 4.0 * c->depth * c->width * c->dim * c->grid_h * c->grid_w / kHorizon;
+  out->gflops = (us_predictor_flops(p) - spared) * frames / once * 1e-9;
+  out->alone = operations / alone * 1e-9;
+  return US_OK;
+}
+
+static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Results* out) {
+  static const int grid[3] = {1, 2, 4};
+  for (int i = 0; i < 3; i++) {
+    UsPredictorConfig c = *base;
+    UsPredictor* p = NULL;
+    Rollout r;
+    c.grid_h = c.grid_w = grid[i];
+    UsStatus status = make_predictor(&c, &p);
+    if (status == US_OK) status = make_rollout(p, &r);
+    if (status == US_OK) {
+      double with = measure(roll, &r, 0, seconds / 2), without = measure(roll, &r, 1, seconds / 2);
+      out->cached[i] = without / with;
+      out->cached_steps[i] = r.tile * kHorizon / with;
+      drop_rollout(&r);
+    }
+    us_predictor_destroy(p);
+    US_TRY(status);
+  }
+  return US_OK;
+}
+
+static void print(const UsPredictorConfig* c, const Results* r) {
+  printf("%s, one thread; predictor of width %d, depth %d, mlp %d, %d x %d tokens of %d\n",
+         us_ops_name(), c->width, c->depth, c->mlp, c->grid_w, c->grid_h, c->dim);
+  printf(
+      "rollout   %9.0f candidate-steps / core-s   %6.1f GFLOP/s, %.0f %% of the %.1f that the "
+      "library reaches alone\n",
+      r->steps, r->gflops, 100 * r->gflops / r->alone, r->alone);
+  for (int i = 0; i < 3; i++) {
+    printf(
+        "caching   %9.0f candidate-steps / core-s   with %2d token%s: %.2f times as fast as "
+        "without\n",
+        r->cached_steps[i], 1 << (2 * i), i ? "s" : "", r->cached[i]);
+  }
+  printf("training  %9.1f steps of 128 / core-s          %.2f %% of it draws samples\n",
+         r->training, 100 * r->sampling);
+}
+
+static UsStatus write_json(const char* path, const Results* r) {
+  cJSON* json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "kernel", us_ops_name());
+  us_json_add(json, "candidate_steps_per_core_second", r->steps);
+  us_json_add(json, "gflops", r->gflops);
+  us_json_add(json, "gflops_library_alone", r->alone);
+  us_json_add(json, "caching_gain_1_token", r->cached[0]);
+  us_json_add(json, "caching_gain_4_tokens", r->cached[1]);
+  us_json_add(json, "caching_gain_16_tokens", r->cached[2]);
+  us_json_add(json, "training_steps_per_core_second", r->training);
+  us_json_add(json, "sampling_share", r->sampling);
+  UsStatus status = us_json_write(path, json);
+  cJSON_Delete(json);
+  return status;
+}
+
+static UsStatus sizes(const Options* o, UsPredictorConfig* c) {
+  *c = us_predictor_config_default(1, 1, o->dim, 5, 2);
+  if (o->width) c->width = c->action_hidden = o->width;
+  if (o->depth) c->depth = o->depth;
+  if (o->mlp) c->mlp = o->mlp;
+  if (!o->model) return US_OK;
+  UsModel* m;
+  US_TRY(us_model_open(o->model, &m));
+  *c = *us_predictor_config(us_model_predictor(m));
+  us_model_destroy(m);
+  return US_OK;
+}
+
+static UsStatus bench(const Options* o) {
+  enum { kMeasured = 6 };  // times --seconds
+  UsPredictorConfig c;
+  UsPredictor* p = NULL;
+  Results r = {0};
+  US_TRY(sizes(o, &c));
+  us_ops_name();
+  bar = us_progress_start("bench", "s", kMeasured * o->seconds, 0);
+  UsStatus status = make_predictor(&c, &p);
+  if (status == US_OK) status = bench_rollout(p, o->seconds, &r);
+  if (status == US_OK) status = train(p, o->seconds, &r);
+  us_predictor_destroy(p);
+  if (status == US_OK) status = bench_caching(&c, o->seconds, &r);
+  us_progress_end(&bar);
+  US_TRY(status);
+  if (us_interrupted()) return us_fail(US_INTERRUPTED, "stopped before all was measured");
+  print(&c, &r);
+  return o->json ? write_json(o->json, &r) : US_OK;
+}
+
+int us_cmd_bench(int argc, const char** argv) {
+  Options o = {.dim = 128, .seconds = 2};
+  const struct poptOption table[] = {
+      {"model", 0, POPT_ARG_STRING, &o.model, 0, "take the sizes of this model", "DIR"},
+      {"dim", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.dim, 0, "numbers of a token", "D"},
+      {"width", 0, POPT_ARG_INT, &o.width, 0, "width of the predictor", "W"},
+      {"depth", 0, POPT_ARG_INT, &o.depth, 0, "its blocks", "L"},
+      {"mlp", 0, POPT_ARG_INT, &o.mlp, 0, "hidden width of its MLP, as a multiple", "R"},
+      {"seconds", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o.seconds, 0,
+       "for each measurement", "S"},
+      {"json", 0, POPT_ARG_STRING, &o.json, 0, "a file for the results", "FILE"},
+      POPT_TABLEEND};
+  int code = us_cli_parse(argc, argv, table, "[options]", help, NULL, 0);
+  if (code < 0 && (o.dim < 1 || !(o.seconds > 0))) {
+    code = us_cli_usage(argv[0], "--dim, --seconds: expected more than 0");
+  }
+  if (code < 0) {
+    UsLock* lock = NULL;
+    UsStatus status = o.json ? us_lock_take(o.json, &lock) : US_OK;
+    if (status == US_OK) status = bench(&o);
+    us_lock_release(lock);
+    code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
+  }
+  free(o.model);
+  free(o.json);
+  return code;
+}

@@ -1,0 +1,421 @@
+// understudy dataset: what a dataset holds, as text or as a picture, whether it is good, and other
+// programs' files.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/exchange.h"
+#include "datasets/verify.h"
+#include "env/env.h"
+#include "env/task.h"
+#include "scripts/commands/cli.h"
+#include "scripts/report/picture.h"
+#include "tasks/tasks.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/text.h"
+#include "worldmodel/encoder.h"
+#include "worldmodel/model_folder.h"
+
+enum { kColumns = 10, kMostEpisodes = 100, kShown = 8 };
+
+// ---- info ----
+
+typedef struct Range {
+  double low, high, mean, std;
+} Range;
+
+// Range of number i of a column of `width` numbers a row, NaNs left out. Exactly one of x (float)
+// and y (double) is not NULL.
+static Range find_range(const float* x, const double* y, int64_t rows, int width, int i) {
+  double count = 0, sum = 0, square = 0;
+  Range r = {INFINITY, -INFINITY, 0, 0};
+  for (int64_t row = 0; row < rows; row++) {
+    double v = x ? (double)x[row * width + i] : y[row * width + i];
+    if (!isfinite(v)) continue;
+    count++;
+    sum += v;
+    square += v * v;
+    r.low = fmin(r.low, v);
+    r.high = fmax(r.high, v);
+  }
+  r.mean = count > 0 ? sum / count : NAN;
+  r.std = count > 0 ? sqrt(fmax(square / count - r.mean * r.mean, 0)) : NAN;
+  return r;
+}
+
+static void print_ranges(const char* name, const float* x, const double* y, int64_t rows,
+                         int width) {
+  for (int i = 0; i < width; i++) {
+    if (i == kShown && width > kShown + 1) {
+      printf("  %-9s ... %d more\n", "", width - kShown);
+      return;
+    }
+    if (us_interrupted()) return;
+    Range r = find_range(x, y, rows, width, i);
+    char label[64];
+    snprintf(label, sizeof(label), "%s[%d]", name, i);
+    printf("  %-12s %10.4f .. %-10.4f mean %10.4f  std %10.4f\n", label, r.low, r.high, r.mean,
+           r.std);
+  }
+}
+
+static const char* known(const char* text) {
+  return text[0] ? us_shown(text) : "(not said)";
+}
+
+static void print_state(UsDataset* d) {
+  UsLockHolder who;
+  const UsDatasetInfo* info = us_dataset_info(d);
+  printf("  finished     ");
+  if (info->finished) {
+    printf("yes\n");
+  } else if (us_lock_holder(us_dataset_path(d), &who)) {
+    printf("no: being written by pid %ld on %s since %s, %lld of %lld episodes\n", who.pid,
+           us_shown(who.host), us_shown(who.since), (long long)info->episodes,
+           (long long)us_dataset_room(d));
+  } else {
+    printf("no: its writer was killed after %lld of %lld episodes; collect --resume goes on\n",
+           (long long)info->episodes, (long long)us_dataset_room(d));
+  }
+}
+
+static void print_info(UsDataset* d) {
+  const UsDatasetInfo* info = us_dataset_info(d);
+  const int32_t* length = us_dataset_lengths(d);
+  int32_t shortest = length[0], longest = length[0];
+  for (int64_t e = 1; e < info->episodes; e++) {
+    if (length[e] < shortest) shortest = length[e];
+    if (length[e] > longest) longest = length[e];
+  }
+  printf("%s\n", us_dataset_path(d));
+  printf("  task         %s\n", known(info->task));
+  printf("  policy       %s\n", known(info->policy));
+  printf("  seed         %llu\n", (unsigned long long)info->seed);
+  printf("  version      %s\n", known(info->version));
+  printf("  camera       %s\n", known(info->camera));
+  if (info->height) printf("  renderer     %s\n", known(info->renderer));
+  if (info->variation) {
+    printf("  varies       %s\n", us_shown(info->variation_names));
+    printf("  range        %s\n", us_shown(info->variation_range));
+  }
+  if (info->diverged[0]) printf("  diverged     %s\n", info->diverged);
+  print_state(d);
+  printf("  episodes     %lld of %d to %d rows\n", (long long)info->episodes, shortest, longest);
+  printf("  rows         %lld, %.4g s apart: %.1f minutes\n", (long long)info->rows, info->dt,
+         (double)info->rows * info->dt / 60);
+  if (info->height) {
+    printf("  pixels       %d x %d, %s\n", info->width, info->height,
+           info->checksums ? "each with a checksum" : "without checksums");
+  } else {
+    printf("  pixels       none\n");
+  }
+  print_ranges("action", us_dataset_actions(d), NULL, info->rows, info->action);
+  print_ranges("proprio", us_dataset_proprio(d), NULL, info->rows, info->proprio);
+  print_ranges("state", NULL, us_dataset_states(d), info->rows, info->state);
+}
+
+// ---- verify ----
+
+// Frame size of a model or encoder folder.
+static UsStatus read_frame_size(const char* model, int* height, int* width) {
+  UsModel* m;
+  UsEncoder* e;
+  char path[4096];
+  snprintf(path, sizeof(path), "%s/predictor.safetensors", model);
+  if (us_file_exists(path)) {
+    US_TRY(us_model_open(model, &m));
+    *height = us_model_info(m)->height;
+    *width = us_model_info(m)->width;
+    us_model_destroy(m);
+  } else {
+    US_TRY(us_encoder_open(model, &e));
+    *height = us_encoder_info(e)->height;
+    *width = us_encoder_info(e)->width;
+    us_encoder_destroy(e);
+  }
+  return US_OK;
+}
+
+static UsStatus verify(const char* path, const char* model) {
+  UsVerdict v;
+  int height = 0, width = 0;
+  if (model) US_TRY(read_frame_size(model, &height, &width));
+  US_TRY(us_dataset_verify(path, height, width, &v));
+  printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s%s%s\n", path,
+         (long long)v.info.episodes, (long long)v.info.rows, v.hash, us_shown(v.writer),
+         v.info.height && !v.info.checksums ? "; its frames have no checksums" : "",
+         v.left[0] ? "; not read: " : "", us_shown(v.left),
+         v.ours ? "" : "; dataset import makes it ours");
+  return US_OK;
+}
+
+// ---- import, convert ----
+
+// Says so when a file that was imported for a task of ours cannot be played in it.
+static UsStatus compare(const UsTask* task, const UsDatasetInfo* file) {
+  UsEnv* e;
+  US_TRY(us_cli_open_sim(task->name, NULL, &e));
+  int action = us_env_info(e)->action, state = us_env_info(e)->state;
+  us_env_close(e);
+  if (action == file->action && state == file->state) return US_OK;
+  printf(
+      "  the task %s here has %d actions and states of %d numbers, the file %d and %d: models\n"
+      "  can be trained, not evaluated\n",
+      task->name, action, state, file->action, file->state);
+  return US_OK;
+}
+
+static UsStatus import(const char* path, const char* out, UsImport* config) {
+  UsVerdict v;
+  UsImportNotes notes;
+  const UsTask* task = us_cli_task(config->task);
+  US_TRY(us_dataset_import(path, out, config, &v, &notes));
+  printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
+         (long long)v.info.rows, path, us_shown(v.writer));
+  if (v.left[0]) printf("  not taken over: %s\n", us_shown(v.left));
+  if (notes.made[0]) printf("  not in the file, so made here: %s\n", us_shown(notes.made));
+  if (notes.rewards)
+    printf("  %lld rewards are not finite: 0 in their place\n", (long long)notes.rewards);
+  if (notes.actions) {
+    printf("  the actions in the last rows of %lld episodes are left out: no frame follows them\n",
+           (long long)notes.actions);
+  }
+  if (!task) {
+    printf("  no task here is called \"%s\": models can be trained, not evaluated\n", config->task);
+  } else {
+    US_TRY(compare(task, &v.info));
+  }
+  if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
+  return US_OK;
+}
+
+static UsStatus convert(const char* path, const char* out, double bound, int overwrite) {
+  char left[US_LEFT_CHARS];
+  US_TRY(us_dataset_convert(path, out, bound, overwrite, left));
+  printf("%s: %s for stable-worldmodel's loaders\n", out, path);
+  if (left[0]) printf("  not taken over: %s\n", left);
+  return US_OK;
+}
+
+// ---- preview ----
+
+// A contact sheet: one line per episode, spread over the file; frames spread over the episode.
+typedef struct Sheet {
+  UsDataset* data;
+  UsPicture* picture;
+  int episodes;  // lines
+  double scale, gap;
+  double left, top;      // of the first frame
+  double width, height;  // of a frame with its gap
+  double right, bottom;  // of the picture
+  uint8_t* frame;        // (H, W, 3)
+} Sheet;
+
+static UsStatus draw_line(Sheet* s, int line) {
+  const UsDatasetInfo* info = us_dataset_info(s->data);
+  int64_t episode = s->episodes > 1 ? line * (info->episodes - 1) / (s->episodes - 1) : 0;
+  int rows = us_dataset_lengths(s->data)[episode];
+  int64_t offset = us_dataset_offsets(s->data)[episode];
+  double y = s->top + line * s->height;
+  char text[64];
+  snprintf(text, sizeof(text), "episode %lld", (long long)episode);
+  us_picture_text(s->picture, s->left - 14, y + s->height / 2 - 16, 12, US_INK, US_RIGHT, text);
+  snprintf(text, sizeof(text), "%d rows", rows);
+  us_picture_text(s->picture, s->left - 14, y + s->height / 2, 11, US_FAINT, US_RIGHT, text);
+  int count = rows < kColumns ? rows : kColumns;
+  for (int i = 0; i < count; i++) {
+    int t = count > 1 ? (int)((int64_t)i * (rows - 1) / (count - 1)) : 0;
+    US_TRY(us_dataset_pixels(s->data, offset + t, 1, s->frame));
+    double x = s->left + i * s->width;
+    us_picture_frame(s->picture, x, y, s->scale, info->height, info->width, s->frame);
+    const double* time = us_dataset_times(s->data);
+    snprintf(text, sizeof(text), "%.2f s", time[offset + t] - time[offset]);
+    us_picture_text(s->picture, x + info->width * s->scale / 2, y - 8, 10, US_FAINT, US_CENTER,
+                    text);
+  }
+  return US_OK;
+}
+
+// Frames are enlarged to be seen, or made smaller where a line of them would not fit a picture.
+// Leaves room for as many lines as fit.
+static void lay_out(Sheet* s) {
+  enum { kLeft = 120, kRight = 14, kTop = 66, kBottom = 4, kGap = 6, kText = 24 };
+  const UsDatasetInfo* info = us_dataset_info(s->data);
+  double scale = fmax(1, round(112.0 / info->width));
+  scale = us_picture_fit(scale, kColumns * info->width, kLeft + kColumns * kGap + kRight);
+  s->scale = us_picture_fit(scale, info->height, kTop + kText + kBottom);
+  s->left = kLeft;
+  s->top = kTop;
+  s->width = info->width * s->scale + kGap;
+  s->height = info->height * s->scale + kText;
+  s->right = s->left + kColumns * s->width + kRight;
+  int most = (int)((US_PICTURE_MOST - kTop - kBottom) / s->height);
+  if (s->episodes > most) s->episodes = most;
+  s->bottom = s->top + s->episodes * s->height + kBottom;
+}
+
+static UsStatus draw_sheet(Sheet* s, const char* out) {
+  const UsDatasetInfo* info = us_dataset_info(s->data);
+  US_TRY(us_picture_create((int)s->right, (int)s->bottom, &s->picture));
+  UsStatus status = US_OK;
+  char text[512];
+  snprintf(text, sizeof(text), "%s: %lld episodes, %lld rows, policy %s, seed %llu",
+           info->task[0] ? info->task : "dataset", (long long)info->episodes, (long long)info->rows,
+           known(info->policy), (unsigned long long)info->seed);
+  us_picture_title(s->picture, 16, 22, 15, US_INK, US_LEFT, text);
+  UsProgress bar = us_progress_start("preview", "episodes", s->episodes, 0);
+  for (int i = 0; i < s->episodes && status == US_OK; i++) {
+    status = draw_line(s, i);
+    if (status == US_OK) status = us_progress_step(&bar, i + 1, out);
+  }
+  us_progress_end(&bar);
+  if (status == US_OK) status = us_picture_save(s->picture, out);
+  us_picture_destroy(s->picture);
+  return status;
+}
+
+static UsStatus preview(UsDataset* d, const char* out, int episodes) {
+  const UsDatasetInfo* info = us_dataset_info(d);
+  if (info->height == 0) {
+    return us_fail(US_FORMAT, "%s: expected a column pixels, found none", us_dataset_path(d));
+  }
+  if (episodes > info->episodes) episodes = (int)info->episodes;
+  Sheet s = {.data = d, .episodes = episodes};
+  lay_out(&s);
+  s.frame = malloc((size_t)info->height * (size_t)info->width * 3);
+  if (!s.frame) return us_fail(US_MEMORY, "out of memory");
+  UsStatus status = draw_sheet(&s, out);
+  free(s.frame);
+  if (status == US_OK) {
+    printf("%s: %d episodes of %s%s\n", out, s.episodes, us_dataset_path(d),
+           s.episodes < episodes ? ", as many as fit a picture" : "");
+  }
+  return status;
+}
+
+// ---- the command ----
+
+static const char help[] =
+    "info     prints where the trajectories come from, how many there are, and the range of every\n"
+    "         number.\n"
+    "preview  draws a contact sheet: an episode a line, frames along time.\n"
+    "verify   checks the layout, every number and every frame's checksum, of our files and of "
+    "those\n"
+    "         that stable-worldmodel wrote (which have no checksums); exit code 1 and one line "
+    "that\n"
+    "         names the row or episode when something is wrong. With --model, frames must have "
+    "the\n"
+    "         size that it sees.\n"
+    "import   writes another program's HDF5 file into one of ours, and says which columns it "
+    "does not\n"
+    "         take over and which it has to make up.\n"
+    "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
+    "Examples:\n"
+    "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"
+    "  understudy dataset verify runs/train.h5 --model runs/model\n"
+    "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n";
+
+typedef struct Options {
+  char *out, *model, *task, *state, *proprio, *pixels;
+  int episodes, overwrite, repair;
+  double dt, bound;
+} Options;
+
+// A verb of the command: whether it opens one of our files, and whether it writes to --out.
+static const struct {
+  const char* name;
+  int opens, writes;
+} verbs[] = {
+    {"info", 1, 0}, {"preview", 1, 1}, {"verify", 0, 0}, {"import", 0, 1}, {"convert", 0, 1}};
+enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
+
+static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
+  if (strcmp(verb, "verify") == 0) return verify(path, o->model);
+  if (strcmp(verb, "convert") == 0) return convert(path, o->out, o->bound, o->overwrite);
+  if (strcmp(verb, "import") == 0) {
+    UsImport config = {.names = {o->pixels, o->proprio, o->state, o->repair},
+                       .task = o->task,
+                       .dt = o->dt,
+                       .bound = o->bound,
+                       .overwrite = o->overwrite};
+    return import(path, o->out, &config);
+  }
+  UsDataset* d;
+  US_TRY(us_dataset_open(path, &d));
+  UsStatus status = US_OK;
+  UsLock* lock = NULL;
+  if (strcmp(verb, "info") == 0) {
+    print_info(d);
+    status = us_interrupt_check(path);
+  }
+  if (strcmp(verb, "preview") == 0) {
+    status = us_lock_take(o->out, &lock);
+    if (status == US_OK) status = preview(d, o->out, o->episodes);
+    us_lock_release(lock);
+  }
+  us_dataset_close(d);
+  return status;
+}
+
+// The exit code of wrong use, -1 when all is fine.
+static int check_use(const char* command, const char* verb, const char* path, const Options* o) {
+  int k = 0;
+  while (k < kVerbs && strcmp(verbs[k].name, verb) != 0) k++;
+  if (k == kVerbs) {
+    return us_cli_usage(command, "expected info, preview, verify, import or convert, found \"%s\"",
+                        verb);
+  }
+  if (!path) return us_cli_usage(command, "%s: expected a file", verb);
+  if (verbs[k].writes && !o->out) return us_cli_usage(command, "%s: expected --out", verb);
+  if (o->episodes < 1 || o->episodes > kMostEpisodes) {
+    return us_cli_usage(command, "expected --episodes from 1 to %d, found %d", kMostEpisodes,
+                        o->episodes);
+  }
+  if (!(o->dt >= 0 && o->dt < 1e3) || !(o->bound >= 0 && o->bound < 1e9)) {
+    return us_cli_usage(command, "expected --dt and --bound above 0, found %g and %g", o->dt,
+                        o->bound);
+  }
+  if (strcmp(verb, "import") != 0) return -1;
+  if (!o->task || !o->task[0] || strlen(o->task) > 63) {
+    return us_cli_usage(command, "import: expected --task, a name of at most 63 bytes");
+  }
+  return -1;
+}
+
+int us_cmd_dataset(int argc, const char** argv) {
+  Options o = {.episodes = 8};
+  struct poptOption table[] = {
+      {"out", 0, POPT_ARG_STRING, &o.out, 0, "what preview (a PNG), import and convert write",
+       "FILE"},
+      {"episodes", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.episodes, 0,
+       "episodes that preview shows", "N"},
+      {"model", 0, POPT_ARG_STRING, &o.model, 0, "verify: a model's or encoder's folder", "DIR"},
+      {"task", 0, POPT_ARG_STRING, &o.task, 0, "import: what the trajectories are of", "NAME"},
+      {"dt", 0, POPT_ARG_DOUBLE, &o.dt, 0, "import: seconds between rows, where the file is silent",
+       "S"},
+      {"bound", 0, POPT_ARG_DOUBLE, &o.bound, 0,
+       "import, convert: the other program's actions lie in [-X, X]", "X"},
+      {"pixels", 0, POPT_ARG_STRING, &o.pixels, 0, "import: the column of frames", "NAME"},
+      {"proprio", 0, POPT_ARG_STRING, &o.proprio, 0, "import: the column of proprioception",
+       "NAME"},
+      {"state", 0, POPT_ARG_STRING, &o.state, 0, "import: the column of simulator states", "NAME"},
+      {"repair", 0, POPT_ARG_NONE, &o.repair, 0,
+       "import: undo the rotated actions of stable-worldmodel 0.1.1", NULL},
+      {"overwrite", 0, POPT_ARG_NONE, &o.overwrite, 0, "import, convert: replace an existing file",
+       NULL},
+      POPT_TABLEEND};
+  const char* words[3];
+  int code = us_cli_parse(argc, argv, table, "info|preview|verify|import|convert FILE [options]",
+                          help, words, 2);
+  if (code < 0) code = check_use(argv[0], words[0] ? words[0] : "", words[0] ? words[1] : NULL, &o);
+  if (code < 0) {
+    UsStatus status = run_verb(words[0], words[1], &o);
+    code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
+  }
+  char* own[] = {o.out, o.model, o.task, o.state, o.proprio, o.pixels};
+  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
+  return code;
+}

@@ -1,0 +1,285 @@
+// understudy inspect: loads a file or folder wholly and says what it is, or refuses it in one line.
+
+#include <dirent.h>
+#include <hdf5.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "datasets/verify.h"
+#include "scripts/commands/cli.h"
+#include "tasks/mjcf/mjcf.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/text.h"
+#include "worldmodel/encoder.h"
+#include "worldmodel/model_folder.h"
+#include "worldmodel/tensor_file.h"
+
+enum { kPath = 4096, kShown = 40 };
+
+// ---- safetensors ----
+
+static int is_real(const char* dtype) {
+  return !strcmp(dtype, "F32") || !strcmp(dtype, "F16") || !strcmp(dtype, "BF16") ||
+         !strcmp(dtype, "F64");
+}
+
+// Reads every number: those that are not finite are refused by name.
+static UsStatus read_tensors(const char* path, const UsTensors* t, size_t* numbers) {
+  *numbers = 0;
+  UsProgress bar = us_progress_start("inspect", "tensors", us_tensors_count(t), 0);
+  for (int i = 0; i < us_tensors_count(t); i++) {
+    size_t n = us_tensors_elements(t, i);
+    *numbers += n;
+    US_TRY(us_progress_step(&bar, i, path));
+    if (!is_real(us_tensors_dtype(t, i))) continue;
+    float* host = malloc(n * sizeof(float) + 1);
+    if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
+    UsStatus status = us_tensors_read(t, us_tensors_name(t, i), us_tensors_rank(t, i),
+                                      us_tensors_shape(t, i), host);
+    free(host);
+    if (status != US_OK) us_progress_end(&bar);
+    US_TRY(status);
+  }
+  us_progress_end(&bar);
+  return US_OK;
+}
+
+static void print_tensors(const UsTensors* t) {
+  for (int i = 0; i < us_tensors_count(t) && i < kShown; i++) {
+    printf("  %-5s %s (", us_tensors_dtype(t, i), us_shown(us_tensors_name(t, i)));
+    for (int k = 0; k < us_tensors_rank(t, i); k++) {
+      printf("%s%llu", k ? ", " : "", (unsigned long long)us_tensors_shape(t, i)[k]);
+    }
+    printf("), %zu bytes\n", us_tensors_bytes(t, i));
+  }
+  if (us_tensors_count(t) > kShown) printf("  ... %d more\n", us_tensors_count(t) - kShown);
+}
+
+static UsStatus inspect_tensors(const char* path) {
+  UsTensors* t;
+  size_t numbers;
+  char hash[US_HASH_CHARS];
+  US_TRY(us_tensors_open(path, &t));
+  UsStatus status = read_tensors(path, t, &numbers);
+  if (status == US_OK) status = us_hash_file(path, hash);
+  if (status == US_OK) {
+    printf("%s: safetensors, %d tensors, %zu numbers, sha256 %.16s\n", path, us_tensors_count(t),
+           numbers, hash);
+    print_tensors(t);
+  }
+  us_tensors_close(t);
+  return status;
+}
+
+// ---- datasets ----
+
+static UsStatus inspect_dataset(const char* path) {
+  UsVerdict v;
+  US_TRY(us_dataset_verify(path, 0, 0, &v));
+  const UsDatasetInfo* i = &v.info;
+  printf("%s: dataset, %lld episodes, %lld rows, content %.16s\n", path, (long long)i->episodes,
+         (long long)i->rows, v.hash);
+  printf("  written by %s%s\n", us_shown(v.writer), v.ours ? "" : "; dataset import makes it ours");
+  if (i->task[0]) {
+    printf("  task %s, policy %s, seed %llu\n", us_shown(i->task), us_shown(i->policy),
+           (unsigned long long)i->seed);
+  }
+  printf("  frames %d x %d, action %d, proprio %d, state %d", i->width, i->height, i->action,
+         i->proprio, i->state);
+  printf(i->dt > 0 ? ", %.4g s a row\n" : "\n", i->dt);
+  if (i->variation)
+    printf("  varies %s (range %s)\n", us_shown(i->variation_names), us_shown(i->variation_range));
+  if (!i->finished) printf("  its writer was stopped: only whole episodes are counted\n");
+  return US_OK;
+}
+
+// ---- MJCF ----
+
+static UsStatus inspect_mjcf(const char* path) {
+  const UsTask* t;
+  US_TRY(us_mjcf_open(path, &t));
+  const mjModel* m = t->model;
+  const char* passive = us_mjcf_passive(m);
+  printf("%s: MJCF, the task %s (--task mjcf:%s)\n", path, t->name, path);
+  printf("  %d bodies, %d joints, %d actuators with %d controls, state %d + %d + %d\n",
+         (int)m->nbody - 1, (int)m->njnt, (int)m->nactuator, (int)m->nu, (int)m->nq, (int)m->nv,
+         (int)m->na);
+  printf("  %.4g s an env step (%d physics steps), blocks of %d, camera %s, %d x %d\n",
+         m->opt.timestep * t->frame_skip, t->frame_skip, t->block, t->camera, t->size, t->size);
+  printf("  solved where no joint is farther than %g of its scale from the goal\n", t->radius);
+  if (passive) printf("  %s: trajectories can be collected, not planned\n", passive);
+  us_mjcf_close(t);
+  return US_OK;
+}
+
+// ---- folders ----
+
+static void print_training(const cJSON* config) {
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  const cJSON* file;
+  cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(training, "data")) {
+    const char* name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "file"));
+    const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "sha256"));
+    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "task"));
+    double episodes = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(file, "episodes"));
+    printf("  trained on %s (%s), %g episodes, content %.16s\n", us_shown(name), us_shown(task),
+           episodes, us_shown(hash));
+  }
+  const cJSON* steps = cJSON_GetObjectItemCaseSensitive(training, "steps");
+  if (cJSON_IsNumber(steps)) printf("  trained for %g steps\n", steps->valuedouble);
+}
+
+static void print_encoder(const char* indent, const UsEncoder* e) {
+  const UsEncoderInfo* i = us_encoder_info(e);
+  printf("%sencoder %s, %d tokens (%d x %d) of %d numbers, ", indent, i->kind, i->tokens, i->grid_w,
+         i->grid_h, i->dim);
+  if (i->state) {
+    printf("states of %d", i->state);
+  } else {
+    printf("frames of %d x %d", i->width, i->height);
+  }
+  printf("%s, hash %.16s\n", i->decoder ? ", with a decoder" : "", i->hash);
+}
+
+static void print_predictor(const char* indent, const UsPredictor* p) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  const UsParamList* list = us_predictor_list(p);
+  size_t numbers = 0;
+  for (int i = 0; i < list->count; i++) numbers += list->param[i].count;
+  printf("%spredictor, %zu parameters, depth %d, width %d, %d heads, context %d, ", indent, numbers,
+         c->depth, c->width, c->heads, c->context);
+  if (c->action) {
+    printf("blocks of %d steps x %d actions\n", c->block, c->action);
+  } else {
+    printf("without actions\n");
+  }
+}
+
+static UsStatus inspect_model(const char* folder, const cJSON* config) {
+  UsModel* m;
+  US_TRY(us_model_open(folder, &m));
+  const UsModelInfo* i = us_model_info(m);
+  printf("%s: world model of %s, %.4g s a step, %d start contexts, hash %.16s\n", folder,
+         us_shown(i->task), i->dt, i->contexts, i->hash);
+  print_encoder("  ", us_model_encoder(m));
+  print_predictor("  ", us_model_predictor(m));
+  print_training(config);
+  us_model_destroy(m);
+  return US_OK;
+}
+
+static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
+  UsPredictor* p;
+  char encoder[US_HASH_CHARS];
+  US_TRY(us_pretrained_open(folder, &p, encoder));
+  printf("%s: ", folder);
+  print_predictor("pretrained ", p);
+  printf("  of the encoder %.16s\n", us_shown(encoder));
+  print_training(config);
+  us_predictor_destroy(p);
+  return US_OK;
+}
+
+static UsStatus inspect_encoder(const char* folder) {
+  UsEncoder* e;
+  US_TRY(us_encoder_open(folder, &e));
+  printf("%s: ", folder);
+  print_encoder("", e);
+  us_encoder_destroy(e);
+  return US_OK;
+}
+
+static UsStatus refuse_folder(const char* path) {
+  DIR* folder = opendir(path);
+  int torch = 0, unfinished = 0;
+  for (struct dirent* e; folder && (e = readdir(folder));) {
+    const char* end = strrchr(e->d_name, '.');
+    torch |= end && (!strcmp(end, ".pth") || !strcmp(end, ".pt") || !strcmp(end, ".bin"));
+    unfinished |= !strncmp(e->d_name, "checkpoint", 10);
+  }
+  if (folder) closedir(folder);
+  const char* found = torch        ? "PyTorch files: save them with safetensors and a config.json"
+                      : unfinished ? "training that has not ended"
+                                   : "none";
+  return us_fail(US_FORMAT, "%s: expected a folder with config.json, found %s", path, found);
+}
+
+static UsStatus inspect_folder(const char* path) {
+  char file[kPath];
+  cJSON* config = NULL;
+  if (strlen(path) + 64 > sizeof(file)) return us_fail(US_USAGE, "expected a shorter path");
+  us_path_join(file, sizeof(file), path, "config.json");
+  if (!us_file_exists(file)) return refuse_folder(path);
+  US_TRY(us_json_read(file, &config));
+  const char* format = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(config, "format"));
+  UsStatus status = !format                               ? inspect_encoder(path)
+                    : !strcmp(format, "understudy model") ? inspect_model(path, config)
+                                                          : inspect_pretrained(path, config);
+  cJSON_Delete(config);
+  return status;
+}
+
+// ---- the command ----
+
+static UsStatus inspect_json(const char* path) {
+  cJSON* json;
+  US_TRY(us_json_read(path, &json));
+  printf("%s: JSON, %d members", path, cJSON_GetArraySize(json));
+  const cJSON* member;
+  int n = 0;
+  cJSON_ArrayForEach(member, json) {
+    if (n++ < 8) printf("%s %s", n > 1 ? "," : ":", us_shown(member->string));
+  }
+  printf("%s\n", n > 8 ? ", ..." : "");
+  cJSON_Delete(json);
+  return US_OK;
+}
+
+static UsStatus inspect(const char* path) {
+  struct stat found;
+  unsigned char head[9] = {0};
+  if (stat(path, &found) == 0 && S_ISDIR(found.st_mode)) return inspect_folder(path);
+  FILE* f = fopen(path, "rb");
+  size_t n = f && stat(path, &found) == 0 && S_ISREG(found.st_mode) ? fread(head, 1, 9, f) : 0;
+  if (f) fclose(f);
+  const char* end = strrchr(path, '.');
+  int named = end && (!strcmp(end, ".h5") || !strcmp(end, ".hdf5"));
+  if (end && !strcmp(end, ".xml")) return inspect_mjcf(path);
+  if (named || H5Fis_hdf5(path) > 0) return inspect_dataset(path);
+  if (n == 9 && head[0] == 'P' && head[1] == 'K') {
+    return us_fail(US_FORMAT,
+                   "%s: expected safetensors, HDF5 or a folder, found a zip archive such as "
+                   "PyTorch's: save the weights with safetensors",
+                   path);
+  }
+  if (n == 9 && head[0] == 0x80 && head[1] < 6 && head[8] != '{') {
+    return us_fail(US_FORMAT,
+                   "%s: expected safetensors, HDF5 or a folder, found a Python pickle: save the "
+                   "weights with safetensors",
+                   path);
+  }
+  return end && !strcmp(end, ".json") ? inspect_json(path) : inspect_tensors(path);
+}
+
+static const char help[] =
+    "Loads a safetensors file, an HDF5 dataset, or the folder of an encoder, a pretrained "
+    "predictor\n"
+    "or a world model wholly, checks every number, and prints sizes, hashes and what it was "
+    "trained\n"
+    "on; of an MJCF file (.xml), what task it is. Exit code 1 and one line when it is not what it\n"
+    "says.\n\n"
+    "Example:\n"
+    "  understudy inspect runs/model\n";
+
+int us_cmd_inspect(int argc, const char** argv) {
+  const struct poptOption table[] = {POPT_TABLEEND};
+  const char* words[2];
+  int code = us_cli_parse(argc, argv, table, "FILE|FOLDER", help, words, 1);
+  if (code >= 0) return code;
+  if (!words[0]) return us_cli_usage(argv[0], "expected a file or folder");
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  UsStatus status = inspect(words[0]);
+  return status == US_OK ? 0 : us_cli_fail(argv[0], status);
+}

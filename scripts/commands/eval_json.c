@@ -1,0 +1,145 @@
+#include "scripts/commands/eval_json.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "planner/statistics.h"
+
+int us_eval_answers(const UsResult* r, UsRule rule) {
+  return !r->stopped || rule == US_RULE_first_hit || rule == US_RULE_object_hit;
+}
+
+// Rounded to `digits` decimals, so that files stay readable.
+static double rounded(double x, int digits) {
+  double scale = pow(10, digits);
+  return round(x * scale) / scale;
+}
+
+// ---- rates ----
+
+static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, int hard) {
+  UsRate any = us_result_rate(r, pairs, US_RULE_first_hit, hard);
+  us_json_add(object, "pairs", any.count);
+  for (int rule = 0; rule < US_RULE_COUNT; rule++) {
+    if (!us_eval_answers(r, (UsRule)rule)) {
+      cJSON_AddNullToObject(object, us_rule_names[rule]);
+      continue;
+    }
+    UsRate rate = us_result_rate(r, pairs, (UsRule)rule, hard);
+    cJSON* to = cJSON_AddObjectToObject(object, us_rule_names[rule]);
+    us_json_add(to, "rate", rounded(rate.rate, 6));
+    us_json_add(to, "low", rounded(rate.low, 6));
+    us_json_add(to, "high", rounded(rate.high, 6));
+    us_json_add(to, "hits", rate.hits);
+  }
+}
+
+// ---- time ----
+
+static void add_time(cJSON* row, const UsResult* r) {
+  double wall = r->wall[US_PART_plan], core = r->core[US_PART_plan];
+  us_json_add(row, "plans", (double)r->plans);
+  us_json_add(row, "candidate_steps", (double)r->candidate_steps);
+  us_json_add(row, "seconds_per_plan", r->plans > 0 ? wall / (double)r->plans : NAN);
+  us_json_add(row, "core_seconds_per_plan", r->plans > 0 ? core / (double)r->plans : NAN);
+  us_json_add(row, "candidate_steps_per_core_second",
+              r->candidate_steps > 0 ? (double)r->candidate_steps / fmax(core, 1e-9) : NAN);
+  us_json_add(row, "seconds", rounded(r->wall_all, 4));
+  us_json_add(row, "core_seconds", rounded(r->core_all, 4));
+  cJSON* time = cJSON_AddObjectToObject(row, "time");
+  for (int p = 0; p < US_PART_COUNT; p++) {
+    cJSON* part = cJSON_AddObjectToObject(time, us_part_names[p]);
+    us_json_add(part, "seconds", rounded(r->wall[p], 4));
+    us_json_add(part, "core_seconds", rounded(r->core[p], 4));
+  }
+}
+
+// ---- episodes ----
+
+static int by_value(const void* a, const void* b) {
+  double x = *(const double*)a, y = *(const double*)b;
+  return (x > y) - (x < y);
+}
+
+int us_eval_distance(const UsResult* r, int block, double* out) {
+  double* value = malloc(sizeof(double) * (size_t)(r->count + 1));
+  US_ASSERT(value);
+  int n = 0;
+  double sum = 0;
+  for (int i = 0; i < r->count; i++) {
+    const UsOutcome* o = &r->outcome[i];
+    int at = block < o->played ? block : o->played;
+    float d = r->distance[(size_t)i * (size_t)(r->blocks + 1) + (size_t)at];
+    if (!isfinite(d)) continue;
+    value[n++] = (double)d;
+    sum += (double)d;
+  }
+  qsort(value, (size_t)n, sizeof(double), by_value);
+  out[0] = n ? sum / n : NAN;
+  for (int q = 1; q < 4; q++) out[q] = n ? value[q * n / 4] : NAN;
+  free(value);
+  return n;
+}
+
+static void add_distance(cJSON* row, const UsResult* r) {
+  static const char* const name[] = {"mean", "lower_quartile", "median", "upper_quartile"};
+  cJSON* object = cJSON_AddObjectToObject(row, "distance");
+  cJSON* list[4];
+  for (int k = 0; k < 4; k++) list[k] = cJSON_AddArrayToObject(object, name[k]);
+  for (int b = 0; b <= r->blocks; b++) {
+    double found[4];
+    if (us_eval_distance(r, b, found) == 0) continue;
+    for (int k = 0; k < 4; k++) {
+      us_json_append(list[k], rounded(found[k], 5));
+    }
+  }
+}
+
+static void add_episodes(cJSON* row, const UsResult* r) {
+  cJSON* steps = cJSON_AddArrayToObject(row, "first_hit_step");
+  cJSON* failed = cJSON_AddArrayToObject(row, "failed");
+  cJSON* broken = cJSON_AddArrayToObject(row, "not_finite");
+  for (int i = 0; i < r->count; i++) {
+    const UsOutcome* o = &r->outcome[i];
+    int solved = us_outcome_solved(o, US_RULE_first_hit);
+    us_json_append(steps, solved ? o->first_hit : -1);
+    if (!solved) us_json_append(failed, i);
+    if (!o->finite) us_json_append(broken, i);
+  }
+}
+
+cJSON* us_eval_row_json(const UsResult* r, const UsPairs* pairs) {
+  cJSON* row = cJSON_CreateObject();
+  add_rates(row, r, pairs, 0);
+  add_rates(cJSON_AddObjectToObject(row, "hard"), r, pairs, 1);
+  add_time(row, r);
+  add_distance(row, r);
+  add_episodes(row, r);
+  return row;
+}
+
+cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* name_b,
+                            const UsResult* b) {
+  int n = a->count < b->count ? a->count : b->count, only_a = 0, only_b = 0;
+  for (int i = 0; i < n; i++) {
+    int solved_a = us_outcome_solved(&a->outcome[i], US_RULE_first_hit);
+    int solved_b = us_outcome_solved(&b->outcome[i], US_RULE_first_hit);
+    only_a += solved_a && !solved_b;
+    only_b += solved_b && !solved_a;
+  }
+  cJSON* object = cJSON_CreateObject();
+  cJSON_AddStringToObject(object, "a", name_a);
+  cJSON_AddStringToObject(object, "b", name_b);
+  us_json_add(object, "pairs", n);
+  us_json_add(object, "only_a", only_a);
+  us_json_add(object, "only_b", only_b);
+  us_json_add(object, "mcnemar_p", us_mcnemar(only_a, only_b));
+  return object;
+}
+
+cJSON* us_eval_planner_json(const char* name, const UsPlannerConfig* c) {
+  cJSON* p = cJSON_CreateObject();
+  cJSON_AddStringToObject(p, "name", name);
+  us_settings_json(us_planner_settings, c, p);
+  return p;
+}

@@ -1,0 +1,342 @@
+#include "scripts/view/view_live.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scripts/view/view_keys.h"
+#include "scripts/view/view_window.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
+
+enum { kMostTicks = 8, kMostActions = US_TASK_ACTIONS };
+static const double deliberate = 0.5;  // s: longer env steps wait for the user in drive mode
+static const double least_frame = 1.0 / 60, idle = 0.1, rest = 1.0;  // s
+
+typedef struct Live {
+  UsShow* show;
+  UsStage* stage;
+  UsLiveConfig config;
+  UsWindow* window;
+  UsStageNotes notes;
+  uint8_t* pixels;
+  int inner;        // state of the last env step that is shown
+  int played;       // env steps since the window opened
+  int single;       // 1: one env step though paused
+  int done, dirty;  // dirty: the picture is to be drawn again
+  double next;      // when the next state is due
+  double over;      // when the episode ended; 0: it goes on
+  int shots;
+  UsMouse mouse;   // as it was before
+  int dragging;    // 1: the left button went down in the simulator's panel
+  double from[2];  // where
+  int push;        // 1: a drag in a task with long env steps has ended
+  float driven[kMostActions];
+} Live;
+
+// ---- keys ----
+
+static UsStatus restart(Live* l, uint64_t seed, int again) {
+  US_TRY(us_show_reset(l->show, seed, again));
+  l->inner = l->show->inner - 1;
+  l->over = 0;
+  l->next = us_seconds();
+  return US_OK;
+}
+
+static UsStatus key_pause(Live* l) {
+  l->notes.paused = !l->notes.paused;
+  l->next = us_seconds();
+  return US_OK;
+}
+
+static UsStatus key_single(Live* l) {
+  l->notes.paused = l->single = 1;
+  return US_OK;
+}
+
+static UsStatus key_faster(Live* l) {
+  l->notes.speed = fmin(2 * l->notes.speed, 64);
+  return US_OK;
+}
+
+static UsStatus key_slower(Live* l) {
+  l->notes.speed = fmax(l->notes.speed / 2, 1.0 / 64);
+  return US_OK;
+}
+
+static UsStatus key_reset(Live* l) {
+  return restart(l, l->show->seed + 1, 0);
+}
+
+static UsStatus key_mode(Live* l) {
+  US_TRY(us_show_set_mode(l->show, us_show_next_mode(l->show)));
+  l->inner = l->show->inner - 1;
+  l->over = 0;
+  return US_OK;
+}
+
+static UsStatus key_policy(Live* l) {
+  us_show_next_policy(l->show);
+  return US_OK;
+}
+
+static UsStatus key_resync(Live* l) {
+  return us_show_resync(l->show);
+}
+
+static UsStatus key_follow(Live* l) {
+  us_show_set_follow(l->show, !l->show->follow);
+  return US_OK;
+}
+
+static UsStatus key_camera(Live* l) {
+  us_view_scene_switch_camera(us_stage_scene(l->stage));
+  return US_OK;
+}
+
+static UsStatus key_shot(Live* l) {
+  char path[4096];
+  snprintf(path, sizeof(path), "%s", l->config.shot ? l->config.shot : "");
+  while (!l->config.shot) {
+    snprintf(path, sizeof(path), "view-%03d.png", ++l->shots);
+    if (!us_file_exists(path) && us_lock_check(path) == US_OK) break;
+  }
+  UsLock* lock;
+  US_TRY(us_lock_take(path, &lock));
+  UsStatus status = us_stage_save(l->stage, path);
+  us_lock_release(lock);
+  US_TRY(status);
+  printf("%s\n", path);
+  fflush(stdout);
+  return US_OK;
+}
+
+static void shift_axes(Live* l, int by) {
+  int last = us_env_info(l->show->sim)->action - 1, axes = l->notes.axes + by;
+  if (axes >= 0 && axes <= last) l->notes.axes = axes;
+}
+
+static UsStatus key_less_axes(Live* l) {
+  shift_axes(l, -2);
+  return US_OK;
+}
+
+static UsStatus key_more_axes(Live* l) {
+  shift_axes(l, 2);
+  return US_OK;
+}
+
+static UsStatus key_help(Live* l) {
+  l->notes.help = !l->notes.help;
+  return US_OK;
+}
+
+static UsStatus key_quit(Live* l) {
+  l->done = 1;
+  return US_OK;
+}
+
+static UsStatus handle_keys(Live* l) {
+  static const struct {
+    int key;
+    UsStatus (*press)(Live* l);
+  } list[] = {
+#define X(name, key, label, text) {GLFW_KEY_##key, key_##name},
+      US_VIEW_KEYS(X)
+#undef X
+  };
+  for (int key; (key = us_window_key(l->window));) {
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+      if (list[i].key != key) continue;
+      US_TRY(list[i].press(l));
+      l->dirty = 1;
+    }
+  }
+  return US_OK;
+}
+
+// ---- driving ----
+
+static int is_deliberate(const Live* l) {
+  return l->show->mode == US_VIEW_drive && us_env_info(l->show->sim)->dt > deliberate;
+}
+
+// Adds what the held keys say to the driven action; 1 if one of them is down.
+static int drive_by_keys(Live* l) {
+  static const struct {
+    int action, less, more, less_too, more_too;
+  } axis[] = {
+#define X(index, a, b, c, d, label) {index, GLFW_KEY_##a, GLFW_KEY_##b, GLFW_KEY_##c, GLFW_KEY_##d},
+      US_VIEW_AXES(X)
+#undef X
+  };
+  int count = us_env_info(l->show->sim)->action, held = 0;
+  for (size_t i = 0; i < sizeof(axis) / sizeof(axis[0]); i++) {
+    int at = l->notes.axes + axis[i].action;
+    const UsWindow* w = l->window;
+    int less = us_window_holds(w, axis[i].less) || us_window_holds(w, axis[i].less_too);
+    int more = us_window_holds(w, axis[i].more) || us_window_holds(w, axis[i].more_too);
+    if (at >= count || less == more) continue;
+    l->driven[at] += (float)((more - less) * (l->mouse.shift ? 0.33 : 1));
+    held = 1;
+  }
+  return held;
+}
+
+// A drag moves by as much as it is long; where env steps are long it is a push from where it began
+// to where it is, both in units of half the panel from its middle.
+static void drive_by_mouse(Live* l) {
+  UsBox panel = us_stage_panel(l->stage);
+  int count = us_env_info(l->show->sim)->action, at = l->notes.axes;
+  double half = panel.height / 2, middle[2] = {panel.x + panel.width / 2, panel.y + half};
+  double to[2] = {l->mouse.x, l->mouse.y};
+  for (int i = 0; i < 2; i++) {
+    double sign = i == 0 ? 1 : -1;
+    if (is_deliberate(l) && at + 3 < count) {
+      l->driven[at + i] = (float)(sign * (l->from[i] - middle[i]) / half);
+      l->driven[at + 2 + i] = (float)(sign * (to[i] - middle[i]) / half);
+    } else if (at + i < count) {
+      l->driven[at + i] += (float)(sign * (to[i] - l->from[i]) / (half / 2));
+    }
+  }
+}
+
+// Chooses the driven action; 1 if the user acts.
+static int drive(Live* l) {
+  memset(l->driven, 0, sizeof(l->driven));
+  int acts = drive_by_keys(l);
+  if (l->dragging || l->push) drive_by_mouse(l);
+  acts = acts || l->push;
+  l->push = 0;
+  return acts;
+}
+
+// ---- mouse ----
+
+static void move_camera(Live* l, const UsMouse* m) {
+  UsBox panel = us_stage_panel(l->stage);
+  UsViewScene* scene = us_stage_scene(l->stage);
+  double dx = (m->x - l->mouse.x) / panel.height, dy = (m->y - l->mouse.y) / panel.height;
+  if (m->right && l->mouse.right && (dx != 0 || dy != 0)) {
+    us_view_scene_move(scene, m->shift ? mjMOUSE_ROTATE_H : mjMOUSE_ROTATE_V, dx, dy);
+    l->dirty = 1;
+  }
+  if (m->middle && l->mouse.middle && (dx != 0 || dy != 0)) {
+    us_view_scene_move(scene, mjMOUSE_MOVE_V, dx, dy);
+    l->dirty = 1;
+  }
+  if (m->scroll != 0) {
+    us_view_scene_move(scene, mjMOUSE_ZOOM, 0, -0.05 * m->scroll);
+    l->dirty = 1;
+  }
+}
+
+static void handle_mouse(Live* l) {
+  UsMouse m = us_window_mouse(l->window);
+  UsBox p = us_stage_panel(l->stage);
+  int inside = m.x >= p.x && m.y >= p.y && m.x < p.x + p.width && m.y < p.y + p.height;
+  if (m.left && !l->mouse.left && inside) {
+    l->dragging = 1;
+    l->from[0] = m.x;
+    l->from[1] = m.y;
+  }
+  if (!m.left && l->dragging) {
+    l->dragging = 0;
+    l->push = is_deliberate(l);
+  }
+  move_camera(l, &m);
+  l->mouse = m;
+}
+
+// ---- time ----
+
+// Goes on by one shown state; 0 when there is nothing to go on with.
+static UsStatus tick(Live* l, int* moved) {
+  UsShow* s = l->show;
+  *moved = 1;
+  if (!l->single && l->inner + 1 < s->inner) {
+    l->inner++;
+    return US_OK;
+  }
+  int acts = drive(l);
+  if (s->over || (is_deliberate(l) && !acts && !l->single)) {
+    *moved = 0;
+    return US_OK;
+  }
+  US_TRY(us_show_step(s, l->driven));
+  l->played++;
+  l->inner = l->single ? s->inner - 1 : 0;
+  if (s->over) l->over = us_seconds();
+  if (l->config.steps && l->played >= l->config.steps) l->done = 1;
+  return US_OK;
+}
+
+static UsStatus advance(Live* l) {
+  double now = us_seconds(), dt = us_env_info(l->show->sim)->dt;
+  double due = dt / l->show->inner / l->notes.speed;
+  if (l->show->over && !l->notes.paused && now > l->over + rest) {
+    l->dirty = 1;
+    return restart(l, l->show->seed + 1, 0);
+  }
+  if (l->notes.paused && !l->single) return US_OK;
+  if (now - l->next > 0.25) l->next = now;
+  for (int i = 0; i < kMostTicks && !l->done && (l->single || now >= l->next); i++) {
+    int moved;
+    UsStatus status = tick(l, &moved);
+    l->single = 0;
+    US_TRY(status);
+    l->dirty |= moved;
+    l->next += due;
+    if (!moved || l->notes.paused) break;
+  }
+  return US_OK;
+}
+
+static double time_to_wait(const Live* l) {
+  if (l->notes.paused) return idle;
+  double left = l->next - us_seconds();
+  return fmin(fmax(left, 0), idle);
+}
+
+static UsStatus draw(Live* l) {
+  US_TRY(us_stage_draw(l->stage, l->show, l->inner, &l->notes, l->pixels));
+  us_window_show(l->window, l->pixels);
+  l->dirty = 0;
+  return US_OK;
+}
+
+static UsStatus run(Live* l) {
+  double start = us_seconds(), drawn = 0;
+  l->next = start;
+  l->dirty = 1;
+  while (!l->done) {
+    if (us_interrupted()) return us_fail(US_INTERRUPTED, "stopped");
+    if (l->dirty && us_seconds() - drawn >= least_frame) {
+      drawn = us_seconds();
+      US_TRY(draw(l));
+    }
+    if (!us_window_wait(l->window, l->dirty ? least_frame : time_to_wait(l))) return US_OK;
+    US_TRY(handle_keys(l));
+    handle_mouse(l);
+    US_TRY(advance(l));
+    if (l->config.seconds > 0 && us_seconds() - start > l->config.seconds) return US_OK;
+  }
+  return US_OK;
+}
+
+UsStatus us_view_live(UsShow* show, UsStage* stage, const UsLiveConfig* config) {
+  char title[128];
+  int height = us_stage_height(stage), width = us_stage_width(stage);
+  snprintf(title, sizeof(title), "Understudy: %s", us_env_info(show->sim)->task);
+  Live l = {.show = show, .stage = stage, .config = *config, .inner = show->inner - 1};
+  l.notes = (UsStageNotes){.paused = config->paused, .speed = config->speed, .hint = "H: keys"};
+  l.pixels = malloc((size_t)height * (size_t)width * 3);
+  UsStatus status = l.pixels ? us_window_open(title, height, width, &l.window)
+                             : us_fail(US_MEMORY, "out of memory for a window");
+  if (status == US_OK) status = run(&l);
+  us_window_close(l.window);
+  free(l.pixels);
+  return status;
+}

@@ -1,0 +1,291 @@
+// Encoders: same frame, same bits; files; kinds pca and state; folders that lie.
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/worldmodel/toy_frames.h"
+#include "worldmodel/encoder/decoder.h"
+#include "worldmodel/encoder.h"
+#include "worldmodel/tensor_file.h"
+
+enum { kSide = 32, kBytes = kSide * kSide * 3, kFrames = 64 };
+
+static char folder[64];
+static uint8_t* frames;
+
+static int setup(void** state) {
+  snprintf(folder, sizeof(folder), "/tmp/us_encoder_XXXXXX");
+  if (!mkdtemp(folder)) return -1;
+  frames = toy_frames(kFrames, kSide, 6, 3, NULL);
+  return 0;
+}
+
+static int teardown(void** state) {
+  static const char* const names[] = {"config.json", "model.safetensors", "decoder.safetensors"};
+  char path[128];
+  for (int i = 0; i < 3; i++) unlink(us_path_join(path, sizeof(path), folder, names[i]));
+  free(frames);
+  return rmdir(folder);
+}
+
+static const UsVitConfig small = {.height = kSide,
+                                  .width = kSide,
+                                  .patch = 8,
+                                  .hidden = 16,
+                                  .layers = 2,
+                                  .heads = 2,
+                                  .mlp = 32,
+                                  .merge = 2,
+                                  .merge_dim = 6,
+                                  .global_dim = 10,
+                                  .norm = 1,
+                                  .eps = 1e-6f,
+                                  .mean = {0.5f, 0.5f, 0.5f},
+                                  .std = {0.5f, 0.5f, 0.5f}};
+
+static UsEncoder* make_vit(void) {
+  UsVit* v;
+  UsDecoder* d;
+  UsEncoder* e;
+  assert_int_equal(us_vit_create(&small, &v), US_OK);
+  assert_int_equal(us_decoder_create(&small, &d), US_OK);
+  float* weights = calloc(v->params.floats, sizeof(float));
+  float* decoder = calloc(d->params.floats, sizeof(float));
+  us_params_init(&v->params, 1, 0, weights);
+  us_params_init(&d->params, 1, 1, decoder);
+  if (us_encoder_make_vit(&small, weights, decoder, &e) != US_OK) fail_msg("%s", us_message());
+  free(weights);
+  free(decoder);
+  us_vit_destroy(v);
+  us_decoder_destroy(d);
+  return e;
+}
+
+// One frame alone, the same among seven and among all, with one thread and with two.
+static void check_bits(const UsEncoder* e) {
+  int width = us_encoder_info(e)->tokens * us_encoder_info(e)->dim;
+  size_t row = (size_t)width * sizeof(float);
+  float* one = malloc(row);
+  float* many = malloc(kFrames * row);
+  for (int threads = 1; threads <= 2; threads++) {
+    UsPool* pool = us_pool_create(threads);
+    for (int n = 7; n <= kFrames; n += kFrames - 7) {
+      us_encoder_encode(e, n, frames, NULL, many, pool);
+      for (int i = 0; i < n; i += 3) {
+        us_encoder_encode(e, 1, frames + i * kBytes, NULL, one, NULL);
+        assert_memory_equal(one, many + i * width, row);
+      }
+    }
+    us_pool_destroy(pool);
+  }
+  assert_true(memcmp(many, many + width, row) != 0);
+  free(one);
+  free(many);
+}
+
+// Saving and opening keeps latents, pictures and hash.
+static void check_round_trip(const UsEncoder* e) {
+  const UsEncoderInfo* info = us_encoder_info(e);
+  UsEncoder* back;
+  if (us_encoder_save(e, folder) != US_OK) fail_msg("%s", us_message());
+  if (us_encoder_open(folder, &back) != US_OK) fail_msg("%s", us_message());
+  assert_memory_equal(us_encoder_info(back), info, sizeof(*info));
+  assert_int_equal(strlen(info->hash), 64);
+  float z[2][64];
+  uint8_t drawn[2][kBytes];
+  us_encoder_encode(e, 1, frames, NULL, z[0], NULL);
+  us_encoder_encode(back, 1, frames, NULL, z[1], NULL);
+  assert_memory_equal(z[0], z[1], (size_t)info->dim * sizeof(float));
+  us_encoder_decode(e, 1, z[0], drawn[0], NULL);
+  us_encoder_decode(back, 1, z[0], drawn[1], NULL);
+  assert_memory_equal(drawn[0], drawn[1], kBytes);
+  us_encoder_destroy(back);
+}
+
+static void test_vit(void** state) {
+  UsEncoder* e = make_vit();
+  const UsEncoderInfo* info = us_encoder_info(e);
+  assert_string_equal(info->kind, "vit");
+  assert_int_equal(info->tokens, 1);
+  assert_int_equal(info->dim, 10);
+  assert_int_equal(info->grid_h * info->grid_w, 1);
+  assert_int_equal(info->decoder, 1);
+  check_bits(e);
+  check_round_trip(e);
+  us_encoder_destroy(e);
+}
+
+static double pca_error(int dim, UsEncoder** out) {
+  UsEncoder* e;
+  if (us_encoder_make_pca(dim, kFrames, kSide, kSide, frames, NULL, &e) != US_OK) {
+    fail_msg("%s", us_message());
+  }
+  float* z = malloc((size_t)(kFrames * dim) * sizeof(float));
+  uint8_t* drawn = malloc(kFrames * kBytes);
+  us_encoder_encode(e, kFrames, frames, NULL, z, NULL);
+  us_encoder_decode(e, kFrames, z, drawn, NULL);
+  double error = 0, variance = 0;
+  for (int i = 0; i < kFrames * kBytes; i++) {
+    double off = (double)frames[i] - drawn[i];
+    error += off * off / (kFrames * kBytes);
+  }
+  for (int i = 0; i < kFrames * dim; i++) variance += (double)z[i] * z[i] / (kFrames * dim);
+  assert_true(fabs(variance - 1) < 1e-3);
+  free(z);
+  free(drawn);
+  if (out) {
+    *out = e;
+  } else {
+    us_encoder_destroy(e);
+  }
+  return error;
+}
+
+static void test_pca(void** state) {
+  UsEncoder* e;
+  double few = pca_error(4, NULL), more = pca_error(16, NULL), all = pca_error(63, &e);
+  assert_true(more < 0.8 * few);
+  assert_true(all < 0.5);  // 63 components span 64 frames without their mean
+  check_bits(e);
+  // Distances of latents are those of pixels, up to one factor.
+  float z[4][63];
+  us_encoder_encode(e, 4, frames, NULL, z[0], NULL);
+  double factor = 0;
+  for (int i = 1; i < 4; i++) {
+    double latent = 0, pixel = 0;
+    for (int j = 0; j < 63; j++) latent += pow((double)z[i][j] - (double)z[0][j], 2);
+    for (int j = 0; j < kBytes; j++) pixel += pow((double)frames[i * kBytes + j] - frames[j], 2);
+    if (i == 1) factor = latent / pixel;
+    assert_true(fabs(latent / pixel / factor - 1) < 1e-2);
+  }
+  us_encoder_destroy(e);
+  UsEncoder* small_one;
+  pca_error(8, &small_one);
+  check_round_trip(small_one);
+  us_encoder_destroy(small_one);
+  assert_int_equal(us_encoder_make_pca(65, kFrames, kSide, kSide, frames, NULL, &e), US_USAGE);
+  assert_null(e);
+}
+
+static void test_state(void** state) {
+  const double mean[4] = {1, -2, 7, 100}, std[4] = {2, 0.5, 0, 4};
+  const double x[8] = {3, -2, 7, 96, 1, -1.5, 8, 100};
+  UsEncoder *e, *back;
+  float z[6], again[6];
+  assert_int_equal(us_encoder_make_state(4, mean, std, &e), US_OK);
+  assert_int_equal(us_encoder_info(e)->dim, 3);
+  assert_int_equal(us_encoder_info(e)->tokens, 1);
+  assert_int_equal(us_encoder_info(e)->state, 4);
+  assert_int_equal(us_encoder_info(e)->decoder, 0);
+  us_encoder_encode(e, 2, NULL, x, z, NULL);
+  const float expected[6] = {1, 0, -1, 0, 1, 0};
+  assert_memory_equal(z, expected, sizeof(z));
+  assert_int_equal(us_encoder_save(e, folder), US_OK);
+  assert_int_equal(us_encoder_open(folder, &back), US_OK);
+  us_encoder_encode(back, 2, NULL, x, again, NULL);
+  assert_memory_equal(z, again, sizeof(z));
+  assert_string_equal(us_encoder_info(e)->hash, us_encoder_info(back)->hash);
+  us_encoder_destroy(e);
+  us_encoder_destroy(back);
+  for (int i = 0; i < 2; i++) {  // 1 / std, and 1 / (1 / std), are beyond floats
+    const double far[4] = {i ? 1e40 : 1e-40, 1, 1, 1};
+    assert_int_equal(us_encoder_make_state(4, mean, far, &e), US_OK);
+    assert_int_equal(us_encoder_save(e, folder), US_OK);
+    us_encoder_destroy(e);
+    assert_int_equal(us_encoder_open(folder, &e), US_FORMAT);
+    assert_non_null(strstr(us_message(), "model.safetensors: "));
+    assert_non_null(strstr(us_message(), "state.scale"));
+  }
+  assert_int_not_equal(us_encoder_make_state(1, mean, std + 2, &e), US_OK);
+  assert_null(e);
+}
+
+// ---- folders that lie ----
+
+static void expect_refused(const char* part) {
+  UsEncoder* e = (UsEncoder*)1;
+  assert_int_not_equal(us_encoder_open(folder, &e), US_OK);
+  assert_null(e);
+  if (!strstr(us_message(), part)) fail_msg("expected \"%s\" in: %s", part, us_message());
+  assert_null(strchr(us_message(), '\n'));
+}
+
+static void write_text(const char* name, const char* text) {
+  char path[128];
+  us_path_join(path, sizeof(path), folder, name);
+  assert_int_equal(us_file_write(path, text, strlen(text)), US_OK);
+}
+
+static void test_refused(void** state) {
+  char path[128];
+  UsEncoder* e = make_vit();
+  assert_int_equal(us_encoder_save(e, folder), US_OK);
+  us_encoder_destroy(e);
+
+  us_path_join(path, sizeof(path), folder, "config.json");
+  void* text;
+  size_t size;
+  assert_int_equal(us_file_read(path, 0, &text, &size), US_OK);
+  char* at = strstr(text, "\"merge_dim\":");
+  assert_non_null(at);
+  char* digit = strchr(at, '6');
+  *digit = '7';  // a config that does not fit the tensors
+  assert_int_equal(us_file_write(path, text, size), US_OK);
+  expect_refused("head.merge.weight");
+  *digit = '6';
+  assert_int_equal(us_file_write(path, text, size), US_OK);
+
+  us_path_join(path, sizeof(path), folder, "decoder.safetensors");
+  unlink(path);  // an encoder without pictures
+  assert_int_equal(us_encoder_open(folder, &e), US_OK);
+  assert_int_equal(us_encoder_info(e)->decoder, 0);
+  us_encoder_destroy(e);
+  write_text("decoder.safetensors", "short");
+  expect_refused("decoder.safetensors");
+  unlink(path);
+
+  write_text("config.json", "{\"understudy\": {\"kind\": \"fourier\"}}");
+  expect_refused("fourier");
+  write_text("config.json", "{\"understudy\": {\"kind\": \"pca\", \"height\": 8, \"width\": 8}}");
+  expect_refused("dim");
+  write_text("config.json",
+             "{\"understudy\": {\"kind\": \"state\", \"state\": 4, \"dimensions\": [9]}}");
+  expect_refused("dimensions");
+  write_text("config.json", "{\"understudy\": {\"kind\": \"state\", \"state\": 4}}");
+  expect_refused("dimensions");
+  write_text("config.json",
+             "{\"understudy\": {\"kind\": \"state\", \"state\": 4, \"dimensions\": [1]}}");
+  expect_refused("state.mean");
+  write_text("config.json", "[]");
+  expect_refused("config.json");
+  write_text("config.json", "{}");
+  expect_refused("hidden_size");
+  assert_int_equal(
+      us_file_write(us_path_join(path, sizeof(path), folder, "config.json"), text, size), US_OK);
+  free(text);
+  us_path_join(path, sizeof(path), folder, "model.safetensors");
+  assert_int_equal(us_file_read(path, 0, &text, &size), US_OK);
+  assert_int_equal(us_file_write(path, text, size / 2), US_OK);
+  expect_refused("model.safetensors");
+  free(text);
+  unlink(path);
+  expect_refused("model.safetensors");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_vit, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_pca, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_state, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,316 @@
+// Gradients of ViT and decoder by central differences over every tensor; configs that lie.
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/worldmodel/toy_frames.h"
+#include "worldmodel/encoder/decoder.h"
+#include "worldmodel/ops.h"
+
+enum { kFrames = 3 };
+
+// 4 x 6 patches of 2 px: small enough for differences, and no two dimensions alike.
+static UsVitConfig tiny(int cls, int registers, int merge, int global, int norm) {
+  return (UsVitConfig){.height = 8,
+                       .width = 12,
+                       .patch = 2,
+                       .hidden = 10,
+                       .layers = 2,
+                       .heads = 2,
+                       .mlp = 14,
+                       .registers = registers,
+                       .cls = cls,
+                       .merge = merge,
+                       .merge_dim = merge ? 3 : 0,
+                       .global_dim = global,
+                       .norm = norm,
+                       .eps = 1e-6f,
+                       .mean = {0.4f, 0.5f, 0.6f},
+                       .std = {0.3f, 0.25f, 0.2f}};
+}
+
+// Weights, a gradient, and what is needed to evaluate the loss sum c out again.
+typedef struct Check {
+  const UsParamList* params;
+  float* weights;   // (floats)
+  float* gradient;  // (floats)
+  float* c;         // (count) coefficients of the loss
+  size_t count;     // numbers of the output
+  double (*loss)(struct Check* k);
+  UsVit* vit;
+  UsVitWork* vit_work;
+  uint8_t* pixels;
+  UsDecoder* decoder;
+  UsDecoderWork* decoder_work;
+  float* latents;
+} Check;
+
+static void fill_normal(int stream, size_t count, float* x) {
+  UsRng r = us_rng(11, US_RNG_TEST, (uint64_t)stream, 0, 0);
+  us_rng_fill_normal(&r, x, (int)count);
+}
+
+// Random weights: gains and scales away from 1, biases away from 0.
+static void randomise(const UsParamList* list, float* weights) {
+  us_params_init(list, 5, 0, weights);
+  UsRng r = us_rng(12, US_RNG_TEST, 0, 0, 0);
+  for (int i = 0; i < list->count; i++) {
+    for (size_t j = 0; j < list->param[i].count; j++) {
+      weights[list->param[i].offset + j] += 0.3f * us_rng_normal(&r);
+    }
+  }
+}
+
+static double weighted_sum(const Check* k, const float* out) {
+  double sum = 0;
+  for (size_t i = 0; i < k->count; i++) sum += (double)k->c[i] * out[i];
+  return sum;
+}
+
+// Compares gradient . v with the central difference along a random v, tensor by tensor.
+static void check_tensors(Check* k) {
+  for (int i = 0; i < k->params->count; i++) {
+    const UsParam* p = &k->params->param[i];
+    float* w = k->weights + p->offset;
+    float* v = malloc(p->count * sizeof(float));
+    float* kept = malloc(p->count * sizeof(float));
+    fill_normal(100 + i, p->count, v);
+    memcpy(kept, w, p->count * sizeof(float));
+    double expected = 0, length = 0;
+    for (size_t j = 0; j < p->count; j++) {
+      expected += (double)k->gradient[p->offset + j] * v[j];
+      length += (double)v[j] * v[j];
+    }
+    float step = (float)(1e-2 / sqrt(length));
+    double side[2];
+    for (int s = 0; s < 2; s++) {
+      for (size_t j = 0; j < p->count; j++) w[j] = kept[j] + (s ? -step : step) * v[j];
+      side[s] = k->loss(k);
+    }
+    memcpy(w, kept, p->count * sizeof(float));
+    double found = (side[0] - side[1]) / (2.0 * (double)step);
+    double tolerance = 0.012 * (1 + fabs(expected));
+    if (fabs(found - expected) > tolerance) {
+      fail_msg("%s: gradient %g, difference %g", p->name, expected, found);
+    }
+    free(v);
+    free(kept);
+  }
+}
+
+static double vit_loss(Check* k) {
+  return weighted_sum(k, us_vit_forward(k->vit, k->weights, k->vit_work, k->pixels));
+}
+
+static void check_vit(UsVitConfig c) {
+  Check k = {.loss = vit_loss};
+  assert_int_equal(us_vit_check("tiny", &c), US_OK);
+  assert_int_equal(us_vit_create(&c, &k.vit), US_OK);
+  k.params = &k.vit->params;
+  k.vit_work = us_vit_work_create(k.vit, kFrames, 1);
+  k.weights = us_ops_alloc(k.params->floats);
+  k.gradient = us_ops_alloc(k.params->floats);
+  k.count = (size_t)(kFrames * k.vit->out_tokens * k.vit->out_dim);
+  k.c = us_ops_alloc(k.count);
+  k.pixels = malloc(kFrames * 8 * 12 * 3);
+  for (int i = 0; i < kFrames * 8 * 12 * 3; i++) k.pixels[i] = (uint8_t)(i * 77 % 251);
+  randomise(k.params, k.weights);
+  fill_normal(1, k.count, k.c);
+  float* dout = us_ops_alloc(k.count);
+  memcpy(dout, k.c, k.count * sizeof(float));
+  vit_loss(&k);
+  us_vit_backward(k.vit, k.weights, k.vit_work, dout, k.gradient);
+  check_tensors(&k);
+  us_ops_free(dout);
+  us_ops_free(k.c);
+  us_ops_free(k.weights);
+  us_ops_free(k.gradient);
+  us_vit_work_destroy(k.vit_work);
+  us_vit_destroy(k.vit);
+  free(k.pixels);
+}
+
+static void test_gradients_plain(void** state) {
+  check_vit(tiny(1, 0, 0, 0, 0));
+}
+static void test_gradients_registers(void** state) {
+  check_vit(tiny(1, 3, 0, 0, 0));
+}
+static void test_gradients_merged(void** state) {
+  check_vit(tiny(0, 0, 2, 0, 0));
+}
+static void test_gradients_global(void** state) {
+  check_vit(tiny(0, 0, 2, 5, 1));
+}
+static void test_gradients_all(void** state) {
+  check_vit(tiny(1, 2, 2, 5, 1));
+}
+
+static double decoder_loss(Check* k) {
+  return weighted_sum(k, us_decoder_forward(k->decoder, k->weights, k->decoder_work, k->latents));
+}
+
+static void test_gradients_decoder(void** state) {
+  UsVitConfig c = tiny(0, 0, 2, 5, 1);
+  Check k = {.loss = decoder_loss};
+  assert_int_equal(us_decoder_create(&c, &k.decoder), US_OK);
+  k.params = &k.decoder->params;
+  k.decoder_work = us_decoder_work_create(k.decoder, kFrames, 1);
+  k.weights = us_ops_alloc(k.params->floats);
+  k.gradient = us_ops_alloc(k.params->floats);
+  k.count = kFrames * 8 * 12 * 3;
+  k.c = us_ops_alloc(k.count);
+  k.latents = us_ops_alloc(kFrames * 5);
+  float* dpatches = us_ops_alloc(k.count);
+  float* dlatents = us_ops_alloc(kFrames * 5);
+  randomise(k.params, k.weights);
+  fill_normal(1, k.count, k.c);
+  fill_normal(2, kFrames * 5, k.latents);
+  memcpy(dpatches, k.c, k.count * sizeof(float));
+  decoder_loss(&k);
+  us_decoder_backward(k.decoder, k.weights, k.decoder_work, k.latents, dpatches, dlatents,
+                      k.gradient);
+  check_tensors(&k);
+  for (int i = 0; i < kFrames * 5; i++) {  // the latents' own gradient
+    float kept = k.latents[i];
+    k.latents[i] = kept + 4e-3f;
+    double up = decoder_loss(&k);
+    k.latents[i] = kept - 4e-3f;
+    double down = decoder_loss(&k);
+    k.latents[i] = kept;
+    double found = (up - down) / 8e-3;
+    assert_true(fabs(found - (double)dlatents[i]) < 5e-3 * fabs(found) + 1e-2);
+  }
+  us_ops_free(dpatches);
+  us_ops_free(dlatents);
+  us_ops_free(k.latents);
+  us_ops_free(k.c);
+  us_ops_free(k.weights);
+  us_ops_free(k.gradient);
+  us_decoder_work_destroy(k.decoder_work);
+  us_decoder_destroy(k.decoder);
+}
+
+// Cells hold their neighbours' tokens, row by row, and scattering is the inverse.
+static void test_gather(void** state) {
+  UsVitConfig c = tiny(0, 0, 2, 0, 0);
+  enum { kPatches = 24 };
+  float x[2 * kPatches], y[2 * kPatches], back[2 * kPatches];
+  for (int i = 0; i < 2 * kPatches; i++) x[i] = (float)i;
+  us_vit_gather(&c, 1, 2, 0, x, y);
+  const float first[4] = {0, 1, 6, 7}, second[4] = {2, 3, 8, 9}, below[4] = {12, 13, 18, 19};
+  assert_memory_equal(y, first, sizeof(first));
+  assert_memory_equal(y + 4, second, sizeof(second));
+  assert_memory_equal(y + 12, below, sizeof(below));
+  us_vit_gather(&c, 1, 2, 1, y, back);
+  assert_memory_equal(back, x, sizeof(x));
+}
+
+// ---- configs ----
+
+static UsStatus parse_text(const char* text, UsVitConfig* c) {
+  cJSON* json;
+  int grid;
+  assert_int_equal(us_json_parse("config.json", text, strlen(text), &json), US_OK);
+  UsStatus status = us_vit_config_parse("config.json", json, c, &grid);
+  cJSON_Delete(json);
+  return status;
+}
+
+#define BASE \
+  "\"hidden_size\": 384, \"num_hidden_layers\": 12, \"patch_size\": 14, \"image_size\": 518"
+
+static void test_config(void** state) {
+  UsVitConfig c;
+  assert_int_equal(parse_text("{" BASE ", \"num_attention_heads\": 6, \"mlp_ratio\": 4}", &c),
+                   US_OK);
+  assert_int_equal(c.height, 224);
+  assert_int_equal(c.mlp, 1536);
+  assert_int_equal(c.cls, 1);
+  assert_int_equal(us_vit_patches(&c), 256);
+  assert_true(c.mean[0] > 0.48f && c.mean[0] < 0.49f);
+}
+
+static void test_config_round_trip(void** state) {
+  UsVitConfig c = tiny(1, 2, 2, 5, 1), back;
+  cJSON* json = us_vit_config_json(&c);
+  int grid;
+  assert_int_equal(us_vit_config_parse("config.json", json, &back, &grid), US_OK);
+  cJSON_Delete(json);
+  assert_memory_equal(&c, &back, sizeof(c));
+}
+
+static void test_config_refused(void** state) {
+  static const struct {
+    const char *text, *message;
+  } cases[] = {
+      {"{" BASE ", \"num_attention_heads\": 5}", "multiple of heads"},
+      {"{" BASE ", \"num_attention_heads\": 6, \"use_swiglu_ffn\": true}", "use_swiglu_ffn"},
+      {"{" BASE ", \"num_attention_heads\": 6, \"hidden_act\": \"relu\"}", "relu"},
+      {"{" BASE ", \"num_attention_heads\": -1}", "num_attention_heads"},
+      {"{" BASE ", \"num_attention_heads\": \"6\"}", "another type"},
+      {"{" BASE ", \"num_attention_heads\": 6, \"head\": 3}", "\"head\""},
+      {"{" BASE ", \"num_attention_heads\": 6, \"head\": {\"global_dim\": 8}}", "\"merge\""},
+      {"{" BASE ", \"num_attention_heads\": 6, \"head\": {\"merge\": 3, \"merge_dim\": 4}}",
+       "whole cells"},
+      {"{" BASE ", \"num_attention_heads\": 6, \"understudy\": {\"height\": 100, \"width\": 100}}",
+       "whole patches"},
+      {"{" BASE ", \"num_attention_heads\": 6, \"understudy\": {\"image_std\": [0, 1, 1]}}",
+       "deviations above 0"},
+      {"{" BASE
+       ", \"num_attention_heads\": 6, \"understudy\": {\"height\": 1792, \"width\": 1792}}",
+       "expected at most 16384 tokens a frame, found 16385"},
+      {"{\"hidden_size\": 384}", "num_hidden_layers"},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    UsVitConfig c;
+    assert_int_not_equal(parse_text(cases[i].text, &c), US_OK);
+    if (!strstr(us_message(), cases[i].message)) {
+      fail_msg("case %d: expected \"%s\" in: %s", (int)i, cases[i].message, us_message());
+    }
+    assert_null(strchr(us_message(), '\n'));
+  }
+}
+
+// The same grid is left as it is; a constant stays constant; a ramp stays a ramp inside.
+static void test_resize(void** state) {
+  enum { kFrom = 9, kTo = 4 };
+  float x[kFrom * kFrom * 2], y[kFrom * kFrom * 2];
+  for (int i = 0; i < kFrom * kFrom; i++) {
+    x[2 * i] = 3;
+    x[2 * i + 1] = (float)(i % kFrom);
+  }
+  for (int antialias = 0; antialias < 2; antialias++) {
+    assert_int_equal(us_vit_resize(kFrom, kFrom, kFrom, kFrom, 2, antialias, x, y), US_OK);
+    assert_memory_equal(x, y, sizeof(x));
+    assert_int_equal(us_vit_resize(kFrom, kFrom, kTo, kTo, 2, antialias, x, y), US_OK);
+    for (int i = 0; i < kTo * kTo; i++) assert_true(fabsf(y[2 * i] - 3) < 1e-5f);
+    float middle = y[2 * 5 + 1], next = y[2 * 6 + 1];
+    assert_true(fabsf(middle + next - 8) < 1e-4f);
+    assert_true(fabsf(next - middle - 2.25f) < (antialias ? 0.1f : 0.25f));
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gradients_plain),
+      cmocka_unit_test(test_gradients_registers),
+      cmocka_unit_test(test_gradients_merged),
+      cmocka_unit_test(test_gradients_global),
+      cmocka_unit_test(test_gradients_all),
+      cmocka_unit_test(test_gradients_decoder),
+      cmocka_unit_test(test_gather),
+      cmocka_unit_test(test_config),
+      cmocka_unit_test(test_config_round_trip),
+      cmocka_unit_test(test_config_refused),
+      cmocka_unit_test(test_resize),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,183 @@
+// c = global(z); x = scatter(merge(c)) + pos; x = block_n(x); patches = pixels(norm(x))
+
+#include "worldmodel/encoder/decoder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worldmodel/ops.h"
+
+struct UsDecoderWork {
+  int frames;
+  int training;
+  float* memory;
+  float* cells;   // (frames, cells, merge_dim)
+  float* spread;  // (frames, cells, m m hidden)
+  float** x;      // (layers + 1) of (frames, P, hidden); without training all the same
+  UsBlockActs* acts;
+  float* normed;       // (frames, P, hidden)
+  float* stats;        // (frames, P, 2)
+  float* patches;      // (frames, P, 3 patch patch)
+  UsBlockTemps temps;  // training
+  float* dx;           // (frames, P, hidden), training
+  float* dspread;      // (frames, cells, m m hidden), training
+  float* dcells;       // (frames, cells, merge_dim), training
+};
+
+UsStatus us_decoder_create(const UsVitConfig* config, UsDecoder** out) {
+  *out = NULL;
+  US_ASSERT(config->global_dim > 0 && config->merge > 0);
+  UsDecoder* d = calloc(1, sizeof(UsDecoder));
+  if (!d) return us_fail(US_MEMORY, "out of memory for a decoder");
+  const UsVitConfig* c = &d->config;
+  d->config = *config;
+  d->shape = (UsBlockShape){.width = c->hidden,
+                            .heads = c->heads,
+                            .hidden = c->mlp,
+                            .tokens = us_vit_patches(c),
+                            .eps = c->eps};
+  d->block = calloc((size_t)c->layers, sizeof(UsBlock));
+#define X(field, name, flags, rows, columns) \
+  d->at.field = us_params_add(&d->params, "", name, flags, rows, columns, 0, 0);
+  US_DECODER_PARAMS(X)
+#undef X
+  for (int i = 0; i < c->layers && d->block; i++) {
+    char prefix[48];
+    snprintf(prefix, sizeof(prefix), "decoder.layer.%d.", i);
+    us_block_layout(&d->shape, prefix, &d->params, &d->block[i]);
+  }
+  if (!d->block || d->params.failed) {
+    us_decoder_destroy(d);
+    return us_fail(US_MEMORY, "out of memory for a decoder");
+  }
+  *out = d;
+  return US_OK;
+}
+
+void us_decoder_destroy(UsDecoder* d) {
+  if (!d) return;
+  us_params_free(&d->params);
+  free(d->block);
+  free(d);
+}
+
+// The next `count` floats of the block; NULL while measuring.
+static float* take(float* memory, size_t* used, size_t count) {
+  float* at = memory ? memory + *used : NULL;
+  *used += (count + 15) / 16 * 16;
+  return at;
+}
+
+// Places the work in memory, or counts its floats when memory is NULL.
+static size_t place(const UsDecoder* d, UsDecoderWork* k, float* memory) {
+  const UsVitConfig* c = &d->config;
+  int rows = k->frames * us_vit_patches(c);
+  size_t used = 0, tokens = (size_t)rows * (size_t)c->hidden;
+  size_t cells = (size_t)(k->frames * us_vit_cells(c) * c->merge_dim);
+  size_t acts = us_block_acts_size(&d->shape, rows);
+  k->cells = take(memory, &used, cells);
+  k->spread = take(memory, &used, tokens);
+  for (int i = 0; i <= c->layers; i++) {
+    k->x[i] = i && !k->training ? k->x[0] : take(memory, &used, tokens);
+    if (i == c->layers) break;
+    if (i && !k->training) {
+      k->acts[i] = k->acts[0];
+      continue;
+    }
+    float* at = take(memory, &used, acts);
+    if (at) us_block_acts_place(&d->shape, rows, at, &k->acts[i]);
+  }
+  k->normed = take(memory, &used, tokens);
+  k->stats = take(memory, &used, (size_t)rows * 2);
+  k->patches = take(memory, &used, (size_t)rows * 3 * (size_t)(c->patch * c->patch));
+  if (!k->training) return used;
+  float* temps = take(memory, &used, us_block_temps_size(&d->shape, rows));
+  if (temps) us_block_temps_place(&d->shape, rows, temps, &k->temps);
+  k->dx = take(memory, &used, tokens);
+  k->dspread = take(memory, &used, tokens);
+  k->dcells = take(memory, &used, cells);
+  return used;
+}
+
+UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int training) {
+  UsDecoderWork* k = calloc(1, sizeof(UsDecoderWork));
+  if (!k) return NULL;
+  k->frames = frames;
+  k->training = training;
+  k->x = calloc((size_t)d->config.layers + 1, sizeof(float*));
+  k->acts = calloc((size_t)d->config.layers, sizeof(UsBlockActs));
+  if (k->x && k->acts) k->memory = us_ops_alloc(place(d, k, NULL));
+  if (!k->memory) {
+    us_decoder_work_destroy(k);
+    return NULL;
+  }
+  place(d, k, k->memory);
+  return k;
+}
+
+void us_decoder_work_destroy(UsDecoderWork* k) {
+  if (!k) return;
+  us_ops_free(k->memory);
+  free(k->x);
+  free(k->acts);
+  free(k);
+}
+
+const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
+                                const float* latents) {
+  const UsVitConfig* c = &d->config;
+  const float* w = weights;
+  int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
+  us_ops_linear(n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
+                w + d->at.global_b, k->cells);
+  us_ops_linear(n * cells, c->merge * c->merge * h, c->merge_dim, k->cells, w + d->at.merge_w,
+                w + d->at.merge_b, k->spread);
+  us_vit_gather(c, h, n, 1, k->spread, k->x[0]);
+  us_ops_add_rows(n * p, p, h, w + d->at.positions, k->x[0]);
+  for (int i = 0; i < c->layers; i++) {
+    us_block_forward(&d->shape, &d->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
+  }
+  us_ops_norm(n * p, h, c->eps, k->x[c->layers], w + d->at.norm_gain, w + d->at.norm_bias,
+              k->normed, k->stats);
+  us_ops_linear(n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,
+                w + d->at.pixels_b, k->patches);
+  return k->patches;
+}
+
+void us_decoder_backward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
+                         const float* latents, float* dpatches, float* dlatents, float* gradient) {
+  US_ASSERT(k->training);
+  const UsVitConfig* c = &d->config;
+  const float* w = weights;
+  float* g = gradient;
+  int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
+  us_ops_linear_back(n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w, dpatches,
+                     k->temps.a, g + d->at.pixels_w, g + d->at.pixels_b);
+  us_ops_norm_back(n * p, h, k->x[c->layers], w + d->at.norm_gain, k->stats, k->temps.a, k->dx,
+                   g + d->at.norm_gain, g + d->at.norm_bias);
+  for (int i = c->layers - 1; i >= 0; i--) {
+    us_block_backward(&d->shape, &d->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
+                      g);
+  }
+  us_ops_add_rows_back(n * p, p, h, k->dx, g + d->at.positions);
+  us_vit_gather(c, h, n, 0, k->dx, k->dspread);
+  us_ops_linear_back(n * cells, c->merge * c->merge * h, c->merge_dim, k->cells, w + d->at.merge_w,
+                     k->dspread, k->dcells, g + d->at.merge_w, g + d->at.merge_b);
+  us_ops_linear_back(n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w, k->dcells,
+                     dlatents, g + d->at.global_w, g + d->at.global_b);
+}
+
+void us_decoder_pixels(const UsVitConfig* c, const float* patches, uint8_t* pixels) {
+  int s = c->patch, grid_w = c->width / s;
+  for (int y = 0; y < c->height; y++) {
+    for (int x = 0; x < c->width; x++) {
+      const float* patch = patches + (size_t)((y / s * grid_w + x / s) * 3 * s * s);
+      for (int ch = 0; ch < 3; ch++) {
+        float v = patch[(ch * s + y % s) * s + x % s] * c->std[ch] + c->mean[ch];
+        v = v * 255 + 0.5f;
+        pixels[(y * c->width + x) * 3 + ch] = v >= 255 ? 255 : v > 0 ? (uint8_t)v : 0;
+      }
+    }
+  }
+}

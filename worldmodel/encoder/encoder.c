@@ -1,0 +1,362 @@
+// Encoders: the table of kinds, opening, saving, hashing, and the loop over frames.
+
+#include "worldmodel/encoder.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/encoder/encoder_class.h"
+#include "worldmodel/ops.h"
+
+enum { kWorks = 256, kPath = 4096 };  // most works of one encoder; bytes of a path
+
+static const UsEncoderClass* const kinds[] = {
+#define X(name) &us_encoder_class_##name,
+    US_ENCODERS(X)
+#undef X
+};
+
+// The embedded default; absent from a library that was built without it.
+extern const char us_asset_encoder_config_json[] __attribute__((weak));
+extern const uint64_t us_asset_encoder_config_json_size __attribute__((weak));
+extern const char us_asset_encoder_model[] __attribute__((weak));
+extern const uint64_t us_asset_encoder_model_size __attribute__((weak));
+extern const char us_asset_encoder_decoder[] __attribute__((weak));
+extern const uint64_t us_asset_encoder_decoder_size __attribute__((weak));
+
+// ---- making ----
+
+static UsStatus find_kind(const char* name, const cJSON* config, const UsEncoderClass** out) {
+  const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
+  char kind[32];
+  US_TRY(us_json_text(name, own, "kind", "vit", kind, sizeof(kind)));
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    if (!strcmp(kinds[i]->name, kind)) {
+      *out = kinds[i];
+      return US_OK;
+    }
+  }
+  return us_fail(US_FORMAT, "%s: unknown kind of encoder \"%s\"", name, kind);
+}
+
+// An encoder without weights.
+static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON* config,
+                      UsEncoder** out) {
+  *out = NULL;
+  UsEncoder* e = calloc(1, sizeof(UsEncoder));
+  if (!e) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  pthread_mutex_init(&e->lock, NULL);
+  pthread_cond_init(&e->change, NULL);
+  e->kind = kind;
+  snprintf(e->info.kind, sizeof(e->info.kind), "%s", kind->name);
+  UsStatus status = kind->parse(e, name, config);
+  if (status == US_OK) {
+    e->weights = us_ops_alloc(e->params->floats);
+    e->idle = calloc(kWorks, sizeof(void*));
+    e->room = kWorks;
+    if (!e->weights || !e->idle) {
+      status = us_fail(US_MEMORY, "%s: out of memory for %zu weights", name, e->params->floats);
+    }
+  }
+  if (status != US_OK) {
+    us_encoder_destroy(e);
+    return status;
+  }
+  *out = e;
+  return US_OK;
+}
+
+// Hash over config and weights, the same for an encoder in memory and in a file.
+static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
+  cJSON* config = e->kind->config(e);
+  char* text = config ? cJSON_PrintUnformatted(config) : NULL;
+  cJSON_Delete(config);
+  if (!text) return us_fail(US_MEMORY, "%s: out of memory for a hash", name);
+  const void* const data[] = {text, host};
+  const size_t size[] = {strlen(text), e->params->floats * sizeof(float)};
+  UsStatus status = us_hash_parts(name, 2, data, size, e->info.hash);
+  cJSON_free(text);
+  return status;
+}
+
+// Takes the weights, checks that one work can be had, and hashes. decoder is nullable.
+static UsStatus complete(UsEncoder* e, const char* name, const float* host, const float* decoder) {
+  us_ops_put(e->weights, host, e->params->floats);
+  e->info.decoder = e->kind->draws;
+  if (decoder && e->decoder_params) {
+    e->decoder_weights = us_ops_alloc(e->decoder_params->floats);
+    if (!e->decoder_weights) return us_fail(US_MEMORY, "%s: out of memory for a decoder", name);
+    us_ops_put(e->decoder_weights, decoder, e->decoder_params->floats);
+    e->info.decoder = 1;
+  }
+  void* work = e->kind->work_create(e);
+  if (!work) return us_fail(US_MEMORY, "%s: out of memory for an encoder's scratch", name);
+  e->idle[e->idle_count++] = work;
+  e->made = 1;
+  return hash(e, name, host);
+}
+
+UsStatus us_encoder_make(const UsEncoderClass* kind, const char* name, const cJSON* config,
+                         const float* host, const float* decoder, UsEncoder** out) {
+  UsEncoder* e;
+  *out = NULL;
+  US_TRY(start(kind, name, config, &e));
+  UsStatus status = complete(e, name, host, decoder);
+  if (status != US_OK) {
+    us_encoder_destroy(e);
+    return status;
+  }
+  *out = e;
+  return US_OK;
+}
+
+// ---- files ----
+
+// The three parts of an encoder as they lie in files or in the library.
+typedef struct Parts {
+  cJSON* config;
+  UsTensors* model;
+  UsTensors* decoder;  // NULL: none
+} Parts;
+
+static void parts_close(Parts* p) {
+  cJSON_Delete(p->config);
+  us_tensors_close(p->model);
+  us_tensors_close(p->decoder);
+}
+
+static UsStatus open_folder(const char* folder, Parts* p) {
+  char path[kPath];
+  US_TRY(us_folder_check(folder));
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &p->config));
+  US_TRY(us_tensors_open(us_path_join(path, sizeof(path), folder, "model.safetensors"), &p->model));
+  us_path_join(path, sizeof(path), folder, "decoder.safetensors");
+  return us_file_exists(path) ? us_tensors_open(path, &p->decoder) : US_OK;
+}
+
+static UsStatus open_default(Parts* p) {
+  if (!us_asset_encoder_config_json || !us_asset_encoder_model) {
+    return us_fail(US_IO, "default: this build has no embedded encoder (expected assets/encoder)");
+  }
+  US_TRY(us_json_parse("default/config.json", us_asset_encoder_config_json,
+                       us_asset_encoder_config_json_size, &p->config));
+  US_TRY(us_tensors_open_memory("default/model.safetensors", us_asset_encoder_model,
+                                us_asset_encoder_model_size, &p->model));
+  if (!us_asset_encoder_decoder) return US_OK;
+  return us_tensors_open_memory("default/decoder.safetensors", us_asset_encoder_decoder,
+                                us_asset_encoder_decoder_size, &p->decoder);
+}
+
+// What weights make of a fixed frame must be numbers that a predictor can take.
+static UsStatus try_frame(const UsEncoder* e, const char* name) {
+  const UsEncoderInfo* info = &e->info;
+  if (info->state) return US_OK;  // a linear map, whose numbers were checked when they were read
+  size_t bytes = (size_t)info->height * (size_t)info->width * 3;
+  size_t count = (size_t)info->tokens * (size_t)info->dim;
+  uint8_t* frame = malloc(bytes);
+  float* latents = malloc(count * sizeof(float));
+  UsStatus status = US_OK;
+  if (!frame || !latents) status = us_fail(US_MEMORY, "%s: out of memory for a frame", name);
+  for (size_t i = 0; status == US_OK && i < bytes; i++) frame[i] = (uint8_t)(i * 37 + i / 191);
+  if (status == US_OK) us_encoder_encode(e, 1, frame, NULL, latents, NULL);
+  for (size_t i = 0; status == US_OK && i < count; i++) {
+    if (fabsf(latents[i]) <= US_LATENT_MOST) continue;  // NaN goes on
+    status = us_fail(US_FORMAT,
+                     "%s: expected weights whose latents of a test frame are within %g, found %g",
+                     name, (double)US_LATENT_MOST, (double)latents[i]);
+  }
+  free(frame);
+  free(latents);
+  return status;
+}
+
+static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
+  const UsEncoderClass* kind = NULL;
+  UsEncoder* e;
+  US_TRY(find_kind(name, p->config, &kind));
+  US_TRY(start(kind, name, p->config, &e));
+  float* host = calloc(e->params->floats, sizeof(float));
+  float* decoder = NULL;
+  UsStatus status = US_OK;
+  if (p->decoder && !e->decoder_params) {
+    status = us_fail(US_FORMAT, "%s: expected none, as this encoder makes no vector to draw from",
+                     us_tensors_path(p->decoder));
+  } else if (p->decoder) {
+    decoder = calloc(e->decoder_params->floats, sizeof(float));
+    if (!decoder) status = us_fail(US_MEMORY, "%s: out of memory for a decoder", name);
+  }
+  if (!host) status = us_fail(US_MEMORY, "%s: out of memory for weights", name);
+  if (status == US_OK) status = kind->read(e, p->model, host);
+  if (status == US_OK && decoder) {
+    status = us_params_read(e->decoder_params, p->decoder, "", 0, decoder);
+  }
+  if (status == US_OK && decoder) {
+    status = us_params_refuse_rest(e->decoder_params, p->decoder, "", 0, NULL);
+  }
+  if (status == US_OK) status = complete(e, name, host, decoder);
+  if (status == US_OK) status = try_frame(e, name);
+  free(host);
+  free(decoder);
+  if (status != US_OK) {
+    us_encoder_destroy(e);
+    return status;
+  }
+  *out = e;
+  return US_OK;
+}
+
+UsStatus us_encoder_open(const char* path, UsEncoder** out) {
+  *out = NULL;
+  Parts parts = {0};
+  UsStatus status = strcmp(path, "default") ? open_folder(path, &parts) : open_default(&parts);
+  if (status == US_OK) status = from_parts(path, &parts, out);
+  parts_close(&parts);
+  return status;
+}
+
+static UsStatus save_list(const UsParamList* list, const float* weights, const char* folder,
+                          const char* file) {
+  char path[4096];
+  us_path_join(path, sizeof(path), folder, file);
+  float* host = calloc(list->floats, sizeof(float));
+  if (!host) return us_fail(US_MEMORY, "%s: out of memory for weights", path);
+  us_ops_get(weights, host, list->floats);
+  UsStatus status = us_params_write(list, path, host);
+  free(host);
+  return status;
+}
+
+static UsStatus save(const UsEncoder* e, const char* folder) {
+  char path[kPath];
+  cJSON* config = e->kind->config(e);
+  if (!config) return us_fail(US_MEMORY, "%s: out of memory for a config", folder);
+  UsStatus status = us_json_write(us_path_join(path, sizeof(path), folder, "config.json"), config);
+  cJSON_Delete(config);
+  US_TRY(status);
+  US_TRY(save_list(e->params, e->weights, folder, "model.safetensors"));
+  if (!e->decoder_weights) return US_OK;
+  return save_list(e->decoder_params, e->decoder_weights, folder, "decoder.safetensors");
+}
+
+UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
+  UsLock* lock;
+  US_TRY(us_folder_make(folder));
+  US_TRY(us_lock_join(folder, &lock));
+  UsStatus status = save(e, folder);
+  us_lock_release(lock);
+  return status;
+}
+
+void us_encoder_destroy(UsEncoder* e) {
+  if (!e) return;
+  for (int i = 0; i < e->idle_count; i++) e->kind->work_destroy(e->idle[i]);
+  free(e->idle);
+  us_ops_free(e->weights);
+  us_ops_free(e->decoder_weights);
+  e->kind->destroy(e);
+  pthread_mutex_destroy(&e->lock);
+  pthread_cond_destroy(&e->change);
+  free(e);
+}
+
+const UsEncoderInfo* us_encoder_info(const UsEncoder* e) {
+  return &e->info;
+}
+
+// ---- frames ----
+
+// A call over n frames: items are the works that could be had, each takes the next frame.
+typedef struct Job {
+  const UsEncoder* e;
+  int n, next;
+  const uint8_t* pixels;
+  const double* states;
+  float* latents;
+  const float* given;  // latents to decode, NULL: encode
+  uint8_t* drawn;
+  void* work[kWorks];
+} Job;
+
+// Takes up to `wanted` works out of the idle ones, making new ones as memory allows; at least one.
+static int take_works(const UsEncoder* constant, int wanted, void** work) {
+  UsEncoder* e = (UsEncoder*)constant;  // only the guarded list changes
+  int n = 0;
+  pthread_mutex_lock(&e->lock);
+  while (n < wanted) {
+    if (e->idle_count) {
+      work[n++] = e->idle[--e->idle_count];
+      continue;
+    }
+    void* fresh = e->made < e->room ? e->kind->work_create(e) : NULL;
+    if (fresh) {
+      e->made++;
+      work[n++] = fresh;
+    } else if (n) {
+      break;
+    } else {
+      pthread_cond_wait(&e->change, &e->lock);
+    }
+  }
+  pthread_mutex_unlock(&e->lock);
+  return n;
+}
+
+static void give_works(const UsEncoder* constant, int n, void** work) {
+  UsEncoder* e = (UsEncoder*)constant;
+  pthread_mutex_lock(&e->lock);
+  for (int i = 0; i < n; i++) e->idle[e->idle_count++] = work[i];
+  pthread_cond_broadcast(&e->change);
+  pthread_mutex_unlock(&e->lock);
+}
+
+static void job_item(void* arg, int item, int worker) {
+  Job* j = arg;
+  const UsEncoderInfo* info = &j->e->info;
+  size_t frame = (size_t)info->height * (size_t)info->width * 3;
+  size_t latent = (size_t)info->tokens * (size_t)info->dim;
+  while (!us_interrupted()) {
+    size_t i = (size_t)__atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
+    if (i >= (size_t)j->n) return;
+    if (j->given) {
+      j->e->kind->decode(j->e, j->work[item], j->given + i * latent, j->drawn + i * frame);
+    } else {
+      j->e->kind->encode(j->e, j->work[item], j->pixels ? j->pixels + i * frame : NULL,
+                         j->states ? j->states + i * (size_t)info->state : NULL,
+                         j->latents + i * latent);
+    }
+  }
+}
+
+static UsStatus run_job(Job* j, UsPool* pool) {
+  if (j->n < 1) return US_OK;
+  int wanted = us_pool_threads(pool);
+  if (wanted > j->n) wanted = j->n;
+  if (wanted > kWorks) wanted = kWorks;
+  int works = take_works(j->e, wanted, j->work);
+  us_pool_run(pool, works, job_item, j);
+  give_works(j->e, works, j->work);
+  return us_interrupt_check(j->given ? "drawing latents" : "encoding frames");
+}
+
+UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
+                           float* latents, UsPool* pool) {
+  US_ASSERT(e->info.state ? states != NULL : pixels != NULL);
+  Job j = {.e = e, .n = n, .latents = latents};
+  if (e->info.state) {
+    j.states = states;
+  } else {
+    j.pixels = pixels;
+  }
+  return run_job(&j, pool);
+}
+
+UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
+                           UsPool* pool) {
+  US_ASSERT(e->info.decoder);
+  Job j = {.e = e, .n = n, .given = latents, .drawn = pixels};
+  return run_job(&j, pool);
+}

@@ -1,0 +1,179 @@
+// The `pca` kind: z = s C (x - mean), C the first components of the frames, s one factor for all,
+// so that the total variance is about one per dimension and distances stay those of pixels.
+//
+// The components come from a subset of the frames.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/encoder/encoder_class.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/encoder/principal.h"
+
+enum { kFrames = 1024 };
+
+typedef struct Pca {
+  UsParamList params;
+  size_t mean, components, scale;  // offsets of (P), (D, P), (1); P = height width 3
+} Pca;
+
+typedef struct Work {
+  float* host;  // (P) ordinary memory
+  float* x;     // (P) tensor memory
+  float* z;     // (D) tensor memory
+} Work;
+
+static size_t pixel_count(const UsEncoder* e) {
+  return (size_t)e->info.height * (size_t)e->info.width * 3;
+}
+
+static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
+  const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
+  Pca* s = calloc(1, sizeof(Pca));
+  if (!s) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  e->self = s;
+  US_TRY(us_json_int(name, own, "height", 1, 1024, NULL, &e->info.height));
+  US_TRY(us_json_int(name, own, "width", 1, 1024, NULL, &e->info.width));
+  US_TRY(us_json_int(name, own, "dim", 1, 4096, NULL, &e->info.dim));
+  e->info.tokens = e->info.grid_h = e->info.grid_w = 1;
+  int pixels = (int)pixel_count(e);
+  s->mean = us_params_add(&s->params, "", "pca.mean", 0, pixels, 0, 0, 0);
+  s->components = us_params_add(&s->params, "", "pca.components", 0, e->info.dim, pixels, 0, 0);
+  s->scale = us_params_add(&s->params, "", "pca.scale", 0, 1, 0, 0, 0);
+  e->params = &s->params;
+  return s->params.failed ? us_fail(US_MEMORY, "%s: out of memory for an encoder", name) : US_OK;
+}
+
+static cJSON* make_config(int height, int width, int dim) {
+  cJSON* json = cJSON_CreateObject();
+  cJSON* own = cJSON_AddObjectToObject(json, "understudy");
+  cJSON_AddStringToObject(own, "kind", "pca");
+  cJSON_AddNumberToObject(own, "height", height);
+  cJSON_AddNumberToObject(own, "width", width);
+  cJSON_AddNumberToObject(own, "dim", dim);
+  return json;
+}
+
+static cJSON* config_json(const UsEncoder* e) {
+  return make_config(e->info.height, e->info.width, e->info.dim);
+}
+
+static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
+  US_TRY(us_params_read(e->params, file, "", 0, host));
+  float scale = host[((Pca*)e->self)->scale];
+  if (scale > 0) return us_params_refuse_rest(e->params, file, "", 0, NULL);
+  return us_fail(US_FORMAT, "%s: expected a number above 0 in \"pca.scale\", found %g",
+                 us_tensors_path(file), (double)scale);
+}
+
+static void work_destroy(void* work) {
+  Work* k = work;
+  if (!k) return;
+  free(k->host);
+  us_ops_free(k->x);
+  us_ops_free(k->z);
+  free(k);
+}
+
+static void* work_create(const UsEncoder* e) {
+  Work* k = calloc(1, sizeof(Work));
+  if (!k) return NULL;
+  k->host = calloc(pixel_count(e), sizeof(float));
+  k->x = us_ops_alloc(pixel_count(e));
+  k->z = us_ops_alloc((size_t)e->info.dim);
+  if (k->host && k->x && k->z) return k;
+  work_destroy(k);
+  return NULL;
+}
+
+static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
+                   float* latents) {
+  const Pca* s = e->self;
+  Work* k = work;
+  size_t count = pixel_count(e);
+  float scale;
+  us_ops_get(e->weights + s->scale, &scale, 1);
+  for (size_t i = 0; i < count; i++) k->host[i] = (float)pixels[i] / 255;
+  us_ops_put(k->x, k->host, count);
+  us_ops_add(count, -1, e->weights + s->mean, k->x);
+  us_ops_linear(1, e->info.dim, (int)count, k->x, e->weights + s->components, NULL, k->z);
+  us_ops_get(k->z, latents, (size_t)e->info.dim);
+  for (int i = 0; i < e->info.dim; i++) latents[i] *= scale;
+}
+
+static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
+  const Pca* s = e->self;
+  Work* k = work;
+  size_t count = pixel_count(e);
+  float scale;
+  us_ops_get(e->weights + s->scale, &scale, 1);
+  us_ops_put(k->z, latents, (size_t)e->info.dim);
+  us_ops_linear_back(1, e->info.dim, (int)count, NULL, e->weights + s->components, k->z, k->x, NULL,
+                     NULL);
+  us_ops_add(count, 1 / scale - 1, k->x, k->x);
+  us_ops_add(count, 1, e->weights + s->mean, k->x);
+  us_ops_get(k->x, k->host, count);
+  for (size_t i = 0; i < count; i++) {
+    float x = k->host[i] * 255 + 0.5f;
+    pixels[i] = x >= 255 ? 255 : x > 0 ? (uint8_t)x : 0;
+  }
+}
+
+static void destroy(UsEncoder* e) {
+  Pca* s = e->self;
+  if (!s) return;
+  us_params_free(&s->params);
+  free(s);
+}
+
+const UsEncoderClass us_encoder_class_pca = {
+    .name = "pca",
+    .parse = parse,
+    .config = config_json,
+    .read = read_weights,
+    .work_create = work_create,
+    .work_destroy = work_destroy,
+    .encode = encode,
+    .draws = 1,
+    .decode = decode,
+    .destroy = destroy,
+};
+
+// ---- making ----
+
+// Frames spread over all n as rows of x (used, pixels), ordinary memory.
+static void take_frames(int used, size_t pixels, int n, const uint8_t* frames, float* x) {
+  for (int i = 0; i < used; i++) {
+    const uint8_t* f = frames + (size_t)((int64_t)i * n / used) * pixels;
+    for (size_t j = 0; j < pixels; j++) x[(size_t)i * pixels + j] = (float)f[j] / 255;
+  }
+}
+
+UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
+                             UsPool* pool, UsEncoder** out) {
+  *out = NULL;
+  int used = n < kFrames ? n : kFrames;
+  size_t pixels = (size_t)height * (size_t)width * 3;
+  if (dim < 1 || dim > used || (size_t)dim > pixels) {
+    return us_fail(US_USAGE, "expected 1 to %d components of %d frames, found %d", used, n, dim);
+  }
+  size_t mean = (pixels + 15) / 16 * 16, all = ((size_t)dim * pixels + 15) / 16 * 16;
+  float* host = calloc(mean + all + 16, sizeof(float));  // placed as param_list.h does
+  float* x = malloc((size_t)used * pixels * sizeof(float));
+  cJSON* json = make_config(height, width, dim);
+  UsStatus status = host && x && json ? US_OK : us_fail(US_MEMORY, "out of memory for pca");
+  double total = 0;
+  if (status == US_OK) {
+    take_frames(used, pixels, n, frames, x);
+    status = us_principal(used, pixels, x, dim, host, host + mean, &total);
+  }
+  if (status == US_OK) {
+    host[mean + all] = total > 0 ? (float)sqrt(dim / total) : 1;
+    status = us_encoder_make(&us_encoder_class_pca, "pca", json, host, NULL, out);
+  }
+  cJSON_Delete(json);
+  free(host);
+  free(x);
+  return status;
+}

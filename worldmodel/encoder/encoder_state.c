@@ -1,0 +1,126 @@
+// The `state` kind: z = (x - mean) / std for every dimension that varies.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/encoder/encoder_class.h"
+#include "worldmodel/ops.h"
+
+typedef struct State {
+  UsParamList params;
+  size_t mean, scale;  // offsets of (S) each
+  uint8_t* keep;       // (S): 1 where the dimension varies
+} State;
+
+static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
+  const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
+  State* s = calloc(1, sizeof(State));
+  if (!s) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  e->self = s;
+  US_TRY(us_json_int(name, own, "state", 1, 1 << 20, NULL, &e->info.state));
+  const cJSON* keep = cJSON_GetObjectItemCaseSensitive(own, "dimensions");
+  s->keep = calloc((size_t)e->info.state, 1);
+  if (!s->keep) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  const cJSON* x;
+  cJSON_ArrayForEach(x, keep) {
+    uint64_t i;
+    if (!us_json_whole(x, &i) || i >= (uint64_t)e->info.state) {
+      return us_fail(US_FORMAT, "%s: expected \"dimensions\" of 0 .. %d", name, e->info.state - 1);
+    }
+    s->keep[i] = 1;
+  }
+  for (int i = 0; i < e->info.state; i++) e->info.dim += s->keep[i];
+  if (!e->info.dim) return us_fail(US_FORMAT, "%s: expected at least one of \"dimensions\"", name);
+  e->info.tokens = e->info.grid_h = e->info.grid_w = 1;
+  s->mean = us_params_add(&s->params, "", "state.mean", 0, e->info.state, 0, 0, 0);
+  s->scale = us_params_add(&s->params, "", "state.scale", 0, e->info.state, 0, 0, 0);
+  e->params = &s->params;
+  return s->params.failed ? us_fail(US_MEMORY, "%s: out of memory for an encoder", name) : US_OK;
+}
+
+static cJSON* make_config(int state, const uint8_t* keep) {
+  cJSON* json = cJSON_CreateObject();
+  cJSON* own = cJSON_AddObjectToObject(json, "understudy");
+  cJSON_AddStringToObject(own, "kind", "state");
+  cJSON_AddNumberToObject(own, "state", state);
+  cJSON* list = cJSON_AddArrayToObject(own, "dimensions");
+  for (int i = 0; i < state; i++) {
+    if (keep[i]) cJSON_AddItemToArray(list, cJSON_CreateNumber(i));
+  }
+  return json;
+}
+
+static cJSON* config_json(const UsEncoder* e) {
+  return make_config(e->info.state, ((State*)e->self)->keep);
+}
+
+static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
+  const float* scale = host + ((State*)e->self)->scale;
+  US_TRY(us_params_read(e->params, file, "", 0, host));
+  for (int i = 0; i < e->info.state; i++) {
+    if (scale[i] == 0 || (scale[i] > 0 && isfinite(1 / scale[i]))) continue;
+    return us_fail(US_FORMAT, "%s: expected numbers from 0 on in \"state.scale\", found %g",
+                   us_tensors_path(file), (double)scale[i]);
+  }
+  return us_params_refuse_rest(e->params, file, "", 0, NULL);
+}
+
+static void* work_create(const UsEncoder* e) {
+  return calloc((size_t)e->info.state, 2 * sizeof(float));
+}
+
+static void work_destroy(void* work) {
+  free(work);
+}
+
+static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
+                   float* latents) {
+  const State* s = e->self;
+  int n = e->info.state, d = 0;
+  float* mean = work;
+  float* scale = mean + n;
+  us_ops_get(e->weights + s->mean, mean, (size_t)n);
+  us_ops_get(e->weights + s->scale, scale, (size_t)n);
+  for (int i = 0; i < n; i++) {
+    if (s->keep[i]) latents[d++] = (float)((state[i] - (double)mean[i]) * (double)scale[i]);
+  }
+}
+
+static void destroy(UsEncoder* e) {
+  State* s = e->self;
+  if (!s) return;
+  us_params_free(&s->params);
+  free(s->keep);
+  free(s);
+}
+
+const UsEncoderClass us_encoder_class_state = {
+    .name = "state",
+    .parse = parse,
+    .config = config_json,
+    .read = read_weights,
+    .work_create = work_create,
+    .work_destroy = work_destroy,
+    .encode = encode,
+    .destroy = destroy,
+};
+
+UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out) {
+  *out = NULL;
+  size_t padded = ((size_t)state + 15) / 16 * 16;  // as param_list.h places tensors
+  float* host = calloc(2 * padded, sizeof(float));
+  uint8_t* keep = calloc((size_t)state, 1);
+  UsStatus status = host && keep ? US_OK : us_fail(US_MEMORY, "out of memory for an encoder");
+  for (int i = 0; status == US_OK && i < state; i++) {
+    keep[i] = std[i] > 0;
+    host[i] = (float)mean[i];
+    host[padded + (size_t)i] = keep[i] ? (float)(1 / std[i]) : 0;
+  }
+  cJSON* json = status == US_OK ? make_config(state, keep) : NULL;
+  if (json) status = us_encoder_make(&us_encoder_class_state, "state", json, host, NULL, out);
+  cJSON_Delete(json);
+  free(host);
+  free(keep);
+  return status;
+}

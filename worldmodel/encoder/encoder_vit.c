@@ -1,0 +1,165 @@
+// The `vit` kind: vit.h with one frame per call, and decoder.h for pictures.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/encoder/decoder.h"
+#include "worldmodel/encoder/encoder_class.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/vit.h"
+
+typedef struct Vit {
+  UsVit* vit;
+  UsDecoder* decoder;  // NULL: the head has no global vector
+  int grid;            // side of the checkpoint's position grid
+  int biases;          // 1: the checkpoint has biases of queries, keys and values
+} Vit;
+
+typedef struct Work {
+  UsVitWork* vit;
+  UsDecoderWork* decoder;  // NULL: none
+  float* latent;           // (D) tensor memory
+  float* patches;          // (P, 3, patch, patch) ordinary memory
+} Work;
+
+static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
+  Vit* s = calloc(1, sizeof(Vit));
+  if (!s) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  e->self = s;
+  UsVitConfig c;
+  US_TRY(us_vit_config_parse(name, config, &c, &s->grid));
+  US_TRY(us_json_flag(name, config, "qkv_bias", 1, &s->biases));
+  US_TRY(us_vit_create(&c, &s->vit));
+  e->params = &s->vit->params;
+  int cells = c.merge ? c.merge : 1;
+  e->info.tokens = s->vit->out_tokens;
+  e->info.dim = s->vit->out_dim;
+  e->info.grid_h = c.global_dim ? 1 : c.height / c.patch / cells;
+  e->info.grid_w = c.global_dim ? 1 : c.width / c.patch / cells;
+  e->info.height = c.height;
+  e->info.width = c.width;
+  if (!c.global_dim) return US_OK;
+  US_TRY(us_decoder_create(&c, &s->decoder));
+  e->decoder_params = &s->decoder->params;
+  return US_OK;
+}
+
+static cJSON* config_json(const UsEncoder* e) {
+  return us_vit_config_json(&((Vit*)e->self)->vit->config);
+}
+
+// Position embeddings from the checkpoint's grid to the frames' own.
+static UsStatus read_positions(const Vit* s, const UsTensors* file, const char* name, float* host) {
+  const UsVitConfig* c = &s->vit->config;
+  int th = c->height / c->patch, tw = c->width / c->patch, cls = c->cls ? 1 : 0;
+  float* out = host + s->vit->at.positions;
+  int64_t own[3] = {1, cls + th * tw, c->hidden};
+  int i = us_tensors_find(file, name);
+  int same = i >= 0 && us_tensors_rank(file, i) == 3 && us_tensors_shape(file, i)[1] == own[1];
+  if (same || i < 0 || (th == s->grid && tw == s->grid)) {
+    return us_tensors_read(file, name, 3, own, out);
+  }
+  int64_t shape[3] = {1, cls + s->grid * s->grid, c->hidden};
+  size_t hidden = (size_t)c->hidden;
+  float* grid = calloc((size_t)shape[1] * hidden, sizeof(float));
+  if (!grid) return us_fail(US_MEMORY, "%s: out of memory", name);
+  UsStatus status = us_tensors_read(file, name, 3, shape, grid);
+  if (status == US_OK) {
+    memcpy(out, grid, (size_t)cls * hidden * sizeof(float));
+    status = us_vit_resize(s->grid, s->grid, th, tw, c->hidden, c->registers > 0,
+                           grid + (size_t)cls * hidden, out + (size_t)cls * hidden);
+  }
+  free(grid);
+  return status;
+}
+
+// Tensors of a checkpoint that stand beside those of the frozen encoder: of its pretraining, and
+// heads of classifiers.
+static const char* const beside[] = {"embeddings.mask_token", "pooler.", "classifier.", NULL};
+
+static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
+  const Vit* s = e->self;
+  const char* prefix = us_tensors_find(file, "dinov2.layernorm.weight") >= 0 ? "dinov2." : "";
+  int absent = s->biases ? 0 : US_PARAM_SWITCH;
+  char name[US_TENSOR_NAME];
+  snprintf(name, sizeof(name), "%sembeddings.position_embeddings", prefix);
+  US_TRY(us_params_read(e->params, file, prefix, absent | US_PARAM_OWN, host));
+  US_TRY(read_positions(s, file, name, host));
+  return us_params_refuse_rest(e->params, file, prefix, absent, beside);
+}
+
+static void work_destroy(void* work) {
+  Work* k = work;
+  if (!k) return;
+  us_vit_work_destroy(k->vit);
+  us_decoder_work_destroy(k->decoder);
+  us_ops_free(k->latent);
+  free(k->patches);
+  free(k);
+}
+
+static void* work_create(const UsEncoder* e) {
+  const Vit* s = e->self;
+  Work* k = calloc(1, sizeof(Work));
+  if (!k) return NULL;
+  k->vit = us_vit_work_create(s->vit, 1, 0);
+  int ok = k->vit != NULL;
+  if (ok && e->decoder_weights) {
+    k->decoder = us_decoder_work_create(s->decoder, 1, 0);
+    k->latent = us_ops_alloc((size_t)e->info.dim);
+    k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
+    ok = k->decoder && k->latent && k->patches;
+  }
+  if (ok) return k;
+  work_destroy(k);
+  return NULL;
+}
+
+static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
+                   float* latents) {
+  const Vit* s = e->self;
+  Work* k = work;
+  const float* out = us_vit_forward(s->vit, e->weights, k->vit, pixels);
+  us_ops_get(out, latents, (size_t)e->info.tokens * (size_t)e->info.dim);
+}
+
+static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
+  const Vit* s = e->self;
+  Work* k = work;
+  us_ops_put(k->latent, latents, (size_t)e->info.dim);
+  const float* out = us_decoder_forward(s->decoder, e->decoder_weights, k->decoder, k->latent);
+  us_ops_get(out, k->patches, (size_t)e->info.height * (size_t)e->info.width * 3);
+  us_decoder_pixels(&s->vit->config, k->patches, pixels);
+}
+
+static void destroy(UsEncoder* e) {
+  Vit* s = e->self;
+  if (!s) return;
+  us_vit_destroy(s->vit);
+  us_decoder_destroy(s->decoder);
+  free(s);
+}
+
+const UsEncoderClass us_encoder_class_vit = {
+    .name = "vit",
+    .parse = parse,
+    .config = config_json,
+    .read = read_weights,
+    .work_create = work_create,
+    .work_destroy = work_destroy,
+    .encode = encode,
+    .decode = decode,
+    .destroy = destroy,
+};
+
+UsStatus us_encoder_make_vit(const UsVitConfig* config, const float* weights,
+                             const float* decoder_weights, UsEncoder** out) {
+  *out = NULL;
+  cJSON* json = us_vit_config_json(config);
+  if (!json) return us_fail(US_MEMORY, "out of memory for an encoder");
+  UsStatus status =
+      us_encoder_make(&us_encoder_class_vit, "encoder", json, weights, decoder_weights, out);
+  cJSON_Delete(json);
+  return status;
+}

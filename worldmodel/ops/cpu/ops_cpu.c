@@ -1,0 +1,196 @@
+// ops.h on the CPU: memory, element by element, losses and the optimiser.
+//
+//   gelu(x)  = max(x, 0) - t Q(t),       t = |x|, Q the upper tail of the normal distribution
+//   gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
+
+#pragma GCC optimize("no-math-errno")  // or a loop with sqrtf stays scalar
+
+#include "worldmodel/ops.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/status.h"
+#include "worldmodel/ops/cpu/ops_cpu.h"
+
+// ---- memory ----
+
+float* us_ops_alloc(size_t count) {
+  if (count > SIZE_MAX / sizeof(float) - 64) return NULL;
+  size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+  if (bytes == 0) bytes = 64;
+  float* x = aligned_alloc(64, bytes);
+  if (x) memset(x, 0, bytes);
+  return x;
+}
+
+void us_ops_free(float* x) {
+  free(x);
+}
+
+void us_ops_put(float* x, const float* host, size_t count) {
+  if (count) memcpy(x, host, count * sizeof(float));
+}
+
+void us_ops_get(const float* x, float* host, size_t count) {
+  if (count) memcpy(host, x, count * sizeof(float));
+}
+
+void us_ops_zero(float* x, size_t count) {
+  if (count) memset(x, 0, count * sizeof(float));
+}
+
+void us_ops_copy(const float* x, float* y, size_t count) {
+  if (count) memmove(y, x, count * sizeof(float));
+}
+
+// ---- element by element ----
+
+US_CLONES void us_ops_add(size_t count, float a, const float* x, float* y) {
+  for (size_t i = 0; i < count; ++i) y[i] += a * x[i];
+}
+
+// Far out t Q(t) vanishes; the bound keeps infinity times zero away and lets NaN through.
+US_INLINE float bounded_abs(float x) {
+  float t = fabsf(x);
+  return t > 16.0f ? 16.0f : t;
+}
+
+US_CLONES void us_ops_gelu(size_t count, const float* x, float* y) {
+  for (size_t i = 0; i < count; ++i) {
+    float a = x[i], t = bounded_abs(a);
+    y[i] = (a < 0.0f ? 0.0f : a) - t * us_normal_tail(t, us_exp(-0.5f * t * t));
+  }
+}
+
+US_CLONES void us_ops_gelu_back(size_t count, const float* x, const float* dy, float* dx) {
+  for (size_t i = 0; i < count; ++i) {
+    float a = x[i], t = bounded_abs(a), e = us_exp(-0.5f * t * t);
+    float q = us_normal_tail(t, e) - t * e * 0.39894228f;  // 1 - gelu'(t) = gelu'(-t)
+    dx[i] = dy[i] * (a < 0.0f ? q : 1.0f - q);
+  }
+}
+
+// ---- losses and distances ----
+
+// Smooth L1 of d: d^2 / (2 beta) inside the threshold, |d| - beta/2
+// outside; the absolute value for beta = 0.
+US_INLINE float huber(float d, float beta, float inverse) {
+  float t = fabsf(d);
+  return t < beta ? 0.5f * d * d * inverse : t - 0.5f * beta;
+}
+
+US_CLONES double us_ops_smooth_l1(size_t count, float beta, float scale, const float* x,
+                                  const float* target, float* dx) {
+  enum { LANES = 8 };
+  float inverse = beta > 0.0f ? 1.0f / beta : 0.0f;
+  double s[LANES] = {0}, sum = 0.0;
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    for (int j = 0; j < LANES; ++j) {
+      s[j] += (double)huber(x[i + j] - target[i + j], beta, inverse);
+    }
+  }
+  for (; i < count; ++i) sum += (double)huber(x[i] - target[i], beta, inverse);
+  for (int j = 0; j < LANES; ++j) sum += s[j];
+  if (dx) {
+    for (i = 0; i < count; ++i) {
+      float d = x[i] - target[i], sign = d > 0.0f ? scale : (d < 0.0f ? -scale : scale * d);
+      dx[i] = fabsf(d) < beta ? scale * d * inverse : sign;
+    }
+  }
+  return sum * (double)scale;
+}
+
+US_CLONES double us_ops_squared_error(size_t count, float scale, const float* x,
+                                      const float* target, const float* weight, float* dx) {
+  enum { LANES = 8 };
+  double s[LANES] = {0}, sum = 0.0;
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    for (int j = 0; j < LANES; ++j) {
+      float d = x[i + j] - target[i + j];
+      s[j] += (double)((weight ? weight[i + j] : 1.0f) * d * d);
+    }
+  }
+  for (; i < count; ++i) {
+    float d = x[i] - target[i];
+    sum += (double)((weight ? weight[i] : 1.0f) * d * d);
+  }
+  for (int j = 0; j < LANES; ++j) sum += s[j];
+  if (dx && weight) {
+    for (i = 0; i < count; ++i) dx[i] = 2.0f * scale * weight[i] * (x[i] - target[i]);
+  } else if (dx) {
+    for (i = 0; i < count; ++i) dx[i] = 2.0f * scale * (x[i] - target[i]);
+  }
+  return sum * (double)scale;
+}
+
+US_CLONES void us_ops_row_distance(int rows, int width, int repeat, const float* x, const float* y,
+                                   float* out) {
+  for (int r = 0; r < rows; ++r) {
+    const float* a = x + (size_t)r * width;
+    const float* b = y + (size_t)(r / repeat) * width;
+    float s[US_LANES] = {0};
+    int i = 0;
+    for (; i + US_LANES <= width; i += US_LANES) {
+      for (int j = 0; j < US_LANES; ++j) s[j] += (a[i + j] - b[i + j]) * (a[i + j] - b[i + j]);
+    }
+    for (int j = 0; i + j < width; ++j) s[j] += (a[i + j] - b[i + j]) * (a[i + j] - b[i + j]);
+    out[r] = us_lanes_sum(s) / (float)width;
+  }
+}
+
+// ---- optimiser ----
+
+US_CLONES double us_ops_square_sum(size_t count, const float* x) {
+  enum { LANES = 8 };
+  double s[LANES] = {0}, sum = 0.0;
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) {
+    for (int j = 0; j < LANES; ++j) s[j] += (double)x[i + j] * (double)x[i + j];
+  }
+  for (; i < count; ++i) sum += (double)x[i] * (double)x[i];
+  for (int j = 0; j < LANES; ++j) sum += s[j];
+  return sum;
+}
+
+US_CLONES void us_ops_adamw(size_t count, float rate, float beta1, float beta2, float eps,
+                            float decay, float scale, int step, const float* gradient, float* m,
+                            float* v, float* x) {
+  US_ASSERT(step >= 1);
+  float keep = 1.0f - rate * decay, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
+  float a = (float)((double)rate / (1.0 - pow((double)beta1, step)));
+  float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
+  for (size_t i = 0; i < count; ++i) {
+    float g = gradient[i] * scale;
+    float mi = beta1 * m[i] + left1 * g, vi = beta2 * v[i] + left2 * g * g;
+    m[i] = mi;
+    v[i] = vi;
+    x[i] = x[i] * keep - a * mi / (sqrtf(vi) * b + eps);
+  }
+}
+
+// ---- images ----
+
+void us_ops_patches(int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,
+                    const float* std, float* patches) {
+  float a[3], b[3];
+  for (int c = 0; c < 3; ++c) {
+    a[c] = 1.0f / (255.0f * std[c]);
+    b[c] = -mean[c] / std[c];
+  }
+  size_t line = (size_t)gw * patch * 3;
+  for (size_t p = 0; p < (size_t)n * gh * gw; ++p) {
+    size_t f = p / ((size_t)gh * gw);
+    size_t gy = p / gw % gh, gx = p % gw;
+    const uint8_t* corner = frames + (f * gh + gy) * patch * line + gx * patch * 3;
+    for (int c = 0; c < 3; ++c) {
+      for (int y = 0; y < patch; ++y) {
+        const uint8_t* from = corner + y * line + c;
+        for (int x = 0; x < patch; ++x) *patches++ = (float)from[3 * x] * a[c] + b[c];
+      }
+    }
+  }
+}

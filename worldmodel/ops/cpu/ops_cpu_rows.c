@@ -1,0 +1,174 @@
+// ops.h on the CPU: rows and columns.
+//
+//   norm:  h = (x - mean) r,  y = h gain + bias,  r = 1 / sqrt(var + eps)
+//   back:  g = dy gain,  dx = r (g - mean(g) - h mean(g h))
+
+#include <math.h>
+#include <string.h>
+
+#include "worldmodel/base/status.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/ops/cpu/ops_cpu.h"
+
+// ---- layer norm ----
+
+// Mean of x (n).
+US_INLINE float mean_of(int n, const float* x) {
+  float s[US_LANES] = {0};
+  int i = 0;
+  for (; i + US_LANES <= n; i += US_LANES) {
+    for (int j = 0; j < US_LANES; ++j) s[j] += x[i + j];
+  }
+  for (int j = 0; i + j < n; ++j) s[j] += x[i + j];
+  return us_lanes_sum(s) / (float)n;
+}
+
+// Mean of (x - mean)^2 over x (n).
+US_INLINE float variance_of(int n, const float* x, float mean) {
+  float s[US_LANES] = {0};
+  int i = 0;
+  for (; i + US_LANES <= n; i += US_LANES) {
+    for (int j = 0; j < US_LANES; ++j) s[j] += (x[i + j] - mean) * (x[i + j] - mean);
+  }
+  for (int j = 0; i + j < n; ++j) s[j] += (x[i + j] - mean) * (x[i + j] - mean);
+  return us_lanes_sum(s) / (float)n;
+}
+
+US_CLONES void us_ops_norm(int rows, int width, float eps, const float* x, const float* gain,
+                           const float* bias, float* y, float* stats) {
+  for (int row = 0; row < rows; ++row) {
+    const float* a = x + (size_t)row * width;
+    float* b = y + (size_t)row * width;
+    float mean = mean_of(width, a);
+    float r = 1.0f / sqrtf(variance_of(width, a, mean) + eps);
+    for (int i = 0; i < width; ++i) b[i] = (a[i] - mean) * r * gain[i] + bias[i];
+    if (stats) {
+      stats[2 * (size_t)row] = mean;
+      stats[2 * (size_t)row + 1] = r;
+    }
+  }
+}
+
+// One row: dx (width) from x, gain and dy (width).
+US_INLINE void norm_row_back(int width, const float* x, const float* gain, const float* dy,
+                             float mean, float r, float* dx) {
+  float sg[US_LANES] = {0}, sh[US_LANES] = {0};
+  int i = 0;
+  for (; i + US_LANES <= width; i += US_LANES) {
+    for (int j = 0; j < US_LANES; ++j) {
+      float g = dy[i + j] * gain[i + j];
+      sg[j] += g;
+      sh[j] += g * ((x[i + j] - mean) * r);
+    }
+  }
+  for (int j = 0; i + j < width; ++j) {
+    float g = dy[i + j] * gain[i + j];
+    sg[j] += g;
+    sh[j] += g * ((x[i + j] - mean) * r);
+  }
+  float mg = us_lanes_sum(sg) / (float)width, mh = us_lanes_sum(sh) / (float)width;
+  for (i = 0; i < width; ++i) {
+    dx[i] = r * (dy[i] * gain[i] - mg - (x[i] - mean) * r * mh);
+  }
+}
+
+US_CLONES void us_ops_norm_back(int rows, int width, const float* x, const float* gain,
+                                const float* stats, const float* dy, float* dx, float* dgain,
+                                float* dbias) {
+  for (int row = 0; row < rows; ++row) {
+    const float* a = x + (size_t)row * width;
+    const float* d = dy + (size_t)row * width;
+    float mean = stats[2 * (size_t)row], r = stats[2 * (size_t)row + 1];
+    if (dgain) {
+      for (int i = 0; i < width; ++i) dgain[i] += d[i] * ((a[i] - mean) * r);
+    }
+    if (dbias) {
+      for (int i = 0; i < width; ++i) dbias[i] += d[i];
+    }
+    norm_row_back(width, a, gain, d, mean, r, dx + (size_t)row * width);
+  }
+}
+
+// ---- columns ----
+
+US_CLONES void us_ops_columns(int rows, int width, const float* x, const float* gain,
+                              const float* bias, float* y) {
+  for (int r = 0; r < rows; ++r) {
+    const float* a = x + (size_t)r * width;
+    float* b = y + (size_t)r * width;
+    if (bias) {
+      for (int i = 0; i < width; ++i) b[i] = a[i] * gain[i] + bias[i];
+    } else {
+      for (int i = 0; i < width; ++i) b[i] = a[i] * gain[i];
+    }
+  }
+}
+
+US_CLONES void us_ops_columns_back(int rows, int width, const float* x, const float* gain,
+                                   const float* dy, float* dx, float* dgain) {
+  for (int r = 0; r < rows; ++r) {
+    size_t at = (size_t)r * width;
+    if (dgain) {
+      for (int i = 0; i < width; ++i) dgain[i] += x[at + i] * dy[at + i];
+    }
+    if (dx) {
+      for (int i = 0; i < width; ++i) dx[at + i] = dy[at + i] * gain[i];
+    }
+  }
+}
+
+// ---- rows ----
+
+// y (n) += x (n).
+US_INLINE void add_to(int n, const float* x, float* y) {
+  for (int i = 0; i < n; ++i) y[i] += x[i];
+}
+
+US_CLONES void us_ops_add_rows(int rows, int period, int width, const float* x, float* y) {
+  for (int r = 0; r < rows; ++r) {
+    add_to(width, x + (size_t)(r % period) * width, y + (size_t)r * width);
+  }
+}
+
+US_CLONES void us_ops_add_rows_back(int rows, int period, int width, const float* dy, float* dx) {
+  for (int r = 0; r < rows; ++r) {
+    add_to(width, dy + (size_t)r * width, dx + (size_t)(r % period) * width);
+  }
+}
+
+void us_ops_concat(int rows, int wa, int wb, int repeat, const float* a, const float* b, float* y) {
+  for (int r = 0; r < rows; ++r) {
+    float* to = y + (size_t)r * (wa + wb);
+    memcpy(to, a + (size_t)r * wa, (size_t)wa * sizeof(float));
+    memcpy(to + wa, b + (size_t)(r / repeat) * wb, (size_t)wb * sizeof(float));
+  }
+}
+
+US_CLONES void us_ops_concat_back(int rows, int wa, int wb, int repeat, const float* dy, float* da,
+                                  float* db) {
+  for (int r = 0; r < rows; ++r) {
+    const float* from = dy + (size_t)r * (wa + wb);
+    if (da) memcpy(da + (size_t)r * wa, from, (size_t)wa * sizeof(float));
+    if (!db) continue;
+    float* to = db + (size_t)(r / repeat) * wb;
+    if (r % repeat == 0) {
+      memcpy(to, from + wa, (size_t)wb * sizeof(float));
+    } else {
+      add_to(wb, from + wa, to);
+    }
+  }
+}
+
+void us_ops_copy_blocks(int rows, int width, const float* x, size_t xstride, float* y,
+                        size_t ystride) {
+  for (int r = 0; r < rows; ++r) {
+    memcpy(y + (size_t)r * ystride, x + (size_t)r * xstride, (size_t)width * sizeof(float));
+  }
+}
+
+US_CLONES void us_ops_add_blocks(int rows, int width, const float* x, size_t xstride, float* y,
+                                 size_t ystride) {
+  for (int r = 0; r < rows; ++r) {
+    add_to(width, x + (size_t)r * xstride, y + (size_t)r * ystride);
+  }
+}

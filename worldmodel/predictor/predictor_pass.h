@@ -1,0 +1,98 @@
+#ifndef UNDERSTUDY_PREDICTOR_PASS_H_
+#define UNDERSTUDY_PREDICTOR_PASS_H_
+
+// One pass of the predictor's blocks over some queries, forward and backward; the tape of
+// predictor_train.c is made of these. A pass keeps what its backward needs.
+//
+// Threads: passes are per thread, the predictor is constant. All pointers are tensor memory.
+
+#include "worldmodel/predictor/predictor_inner.h"
+
+// Activations of a block: field, floats per row.
+#define LAYER_ROWS(X) \
+  X(q, w)             \
+  X(norm1, w)         \
+  X(stats1, 2)        \
+  X(turned, w)        \
+  X(attended, w)      \
+  X(q1, w)            \
+  X(norm2, w)         \
+  X(stats2, 2)        \
+  X(up, h)            \
+  X(active, h)        \
+  X(q2, w)            \
+  X(joined, j)        \
+  X(norm3, j)         \
+  X(stats3, 2)        \
+  X(aup, u)           \
+  X(aactive, u)
+
+typedef struct Layer {
+#define X(field, floats) float* field;  // (rows, floats)
+  LAYER_ROWS(X)
+#undef X
+  float* k;      // (batch, tk, w), turned
+  float* v;      // (batch, tk, w)
+  float* probs;  // (batch, heads, tq, tk)
+} Layer;
+
+typedef struct Pass {
+  int batch, tq, tk;
+  int rows;             // batch * tq
+  const uint8_t* mask;  // (tq, tk), host. Nullable
+  float* angles;        // (rows, pairs, 2) of the targets
+  float* last;          // (rows, D) tokens of the frame before
+  float* actions;       // (rows / G, past + 1, K A)
+  Layer* layer;         // (depth)
+  float* end;           // (rows, w) behind the last block
+  float* end_norm;      // (rows, w)
+  float* end_stats;     // (rows, 2)
+  float* out;           // (rows, D)
+} Pass;
+
+// Scratch of backward passes, for the largest pass.
+typedef struct Temps {
+  float *dq, *dn, *dx, *dj;  // (rows, w), (rows, j), (rows, j), (rows, j)
+  float* dh;                 // (rows, max(h, u))
+  float *dk, *dv;            // (batch, tk, w)
+} Temps;
+
+// Keys and values of `rows` tokens in all blocks.
+typedef struct Memory {
+  float* both;  // (rows, depth, 2, w) as the matrix gives them, then their gradients
+  float* k;     // (depth, rows, w), turned
+  float* v;     // (depth, rows, w)
+  float* dk;    // (depth, rows, w)
+  float* dv;    // (depth, rows, w)
+} Memory;
+
+// Where gradients go: NULL for tensors that stay as they are.
+typedef struct Gradient {
+  float* trunk;
+  float* action;
+} Gradient;
+
+// Takes a pass's arrays, or a memory's for `rows` tokens. A masked pass gets no k and v of its own.
+void pass_place(const UsPredictorConfig* c, Carve* m, Pass* s);
+void memory_place(const UsPredictorConfig* c, Carve* m, int rows, Memory* out);
+
+// Fills s->out from s->last, s->actions, s->angles and the layers' k and v.
+void pass_forward(const UsPredictor* p, const Pass* s);
+
+// Receives block l's gradients of the turned keys and of the values, dk and dv (batch, tk, w).
+typedef void (*PassSink)(void* arg, int l, const float* dk, const float* dv);
+
+// From dout (rows, D): parameter gradients, keys' and values' gradients to the sink, block by
+// block, and dlast (rows, D), the gradient of s->last. Nullable: dlast.
+void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const float* dout,
+                   float* dlast, PassSink sink, void* arg, const Gradient* g);
+
+// Keys and values of tokens (rows, D) at angles (rows, pairs, 2).
+void memory_forward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
+                    const Memory* m);
+
+// dtokens (rows, D) and the gradients of the matrix from m->dk and m->dv. Nullable: dtokens, g.
+void memory_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
+                     const Memory* m, float* dtokens, float* g);
+
+#endif  // UNDERSTUDY_PREDICTOR_PASS_H_

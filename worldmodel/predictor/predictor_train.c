@@ -1,0 +1,418 @@
+// Forward and backward passes of the predictor over samples of T frames. Equations in predictor.h.
+//
+// A pass applies the blocks to `rows` queries: one pass for all teacher-forced targets of all
+// samples, whose keys are masked, and one for each rolled-out frame, whose keys are the C frames
+// before it. A pass keeps what its backward needs; the tape owns the passes and the keys and values
+// of real and of predicted frames, from which passes gather theirs.
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "worldmodel/predictor/predictor_pass.h"
+
+struct UsTape {
+  UsLossConfig c;
+  int context;         // C
+  size_t one;          // G D, numbers of a frame
+  int seen;            // T - 1 real frames that are keys
+  int fed;             // k - 1 predicted frames that are fed back, at least 0
+  float* block;        // tensor memory, all of it
+  Layer* layers;       // (1 + fed, depth)
+  Pass* pass;          // (1 + fed): teacher-forced, then frames C + 1 ..
+  Memory real;         // of (B, T - 1, G) tokens
+  Memory* own;         // (fed) of (B, G) tokens of predicted frame C + i
+  float** fedback;     // (fed) (B, G, D) prediction of frame C + i
+  float* raw;          // (B, T, G, D)
+  float* tokens;       // (B, T, G, D) normalised
+  float* keyed;        // (B, T - 1, G, D) the frames that are keys
+  float* targets;      // (B, T, G, D) at most, gathered targets of a pass
+  float* times;        // (B, T, G, pairs, 2) angles
+  float* key_angles;   // (B, T - 1, G, pairs, 2)
+  float** own_angles;  // (fed) (B, G, pairs, 2) of frame C + i
+  float* all_actions;  // (B, T - 1, K, A)
+  float* dout;         // (rows, D)
+  float* dlast;        // (rows, D)
+  float* dfed;         // (B, G, D)
+  Temps temps;
+  uint8_t* mask;  // host
+  float* angles;  // host (B, T, G, pairs, 2)
+};
+
+// ---- memory ----
+
+static void place_temps(const UsPredictorConfig* c, Carve* m, const UsTape* t, Temps* out) {
+  PREDICTOR_SIZES(c);
+  size_t rows = 0, keys = 0;
+  for (int i = 0; i <= t->fed; i++) {
+    const Pass* s = &t->pass[i];
+    size_t k = (size_t)s->batch * (size_t)s->tk;
+    if ((size_t)s->rows > rows) rows = (size_t)s->rows;
+    if (k > keys) keys = k;
+  }
+  out->dq = carve(m, rows * (size_t)w);
+  out->dn = carve(m, rows * (size_t)j);
+  out->dx = carve(m, rows * (size_t)j);
+  out->dj = carve(m, rows * (size_t)j);
+  out->dh = carve(m, rows * (size_t)(h > u ? h : u));
+  out->dk = carve(m, keys * (size_t)w);
+  out->dv = carve(m, keys * (size_t)w);
+}
+
+static void place(const UsPredictorConfig* c, Carve* m, UsTape* t) {
+  size_t g = (size_t)predictor_tokens(c), d = (size_t)c->dim, b = (size_t)t->c.batch;
+  size_t frames = (size_t)t->c.frames, pairs = (size_t)predictor_pairs(c);
+  for (int i = 0; i <= t->fed; i++) pass_place(c, m, &t->pass[i]);
+  memory_place(c, m, (int)(b * (frames - 1) * g), &t->real);
+  size_t keys = b * (frames - 1) * g * (size_t)c->width;
+  for (int l = 0; l < c->depth && m->base; l++) {
+    t->pass[0].layer[l].k = t->real.k + (size_t)l * keys;
+    t->pass[0].layer[l].v = t->real.v + (size_t)l * keys;
+  }
+  for (int i = 0; i < t->fed; i++) {
+    memory_place(c, m, (int)(b * g), &t->own[i]);
+    t->fedback[i] = carve(m, b * g * d);
+    t->own_angles[i] = carve(m, b * g * pairs * 2);
+  }
+  t->raw = carve(m, b * frames * g * d);
+  t->tokens = carve(m, b * frames * g * d);
+  t->keyed = carve(m, b * frames * g * d);
+  t->targets = carve(m, b * frames * g * d);
+  t->times = carve(m, b * frames * g * pairs * 2);
+  t->key_angles = carve(m, b * frames * g * pairs * 2);
+  t->all_actions = carve(m, b * frames * (size_t)predictor_block(c));
+  t->dout = carve(m, b * frames * g * d);
+  t->dlast = carve(m, b * frames * g * d);
+  t->dfed = carve(m, b * g * d);
+  place_temps(c, m, t, &t->temps);
+}
+
+// The band: target t sees frames t - C .. t - 1.
+static void fill_mask(const UsPredictorConfig* c, UsTape* t) {
+  int g = predictor_tokens(c), tq = t->pass[0].tq, tk = t->pass[0].tk;
+  for (int i = 0; i < tq; i++) {
+    int target = t->c.first + i / g;
+    for (int k = 0; k < tk; k++) {
+      int frame = k / g;
+      t->mask[(size_t)i * (size_t)tk + (size_t)k] = frame < target && frame >= target - c->context;
+    }
+  }
+}
+
+// A tape without its block of *floats.
+static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, size_t* floats) {
+  const UsPredictorConfig* c = &p->c;
+  int g = predictor_tokens(c);
+  UsTape* t = calloc(1, sizeof(*t));
+  if (!t) return NULL;
+  t->c = *config;
+  if (!t->c.first) t->c.first = c->context;
+  if (!(t->c.beta > 0)) t->c.beta = 1;
+  if (!(t->c.weight > 0)) t->c.weight = 1;
+  t->context = c->context;
+  t->one = (size_t)g * (size_t)c->dim;
+  US_ASSERT(t->c.batch > 0 && t->c.first >= 1 && t->c.first <= c->context);
+  US_ASSERT(t->c.frames > c->context && t->c.rollout <= t->c.frames - c->context);
+  t->seen = t->c.frames - 1;
+  t->fed = t->c.rollout > 1 ? t->c.rollout - 1 : 0;
+  size_t passes = 1 + (size_t)t->fed, depth = (size_t)c->depth;
+  int tq = (t->c.frames - t->c.first) * g, tk = t->seen * g;
+  t->pass = calloc(passes, sizeof(*t->pass));
+  t->layers = calloc(passes * depth, sizeof(*t->layers));
+  t->own = calloc(passes, sizeof(*t->own));
+  t->fedback = calloc(passes, sizeof(*t->fedback));
+  t->own_angles = calloc(passes, sizeof(*t->own_angles));
+  t->mask = calloc((size_t)tq * (size_t)tk, 1);
+  t->angles = calloc((size_t)t->c.batch * (size_t)(t->c.frames * g * predictor_pairs(c)) * 2,
+                     sizeof(float));
+  if (!t->pass || !t->layers || !t->own || !t->fedback || !t->own_angles || !t->mask ||
+      !t->angles) {
+    us_tape_destroy(t);
+    return NULL;
+  }
+  for (size_t i = 0; i < passes; i++) {
+    Pass* s = &t->pass[i];
+    *s = (Pass){.batch = t->c.batch, .tq = i ? g : tq, .tk = i ? c->context * g : tk};
+    s->rows = s->batch * s->tq;
+    s->mask = i ? NULL : t->mask;
+    s->layer = t->layers + i * depth;
+  }
+  fill_mask(c, t);
+  Carve m = {0};
+  place(c, &m, t);
+  *floats = m.used;
+  return t;
+}
+
+UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
+  size_t floats;
+  UsTape* t = measure(p, config, &floats);
+  if (!t) return NULL;
+  t->block = us_ops_alloc(floats);
+  if (!t->block) {
+    us_tape_destroy(t);
+    return NULL;
+  }
+  Carve m = {.base = t->block};
+  place(&p->c, &m, t);
+  return t;
+}
+
+double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config) {
+  size_t floats = 0;
+  us_tape_destroy(measure(p, config, &floats));
+  return (double)sizeof(float) * (double)floats;
+}
+
+void us_tape_destroy(UsTape* t) {
+  if (!t) return;
+  us_ops_free(t->block);
+  free(t->pass);
+  free(t->layers);
+  free(t->own);
+  free(t->fedback);
+  free(t->own_angles);
+  free(t->mask);
+  free(t->angles);
+  free(t);
+}
+
+// ---- keys and values ----
+
+typedef struct Place {
+  float* at;      // of sample 0
+  size_t stride;  // between samples
+} Place;
+
+// Where frame `frame` of all samples lies in block l of one array of a Memory, named by its offset.
+static Place frame_place(const UsPredictor* p, const UsTape* t, int l, int frame, size_t member) {
+  size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;  // floats of a frame
+  size_t b = (size_t)t->c.batch;
+  if (frame < p->c.context) {
+    float* base = *(float* const*)((const char*)&t->real + member);
+    size_t sample = (size_t)t->seen * one;
+    return (Place){base + (size_t)l * b * sample + (size_t)frame * one, sample};
+  }
+  float* base = *(float* const*)((const char*)&t->own[frame - p->c.context] + member);
+  return (Place){base + (size_t)l * b * one, one};
+}
+
+// Gathers block l's keys and values of rolled-out pass i from the frames it sees.
+static void gather(const UsPredictor* p, const UsTape* t, int i, int l) {
+  const Pass* s = &t->pass[i];
+  size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
+  size_t sample = (size_t)p->c.context * one;
+  for (int c = 0; c < p->c.context; c++) {
+    Place k = frame_place(p, t, l, i + c, offsetof(Memory, k));
+    Place v = frame_place(p, t, l, i + c, offsetof(Memory, v));
+    us_ops_copy_blocks(s->batch, (int)one, k.at, k.stride, s->layer[l].k + (size_t)c * one, sample);
+    us_ops_copy_blocks(s->batch, (int)one, v.at, v.stride, s->layer[l].v + (size_t)c * one, sample);
+  }
+}
+
+typedef struct Sink {
+  const UsPredictor* p;
+  const UsTape* t;
+  int i;  // pass
+} Sink;
+
+// Adds gradients of block l's keys and values in pass i to the frames they came from.
+static void scatter(void* arg, int l, const float* dk, const float* dv) {
+  const UsPredictor* p = ((Sink*)arg)->p;
+  const UsTape* t = ((Sink*)arg)->t;
+  int i = ((Sink*)arg)->i;
+  const Pass* s = &t->pass[i];
+  if (i == 0) {
+    size_t keys = (size_t)s->batch * (size_t)s->tk * (size_t)p->c.width;
+    us_ops_add(keys, 1, dk, t->real.dk + (size_t)l * keys);
+    us_ops_add(keys, 1, dv, t->real.dv + (size_t)l * keys);
+    return;
+  }
+  size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
+  size_t sample = (size_t)p->c.context * one;
+  for (int c = 0; c < p->c.context; c++) {
+    Place to_k = frame_place(p, t, l, i + c, offsetof(Memory, dk));
+    Place to_v = frame_place(p, t, l, i + c, offsetof(Memory, dv));
+    us_ops_add_blocks(s->batch, (int)one, dk + (size_t)c * one, sample, to_k.at, to_k.stride);
+    us_ops_add_blocks(s->batch, (int)one, dv + (size_t)c * one, sample, to_v.at, to_v.stride);
+  }
+}
+
+// Backward of pass i from t->dout; its sink is the memories.
+static void backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
+  Sink sink = {.p = p, .t = t, .i = i};
+  pass_backward(p, &t->pass[i], &t->temps, t->dout, i > 0 ? t->dlast : NULL, scatter, &sink, g);
+}
+
+// ---- the loss ----
+
+// actions (B, count, past + 1, K A) of the target frames from `from` on; blocks before the first
+// frame stay 0.
+static void load_actions(const UsPredictorConfig* c, const UsTape* t, int from, int count,
+                         float* actions) {
+  int ka = predictor_block(c), inputs = predictor_inputs(c);
+  for (int i = 0; i < count; i++) {
+    int first = from + i - 1 - c->past, missing = first < 0 ? -first : 0;
+    us_ops_copy_blocks(t->c.batch, (c->past + 1 - missing) * ka,
+                       t->all_actions + (size_t)((first + missing) * ka), (size_t)(t->seen * ka),
+                       actions + (size_t)(i * inputs + missing * ka), (size_t)(count * inputs));
+  }
+}
+
+// Brings a shard into tensor memory and gathers what the passes read.
+static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
+  const UsPredictorConfig* c = &p->c;
+  int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_block(c);
+  size_t one = (size_t)g * (size_t)c->dim, turn = (size_t)g * (size_t)predictor_pairs(c) * 2;
+  for (int i = 0; i < b * frames; i++) {
+    double origin = shard->times[i / frames * frames];
+    predictor_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
+  }
+  us_ops_put(t->times, t->angles, (size_t)(b * frames) * turn);
+  us_ops_put(t->raw, shard->latents, (size_t)(b * frames) * one);
+  us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
+  if (ka > 0) us_ops_put(t->all_actions, shard->actions, (size_t)(b * (frames - 1)) * (size_t)ka);
+
+  size_t sample = (size_t)frames * one, angles = (size_t)frames * turn;
+  us_ops_copy_blocks(b, (int)((size_t)t->seen * one), t->tokens, sample, t->keyed,
+                     (size_t)t->seen * one);
+  us_ops_copy_blocks(b, (int)((size_t)t->seen * turn), t->times, angles, t->key_angles,
+                     (size_t)t->seen * turn);
+  for (int i = 0; i <= t->fed; i++) {
+    const Pass* s = &t->pass[i];
+    int from = i ? c->context + i : t->c.first, count = s->tq / g;  // target frames
+    us_ops_copy_blocks(b, count * (int)turn, t->times + (size_t)from * turn, angles, s->angles,
+                       (size_t)count * turn);
+    if (ka > 0) load_actions(c, t, from, count, s->actions);
+    if (i < t->fed) {
+      us_ops_copy_blocks(b, (int)turn, t->times + (size_t)(c->context + i) * turn, angles,
+                         t->own_angles[i], turn);
+    }
+  }
+  int count = frames - t->c.first;
+  us_ops_copy_blocks(b, count * (int)one, t->tokens + (size_t)(t->c.first - 1) * one, sample,
+                     t->pass[0].last, (size_t)count * one);
+}
+
+static void forward(const UsPredictor* p, UsTape* t) {
+  const UsPredictorConfig* c = &p->c;
+  PREDICTOR_SIZES(c);
+  int g = predictor_tokens(c), b = t->c.batch;
+  size_t one = (size_t)g * (size_t)d;
+  memory_forward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real);
+  pass_forward(p, &t->pass[0]);
+  for (int i = 0; i < t->fed; i++) {
+    const Pass* s = &t->pass[i + 1];
+    if (i == 0) {
+      int count = t->c.frames - t->c.first;
+      us_ops_copy_blocks(b, (int)one, t->pass[0].out + (size_t)(c->context - t->c.first) * one,
+                         (size_t)count * one, t->fedback[0], one);
+    } else {
+      us_ops_copy(t->pass[i].out, t->fedback[i], (size_t)b * one);
+    }
+    memory_forward(p, b * g, t->fedback[i], t->own_angles[i], &t->own[i]);
+    for (int l = 0; l < n; l++) gather(p, t, i + 1, l);
+    us_ops_copy(t->fedback[i], s->last, (size_t)b * one);
+    pass_forward(p, s);
+  }
+}
+
+// Target frames of pass i into t->targets, in the order of its rows.
+static void gather_targets(const UsPredictor* p, UsTape* t, int i) {
+  size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.dim;
+  int from = i ? p->c.context + i : t->c.first;
+  size_t count = (size_t)(i ? 1 : t->c.frames - t->c.first);
+  us_ops_copy_blocks(t->c.batch, (int)(count * one), t->tokens + (size_t)from * one,
+                     (size_t)t->c.frames * one, t->targets, count * one);
+}
+
+// Loss of pass i times scale; its gradient goes to t->dout.
+static double pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int gradient) {
+  const Pass* s = &t->pass[i];
+  gather_targets(p, t, i);
+  return us_ops_smooth_l1((size_t)s->rows * (size_t)p->c.dim, t->c.beta, (float)scale, s->out,
+                          t->targets, gradient ? t->dout : NULL);
+}
+
+static void clear_memory(const UsPredictor* p, int rows, const Memory* m) {
+  size_t floats = (size_t)p->c.depth * (size_t)rows * (size_t)p->c.width;
+  us_ops_zero(m->dk, floats);
+  us_ops_zero(m->dv, floats);
+}
+
+// t->dfed (B, G, D): gradient of the prediction of frame C + i, from the passes behind it.
+static void fed_backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
+  int rows = t->c.batch * predictor_tokens(&p->c);
+  memory_backward(p, rows, t->fedback[i], t->own_angles[i], &t->own[i], t->dfed, g->trunk);
+  if (p->c.residual) us_ops_add((size_t)rows * (size_t)p->c.dim, 1, t->dlast, t->dfed);
+}
+
+UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
+                           int action_only, float* gradient) {
+  const UsPredictorConfig* c = &p->c;
+  US_ASSERT(shard->batch == t->c.batch && shard->frames == t->c.frames);
+  US_ASSERT(c->action == 0 || shard->actions);
+  int g = predictor_tokens(c), b = t->c.batch, count = t->c.frames - t->c.first;
+  size_t one = (size_t)g * (size_t)c->dim;
+  double numbers = (double)total * (double)one;
+  double teacher_scale = 1 / (numbers * count), roll_scale = t->fed ? 1 / (numbers * t->fed) : 0;
+  const Gradient grads = {.trunk = action_only ? NULL : gradient, .action = gradient};
+  UsLosses out = {0};
+
+  load(p, t, shard);
+  forward(p, t);
+  if (gradient) {
+    clear_memory(p, b * t->seen * g, &t->real);
+    for (int i = 0; i < t->fed; i++) clear_memory(p, b * g, &t->own[i]);
+  }
+  for (int i = t->fed; i >= 1; i--) {
+    out.rollout += pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL) / t->c.weight;
+    if (!gradient) continue;
+    if (i < t->fed) us_ops_add((size_t)b * one, 1, t->dfed, t->dout);
+    backward(p, t, i, &grads);
+    fed_backward(p, t, i - 1, &grads);
+  }
+  out.teacher = pass_loss(p, t, 0, teacher_scale, gradient != NULL);
+  if (!gradient) return out;
+  if (t->fed) {
+    us_ops_add_blocks(b, (int)one, t->dfed, one, t->dout + (size_t)(c->context - t->c.first) * one,
+                      (size_t)count * one);
+  }
+  backward(p, t, 0, &grads);
+  if (!action_only) {
+    memory_backward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real, NULL, gradient);
+  }
+  return out;
+}
+
+// ---- what the last call predicted ----
+
+// Prediction of frame C + j into out (B, G, D), tensor memory.
+static void predicted(const UsTape* t, int j, float* out) {
+  size_t one = t->one, count = (size_t)(t->c.frames - t->c.first);
+  const float* from = t->pass[j].out;
+  if (j == 0) from += (size_t)(t->context - t->c.first) * one;
+  us_ops_copy_blocks(t->c.batch, (int)one, from, j == 0 ? count * one : one, out, one);
+}
+
+void us_tape_predictions(UsTape* t, float* teacher, float* rollout) {
+  size_t each = (size_t)t->c.batch * t->one;
+  if (teacher) us_ops_get(t->pass[0].out, teacher, each * (size_t)(t->c.frames - t->c.first));
+  for (int j = 0; rollout && j <= t->fed; j++) {
+    predicted(t, j, t->dout);
+    us_ops_get(t->dout, rollout + (size_t)j * each, each);
+  }
+}
+
+void us_tape_errors(UsTape* t, double* error, double* copy) {
+  size_t one = t->one, sample = (size_t)t->c.frames * one, each = (size_t)t->c.batch * one;
+  float scale = (float)(1 / (double)each);
+  for (int j = 0; j <= t->fed; j++) {
+    us_ops_copy_blocks(t->c.batch, (int)one, t->tokens + (size_t)(t->context + j) * one, sample,
+                       t->targets, one);
+    predicted(t, j, t->dout);
+    error[j] = us_ops_squared_error(each, scale, t->dout, t->targets, NULL, NULL);
+    us_ops_copy_blocks(t->c.batch, (int)one, t->tokens + (size_t)(t->context - 1) * one, sample,
+                       t->dout, one);
+    copy[j] = us_ops_squared_error(each, scale, t->dout, t->targets, NULL, NULL);
+  }
+}

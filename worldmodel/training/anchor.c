@@ -1,0 +1,212 @@
+#include "worldmodel/training/anchor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/arena.h"
+#include "worldmodel/encoder/principal.h"
+
+enum { kScales = 4, kFrames = 4096 };
+
+typedef struct Scale {
+  int rows, columns;  // sample points
+  float* down;        // (rows, height): blur and subsample along a column
+  float* across;      // (columns, width)
+  float* factor;      // (sets) weight / deviation
+} Scale;
+
+struct UsAnchor {
+  UsArena arena;
+  int height, width, dim, sets, features;
+  Scale scale[kScales];
+  float* mean;        // (features)
+  float* components;  // (dim, features), scaled to unit average variance of the targets
+};
+
+static const double sigma_of[kScales] = {1 / 16.0, 1 / 8.0, 1 / 4.0, 3 / 8.0};  // of the side
+static const int points_of[kScales] = {16, 8, 4, 4};
+static const float weight_of[kScales] = {0.3f, 1, 1, 1};
+
+static void layout(UsAnchor* a) {
+  a->features = 0;
+  for (int s = 0; s < kScales; s++) {
+    Scale* c = &a->scale[s];
+    c->rows = points_of[s];
+    c->columns = points_of[s];
+    c->down = US_TAKE(&a->arena, float, c->rows * a->height);
+    c->across = US_TAKE(&a->arena, float, c->columns * a->width);
+    c->factor = US_TAKE(&a->arena, float, a->sets);
+    a->features += c->rows * c->columns * 3;
+  }
+  a->mean = US_TAKE(&a->arena, float, a->features);
+  a->components = US_TAKE(&a->arena, float, a->dim * a->features);
+}
+
+// weights (points, size) of a Gaussian around each of the evenly spread points.
+static void gauss(int points, int size, double sigma, float* weights) {
+  for (int i = 0; i < points; i++) {
+    double centre = (i + 0.5) * size / points - 0.5, sum = 0;
+    float* row = weights + i * size;
+    for (int x = 0; x < size; x++) {
+      double u = (x - centre) / sigma;
+      row[x] = (float)exp(-0.5 * u * u);
+      sum += row[x];
+    }
+    for (int x = 0; x < size; x++) row[x] = (float)(row[x] / sum);
+  }
+}
+
+int us_anchor_scratch(const UsAnchor* a) {
+  return a->features + a->width * 3 + a->height * a->width * 3;
+}
+
+// features of one frame of a set, before centring; scratch as us_anchor_scratch without them.
+static void read_features(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
+                          float* scratch, float* features) {
+  int line = a->width * 3;
+  float* difference = scratch;              // (height, width, 3)
+  float* row = scratch + a->height * line;  // (width, 3)
+  for (int i = 0; i < a->height * line; i++) {
+    difference[i] = ((float)frame[i] - (float)mean[i]) / 255;
+  }
+  for (int s = 0; s < kScales; s++) {
+    const Scale* c = &a->scale[s];
+    for (int i = 0; i < c->rows; i++) {
+      memset(row, 0, (size_t)line * sizeof(float));
+      for (int y = 0; y < a->height; y++) {
+        float w = c->down[i * a->height + y];
+        if (w < 1e-6f) continue;
+        for (int x = 0; x < line; x++) row[x] += w * difference[y * line + x];
+      }
+      for (int j = 0; j < c->columns; j++) {
+        float sum[3] = {0, 0, 0};
+        for (int x = 0; x < a->width; x++) {
+          float w = c->across[j * a->width + x];
+          for (int k = 0; k < 3; k++) sum[k] += w * row[x * 3 + k];
+        }
+        for (int k = 0; k < 3; k++) *features++ = c->factor[set] * sum[k];
+      }
+    }
+  }
+}
+
+// Rows x (n, features) of frames spread over the sets.
+static UsStatus read_rows(const UsAnchor* a, const UsAnchorSet* set, int sets, int each,
+                          float* scratch, float* x) {
+  size_t bytes = (size_t)a->height * (size_t)a->width * 3;
+  UsProgress bar = us_progress_start("anchor", "frames", (double)sets * each, 0);
+  for (int s = 0; s < sets; s++) {
+    for (int i = 0; i < each; i++) {
+      US_TRY(us_progress_step(&bar, (double)s * each + i, "the targets of an encoder"));
+      size_t at = (size_t)((int64_t)i * set[s].count / each);
+      read_features(a, s, set[s].frames + at * bytes, set[s].mean, scratch, x);
+      x += a->features;
+    }
+  }
+  us_progress_end(&bar);
+  return US_OK;
+}
+
+// Makes every scale count by its weight in a set: the deviation of its features over rows x (n).
+static void weigh_scales(UsAnchor* a, int set, int n, float* x) {
+  int first = 0;
+  for (int s = 0; s < kScales; s++) {
+    int count = a->scale[s].rows * a->scale[s].columns * 3;
+    double variance = 0;
+    for (int f = first; f < first + count; f++) {
+      double sum = 0, squares = 0;
+      for (int i = 0; i < n; i++) {
+        double v = x[(size_t)i * (size_t)a->features + (size_t)f];
+        sum += v;
+        squares += v * v;
+      }
+      variance += squares / n - sum / n * (sum / n);
+    }
+    float factor = variance > 0 ? weight_of[s] / (float)sqrt(variance) : 0;
+    a->scale[s].factor[set] = factor;
+    for (int i = 0; i < n; i++) {
+      for (int f = first; f < first + count; f++)
+        x[(size_t)i * (size_t)a->features + (size_t)f] *= factor;
+    }
+    first += count;
+  }
+}
+
+static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
+  int each = kFrames / sets, n = each * sets;
+  float* x = malloc((size_t)n * (size_t)a->features * sizeof(float));
+  float* scratch = malloc((size_t)us_anchor_scratch(a) * sizeof(float));
+  UsStatus status = US_OK;
+  if (!x || !scratch) {
+    status = us_fail(US_MEMORY, "out of memory for the targets of an encoder");
+  } else {
+    double variance;
+    status = read_rows(a, set, sets, each, scratch, x);
+    for (int i = 0; status == US_OK && i < sets; i++) {
+      weigh_scales(a, i, each, x + (size_t)i * (size_t)each * (size_t)a->features);
+    }
+    if (status == US_OK) {
+      status = us_principal(n, (size_t)a->features, x, a->dim, a->mean, a->components, &variance);
+    }
+    if (status == US_OK) {
+      float scale = variance > 0 ? (float)sqrt(a->dim / variance) : 0;
+      for (int i = 0; i < a->dim * a->features; i++) a->components[i] *= scale;
+    }
+  }
+  free(x);
+  free(scratch);
+  return status;
+}
+
+UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set, int sets,
+                          UsAnchor** out) {
+  *out = NULL;
+  UsAnchor* a = calloc(1, sizeof(UsAnchor));
+  if (!a) return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
+  a->height = height;
+  a->width = width;
+  a->dim = dim;
+  a->sets = sets;
+  layout(a);
+  UsStatus status = us_arena_alloc(&a->arena);
+  if (status == US_OK && dim > a->features) {
+    status =
+        us_fail(US_USAGE, "expected a vector of at most %d numbers, found %d", a->features, dim);
+  }
+  if (status == US_OK) {
+    layout(a);
+    for (int s = 0; s < kScales; s++) {
+      gauss(points_of[s], height, sigma_of[s] * height, a->scale[s].down);
+      gauss(points_of[s], width, sigma_of[s] * width, a->scale[s].across);
+      for (int i = 0; i < sets; i++) a->scale[s].factor[i] = 1;
+    }
+    status = fit(a, set, sets);
+  }
+  if (status == US_OK) {
+    *out = a;
+  } else {
+    us_anchor_destroy(a);
+  }
+  return status;
+}
+
+void us_anchor_destroy(UsAnchor* a) {
+  if (!a) return;
+  us_arena_free(&a->arena);
+  free(a);
+}
+
+void us_anchor_target(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
+                      float* scratch, float* target) {
+  float* features = scratch;
+  read_features(a, set, frame, mean, scratch + a->features, features);
+  for (int f = 0; f < a->features; f++) features[f] -= a->mean[f];
+  for (int d = 0; d < a->dim; d++) {
+    const float* c = a->components + (size_t)d * (size_t)a->features;
+    double sum = 0;
+    for (int f = 0; f < a->features; f++) sum += (double)c[f] * features[f];
+    target[d] = (float)sum;
+  }
+}

@@ -1,0 +1,279 @@
+// The training loop: schedule, progress, log, validation, checkpoints.
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/tensor_file.h"
+#include "worldmodel/training/train_inner.h"
+
+enum { kLogEvery = 50 };
+
+// ---- checkpoint ----
+
+// The numbers of a checkpoint besides its tensors, as text in the file's metadata.
+static void describe(const UsTrainer* t, char* out, size_t size) {
+  snprintf(out, size, "%lld %.17g %.17g %d %.17g %.17g %d %lld %.17g %.17g", (long long)t->step,
+           t->elapsed, t->best_error, t->worse, t->loss, t->rollout, t->count,
+           (long long)t->validated, t->validation.one_step, t->validation.open_loop);
+}
+
+UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
+  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  float* host = malloc((4 * floats + d + 1) * sizeof(float));
+  if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
+  us_ops_get(us_predictor_params(t->p), host, floats);
+  us_ops_get(t->m, host + floats, floats);
+  us_ops_get(t->v, host + 2 * floats, floats);
+  us_ops_get(t->best, host + 3 * floats, floats);
+  float* mean = host + 4 * floats;
+  us_predictor_norm(t->p, mean, mean + d);
+  char state[256];
+  describe(t, state, sizeof(state));
+  const int64_t n = (int64_t)floats;
+  const UsTensorOut out[] = {
+      {"params", 1, {n}, host},         {"m", 1, {n}, host + floats},
+      {"v", 1, {n}, host + 2 * floats}, {"best", 1, {n}, host + 3 * floats},
+      {"mean", 1, {(int64_t)d}, mean},  {"scale", 1, {1}, mean + d},
+  };
+  const char* keys[] = {"state", "key"};
+  const char* values[] = {state, key};
+  UsStatus status = us_tensors_write(path, 6, out, 2, keys, values);
+  free(host);
+  return status;
+}
+
+// Reads into host (4 floats + d + 1), then takes everything over.
+static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const UsTensors* file,
+                          float* host) {
+  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  const int64_t n = (int64_t)floats, dim = (int64_t)d, one = 1;
+  const char* found = us_tensors_metadata(file, "key");
+  const char* state = us_tensors_metadata(file, "state");
+  if (!found || !state) return us_fail(US_FORMAT, "%s: expected a checkpoint, found none", path);
+  if (strcmp(found, key) != 0) {
+    return us_fail(US_FORMAT,
+                   "%s: expected a checkpoint of the same data and options (%s), found %s", path,
+                   key, found);
+  }
+  const char* names[] = {"params", "m", "v", "best"};
+  for (int i = 0; i < 4; i++) {
+    US_TRY(us_tensors_read(file, names[i], 1, &n, host + (size_t)i * floats));
+  }
+  float* mean = host + 4 * floats;
+  US_TRY(us_tensors_read(file, "mean", 1, &dim, mean));
+  US_TRY(us_tensors_read(file, "scale", 1, &one, mean + d));
+  long long step, validated;
+  UsTrainer s;
+  int numbers = sscanf(state, "%lld %lf %lf %d %lf %lf %d %lld %lf %lf", &step, &s.elapsed,
+                       &s.best_error, &s.worse, &s.loss, &s.rollout, &s.count, &validated,
+                       &s.validation.one_step, &s.validation.open_loop);
+  if (numbers != 10 || step < 0 || !(mean[d] > 0)) {
+    return us_fail(US_FORMAT, "%s: expected a training state, found \"%s\"", path, state);
+  }
+  t->step = step;
+  t->elapsed = s.elapsed;
+  t->best_error = s.best_error;
+  t->worse = s.worse;
+  t->loss = s.loss;
+  t->rollout = s.rollout;
+  t->count = s.count;
+  t->validated = validated;
+  t->validation = s.validation;
+  t->validation.measured = t->held.fill != NULL && validated > 0;
+  us_ops_put(us_predictor_params(t->p), host, floats);
+  us_ops_put(t->m, host + floats, floats);
+  us_ops_put(t->v, host + 2 * floats, floats);
+  us_ops_put(t->best, host + 3 * floats, floats);
+  us_predictor_set_norm(t->p, mean, mean[d]);
+  return US_OK;
+}
+
+UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key) {
+  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  UsTensors* file = NULL;
+  US_TRY(us_tensors_open(path, &file));
+  float* host = calloc(4 * floats + d + 1, sizeof(float));
+  UsStatus status =
+      host ? load_from(t, path, key, file, host) : us_fail(US_MEMORY, "%s: out of memory", path);
+  free(host);
+  us_tensors_close(file);
+  return status;
+}
+
+// ---- log ----
+
+// Keeps the lines of an earlier run up to `step`, so that a resumed log has every step once.
+static UsStatus trim_log(const char* path, int64_t step) {
+  void* data = NULL;
+  size_t size = 0;
+  if (!us_file_exists(path)) return US_OK;
+  US_TRY(us_file_read(path, 0, &data, &size));
+  char* text = data;
+  size_t kept = 0;
+  while (kept < size) {
+    char* end = memchr(text + kept, '\n', size - kept);
+    long long found;
+    if (!end || sscanf(text + kept, "{\"step\": %lld", &found) != 1 || found > step) break;
+    kept = (size_t)(end - text) + 1;
+  }
+  UsStatus status = us_file_write(path, data, kept);
+  free(data);
+  return status;
+}
+
+static UsStatus open_log(const char* path, int64_t step, FILE** out) {
+  *out = NULL;
+  if (!path) return US_OK;
+  if (step > 0) {
+    US_TRY(trim_log(path, step));
+  }
+  *out = fopen(path, step > 0 ? "a" : "w");
+  return *out ? US_OK : us_fail(US_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+// ---- loop ----
+
+typedef struct Loop {
+  UsTrainer* t;
+  const UsTrainRun* run;
+  FILE* log;
+  UsProgress bar;
+  double started, saved;  // s on the clock
+  double before;          // s of training in earlier runs
+  char note[96];          // of the bar
+} Loop;
+
+static double progress(const Loop* l) {
+  const UsTrainConfig* c = &l->t->c;
+  double by_steps = c->steps > 0 ? (double)l->t->step / (double)c->steps : 0;
+  if (c->steps > 0 && !(c->minutes > 0)) return by_steps;
+  return fmax(by_steps, l->t->elapsed / (60 * c->minutes));
+}
+
+// The lines of the log are out before a checkpoint says that their steps were taken.
+static UsStatus flush_log(const Loop* l) {
+  if (!l->log || (fflush(l->log) == 0 && !ferror(l->log))) return US_OK;
+  return us_fail(US_IO, "%s: cannot be written: %s", l->run->log, strerror(errno));
+}
+
+static UsStatus checkpoint(Loop* l) {
+  l->saved = us_seconds();
+  US_TRY(flush_log(l));
+  if (!l->run->checkpoint) return US_OK;
+  return us_trainer_save(l->t, l->run->checkpoint, l->run->key ? l->run->key : "");
+}
+
+static void log_step(Loop* l, const UsTrainStep* s) {
+  UsTrainer* t = l->t;
+  t->loss += s->teacher;
+  t->rollout += s->rollout;
+  t->count++;
+  if (s->step % kLogEvery != 0) return;
+  char text[4][US_NUMBER_CHARS];
+  double loss = t->loss / t->count, rollout = t->rollout / t->count;
+  snprintf(l->note, sizeof(l->note), "loss %.4f  held-back %.3f / %.3f of copy-last", loss,
+           t->validation.one_step, t->validation.open_loop);
+  if (l->log) {
+    fprintf(l->log,
+            "{\"step\": %lld, \"loss\": %s, \"rollout\": %s, \"norm\": %s, \"rate\": %s, "
+            "\"seconds\": %.3f}\n",
+            (long long)s->step, us_json_format(text[0], "%.6g", loss),
+            us_json_format(text[1], "%.6g", rollout), us_json_format(text[2], "%.4g", s->norm),
+            us_json_format(text[3], "%.4g", s->rate), t->elapsed);
+  }
+  t->loss = t->rollout = 0;
+  t->count = 0;
+}
+
+// Validates, once a step, and keeps the best weights; 1 when patience is at its end.
+static int validate(Loop* l) {
+  UsTrainer* t = l->t;
+  if (t->validated == t->step) return t->c.patience > 0 && t->worse >= t->c.patience;
+  UsValidation v = us_trainer_validate(t);
+  if (us_interrupted()) return 0;
+  t->validation = v;
+  t->validated = t->step;
+  if (l->log && t->held.fill) {
+    char text[2][US_NUMBER_CHARS];
+    fprintf(l->log, "{\"step\": %lld, \"one_step\": %s, \"open_loop\": %s}\n", (long long)t->step,
+            us_json_format(text[0], "%.6g", v.one_step),
+            us_json_format(text[1], "%.6g", v.open_loop));
+    fflush(l->log);
+  }
+  if (t->c.patience <= 0 || !t->held.fill) return 0;
+  if (v.open_loop < t->best_error) {
+    t->best_error = v.open_loop;
+    t->worse = 0;
+    us_ops_copy(us_predictor_params(t->p), t->best, us_predictor_list(t->p)->floats);
+    return 0;
+  }
+  return ++t->worse >= t->c.patience;
+}
+
+static UsStatus loop(Loop* l) {
+  UsTrainer* t = l->t;
+  double every = l->run->checkpoint_seconds > 0 ? l->run->checkpoint_seconds : 30;
+  int done = t->c.patience > 0 && t->worse >= t->c.patience;
+  // A validation that Ctrl-C ended is made up for when the run goes on.
+  if (t->step > 0 && t->step % t->c.validate_every == 0) done = validate(l);
+  while (!done && progress(l) < 1 && !us_interrupted()) {
+    UsTrainStep s = us_trainer_step(t, progress(l));
+    if (s.stopped) break;
+    if (!s.finite) {
+      return us_fail(US_DIVERGED, "training: step %lld: the loss is not finite (%g); %s%s",
+                     (long long)s.step, s.teacher + s.rollout,
+                     l->run->checkpoint ? "the last good weights are in " : "no checkpoint",
+                     l->run->checkpoint ? l->run->checkpoint : "");
+    }
+    t->elapsed = l->before + us_seconds() - l->started;
+    log_step(l, &s);
+    us_progress_show(&l->bar, t->c.steps > 0 ? (double)t->step : t->elapsed, l->note);
+    if (t->step % t->c.validate_every == 0) done = validate(l);
+    if (us_seconds() - l->saved > every && !us_interrupted()) US_TRY(checkpoint(l));
+  }
+  if (!us_interrupted()) validate(l);
+  if (!us_interrupted()) return US_OK;
+  US_TRY(checkpoint(l));
+  return us_fail(US_INTERRUPTED, "training: stopped at step %lld; --resume continues",
+                 (long long)t->step);
+}
+
+static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
+  Loop l = {.t = t, .run = run};
+  if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
+    US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
+  }
+  US_TRY(open_log(run->log, t->step, &l.log));
+  l.before = t->elapsed;
+  l.started = l.saved = us_seconds();
+  l.bar = t->c.steps > 0
+              ? us_progress_start(run->label, "steps", (double)t->c.steps, (double)t->step)
+              : us_progress_start(run->label, "s", 60 * t->c.minutes, t->elapsed);
+  UsStatus status = checkpoint(&l);
+  if (status == US_OK) status = loop(&l);
+  if (status == US_OK) status = checkpoint(&l);
+  if (status == US_OK && t->c.patience > 0 && isfinite(t->best_error)) {
+    us_ops_copy(t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
+    t->validation = us_trainer_validate(t);
+    status = us_interrupt_check("training");
+  }
+  us_progress_end(&l.bar);
+  if (l.log) fclose(l.log);
+  if (result) *result = t->validation;
+  return status;
+}
+
+UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
+  UsLock* lock = NULL;
+  if (run->checkpoint) US_TRY(us_lock_take(run->checkpoint, &lock));
+  UsStatus status = run_all(t, run, result);
+  us_lock_release(lock);
+  return status;
+}
