@@ -6,6 +6,22 @@
 #include "env/sim/sim_inner.h"
 #include "env/trap.h"
 
+// MuJoCo is not built with the thread sanitizer, which so cannot see that its pool hands work over
+// and back. It is told, at one place for the beginning of a call and one for its end.
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+static char begun, ended;
+static void hand_over(char* place) {
+  __tsan_release(place);
+}
+static void take_over(char* place) {
+  __tsan_acquire(place);
+}
+#else
+#define hand_over(place) ((void)0)
+#define take_over(place) ((void)0)
+#endif
+
 typedef struct Call {
   Sim* sim;
   mjfBatchFunc func;
@@ -13,6 +29,7 @@ typedef struct Call {
 } Call;
 
 static void run_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  take_over(&begun);
   const Call* c = arg;
   memset(d->warning, 0, sizeof(d->warning));
   c->func(m, d, sim, c->arg);
@@ -20,11 +37,16 @@ static void run_one(const mjModel* m, mjData* d, int sim, void* arg) {
     int n = d->warning[i].number;
     if (n) __atomic_fetch_add(&c->sim->warned[i], n, __ATOMIC_RELAXED);
   }
+  hand_over(&ended);
 }
 
 int us_sim_run(Sim* s, mjBatch* b, int n, const int* ids, mjfBatchFunc func, void* arg, int save) {
   Call call = {s, func, arg};
-  if (n == 0 || mjb_apply(b, ids, n, run_one, &call, save) == 0) return -1;
+  if (n == 0) return -1;
+  hand_over(&begun);
+  int failed = mjb_apply(b, ids, n, run_one, &call, save);
+  take_over(&ended);
+  if (failed == 0) return -1;
   for (int i = 0; i < n; i++) {
     if (mjb_status(b)[ids[i]]) return ids[i];
   }
