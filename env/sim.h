@@ -24,6 +24,20 @@ US_API const mjModel* us_sim_model(const UsEnv* e);
 // varied again.
 US_API const mjModel* us_sim_slot_model(const UsEnv* e, int slot);
 
+// A number of the state that says where something is.
+typedef struct UsPosition {
+  char name[48];  // "gripper", "box x": the joint's, or "joint 3" where it has none
+  int at;         // its place in a state
+  int angle;      // 1: of a hinge, rad; 0: m
+} UsPosition;
+
+// Leading numbers of a state that are positions; velocities and activations follow.
+US_API int us_sim_positions(const UsEnv* e);
+
+// Those of slides and hinges and the places of free joints: list (us_sim_positions). Returns how
+// many.
+US_API int us_sim_places(const UsEnv* e, UsPosition* list);
+
 // Lets us_env_step and us_sim_policy play the listed slots alone, until the next call; at first
 // they play all. The others keep their state, and what a step says of them means nothing.
 US_API void us_sim_select(UsEnv* e, int n, const int* slots);

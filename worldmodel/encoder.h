@@ -21,10 +21,15 @@
 
 US_C_BEGIN
 
-#define US_ENCODERS(X) \
-  X(vit)               \
-  X(pca)               \
-  X(state)
+// A kind is one file, encoder/encoder_<kind>.c, and one word here: among those that a folder
+// brings, or those that are also made from the rows of a dataset.
+#define US_ENCODERS_OPENED(X) X(vit)
+#define US_ENCODERS_MADE(X) X(pca) X(state)
+#define US_ENCODERS(X) US_ENCODERS_OPENED(X) US_ENCODERS_MADE(X)
+
+// The kinds that are made, as they stand in a help text: ", pca, state".
+#define US_ENCODER_WORD(name) ", " #name
+#define US_ENCODERS_MADE_TEXT US_ENCODERS_MADE(US_ENCODER_WORD)
 
 struct UsVitConfig;
 
@@ -56,6 +61,26 @@ US_API UsStatus us_encoder_save(const UsEncoder* e, const char* folder);
 US_API void us_encoder_destroy(UsEncoder* e);
 
 US_API const UsEncoderInfo* us_encoder_info(const UsEncoder* e);
+
+// What a kind is made from: rows of a dataset.
+typedef struct UsEncoderData {
+  const char* path;       // of the dataset, for messages
+  const char* task;       // the same
+  int64_t n;              // rows
+  int height, width;      // px
+  const uint8_t* pixels;  // (n, height, width, 3). NULL for kinds that read states
+  int state;              // S
+  int positions;          // leading numbers of a state that are positions; 0: not known
+  const double* states;   // (n, S). NULL for kinds that read frames
+  int dim;                // most numbers of the latent, where the kind has a choice
+} UsEncoderData;
+
+// What us_encoder_make reads for a kind: 'f' frames, 's' states; 0: no kind that is made.
+US_API int us_encoder_reads(const char* kind);
+
+// Makes an encoder of one of the kinds US_ENCODERS_MADE. Nullable: pool. On failure *out is NULL.
+US_API UsStatus us_encoder_make(const char* kind, const UsEncoderData* data, UsPool* pool,
+                                UsEncoder** out);
 
 // Makes a `state` encoder from the mean and standard deviation of states. mean, std (S).
 US_API UsStatus us_encoder_make_state(int state, const double* mean, const double* std,

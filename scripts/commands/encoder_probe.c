@@ -9,7 +9,6 @@
 #include "scripts/commands/cli.h"
 #include "scripts/commands/encoder_commands.h"
 #include "scripts/commands/frames.h"
-#include "scripts/commands/state_encoder.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/encoder.h"
@@ -37,14 +36,28 @@ typedef struct Probe {
 
 // ---- encoders that are made from the frames ----
 
+static int count_positions(const char* task) {
+  UsEnv* e;
+  if (us_cli_open_sim(task, NULL, &e) != US_OK) return 0;
+  int positions = us_sim_positions(e);
+  us_env_close(e);
+  return positions;
+}
+
 static UsStatus open_encoder(const Options* o, Probe* p) {
   const UsFrames* f = &p->frames;
-  if (!strcmp(o->encoder, "state")) {
-    return us_state_encoder(o->data, f->info.task, f->info.state, f->count, f->states, &p->encoder);
-  }
-  if (!strcmp(o->encoder, "pca")) {
-    return us_encoder_make_pca(o->dim, f->count, f->info.height, f->info.width, f->pixels, p->pool,
-                               &p->encoder);
+  if (us_encoder_reads(o->encoder)) {
+    UsEncoderData rows = {.path = o->data,
+                          .task = f->info.task,
+                          .n = f->count,
+                          .height = f->info.height,
+                          .width = f->info.width,
+                          .pixels = f->pixels,
+                          .state = f->info.state,
+                          .positions = count_positions(f->info.task),
+                          .states = f->states,
+                          .dim = o->dim};
+    return us_encoder_make(o->encoder, &rows, p->pool, &p->encoder);
   }
   US_TRY(us_encoder_open(o->encoder, &p->encoder));
   const UsEncoderInfo* info = us_encoder_info(p->encoder);

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "env/sim.h"
+#include "datasets/encoder_jobs.h"
 #include "scripts/commands/cli.h"
 #include "scripts/report/picture.h"
-#include "scripts/commands/state_encoder.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
-enum { kPath = 4096, kPcaFrames = 2048, kPcaDim = 64, kDefaultBlock = 5 };
+enum { kPath = 4096, kDefaultBlock = 5 };
 
 // ---- options ----
 
@@ -71,41 +71,6 @@ int training_check(const char* command, TrainingOptions* o, const char* data) {
   return -1;
 }
 
-// ---- encoders that are made from the data ----
-
-static UsStatus make_state(const UsDataset* data, UsEncoder** out) {
-  const UsDatasetInfo* info = us_dataset_info(data);
-  return us_state_encoder(us_dataset_path(data), info->task, info->state, info->rows,
-                          us_dataset_states(data), out);
-}
-
-// Components of frames spread evenly over the dataset.
-static UsStatus make_pca(UsDataset* data, UsPool* pool, UsEncoder** out) {
-  const UsDatasetInfo* info = us_dataset_info(data);
-  int n = info->rows < kPcaFrames ? (int)info->rows : kPcaFrames;
-  size_t image = (size_t)info->height * (size_t)info->width * 3;
-  uint8_t* frames = malloc((size_t)n * image + 1);
-  if (!frames) return us_fail(US_MEMORY, "out of memory");
-  UsStatus status = US_OK;
-  UsProgress bar = us_progress_start("read", "frames", n, 0);
-  for (int i = 0; i < n && status == US_OK; i++) {
-    status = us_dataset_pixels(data, info->rows * i / n, 1, frames + (size_t)i * image);
-    if (status == US_OK) status = us_progress_step(&bar, i, us_dataset_path(data));
-  }
-  us_progress_end(&bar);
-  if (status == US_OK) {
-    status = us_encoder_make_pca(kPcaDim, n, info->height, info->width, frames, pool, out);
-  }
-  free(frames);
-  return status;
-}
-
-static UsStatus make_encoder(const char* kind, UsDataset* data, UsPool* pool, UsEncoder** out) {
-  if (strcmp(kind, "state") == 0) return make_state(data, out);
-  if (strcmp(kind, "pca") == 0) return make_pca(data, pool, out);
-  return us_encoder_open(kind, out);
-}
-
 // ---- data ----
 
 static int task_block(const char* task) {
@@ -138,7 +103,7 @@ UsStatus training_data_open(const char* const* paths, int count, const char* enc
     US_TRY(us_dataset_hash(out->data[i], out->hash[i]));
   }
   out->block = o->block ? o->block : task_block(us_dataset_info(out->data[0])->task);
-  US_TRY(make_encoder(encoder, out->data[0], pool, &out->encoder));
+  US_TRY(us_dataset_encoder(encoder, out->data[0], us_cli_tasks(), pool, &out->encoder));
   for (int i = 0; i < count; i++) {
     const UsFeaturesPlace place = {.folder = o->cache, .spare = o->out};
     US_TRY(us_features_open(out->data[i], out->encoder, &place, pool, &out->features[i]));

@@ -30,17 +30,12 @@ extern const uint64_t us_asset_encoder_decoder_size __attribute__((weak));
 
 // ---- making ----
 
-static UsStatus find_kind(const char* name, const cJSON* config, const UsEncoderClass** out) {
-  const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
-  char kind[32];
-  US_TRY(us_json_text(name, own, "kind", "vit", kind, sizeof(kind)));
+// The kind of this name, or NULL.
+static const UsEncoderClass* find_kind(const char* name) {
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-    if (!strcmp(kinds[i]->name, kind)) {
-      *out = kinds[i];
-      return US_OK;
-    }
+    if (!strcmp(kinds[i]->name, name)) return kinds[i];
   }
-  return us_fail(US_FORMAT, "%s: unknown kind of encoder \"%s\"", name, kind);
+  return NULL;
 }
 
 // An encoder without weights.
@@ -100,8 +95,8 @@ static UsStatus complete(UsEncoder* e, const char* name, const float* host, cons
   return hash(e, name, host);
 }
 
-UsStatus us_encoder_make(const UsEncoderClass* kind, const char* name, const cJSON* config,
-                         const float* host, const float* decoder, UsEncoder** out) {
+UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const cJSON* config,
+                             const float* host, const float* decoder, UsEncoder** out) {
   UsEncoder* e;
   *out = NULL;
   US_TRY(start(kind, name, config, &e));
@@ -112,6 +107,19 @@ UsStatus us_encoder_make(const UsEncoderClass* kind, const char* name, const cJS
   }
   *out = e;
   return US_OK;
+}
+
+int us_encoder_reads(const char* kind) {
+  const UsEncoderClass* k = find_kind(kind);
+  return k ? k->reads : 0;
+}
+
+UsStatus us_encoder_make(const char* kind, const UsEncoderData* data, UsPool* pool,
+                         UsEncoder** out) {
+  *out = NULL;
+  if (us_encoder_reads(kind)) return find_kind(kind)->make(data, pool, out);
+  return us_fail(US_USAGE, "expected a kind that is made from data%s, found \"%s\"",
+                 US_ENCODERS_MADE_TEXT, kind);
 }
 
 // ---- files ----
@@ -175,9 +183,13 @@ static UsStatus try_frame(const UsEncoder* e, const char* name) {
 }
 
 static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
-  const UsEncoderClass* kind = NULL;
+  // A config without our section is a DINOv2 checkpoint as people have it.
+  const cJSON* own = cJSON_GetObjectItemCaseSensitive(p->config, "understudy");
+  char word[32];
   UsEncoder* e;
-  US_TRY(find_kind(name, p->config, &kind));
+  US_TRY(us_json_text(name, own, "kind", kinds[0]->name, word, sizeof(word)));
+  const UsEncoderClass* kind = find_kind(word);
+  if (!kind) return us_fail(US_FORMAT, "%s: unknown kind of encoder \"%s\"", name, word);
   US_TRY(start(kind, name, p->config, &e));
   float* host = calloc(e->params->floats, sizeof(float));
   float* decoder = NULL;

@@ -37,6 +37,10 @@ typedef struct UsEncoderClass {
   void (*decode)(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels);
 
   void (*destroy)(UsEncoder* e);  // frees self
+
+  // Of the kinds US_ENCODERS_MADE: as us_encoder_reads and us_encoder_make.
+  int reads;
+  UsStatus (*make)(const UsEncoderData* data, UsPool* pool, UsEncoder** out);
 } UsEncoderClass;
 
 struct UsEncoder {
@@ -54,12 +58,12 @@ struct UsEncoder {
   int idle_count, made, room;
 };
 
-extern const UsEncoderClass us_encoder_class_vit;
-extern const UsEncoderClass us_encoder_class_pca;
-extern const UsEncoderClass us_encoder_class_state;
+#define X(name) extern const UsEncoderClass us_encoder_class_##name;
+US_ENCODERS(X)
+#undef X
 
 // An encoder of a kind and config, weights from host (params->floats) and decoder (or NULL).
-UsStatus us_encoder_make(const UsEncoderClass* kind, const char* name, const cJSON* config,
-                         const float* host, const float* decoder, UsEncoder** out);
+UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const cJSON* config,
+                             const float* host, const float* decoder, UsEncoder** out);
 
 #endif  // UNDERSTUDY_ENCODER_CLASS_H_

@@ -127,19 +127,6 @@ static void destroy(UsEncoder* e) {
   free(s);
 }
 
-const UsEncoderClass us_encoder_class_pca = {
-    .name = "pca",
-    .parse = parse,
-    .config = config_json,
-    .read = read_weights,
-    .work_create = work_create,
-    .work_destroy = work_destroy,
-    .encode = encode,
-    .draws = 1,
-    .decode = decode,
-    .destroy = destroy,
-};
-
 // ---- making ----
 
 // Frames spread over all n as rows of x (used, pixels), ordinary memory.
@@ -170,10 +157,30 @@ UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_
   }
   if (status == US_OK) {
     host[mean + all] = total > 0 ? (float)sqrt(dim / total) : 1;
-    status = us_encoder_make(&us_encoder_class_pca, "pca", json, host, NULL, out);
+    status = us_encoder_assemble(&us_encoder_class_pca, "pca", json, host, NULL, out);
   }
   cJSON_Delete(json);
   free(host);
   free(x);
   return status;
 }
+
+static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
+  return us_encoder_make_pca(data->dim, (int)data->n, data->height, data->width, data->pixels, pool,
+                             out);
+}
+
+const UsEncoderClass us_encoder_class_pca = {
+    .name = "pca",
+    .parse = parse,
+    .config = config_json,
+    .read = read_weights,
+    .work_create = work_create,
+    .work_destroy = work_destroy,
+    .encode = encode,
+    .draws = 1,
+    .decode = decode,
+    .destroy = destroy,
+    .reads = 'f',
+    .make = make,
+};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/progress.h"
 #include "worldmodel/encoder/encoder_class.h"
 #include "worldmodel/ops.h"
 
@@ -95,17 +96,6 @@ static void destroy(UsEncoder* e) {
   free(s);
 }
 
-const UsEncoderClass us_encoder_class_state = {
-    .name = "state",
-    .parse = parse,
-    .config = config_json,
-    .read = read_weights,
-    .work_create = work_create,
-    .work_destroy = work_destroy,
-    .encode = encode,
-    .destroy = destroy,
-};
-
 UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out) {
   *out = NULL;
   size_t padded = ((size_t)state + 15) / 16 * 16;  // as param_list.h places tensors
@@ -118,9 +108,49 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
     host[padded + (size_t)i] = keep[i] ? (float)(1 / std[i]) : 0;
   }
   cJSON* json = status == US_OK ? make_config(state, keep) : NULL;
-  if (json) status = us_encoder_make(&us_encoder_class_state, "state", json, host, NULL, out);
+  if (json) status = us_encoder_assemble(&us_encoder_class_state, "state", json, host, NULL, out);
   cJSON_Delete(json);
   free(host);
   free(keep);
   return status;
 }
+
+// Positions alone, normalised by the rows: no frame shows velocities.
+static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
+  int nq = data->positions, state = data->state;
+  if (nq < 1 || nq > state) {
+    return us_fail(
+        US_UNSUPPORTED,
+        "%s: the encoder \"state\" needs a task that is known here (see --plugin, which also "
+        "takes mjcf:FILE.xml) to tell positions from velocities, found \"%s\"",
+        data->path, data->task);
+  }
+  double* mean = calloc(2 * (size_t)state, sizeof(double));  // a deviation of 0 drops a number
+  if (!mean) return us_fail(US_MEMORY, "%s: out of memory for an encoder", data->path);
+  for (int j = 0; j < nq && !us_interrupted(); j++) {
+    double squares = 0;
+    for (int64_t i = 0; i < data->n; i++) mean[j] += data->states[i * state + j] / (double)data->n;
+    for (int64_t i = 0; i < data->n; i++) {
+      double off = data->states[i * state + j] - mean[j];
+      squares += off * off;
+    }
+    mean[state + j] = sqrt(squares / (double)data->n);
+  }
+  UsStatus status = us_interrupt_check(data->path);
+  if (status == US_OK) status = us_encoder_make_state(state, mean, mean + state, out);
+  free(mean);
+  return status;
+}
+
+const UsEncoderClass us_encoder_class_state = {
+    .name = "state",
+    .parse = parse,
+    .config = config_json,
+    .read = read_weights,
+    .work_create = work_create,
+    .work_destroy = work_destroy,
+    .encode = encode,
+    .destroy = destroy,
+    .reads = 's',
+    .make = make,
+};

@@ -159,7 +159,7 @@ UsStatus us_encoder_make_vit(const UsVitConfig* config, const float* weights,
   cJSON* json = us_vit_config_json(config);
   if (!json) return us_fail(US_MEMORY, "out of memory for an encoder");
   UsStatus status =
-      us_encoder_make(&us_encoder_class_vit, "encoder", json, weights, decoder_weights, out);
+      us_encoder_assemble(&us_encoder_class_vit, "encoder", json, weights, decoder_weights, out);
   cJSON_Delete(json);
   return status;
 }
