@@ -66,8 +66,9 @@ typedef struct UsEnvInfo {
   int state;        // S
   int observation;  // O, width of UsStep.observation
   int height, width;
-  int context;  // frames that the next step depends on: 1 for a simulator, C for a model
-  double dt;    // s an env step
+  int context;    // frames that the next step depends on: 1 for a simulator, C for a model
+  double dt;      // s an env step
+  char hash[65];  // a model: SHA-256 over everything that imagination depends on, in hex
 } UsEnvInfo;
 
 // What a step gives, slot by slot. Every pointer may be NULL: not asked for.

@@ -12,7 +12,7 @@ includes() { grep -rnoE "^#include $1" "${@:2}" --include=*.[ch] | sed -E 's/#in
 while read -r folder allowed; do
   while read -r at target; do
     [[ $folder != worldmodel || $at != worldmodel/base/* ]] || continue
-    [[ $target =~ ^($allowed)/ ]] || say "not allowed in $folder: $at $target"
+    [[ $target =~ ^($allowed)(/|$) ]] || say "not allowed in $folder: $at $target"
   done < <(includes '"[^"]+"' "$folder")
 done <<'LIST'
 worldmodel/base worldmodel/base

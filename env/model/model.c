@@ -127,6 +127,7 @@ static void fill_info(Model* m, const char* name, const UsEnvConfig* c) {
   info->width = from->width;
   info->context = m->context;
   info->dt = from->dt;
+  memcpy(info->hash, from->hash, sizeof(info->hash));
 }
 
 static int allocate(Model* m) {

@@ -224,6 +224,10 @@ const UsTask* us_sim_task(const UsEnv* e) {
   return sim_of((UsEnv*)e)->task;
 }
 
+const char* us_sim_passive(const mjModel* m) {
+  return m->nu == 0 ? "no controls" : m->nq == 0 ? "no joints" : NULL;
+}
+
 const mjModel* us_sim_model(const UsEnv* e) {
   return sim_of((UsEnv*)e)->model;
 }

@@ -198,6 +198,12 @@ void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows) {
   rows[n] = (struct poptOption)POPT_TABLEEND;
 }
 
+void us_cli_free(const UsSetting* list, void* config) {
+  for (const UsSetting* s = list; s->name; s++) {
+    if (s->type == US_SETTING_TEXT) free(*(char**)((char*)config + s->at));
+  }
+}
+
 static int read_whole(const char* command, const struct poptOption* o, const char* text) {
   unsigned type = o->argInfo & POPT_ARG_MASK;
   long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;

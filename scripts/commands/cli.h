@@ -68,6 +68,9 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
 enum { US_CLI_ROWS = 64 };
 void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows);
 
+// Frees the texts of a list that options were read into.
+void us_cli_free(const UsSetting* list, void* config);
+
 struct UsTask;
 
 // The tasks to open simulators from: the built-in ones and those of the plugins and MJCF files

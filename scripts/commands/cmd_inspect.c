@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "datasets/verify.h"
+#include "env/sim.h"
 #include "scripts/commands/cli.h"
 #include "tasks/mjcf/mjcf.h"
 #include "worldmodel/base/progress.h"
@@ -101,7 +102,7 @@ static UsStatus inspect_mjcf(const char* path) {
   const UsTask* t;
   US_TRY(us_mjcf_open(path, &t));
   const mjModel* m = t->model;
-  const char* passive = us_mjcf_passive(m);
+  const char* passive = us_sim_passive(m);
   printf("%s: MJCF, the task %s (--task mjcf:%s)\n", path, t->name, path);
   printf("  %d bodies, %d joints, %d actuators with %d controls, state %d + %d + %d\n",
          (int)m->nbody - 1, (int)m->njnt, (int)m->nactuator, (int)m->nu, (int)m->nq, (int)m->nv,

@@ -256,7 +256,3 @@ void us_mjcf_close(const UsTask* task) {
   mj_deleteModel(c->model);
   free(c);
 }
-
-const char* us_mjcf_passive(const mjModel* m) {
-  return m->nu == 0 ? "no controls" : m->nq == 0 ? "no joints" : NULL;
-}

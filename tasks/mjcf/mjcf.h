@@ -61,9 +61,6 @@ US_API UsStatus us_mjcf_open(const char* path, const UsTask** out);
 // NULL is fine.
 US_API void us_mjcf_close(const UsTask* task);
 
-// Why nothing can be planned in a task of this model, for messages; NULL: it can.
-US_API const char* us_mjcf_passive(const mjModel* m);
-
 US_C_END
 
 #endif  // UNDERSTUDY_MJCF_H_

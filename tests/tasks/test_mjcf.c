@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "env/plugin.h"
+#include "env/sim.h"
 #include "tests/env/mixed_model.h"
 #include "tests/tasks/mjcf_help.h"
 #include "worldmodel/base/file.h"
@@ -28,7 +29,7 @@ static void tables(void** state) {
     assert_int_equal(t->proprio, want[i].proprio);
     assert_int_equal(t->measure, want[i].measure);
     assert_int_equal(t->block, 5);
-    assert_int_equal(us_mjcf_passive(t->model) != NULL, want[i].passive);
+    assert_int_equal(us_sim_passive(t->model) != NULL, want[i].passive);
     us_mjcf_close(t);
   }
   const UsTask* t = open_file(mjcf_put_mesh(folder));  // its camera has no name

@@ -3,7 +3,7 @@
 // of all that in hex. It is written in one call and read back whole or not at all.
 
 #define _GNU_SOURCE
-#include "scripts/commands/eval_journal.h"
+#include "planner/evaluation/eval_journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,12 @@
-#include "scripts/commands/eval_json.h"
+// What an evaluation writes down.
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "env/sim.h"
+#include "planner/evaluation/eval_job.h"
 #include "planner/statistics.h"
+#include "worldmodel/ops.h"
 
 int us_eval_answers(const UsResult* r, UsRule rule) {
   return !r->stopped || rule == US_RULE_first_hit || rule == US_RULE_object_hit;
@@ -108,7 +111,11 @@ static void add_episodes(cJSON* row, const UsResult* r) {
   }
 }
 
-cJSON* us_eval_row_json(const UsResult* r, const UsPairs* pairs) {
+// `pairs`, one {rate, low, high, hits} per rule, `hard` with the same for the hard pairs, times,
+// `distance` to the goal after every block, `first_hit_step` per pair (env steps, -1: none),
+// `failed` (pairs that never hit) and `not_finite`. Rules that a run with stop_at_hit cannot answer
+// are null.
+static cJSON* row_json(const UsResult* r, const UsPairs* pairs) {
   cJSON* row = cJSON_CreateObject();
   add_rates(row, r, pairs, 0);
   add_rates(cJSON_AddObjectToObject(row, "hard"), r, pairs, 1);
@@ -118,8 +125,8 @@ cJSON* us_eval_row_json(const UsResult* r, const UsPairs* pairs) {
   return row;
 }
 
-cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* name_b,
-                            const UsResult* b) {
+// McNemar's test of the row model and another by first hit on the pairs that both ran.
+static cJSON* compare_json(const UsResult* a, const char* name, const UsResult* b) {
   int n = a->count < b->count ? a->count : b->count, only_a = 0, only_b = 0;
   for (int i = 0; i < n; i++) {
     int solved_a = us_outcome_solved(&a->outcome[i], US_RULE_first_hit);
@@ -128,8 +135,8 @@ cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* n
     only_b += solved_b && !solved_a;
   }
   cJSON* object = cJSON_CreateObject();
-  cJSON_AddStringToObject(object, "a", name_a);
-  cJSON_AddStringToObject(object, "b", name_b);
+  cJSON_AddStringToObject(object, "a", us_eval_row_names[US_ROW_model]);
+  cJSON_AddStringToObject(object, "b", name);
   us_json_add(object, "pairs", n);
   us_json_add(object, "only_a", only_a);
   us_json_add(object, "only_b", only_b);
@@ -137,9 +144,78 @@ cJSON* us_eval_compare_json(const char* name_a, const UsResult* a, const char* n
   return object;
 }
 
-cJSON* us_eval_planner_json(const char* name, const UsPlannerConfig* c) {
-  cJSON* p = cJSON_CreateObject();
-  cJSON_AddStringToObject(p, "name", name);
-  us_settings_json(us_planner_settings, c, p);
-  return p;
+// ---- the whole ----
+
+static void add_hashes(cJSON* json, const EvalJob* j) {
+  static const struct {
+    UsEvalRow row;
+    const char* name;
+  } model[] = {{US_ROW_model, "model"}, {US_ROW_state, "state_model"}};
+  cJSON* h = cJSON_AddObjectToObject(json, "hashes");
+  cJSON_AddStringToObject(h, "run", j->key);
+  cJSON_AddStringToObject(h, "pairs", j->result->pairs.hash);
+  cJSON_AddStringToObject(h, "data", j->data_hash);
+  for (int k = 0; k < 2; k++) {
+    const UsEnv* answer = j->answer[model[k].row];
+    if (answer) cJSON_AddStringToObject(h, model[k].name, us_env_info(answer)->hash);
+  }
+}
+
+static void add_rows(cJSON* json, const UsEvalResult* r) {
+  cJSON* rows = cJSON_AddObjectToObject(json, "rows");
+  cJSON* compare = cJSON_AddArrayToObject(json, "compare");
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    if (!r->on[k]) continue;
+    cJSON_AddItemToObject(rows, us_eval_row_names[k], row_json(&r->row[k], &r->pairs));
+    if (k == US_ROW_model || !r->on[US_ROW_model]) continue;
+    cJSON_AddItemToArray(compare,
+                         compare_json(&r->row[US_ROW_model], us_eval_row_names[k], &r->row[k]));
+  }
+}
+
+// The first row that imagined something: its speed stands at the top of the file.
+static const UsResult* main_row(const UsEvalResult* r) {
+  const UsEvalRow order[] = {US_ROW_model, US_ROW_state, US_ROW_oracle, US_ROW_random};
+  int k = 0;
+  while (!r->on[order[k]]) k++;
+  return &r->row[order[k]];
+}
+
+cJSON* us_eval_json(const EvalJob* j) {
+  const UsEvalResult* r = j->result;
+  const UsResult* main = main_row(r);
+  const UsEnvInfo* sim = us_env_info(j->sim);
+  cJSON* json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "task", r->task->name);
+  cJSON_AddStringToObject(json, "protocol", r->protocol->name);
+  cJSON_AddStringToObject(json, "rule", us_rule_names[r->protocol->rule]);
+  us_json_add(json, "episodes", r->pairs.count);
+  us_json_add(json, "solved_at_start", r->pairs.solved_at_start);
+  us_json_add(json, "seconds_per_plan", main->wall[US_PART_plan] / fmax((double)main->plans, 1));
+  us_json_add(json, "candidate_steps_per_core_second",
+              (double)main->candidate_steps / fmax(main->core[US_PART_plan], 1e-9));
+  us_json_add(json, "ahead", us_protocol_steps(r->protocol->ahead, r->task));
+  us_json_add(json, "budget", us_protocol_steps(r->protocol->budget, r->task));
+  us_json_add(json, "block", sim->block);
+  us_json_add(json, "dt", sim->dt);
+  us_json_add(json, "radius", r->task->radius);
+  us_json_add(json, "seed", (double)j->c.seed);
+  us_json_add(json, "batch", j->c.batch);
+  us_json_add(json, "threads", us_pool_threads(j->pool));
+  cJSON_AddBoolToObject(json, "stop_at_hit", j->c.stop_at_hit);
+  us_json_add(json, "subgoals", j->c.subgoals);
+  cJSON_AddStringToObject(json, "version", US_VERSION);
+  cJSON_AddStringToObject(json, "mujoco", mj_versionString());
+  cJSON_AddStringToObject(json, "blas", us_ops_name());
+  cJSON* planner = cJSON_AddObjectToObject(json, "planner");
+  cJSON_AddStringToObject(planner, "name", j->c.planner);
+  us_settings_json(us_planner_settings, &j->c.plan, planner);
+  add_hashes(json, j);
+  if (*r->vary) {
+    cJSON_AddStringToObject(json, "vary", r->vary);
+    cJSON_AddStringToObject(json, "vary_range", r->vary_range);
+    cJSON_AddBoolToObject(json, "vary_drawn", j->vary.count > 0);
+  }
+  add_rows(json, r);
+  return json;
 }

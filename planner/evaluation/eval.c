@@ -1,0 +1,408 @@
+// The job: settle what was left open, open everything, run the rows, write.
+
+#include "planner/eval.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "env/sim.h"
+#include "planner/evaluation/eval_job.h"
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/machine.h"
+#include "worldmodel/ops.h"
+
+#define US_SETTING_OF UsEvalConfig
+const UsSetting us_eval_settings[] = {US_EVAL_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
+UsEvalConfig us_eval_defaults(void) {
+  UsEvalConfig c = {.plan = us_planner_defaults()};
+  us_settings_default(us_eval_settings, &c);
+  c.plan.horizon = c.plan.replan = 0;
+  return c;
+}
+
+static const struct {
+  const char* planner;
+  UsSees sees;
+} row_table[US_ROW_COUNT] = {
+#define X(name, planner, sees, title) {planner, sees},
+    US_EVAL_ROWS(X)
+#undef X
+};
+
+const char* const us_eval_row_names[US_ROW_COUNT] = {
+#define X(name, planner, sees, title) #name,
+    US_EVAL_ROWS(X)
+#undef X
+};
+
+const char* const us_eval_row_titles[US_ROW_COUNT] = {
+#define X(name, planner, sees, title) title,
+    US_EVAL_ROWS(X)
+#undef X
+};
+
+// ---- what was asked for ----
+
+// Switches the rows on that `rows` asks for or, without it, those that the models allow.
+static UsStatus choose_rows(EvalJob* j) {
+  int* on = j->result->on;
+  int has[US_ROW_COUNT] = {[US_ROW_model] = j->c.model != NULL,
+                           [US_ROW_state] = j->c.state_model != NULL,
+                           [US_ROW_random] = 1,
+                           [US_ROW_oracle] = 1};
+  if (!j->c.rows) {
+    if (!j->c.model) return us_fail(US_USAGE, "--model is missing");
+    memcpy(on, has, sizeof(has));
+  }
+  for (const char* at = j->c.rows; at && *at;) {
+    size_t n = strcspn(at, ",");
+    int k = 0;
+    while (k < US_ROW_COUNT &&
+           (strlen(us_eval_row_names[k]) != n || strncmp(at, us_eval_row_names[k], n)))
+      k++;
+    if (k == US_ROW_COUNT) {
+      return us_fail(US_USAGE, "--rows: expected model, state, random or oracle, found \"%.*s\"",
+                     (int)n, at);
+    }
+    if (!has[k]) {
+      return us_fail(US_USAGE, "--rows %s: --%s is missing", us_eval_row_names[k],
+                     k == US_ROW_model ? "model" : "state-model");
+    }
+    on[k] = 1;
+    at += n + (at[n] == ',');
+  }
+  // Two spellings of the same rows are one run.
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    if (on[k]) strcat(strcat(j->rows, *j->rows ? "," : ""), us_eval_row_names[k]);
+  }
+  j->c.rows = j->rows;
+  return US_OK;
+}
+
+// Fills in what was left to the protocol, and checks the rest.
+static UsStatus settle(EvalJob* j) {
+  UsEvalConfig* c = &j->c;
+  if (!c->data) return us_fail(US_USAGE, "--data is missing");
+  if (!c->tasks) return us_fail(US_USAGE, "an evaluation needs a list of tasks");
+  if (c->vary_range && !c->vary) return us_fail(US_USAGE, "--vary-range: expected --vary too");
+  if (!c->protocol) c->protocol = us_protocols[0].name;
+  if (!c->planner) c->planner = us_planners[0]->name;
+  const UsProtocol* p = us_protocol_find(c->protocol);
+  if (!p) return us_fail(US_USAGE, "--protocol: there is no \"%s\"", c->protocol);
+  j->result->protocol = p;
+  if (c->episodes == 0) c->episodes = p->episodes;
+  if (c->plan.horizon == 0) c->plan.horizon = p->horizon;
+  if (c->plan.replan == 0) c->plan.replan = p->replan;
+  c->plan.seed = c->seed;
+  US_TRY(us_settings_check(us_eval_settings, c));
+  if (c->batch > c->episodes) c->batch = c->episodes;
+  US_TRY(us_planner_check(c->planner, &c->plan));
+  return choose_rows(j);
+}
+
+// ---- opening ----
+
+static UsStatus find_task(EvalJob* j) {
+  const char* name = us_dataset_info(j->data)->task;
+  if (j->c.task && strcmp(j->c.task, name) != 0) {
+    return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"",
+                   j->c.data, j->c.task, name);
+  }
+  const UsTask* const* t = j->c.tasks;
+  while (*t && strcmp((*t)->name, name) != 0) t++;
+  if (!*t) {
+    int mjcf = strncmp(name, "mjcf-", 5) == 0;
+    return us_fail(US_USAGE, "%s: there is no task \"%s\"; %s", j->c.data, name,
+                   mjcf ? "--task mjcf:FILE.xml names its file" : "--plugin adds tasks");
+  }
+  j->result->task = *t;
+  const char* passive = (*t)->model ? us_sim_passive((*t)->model) : NULL;
+  if (!passive) return US_OK;
+  return us_fail(US_UNSUPPORTED, "task %s: expected a model that can be moved, found %s", name,
+                 passive);
+}
+
+// 1 if a text stands anywhere in a JSON value.
+static int mentions(const cJSON* json, const char* text) {
+  if (cJSON_IsString(json)) return !strcmp(json->valuestring, text);
+  const cJSON* item;
+  cJSON_ArrayForEach(item, json) {
+    if (mentions(item, text)) return 1;
+  }
+  return 0;
+}
+
+// 1 if one of the datasets in a model's training notes was collected with the seed and policy of
+// the held-out file: its episodes start with the same ones.
+static int same_seed(const cJSON* training, const UsDatasetInfo* held) {
+  const cJSON* item;
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
+    const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
+    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
+    const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "policy"));
+    if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
+    if (task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy)) return 1;
+  }
+  return 0;
+}
+
+// Refuses data that the model's folder says it was trained on.
+static UsStatus check_held_out(const EvalJob* j, const char* folder) {
+  char path[4096];
+  cJSON* config;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  int seen = mentions(training, j->data_hash) || same_seed(training, us_dataset_info(j->data));
+  cJSON_Delete(config);
+  if (!seen) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected held-out trajectories, found those that %s was trained on",
+                 j->c.data, folder);
+}
+
+static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
+  if (!j->result->on[row]) return US_OK;
+  char name[4096];
+  snprintf(name, sizeof(name), "model:%s", folder);
+  UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool};
+  US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
+  US_TRY(check_held_out(j, folder));
+  const UsEnvInfo* info = us_env_info(j->answer[row]);
+  if (strcmp(info->task, j->result->task->name) != 0) {
+    return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"", folder,
+                   j->result->task->name, info->task);
+  }
+  return US_OK;
+}
+
+// The truth plays the blocks of the models and renders the frames that they see.
+static UsStatus open_sims(EvalJob* j) {
+  const int* on = j->result->on;
+  const UsProtocol* protocol = j->result->protocol;
+  UsEnv* like = on[US_ROW_model] ? j->answer[US_ROW_model] : j->answer[US_ROW_state];
+  UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool, .pixels = on[US_ROW_model]};
+  if (like) config.block = us_env_info(like)->block;
+  if (on[US_ROW_model]) {
+    config.height = us_env_info(like)->height;
+    config.width = us_env_info(like)->width;
+  }
+  char name[256];
+  snprintf(name, sizeof(name), "sim:%s", j->result->task->name);
+  US_TRY(us_env_open(name, j->c.tasks, &config, &j->sim));
+  int block = us_env_info(j->sim)->block;
+  int budget = us_protocol_steps(protocol->budget, j->result->task);
+  if (budget % block != 0) {
+    return us_fail(US_USAGE, "protocol %s: a budget of %d env steps is no multiple of blocks of %d",
+                   protocol->name, budget, block);
+  }
+  int most = us_most_subgoals(budget / block);
+  if (j->c.subgoals > most) {
+    return us_fail(US_USAGE, "--subgoals: expected at most %d in a budget of %d blocks, found %d",
+                   most, budget / block, j->c.subgoals);
+  }
+  config.pixels = 0;
+  return on[US_ROW_oracle] ? us_env_open(name, j->c.tasks, &config, &j->answer[US_ROW_oracle])
+                           : US_OK;
+}
+
+static UsStatus choose_factors(EvalJob* j) {
+  if (j->c.vary_range) US_TRY(us_vary_range("--vary-range", j->c.vary_range, &j->range));
+  if (!j->c.vary) return US_OK;
+  US_TRY(us_vary_choose("--vary", j->c.vary, j->sim, &j->vary));
+  us_vary_names(&j->vary, j->sim, j->drawn, sizeof(j->drawn));
+  j->c.vary = j->drawn;
+  j->c.vary_range = us_vary_range_names[j->range];
+  return US_OK;
+}
+
+// ---- the file ----
+
+// Fails early when the results could not be written later.
+static UsStatus check_output(const char* json) {
+  const char* slash = strrchr(json, '/');
+  char folder[4096];
+  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - json) + 1 : 1, slash ? json : ".");
+  if (access(folder, W_OK) == 0) return US_OK;
+  return us_fail(US_IO, "%s: expected a folder that can be written, found: %s", folder,
+                 strerror(errno));
+}
+
+// Films are kept in memory until they are written: fails before the work that they would end.
+static UsStatus check_films(const EvalJob* j) {
+  const UsEvalResult* r = j->result;
+  if (!j->c.json || !r->on[US_ROW_model] || j->c.films == 0) return US_OK;
+  int blocks = us_protocol_steps(r->protocol->budget, r->task) / us_env_info(j->sim)->block;
+  int films = j->c.films < r->pairs.count ? j->c.films : r->pairs.count;
+  double bytes = (double)films * (double)us_eval_film_bytes(j, blocks);
+  US_TRY(us_machine_need_memory("--films", bytes));
+  return us_machine_need_disk(j->c.json, bytes);
+}
+
+// Hashes everything that the results depend on: the two lists of settings, and what the files and
+// the libraries are.
+static UsStatus find_key(EvalJob* j) {
+  const UsEnv* const* answer = (const UsEnv* const*)j->answer;
+  cJSON* key = cJSON_CreateObject();
+  us_settings_key(us_eval_settings, &j->c, key);
+  us_settings_key(us_planner_settings, &j->c.plan, key);
+  cJSON_AddStringToObject(key, "version", US_VERSION);
+  cJSON_AddStringToObject(key, "mujoco", mj_versionString());
+  cJSON_AddStringToObject(key, "ops", us_ops_name());
+  cJSON_AddStringToObject(key, "pairs", j->result->pairs.hash);
+  cJSON_AddStringToObject(key, "data", j->data_hash);
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    cJSON_AddStringToObject(key, us_eval_row_names[k],
+                            answer[k] ? us_env_info(answer[k])->hash : "");
+  }
+  char* text = cJSON_PrintUnformatted(key);
+  cJSON_Delete(key);
+  if (!text) return us_fail(US_MEMORY, "out of memory");
+  us_hash_bytes(text, strlen(text), j->key);
+  free(text);
+  return US_OK;
+}
+
+// 1 if the JSON holds the results of this very run.
+static int is_complete(const EvalJob* j) {
+  cJSON* json;
+  if (!us_file_exists(j->c.json) || us_json_read(j->c.json, &json) != US_OK) return 0;
+  const cJSON* hashes = cJSON_GetObjectItemCaseSensitive(json, "hashes");
+  const char* run = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(hashes, "run"));
+  int same = run && strcmp(run, j->key) == 0;
+  cJSON_Delete(json);
+  return same;
+}
+
+static UsStatus open_journal(EvalJob* j) {
+  char path[4096];
+  US_TRY(find_key(j));
+  if (!j->c.json) return US_OK;
+  snprintf(path, sizeof(path), "%s.journal", j->c.json);
+  j->result->complete = j->c.resume && is_complete(j);
+  if (!j->result->complete) return us_journal_open(path, j->key, j->c.resume, &j->journal);
+  unlink(path);  // a kill may have left it
+  return US_OK;
+}
+
+// Opens what the rows need, draws the pairs and opens the journal beside the JSON.
+static UsStatus open_all(EvalJob* j) {
+  const UsEvalConfig* c = &j->c;
+  UsEvalResult* r = j->result;
+  if (c->json) US_TRY(check_output(c->json));
+  if (c->json) US_TRY(us_lock_take(c->json, &j->lock));
+  j->pool = us_pool_create(c->threads);
+  if (!j->pool) return us_fail(US_MEMORY, "out of memory");
+  US_TRY(us_dataset_open(c->data, &j->data));
+  US_TRY(find_task(j));
+  US_TRY(us_dataset_hash(j->data, j->data_hash));
+  US_TRY(open_model(j, US_ROW_model, c->model));
+  US_TRY(open_model(j, US_ROW_state, c->state_model));
+  US_TRY(open_sims(j));
+  US_TRY(choose_factors(j));
+  US_TRY(us_pairs_draw(j->data, j->sim, c->seed, c->episodes, us_env_info(j->sim)->block,
+                       us_protocol_steps(r->protocol->ahead, r->task), r->protocol->keep_solved,
+                       &r->pairs));
+  US_TRY(check_films(j));
+  return open_journal(j);
+}
+
+static void close_all(EvalJob* j) {
+  for (int k = 0; k < US_ROW_COUNT; k++) us_env_close(j->answer[k]);
+  us_journal_close(j->journal, 0);
+  us_lock_release(j->lock);
+  us_env_close(j->sim);
+  us_dataset_close(j->data);
+  us_pool_destroy(j->pool);
+}
+
+// ---- running ----
+
+static UsStatus run_row(EvalJob* j, UsEvalRow row) {
+  UsEvalResult* r = j->result;
+  if (!r->on[row]) return US_OK;
+  UsPlannerConfig config = j->c.plan;
+  config.pool = j->pool;
+  UsEvaluation e = {.label = us_eval_row_names[row],
+                    .data = j->data,
+                    .pairs = &r->pairs,
+                    .count = r->pairs.count,
+                    .sim = j->sim,
+                    .answer = j->answer[row] ? j->answer[row] : j->sim,
+                    .sees = row_table[row].sees,
+                    .budget = us_protocol_steps(r->protocol->budget, r->task),
+                    .rest = r->protocol->rest,
+                    .stop_at_hit = j->c.stop_at_hit,
+                    .vary = j->vary.count ? &j->vary : NULL,
+                    .range = j->range,
+                    .vary_seed = j->c.seed,
+                    .subgoals = j->c.subgoals};
+  if (j->journal) {
+    us_journal_row(j->journal, row);
+    e.recall = us_journal_recall;
+    e.keep = us_journal_keep;
+    e.keeper = j->journal;
+  }
+  if (row == US_ROW_oracle && j->c.oracle_pairs < e.count) e.count = j->c.oracle_pairs;
+  const char* planner = row_table[row].planner ? row_table[row].planner : j->c.planner;
+  US_TRY(us_planner_create(planner, e.answer, &config, &e.planner));
+  UsStatus status = us_evaluate(&e, &r->row[row]);
+  us_planner_destroy(e.planner);
+  return status;
+}
+
+// Notes beside the rows what varied in the pairs, and what MuJoCo had to say.
+static void describe(EvalJob* j) {
+  UsEvalResult* r = j->result;
+  int first = 0;
+  while (!r->on[first]) first++;
+  const UsVary* varied = &r->row[first].vary;
+  us_vary_names(varied, j->sim, r->vary, sizeof(r->vary));
+  const char* range =
+      j->vary.count ? us_vary_range_names[j->range] : us_dataset_info(j->data)->variation_range;
+  if (varied->count) snprintf(r->vary_range, sizeof(r->vary_range), "%s", range);
+  const UsEnv* oracle = j->answer[US_ROW_oracle];
+  r->played.count = us_sim_warnings(j->sim, r->played.kinds, sizeof(r->played.kinds));
+  if (!oracle) return;
+  r->imagined.count = us_sim_warnings(oracle, r->imagined.kinds, sizeof(r->imagined.kinds));
+}
+
+static UsStatus write_json(EvalJob* j) {
+  if (!j->c.json) return US_OK;
+  cJSON* json = us_eval_json(j);
+  UsStatus status = us_eval_add_films(j, json);
+  if (status == US_OK) status = us_json_write(j->c.json, json);
+  cJSON_Delete(json);
+  if (status != US_OK) return status;
+  us_journal_close(j->journal, 1);
+  j->journal = NULL;
+  return US_OK;
+}
+
+static UsStatus run_all(EvalJob* j) {
+  US_TRY(settle(j));
+  US_TRY(open_all(j));
+  if (j->result->complete) return US_OK;
+  for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
+  describe(j);
+  return write_json(j);
+}
+
+UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
+  US_ASSERT(config && out);
+  *out = (UsEvalResult){0};
+  EvalJob j = {.c = *config, .result = out};
+  UsStatus status = run_all(&j);
+  close_all(&j);
+  if (status != US_OK) us_eval_free(out);
+  return status;
+}
+
+void us_eval_free(UsEvalResult* r) {
+  for (int k = 0; k < US_ROW_COUNT; k++) us_result_free(&r->row[k]);
+  us_pairs_free(&r->pairs);
+  *r = (UsEvalResult){0};
+}
