@@ -3,9 +3,10 @@
 
 // A trained world model as a folder that needs nothing else:
 //
-//   config.json            format, version, task, dt, frame size, predictor sizes, the encoder's
-//                          hash, what it was trained on
-//   predictor.safetensors  weights and normalisation
+//   config.json            format, version, task, dt, frame size, the encoder's hash, what it was
+//                          trained on; the kind of world model (US_WORLD_MODELS; none: the
+//                          predictor) and its sizes in an object of that name
+//   <kind>.safetensors     weights and normalisation
 //   encoder/               the frozen encoder, as us_encoder_save writes it
 //   contexts.safetensors   start contexts: `contexts` (n, C, G, D), raw features, frames one block
 //                          apart, oldest first
@@ -43,20 +44,22 @@ US_API UsStatus us_model_open(const char* folder, UsModel** out);
 US_API void us_model_destroy(UsModel* m);
 
 US_API const UsModelInfo* us_model_info(const UsModel* m);
+US_API const UsWorldModel* us_model_world(const UsModel* m);
+// NULL when the folder holds a model of another kind.
 US_API const UsPredictor* us_model_predictor(const UsModel* m);
 US_API const UsEncoder* us_model_encoder(const UsModel* m);
 
 // The start contexts (n, C, G, D), raw, ordinary memory.
 US_API const float* us_model_contexts(const UsModel* m);
 
-// The actions that led through each start context (n, past, K, A); NULL when the predictor has no
+// The actions that led through each start context (n, past, K, A); NULL when the model reads no
 // past.
 US_API const float* us_model_past(const UsModel* m);
 
 typedef struct UsModelParts {
   const char* task;
   double dt;
-  const UsPredictor* predictor;
+  const UsWorldModel* model;
   const UsEncoder* encoder;
   int contexts;           // n
   const float* context;   // (n, C, G, D) raw

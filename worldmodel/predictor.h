@@ -36,7 +36,7 @@
 // "blocks.<l>.": norm1, query, out, norm2, up (M1), down (M2) and, with actions, norm3, action_up
 // (A1), action_down (A2), each .weight (out, in) and .bias. Beside them `mean` (dim), `scale` (1).
 //
-// Threads: a predictor is constant while it is used; tapes and imaginations are per thread.
+// Threads: a predictor is constant while it is used; tapes and works are per thread.
 
 #include <cjson/cJSON.h>
 
@@ -44,12 +44,12 @@
 #include "worldmodel/base/status.h"
 #include "worldmodel/batch.h"
 #include "worldmodel/param_list.h"
+#include "worldmodel/world_model.h"
 
 US_C_BEGIN
 
 enum {
-  US_PREDICTOR_ACTION = 256,  // in UsParam.flags: a tensor of an action block
-  US_CONTEXT_MAX = 8          // frames
+  US_PREDICTOR_ACTION = 256  // in UsParam.flags: a tensor of an action block
 };
 
 typedef struct UsPredictorConfig {
@@ -82,6 +82,9 @@ US_API UsStatus us_predictor_create(const char* name, const UsPredictorConfig* c
 US_API void us_predictor_destroy(UsPredictor* p);
 
 US_API const UsPredictorConfig* us_predictor_config(const UsPredictor* p);
+
+// The predictor as a world model of the kind `predictor`; it stays the predictor's.
+US_API const UsWorldModel* us_predictor_model(const UsPredictor* p);
 
 // The tensors in the flat array, and the array itself (floats of the list), tensor memory.
 US_API const UsParamList* us_predictor_list(const UsPredictor* p);
@@ -163,49 +166,22 @@ US_API void us_tape_predictions(UsTape* t, float* teacher, float* rollout);
 // C + j in error[j], and of repeating frame C - 1 in copy[j]. error, copy (max(k, 1)).
 US_API void us_tape_errors(UsTape* t, double* error, double* copy);
 
-// ---- imagination ----
+// ---- rollouts ----
 
 // Rolls candidates of one slot forward in a tile of a fixed number of rows, all frames of a tile
-// before the next tile, so that a tile stays in cache. The caller keeps per slot its context and
-// the context's keys and values (its memory).
+// before the next tile, so that a tile stays in cache.
 
-// Scratch of one thread for tiles of `candidates` candidates.
-typedef struct UsImagination UsImagination;
+// Scratch of one thread for tiles of `candidates` candidates; NULL when out of memory.
+US_API UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates);
+US_API void us_predictor_work_destroy(UsRolloutWork* m);
 
-// Candidates in a tile so that it has 64 rows: 64 / G, at least 1.
-US_API int us_predictor_tile(const UsPredictor* p);
+// Computes the cache of a context, its keys and values: context (C, G, D) normalised, oldest first,
+// tensor memory; times (C) s, on any clock, host; cache (us_predictor_model(p)->cache), tensor
+// memory. Positions count from the newest frame, so the clock's zero does not matter.
+US_API void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* context,
+                               const double* times, float* cache);
 
-// NULL when out of memory.
-US_API UsImagination* us_imagination_create(const UsPredictor* p, int candidates);
-US_API void us_imagination_destroy(UsImagination* m);
-
-// Floats of the memory of one slot.
-US_API size_t us_predictor_memory(const UsPredictor* p);
-
-// Computes the memory of a context: context (C, G, D) normalised, oldest first, tensor memory;
-// times (C) s, on any clock, host; memory (us_predictor_memory), tensor memory. Positions count
-// from the newest frame, so the clock's zero does not matter.
-US_API void us_predictor_remember(const UsPredictor* p, UsImagination* m, const float* context,
-                                  const double* times, float* memory);
-
-typedef struct UsImagine {
-  const float* context;  // (C, G, D) normalised, tensor memory
-  const float* memory;   // of that context
-  double step;           // s between predicted frames
-  int count;             // candidates, at most those of the tile; the others' rows are idle
-  int horizon;           // H
-  const float* actions;  // (count, H, K, A), ordinary memory; NULL without action blocks
-  const float* past;     // (past, K, A) blocks that led through the context, ordinary memory.
-                         // Nullable: all 0
-  const float* goal;     // (G, D) normalised, tensor memory. Nullable
-  float* distance;  // (count, H), ordinary memory: mean squared difference to the goal. Nullable
-  float* last;      // (count, G, D) normalised, tensor memory: the last frame. Nullable
-  float* frames;    // (H, tile, G, D) normalised, tensor memory: every frame. Nullable
-  int clip;         // 1: actions are clipped to [-1, 1] first
-  int forget;       // 1: recompute all keys and values at every frame, for benchmarks
-} UsImagine;
-
-US_API void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagine* task);
+US_API void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task);
 
 // Multiplications and additions in the matrices of one frame of one candidate (2 per weight used),
 // with keys and values of its own frames cached.

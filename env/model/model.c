@@ -1,7 +1,7 @@
 // The stand-in env: a trained world model behind env.h.
 //
 // A slot is the C newest latents, real or imagined, their times and a goal. Latents are normalised
-// and lie in tensor memory. Keys and values of a slot's context (its memory) are computed when the
+// and lie in tensor memory. What the model makes of a context once (its cache) is computed when the
 // first rollout after a change asks for them.
 //
 // The reward is minus the mean squared difference of normalised latents to the goal's.
@@ -25,31 +25,30 @@ typedef struct Slot {
   double times[US_CONTEXT_MAX];  // s since the start of the episode, oldest first
   int goal;                      // 1: there is one
   int steps;                     // env steps since reset
-  int remembered;                // 1: the memory is that of the context
+  int cached;                    // 1: the cache is that of the context
 } Slot;
 
 typedef struct Worker {
-  UsImagination* tile;    // for rollouts
-  UsImagination* single;  // for steps
+  UsRolloutWork* tile;    // for rollouts
+  UsRolloutWork* single;  // for steps
   float* next;            // (G, D) tensor memory
 } Worker;
 
 typedef struct Model {
   UsEnv base;
   UsModel* model;
-  const UsPredictor* p;
+  const UsWorldModel* w;
   const UsEncoder* encoder;
   int context, tokens, dim, tile, workers, limit;
   size_t one;       // G D
-  size_t memories;  // floats of a slot's memory
   double step;      // s between frames
   Slot* slot;       // (N)
   float* contexts;  // (N, C, G, D) tensor memory
   float* goals;     // (N, G, D) tensor memory
-  float* memory;    // (N, memories) tensor memory
+  float* cache;     // (N, cache) tensor memory
   float* fresh;     // (N, G, D) tensor memory, what was encoded last
   Worker* worker;   // (workers)
-  int* stale;       // (N) slots whose memory has to be computed
+  int* stale;       // (N) slots whose cache has to be computed
   uint8_t* pixels;  // (N, height, width, 3)
   double* states;   // (N, S)
   float* latents;   // (N, G, D) raw, ordinary memory
@@ -79,13 +78,13 @@ static float* past_of(Model* m, int slot) {
 static void model_close(UsEnv* e) {
   Model* m = of(e);
   for (int i = 0; m->worker && i < m->workers; i++) {
-    us_imagination_destroy(m->worker[i].tile);
-    us_imagination_destroy(m->worker[i].single);
+    m->w->cls->work_destroy(m->worker[i].tile);
+    m->w->cls->work_destroy(m->worker[i].single);
     us_ops_free(m->worker[i].next);
   }
   us_ops_free(m->contexts);
   us_ops_free(m->goals);
-  us_ops_free(m->memory);
+  us_ops_free(m->cache);
   us_ops_free(m->fresh);
   free(m->worker);
   free(m->slot);
@@ -136,7 +135,7 @@ static int allocate(Model* m) {
   m->slot = calloc(n, sizeof(*m->slot));
   m->contexts = us_ops_alloc(n * frame);
   m->goals = us_ops_alloc(n * m->one);
-  m->memory = us_ops_alloc(n * m->memories);
+  m->cache = us_ops_alloc(n * m->w->cache);
   m->fresh = us_ops_alloc(n * m->one);
   m->stale = calloc(n, sizeof(*m->stale));
   m->pixels = calloc(n * image + 1, 1);
@@ -144,14 +143,14 @@ static int allocate(Model* m) {
   m->latents = calloc(n * frame, sizeof(float));
   m->past = calloc(n * m->pasts + 1, sizeof(float));
   m->worker = calloc((size_t)m->workers, sizeof(*m->worker));
-  if (!m->slot || !m->contexts || !m->goals || !m->memory || !m->fresh || !m->stale || !m->pixels ||
+  if (!m->slot || !m->contexts || !m->goals || !m->cache || !m->fresh || !m->stale || !m->pixels ||
       !m->states || !m->latents || !m->past || !m->worker) {
     return 0;
   }
   for (int i = 0; i < m->workers; i++) {
     Worker* w = &m->worker[i];
-    w->tile = us_imagination_create(m->p, m->tile);
-    w->single = us_imagination_create(m->p, 1);
+    w->tile = m->w->cls->work_create(m->w, m->tile);
+    w->single = m->w->cls->work_create(m->w, 1);
     w->next = us_ops_alloc(m->one);
     if (!w->tile || !w->single || !w->next) return 0;
   }
@@ -174,17 +173,16 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
     model_close(&m->base);
     return status;
   }
-  m->p = us_model_predictor(m->model);
+  m->w = us_model_world(m->model);
   m->encoder = us_model_encoder(m->model);
-  const UsPredictorConfig* c = us_predictor_config(m->p);
+  const UsWorldModel* c = m->w;
   m->context = c->context;
   m->tokens = c->grid_h * c->grid_w;
   m->dim = c->dim;
   m->one = (size_t)(m->tokens * m->dim);
-  m->memories = us_predictor_memory(m->p);
   m->block = (size_t)(c->block * c->action);
   m->pasts = (size_t)c->past * m->block;
-  m->tile = us_predictor_tile(m->p);
+  m->tile = c->tile;
   m->step = us_model_info(m->model)->dt * c->block;
   m->limit = config->limit;
   m->base.save_size = sizeof(Slot) + (((size_t)m->context + 1) * m->one + m->pasts) * sizeof(float);
@@ -203,7 +201,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
 // Raw latents `host` (frames G, D) into tensor memory `to`, normalised.
 static void put_latents(Model* m, int frames, const float* host, float* to) {
   us_ops_put(to, host, (size_t)frames * m->one);
-  us_predictor_normalise(m->p, frames * m->tokens, to, to);
+  m->w->cls->normalise(m->w, frames * m->tokens, to, to);
 }
 
 static void start(Model* m, int slot, uint64_t seed) {
@@ -269,7 +267,7 @@ static void append(Model* m, int slot, const float* latent, double time, const f
   }
   us_ops_copy(latent, newest_of(m, slot), m->one);
   s->times[m->context - 1] = time;
-  s->remembered = 0;
+  s->cached = 0;
   if (!m->pasts) return;
   float* past = past_of(m, slot);
   memmove(past, past + m->block, (m->pasts - m->block) * sizeof(float));
@@ -348,24 +346,24 @@ typedef struct Rollout {
   float* rewards;
 } Rollout;
 
-static void remember_item(void* arg, int item, int worker) {
+static void cache_item(void* arg, int item, int worker) {
   Model* m = arg;
   int slot = m->stale[item];
   if (us_interrupted()) return;
-  us_predictor_remember(m->p, m->worker[worker].tile, context_of(m, slot), m->slot[slot].times,
-                        m->memory + (size_t)slot * m->memories);
+  m->w->cls->observe(m->w, m->worker[worker].tile, context_of(m, slot), m->slot[slot].times,
+                     m->cache + (size_t)slot * m->w->cache);
 }
 
-// Computes the memories that the listed slots lack.
-static void remember(Model* m, int n, const int* slots) {
+// Computes the caches that the listed slots lack.
+static void fill_caches(Model* m, int n, const int* slots) {
   int count = 0;
   for (int i = 0; i < n; i++) {
     Slot* s = &m->slot[slots[i]];
-    if (s->remembered) continue;
-    s->remembered = 1;
+    if (s->cached) continue;
+    s->cached = 1;
     m->stale[count++] = slots[i];
   }
-  us_pool_run(m->base.pool, count, remember_item, m);
+  us_pool_run(m->base.pool, count, cache_item, m);
 }
 
 static void rollout_item(void* arg, int item, int worker) {
@@ -381,8 +379,8 @@ static void rollout_item(void* arg, int item, int worker) {
     memset(rewards, 0, numbers * sizeof(float));
     return;
   }
-  const UsImagine task = {.context = context_of(m, slot),
-                          .memory = m->memory + (size_t)slot * m->memories,
+  const UsRollout task = {.context = context_of(m, slot),
+                          .cache = m->cache + (size_t)slot * m->w->cache,
                           .step = m->step,
                           .count = count,
                           .horizon = r->horizon,
@@ -391,7 +389,7 @@ static void rollout_item(void* arg, int item, int worker) {
                           .goal = m->goals + (size_t)slot * m->one,
                           .distance = rewards,
                           .clip = 1};
-  us_predictor_imagine(m->p, m->worker[worker].tile, &task);
+  m->w->cls->rollout(m->w, m->worker[worker].tile, &task);
   for (size_t k = 0; k < numbers; k++) rewards[k] = reward_of(rewards[k]);
 }
 
@@ -401,7 +399,7 @@ static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int ho
   Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, rewards};
   size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon;
   for (size_t i = 0; i < numbers; i++) rewards[i] = -INFINITY;  // of those that Ctrl-C leaves out
-  remember(m, n, slots);
+  fill_caches(m, n, slots);
   us_pool_run(e->pool, n * r.tiles, rollout_item, &r);
 }
 
@@ -415,7 +413,7 @@ typedef struct Step {
 
 // The newest latent of a slot, raw, into host (G, D).
 static void get_latent(Model* m, int slot, Worker* w, float* host) {
-  us_predictor_denormalise(m->p, m->tokens, newest_of(m, slot), w->next);
+  m->w->cls->denormalise(m->w, m->tokens, newest_of(m, slot), w->next);
   us_ops_get(w->next, host, m->one);
 }
 
@@ -426,8 +424,8 @@ static void step_item(void* arg, int item, int worker) {
   Worker* w = &m->worker[worker];
   Slot* slot = &m->slot[item];
   const float* action = s->actions + (size_t)item * m->block;
-  const UsImagine task = {.context = context_of(m, item),
-                          .memory = m->memory + (size_t)item * m->memories,
+  const UsRollout task = {.context = context_of(m, item),
+                          .cache = m->cache + (size_t)item * m->w->cache,
                           .step = m->step,
                           .count = 1,
                           .horizon = 1,
@@ -435,7 +433,7 @@ static void step_item(void* arg, int item, int worker) {
                           .past = past_of(m, item),
                           .last = w->next,
                           .clip = 1};
-  us_predictor_imagine(m->p, w->single, &task);
+  m->w->cls->rollout(m->w, w->single, &task);
   append(m, item, w->next, slot->times[m->context - 1] + m->step, action);
   slot->steps += info->block;
 
@@ -458,9 +456,9 @@ static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
   Step s = {m, actions, out};
   int count = 0;
   for (int i = 0; i < e->info.slots; i++) {
-    if (!m->slot[i].remembered) m->stale[count++] = i;
+    if (!m->slot[i].cached) m->stale[count++] = i;
   }
-  us_pool_run(e->pool, count, remember_item, m);
+  us_pool_run(e->pool, count, cache_item, m);
   us_pool_run(e->pool, e->info.slots, step_item, &s);
 }
 
@@ -518,7 +516,7 @@ static void model_restore(UsEnv* e, int slot, const void* bytes) {
   size_t frames = (size_t)m->context * m->one;
   const float* latents = (const float*)((const char*)bytes + sizeof(Slot));
   memcpy(&m->slot[slot], bytes, sizeof(Slot));
-  m->slot[slot].remembered = 0;
+  m->slot[slot].cached = 0;
   us_ops_put(context_of(m, slot), latents, frames);
   us_ops_put(m->goals + (size_t)slot * m->one, latents + frames, m->one);
   memcpy(past_of(m, slot), latents + frames + m->one, m->pasts * sizeof(float));

@@ -46,16 +46,16 @@ typedef struct Results {
 
 typedef struct Rollout {
   const UsPredictor* p;
-  UsImagination* m;
+  UsRolloutWork* m;
   int tile;
-  float *context, *memory, *goal;  // tensor memory
-  float *actions, *distance;       // (tile, H, K, A), (tile, H)
+  float *context, *cache, *goal;  // tensor memory
+  float *actions, *distance;      // (tile, H, K, A), (tile, H)
 } Rollout;
 
 static void drop_rollout(Rollout* r) {
-  us_imagination_destroy(r->m);
+  us_predictor_work_destroy(r->m);
   us_ops_free(r->context);
-  us_ops_free(r->memory);
+  us_ops_free(r->cache);
   us_ops_free(r->goal);
   free(r->actions);
   free(r->distance);
@@ -68,16 +68,16 @@ static UsStatus out_of_memory(void) {
 static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   const UsPredictorConfig* c = us_predictor_config(p);
   size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), frames = (size_t)c->context;
-  int tile = us_predictor_tile(p);
+  int tile = us_predictor_model(p)->tile;
   size_t numbers = (size_t)(tile * kHorizon * c->block * c->action);
-  *r = (Rollout){.p = p, .tile = tile, .m = us_imagination_create(p, tile)};
+  *r = (Rollout){.p = p, .tile = tile, .m = us_predictor_work_create(p, tile)};
   r->context = us_ops_alloc(frames * one);
-  r->memory = us_ops_alloc(us_predictor_memory(p));
+  r->cache = us_ops_alloc(us_predictor_model(p)->cache);
   r->goal = us_ops_alloc(one);
   r->actions = malloc(numbers * sizeof(float));
   r->distance = malloc((size_t)(tile * kHorizon) * sizeof(float));
   float* host = malloc(frames * one * sizeof(float));
-  if (!r->m || !r->context || !r->memory || !r->goal || !r->actions || !r->distance || !host) {
+  if (!r->m || !r->context || !r->cache || !r->goal || !r->actions || !r->distance || !host) {
     free(host);
     drop_rollout(r);
     return out_of_memory();
@@ -89,22 +89,22 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   free(host);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
-  us_predictor_remember(p, r->m, r->context, times, r->memory);
+  us_predictor_cache(p, r->m, r->context, times, r->cache);
   return US_OK;
 }
 
 static void roll(void* arg, int forget) {
   Rollout* r = arg;
-  const UsImagine task = {.context = r->context,
-                          .memory = r->memory,
+  const UsRollout task = {.context = r->context,
+                          .cache = r->cache,
                           .step = 0.25,
                           .count = r->tile,
                           .horizon = kHorizon,
                           .actions = r->actions,
                           .goal = r->goal,
                           .distance = r->distance,
-                          .forget = forget};
-  us_predictor_imagine(r->p, r->m, &task);
+                          .recompute = forget};
+  us_predictor_rollout(r->p, r->m, &task);
 }
 
 static UsProgress bar;  // over the seconds that all measurements are to take
@@ -352,9 +352,10 @@ static UsStatus sizes(const Options* o, UsPredictorConfig* c) {
   if (!o->model) return US_OK;
   UsModel* m;
   US_TRY(us_model_open(o->model, &m));
-  *c = *us_predictor_config(us_model_predictor(m));
+  const UsPredictor* p = us_model_predictor(m);
+  if (p) *c = *us_predictor_config(p);
   us_model_destroy(m);
-  return US_OK;
+  return p ? US_OK : us_fail(US_UNSUPPORTED, "%s: expected a predictor to measure", o->model);
 }
 
 static UsStatus bench(const Options* o) {

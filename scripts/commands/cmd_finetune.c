@@ -116,7 +116,7 @@ static UsStatus save(const Options* o, const TrainingData* d, const UsTrainer* t
   cJSON_AddStringToObject(notes, "init", !adopted ? "none" : o->init ? o->init : "default");
   const UsModelParts parts = {.task = info->task,
                               .dt = info->dt,
-                              .predictor = p,
+                              .model = us_predictor_model(p),
                               .encoder = d->encoder,
                               .contexts = kContexts,
                               .context = contexts,

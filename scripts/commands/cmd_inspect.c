@@ -165,7 +165,13 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
   printf("%s: world model of %s, %.4g s a step, %d start contexts, hash %.16s\n", folder,
          us_shown(i->task), i->dt, i->contexts, i->hash);
   print_encoder("  ", us_model_encoder(m));
-  print_predictor("  ", us_model_predictor(m));
+  const UsWorldModel* w = us_model_world(m);
+  if (us_model_predictor(m)) {
+    print_predictor("  ", us_model_predictor(m));
+  } else {
+    printf("  %s, context %d, blocks of %d steps x %d actions\n", w->cls->kind, w->context,
+           w->block, w->action);
+  }
   print_training(config);
   us_model_destroy(m);
   return US_OK;

@@ -90,7 +90,7 @@ static inline UsStatus toy_model(const char* folder, const UsPredictorConfig* c,
   if (status == US_OK) {
     status = us_model_save(folder, &(UsModelParts){.task = "toy",
                                                    .dt = 0.25,
-                                                   .predictor = p,
+                                                   .model = us_predictor_model(p),
                                                    .encoder = e,
                                                    .contexts = contexts,
                                                    .context = context,

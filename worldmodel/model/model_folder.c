@@ -13,6 +13,12 @@
 
 enum { kVersion = 1, kPath = 4096, kContextsMost = 1 << 20 };
 
+static const UsWorldModelClass* const kinds[] = {
+#define X(kind) &us_world_model_##kind,
+    US_WORLD_MODELS(X)
+#undef X
+};
+
 static const char format_model[] = "understudy model", format_pretrained[] = "understudy predictor";
 
 // The pretrained predictor in assets/predictor, when the library was built with one.
@@ -23,7 +29,7 @@ extern const uint64_t us_asset_predictor_model_size __attribute__((weak));
 
 struct UsModel {
   UsModelInfo info;
-  UsPredictor* predictor;
+  UsWorldModel* world;
   UsEncoder* encoder;
   float* contexts;  // (n, C, G, D)
   float* past;      // (n, past, K, A)
@@ -32,8 +38,11 @@ struct UsModel {
 const UsModelInfo* us_model_info(const UsModel* m) {
   return &m->info;
 }
+const UsWorldModel* us_model_world(const UsModel* m) {
+  return m->world;
+}
 const UsPredictor* us_model_predictor(const UsModel* m) {
-  return m->predictor;
+  return m->world->cls == &us_world_model_predictor ? (const UsPredictor*)m->world : NULL;
 }
 const UsEncoder* us_model_encoder(const UsModel* m) {
   return m->encoder;
@@ -48,7 +57,7 @@ const float* us_model_past(const UsModel* m) {
 
 void us_model_destroy(UsModel* m) {
   if (!m) return;
-  us_predictor_destroy(m->predictor);
+  if (m->world) m->world->cls->destroy(m->world);
   us_encoder_destroy(m->encoder);
   free(m->contexts);
   free(m->past);
@@ -71,28 +80,30 @@ static UsStatus check_format(const char* path, const cJSON* json, const char* fo
   return US_OK;
 }
 
+static UsStatus find_kind(const char* path, const cJSON* json, const UsWorldModelClass** out) {
+  char kind[32];
+  US_TRY(us_json_text(path, json, "kind", kinds[0]->kind, kind, sizeof(kind)));
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    *out = kinds[i];
+    if (strcmp(kind, kinds[i]->kind) == 0) return US_OK;
+  }
+  return us_fail(US_FORMAT, "%s: unknown kind of world model \"%s\"", path, kind);
+}
+
 static UsStatus read_config(const char* path, const cJSON* json, UsModelInfo* info,
-                            UsPredictorConfig* config, char encoder[US_HASH_CHARS]) {
+                            char encoder[US_HASH_CHARS]) {
   US_TRY(check_format(path, json, format_model));
   US_TRY(us_json_text(path, json, "task", NULL, info->task, sizeof(info->task)));
   US_TRY(us_json_number(path, json, "dt", 1e-6, 1e3, NULL, &info->dt));
   US_TRY(us_json_int(path, json, "height", 0, 16384, NULL, &info->height));
   US_TRY(us_json_int(path, json, "width", 0, 16384, NULL, &info->width));
-  US_TRY(us_json_text(path, json, "encoder", NULL, encoder, US_HASH_CHARS));
-  US_TRY(
-      us_predictor_config_parse(path, cJSON_GetObjectItemCaseSensitive(json, "predictor"), config));
-  if (config->action == 0) {
-    return us_fail(US_FORMAT, "%s: expected a predictor with actions, found one without", path);
-  }
-  info->block = config->block;
-  info->action = config->action;
-  return US_OK;
+  return us_json_text(path, json, "encoder", NULL, encoder, US_HASH_CHARS);
 }
 
-// Encoder and predictor must speak of the same tokens and frames.
-static UsStatus check_encoder(const char* folder, const UsModel* m, const UsPredictorConfig* c,
-                              const char* hash) {
+// Encoder and world model must speak of the same tokens and frames.
+static UsStatus check_encoder(const char* folder, const UsModel* m, const char* hash) {
   const UsEncoderInfo* e = us_encoder_info(m->encoder);
+  const UsWorldModel* c = m->world;
   if (strcmp(e->hash, hash) != 0) {
     return us_fail(US_FORMAT, "%s/encoder: expected the encoder %.12s of config.json, found %.12s",
                    folder, hash, e->hash);
@@ -100,7 +111,7 @@ static UsStatus check_encoder(const char* folder, const UsModel* m, const UsPred
   if (e->grid_h != c->grid_h || e->grid_w != c->grid_w || e->dim != c->dim) {
     return us_fail(
         US_FORMAT,
-        "%s: expected tokens of %d x %d places and %d numbers as the predictor has them, "
+        "%s: expected tokens of %d x %d places and %d numbers as the world model has them, "
         "found an encoder of %d x %d and %d",
         folder, c->grid_w, c->grid_h, c->dim, e->grid_w, e->grid_h, e->dim);
   }
@@ -111,7 +122,8 @@ static UsStatus check_encoder(const char* folder, const UsModel* m, const UsPred
   return US_OK;
 }
 
-static UsStatus read_contexts(const char* path, UsModel* m, const UsPredictorConfig* c) {
+static UsStatus read_contexts(const char* path, UsModel* m) {
+  const UsWorldModel* c = m->world;
   UsTensors* t = NULL;
   US_TRY(us_tensors_open(path, &t));
   const int64_t shape[4] = {-1, c->context, c->grid_h * c->grid_w, c->dim};
@@ -141,32 +153,45 @@ static UsStatus read_contexts(const char* path, UsModel* m, const UsPredictorCon
   return status;
 }
 
-// The model's hash: over the hashes of its files.
-static UsStatus hash_folder(const char* folder, const char* encoder, char out[US_HASH_CHARS]) {
-  static const char* const files[] = {"config.json", "predictor.safetensors",
-                                      "contexts.safetensors"};
+// The weights' path in a folder.
+static const char* weights_path(const char* folder, const UsWorldModelClass* cls, char path[kPath]) {
+  char file[64];
+  snprintf(file, sizeof(file), "%s.safetensors", cls->kind);
+  return us_path_join(path, kPath, folder, file);
+}
+
+// The model's hash: over the hashes of its files and its encoder's.
+static UsStatus hash_folder(const char* folder, const UsModel* m, const char* encoder,
+                            char out[US_HASH_CHARS]) {
+  enum { kHex = US_HASH_CHARS - 1 };
   char all[4 * US_HASH_CHARS] = "", path[kPath];
-  size_t at = 0;
-  for (int i = 0; i < 3; i++, at += US_HASH_CHARS - 1) {
-    US_TRY(us_hash_file(us_path_join(path, sizeof(path), folder, files[i]), all + at));
-  }
-  memcpy(all + at, encoder, US_HASH_CHARS - 1);
-  us_hash_bytes(all, at + US_HASH_CHARS - 1, out);
+  US_TRY(us_hash_file(us_path_join(path, kPath, folder, "config.json"), all));
+  US_TRY(us_hash_file(weights_path(folder, m->world->cls, path), all + kHex));
+  us_path_join(path, kPath, folder, "contexts.safetensors");
+  US_TRY(us_hash_file(path, all + (size_t)2 * kHex));
+  memcpy(all + (size_t)3 * kHex, encoder, kHex);
+  us_hash_bytes(all, (size_t)4 * kHex, out);
   return US_OK;
 }
 
 static UsStatus open_parts(const char* folder, const cJSON* json, const char* config_path,
                            UsModel* m) {
-  UsPredictorConfig c;
   char path[kPath], encoder[US_HASH_CHARS];
-  US_TRY(read_config(config_path, json, &m->info, &c, encoder));
+  const UsWorldModelClass* cls;
+  US_TRY(read_config(config_path, json, &m->info, encoder));
+  US_TRY(find_kind(config_path, json, &cls));
+  const cJSON* sizes = cJSON_GetObjectItemCaseSensitive(json, cls->kind);
+  US_TRY(cls->open(config_path, sizes, weights_path(folder, cls, path), &m->world));
+  if (m->world->action == 0) {
+    return us_fail(US_FORMAT, "%s: expected a %s with actions, found one without", config_path,
+                   cls->kind);
+  }
+  m->info.block = m->world->block;
+  m->info.action = m->world->action;
   US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), &m->encoder));
-  US_TRY(check_encoder(folder, m, &c, encoder));
-  us_path_join(path, sizeof(path), folder, "predictor.safetensors");
-  US_TRY(us_predictor_create(config_path, &c, &m->predictor));
-  US_TRY(us_predictor_load(m->predictor, path));
-  US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m, &c));
-  return hash_folder(folder, encoder, m->info.hash);
+  US_TRY(check_encoder(folder, m, encoder));
+  US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
+  return hash_folder(folder, m, encoder, m->info.hash);
 }
 
 UsStatus us_model_open(const char* folder, UsModel** out) {
@@ -189,13 +214,14 @@ UsStatus us_model_open(const char* folder, UsModel** out) {
 
 // ---- writing ----
 
-static cJSON* config_start(const char* format, const UsPredictorConfig* c, const char* encoder,
+static cJSON* config_start(const char* format, const UsWorldModel* m, const char* encoder,
                            const cJSON* training) {
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "format", format);
   cJSON_AddNumberToObject(json, "version", kVersion);
   cJSON_AddStringToObject(json, "encoder", encoder);
-  cJSON_AddItemToObject(json, "predictor", us_predictor_config_json(c));
+  if (m->cls != kinds[0]) cJSON_AddStringToObject(json, "kind", m->cls->kind);
+  cJSON_AddItemToObject(json, m->cls->kind, m->cls->config(m));
   if (training) cJSON_AddItemToObject(json, "training", cJSON_Duplicate(training, 1));
   return json;
 }
@@ -209,12 +235,11 @@ static UsStatus write_config(const char* folder, cJSON* json) {
 
 static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   char path[kPath];
-  const UsPredictorConfig* c = us_predictor_config(parts->predictor);
+  const UsWorldModel* c = parts->model;
   const UsEncoderInfo* e = us_encoder_info(parts->encoder);
   US_TRY(us_folder_make(us_path_join(path, sizeof(path), folder, "encoder")));
   US_TRY(us_encoder_save(parts->encoder, path));
-  us_path_join(path, sizeof(path), folder, "predictor.safetensors");
-  US_TRY(us_predictor_save(parts->predictor, path));
+  US_TRY(c->cls->save(c, weights_path(folder, c->cls, path)));
   US_ASSERT(c->past == 0 || parts->past);
   const UsTensorOut contexts[2] = {
       {.name = "contexts",
@@ -303,7 +328,7 @@ UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char
   UsStatus status = us_predictor_save(p, path);
   if (status == US_OK) {
     status = write_config(
-        folder, config_start(format_pretrained, us_predictor_config(p), encoder, training));
+        folder, config_start(format_pretrained, us_predictor_model(p), encoder, training));
   }
   us_lock_release(lock);
   return status;

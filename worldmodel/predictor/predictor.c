@@ -130,6 +130,16 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
   UsPredictor* p = calloc(1, sizeof(*p));
   if (!p) return us_fail(US_MEMORY, "%s: out of memory", name);
   p->c = *config;
+  p->base = (UsWorldModel){.cls = &us_world_model_predictor,
+                           .grid_h = config->grid_h,
+                           .grid_w = config->grid_w,
+                           .dim = config->dim,
+                           .context = config->context,
+                           .block = config->block,
+                           .action = config->action,
+                           .past = config->past,
+                           .tile = predictor_tile(config),
+                           .cache = predictor_cache(config)};
   p->block = calloc((size_t)config->depth, sizeof(*p->block));
   if (p->block) layout(p);
   if (p->block && !p->list.failed) {
@@ -159,6 +169,9 @@ void us_predictor_destroy(UsPredictor* p) {
 
 const UsPredictorConfig* us_predictor_config(const UsPredictor* p) {
   return &p->c;
+}
+const UsWorldModel* us_predictor_model(const UsPredictor* p) {
+  return &p->base;
 }
 const UsParamList* us_predictor_list(const UsPredictor* p) {
   return &p->list;
@@ -294,7 +307,7 @@ static UsStatus read_all(const UsPredictor* p, const char* name, const UsTensors
 // What follows from fixed latents around the mean and from fixed actions, into host: (G, D) as the
 // blocks give it, then (G, D) back in raw numbers. context (C, G, D), out (G, D) tensor memory;
 // host (max(C, 2) G D), actions (K, A).
-static void predict_once(const UsPredictor* p, UsImagination* m, float* context, float* memory,
+static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context, float* memory,
                          float* out, float* host, float* actions) {
   const UsPredictorConfig* c = &p->c;
   int rows = c->context * predictor_tokens(c), blocks = predictor_block(c);
@@ -308,15 +321,15 @@ static void predict_once(const UsPredictor* p, UsImagination* m, float* context,
   }
   us_ops_put(context, host, (size_t)(rows * c->dim));
   us_predictor_normalise(p, rows, context, context);
-  us_predictor_remember(p, m, context, times, memory);
-  const UsImagine task = {.context = context,
-                          .memory = memory,
+  us_predictor_cache(p, m, context, times, memory);
+  const UsRollout task = {.context = context,
+                          .cache = memory,
                           .step = 0.25,
                           .count = 1,
                           .horizon = 1,
                           .actions = actions,
                           .last = out};
-  us_predictor_imagine(p, m, &task);
+  us_predictor_rollout(p, m, &task);
   size_t one = (size_t)(predictor_tokens(c) * c->dim);
   us_ops_get(out, host, one);
   us_predictor_denormalise(p, predictor_tokens(c), out, out);
@@ -328,9 +341,9 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
   const UsPredictorConfig* c = &p->c;
   size_t one = (size_t)(predictor_tokens(c) * c->dim), all = one * (size_t)c->context;
   size_t most = all > 2 * one ? all : 2 * one;
-  UsImagination* m = us_imagination_create(p, 1);
+  UsRolloutWork* m = us_predictor_work_create(p, 1);
   float *context = us_ops_alloc(all), *out = us_ops_alloc(one);
-  float* memory = us_ops_alloc(us_predictor_memory(p));
+  float* memory = us_ops_alloc(p->base.cache);
   float* host = calloc(most + (size_t)predictor_block(c), sizeof(float));
   UsStatus status = US_OK;
   if (m && context && out && memory && host) {
@@ -344,7 +357,7 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
         US_FORMAT, "%s: expected weights whose prediction from test latents is within %g, found %g",
         name, (double)US_PREDICTION_MOST, (double)host[i]);
   }
-  us_imagination_destroy(m);
+  us_predictor_work_destroy(m);
   us_ops_free(context);
   us_ops_free(out);
   us_ops_free(memory);

@@ -64,6 +64,7 @@ typedef struct PredictorOffsets {
 } PredictorOffsets;
 
 struct UsPredictor {
+  UsWorldModel base;
   UsPredictorConfig c;
   UsParamList list;
   PredictorOffsets at;
@@ -86,6 +87,13 @@ static inline int predictor_inputs(const UsPredictorConfig* c) {
 }
 static inline int predictor_pairs(const UsPredictorConfig* c) {
   return c->width / c->heads / 2;
+}
+// Candidates of a tile of 64 rows, and floats of the keys and values of C frames.
+static inline int predictor_tile(const UsPredictorConfig* c) {
+  return predictor_tokens(c) < 64 ? 64 / predictor_tokens(c) : 1;
+}
+static inline size_t predictor_cache(const UsPredictorConfig* c) {
+  return (size_t)c->depth * 2 * (size_t)(c->context * predictor_tokens(c)) * (size_t)c->width;
 }
 
 // Cosines and sines of the turns of the G tokens of a frame at `time`: out (G, pairs, 2), host.

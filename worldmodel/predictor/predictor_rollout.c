@@ -11,7 +11,7 @@
 
 #include "worldmodel/predictor/predictor_inner.h"
 
-struct UsImagination {
+struct UsRolloutWork {
   int tile;         // m
   int rows;         // R = m G
   float* block;     // tensor memory, all of it
@@ -35,17 +35,7 @@ struct UsImagination {
   float* played;    // (m, past + 1, K A) ordinary memory
 };
 
-int us_predictor_tile(const UsPredictor* p) {
-  int tile = 64 / predictor_tokens(&p->c);
-  return tile > 1 ? tile : 1;
-}
-
-size_t us_predictor_memory(const UsPredictor* p) {
-  const UsPredictorConfig* c = &p->c;
-  return (size_t)c->depth * 2 * (size_t)(c->context * predictor_tokens(c)) * (size_t)c->width;
-}
-
-static void place(const UsPredictorConfig* c, Carve* m, UsImagination* t) {
+static void place(const UsPredictorConfig* c, Carve* m, UsRolloutWork* t) {
   PREDICTOR_SIZES(c);
   size_t r = (size_t)t->rows, ring = (size_t)n * r * (size_t)(c->context * w);
   t->q = carve(m, r * (size_t)w);
@@ -65,10 +55,10 @@ static void place(const UsPredictorConfig* c, Carve* m, UsImagination* t) {
   t->actions = carve(m, (size_t)(t->tile * predictor_inputs(c)));
 }
 
-UsImagination* us_imagination_create(const UsPredictor* p, int candidates) {
+UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
   const UsPredictorConfig* c = &p->c;
   US_ASSERT(candidates > 0);
-  UsImagination* t = calloc(1, sizeof(*t));
+  UsRolloutWork* t = calloc(1, sizeof(*t));
   if (!t) return NULL;
   t->tile = candidates;
   t->rows = candidates * predictor_tokens(c);
@@ -80,7 +70,7 @@ UsImagination* us_imagination_create(const UsPredictor* p, int candidates) {
   t->reward = calloc((size_t)candidates, sizeof(float));
   t->played = calloc((size_t)(candidates * predictor_inputs(c) + 1), sizeof(float));
   if (!t->block || !t->host || !t->reward || !t->played) {
-    us_imagination_destroy(t);
+    us_predictor_work_destroy(t);
     return NULL;
   }
   m = (Carve){.base = t->block};
@@ -88,7 +78,7 @@ UsImagination* us_imagination_create(const UsPredictor* p, int candidates) {
   return t;
 }
 
-void us_imagination_destroy(UsImagination* m) {
+void us_predictor_work_destroy(UsRolloutWork* m) {
   if (!m) return;
   us_ops_free(m->block);
   free(m->host);
@@ -99,8 +89,8 @@ void us_imagination_destroy(UsImagination* m) {
 
 // ---- keys and values ----
 
-void us_predictor_remember(const UsPredictor* p, UsImagination* m, const float* context,
-                           const double* times, float* memory) {
+void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* context,
+                        const double* times, float* memory) {
   PREDICTOR_SIZES(&p->c);
   const UsPredictorConfig* c = &p->c;
   int g = predictor_tokens(c), rows = c->context * g;
@@ -125,7 +115,7 @@ void us_predictor_remember(const UsPredictor* p, UsImagination* m, const float* 
 }
 
 // Gives every candidate of the tile the slot's memory.
-static void spread(const UsPredictor* p, UsImagination* m, const float* memory) {
+static void spread(const UsPredictor* p, UsRolloutWork* m, const float* memory) {
   PREDICTOR_SIZES(&p->c);
   size_t each = (size_t)(p->c.context * predictor_tokens(&p->c)) * (size_t)w;
   for (int l = 0; l < n; l++) {
@@ -137,7 +127,7 @@ static void spread(const UsPredictor* p, UsImagination* m, const float* memory) 
 }
 
 // Puts keys and values of tokens (R, D) at `angles` (G, pairs, 2) into place `slot` of the ring.
-static void keep(const UsPredictor* p, UsImagination* m, const float* tokens, const float* angles,
+static void keep(const UsPredictor* p, UsRolloutWork* m, const float* tokens, const float* angles,
                  int slot) {
   PREDICTOR_SIZES(&p->c);
   int g = predictor_tokens(&p->c);
@@ -158,7 +148,7 @@ static void keep(const UsPredictor* p, UsImagination* m, const float* tokens, co
 
 // ---- one frame ----
 
-static void attention(const UsPredictor* p, UsImagination* m, int l) {
+static void attention(const UsPredictor* p, UsRolloutWork* m, int l) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const float* x = p->params;
@@ -174,7 +164,7 @@ static void attention(const UsPredictor* p, UsImagination* m, int l) {
   us_ops_add((size_t)(m->rows * w), 1, m->norm, m->q);
 }
 
-static void mlp(const UsPredictor* p, UsImagination* m, int l) {
+static void mlp(const UsPredictor* p, UsRolloutWork* m, int l) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const float* x = p->params;
@@ -186,7 +176,7 @@ static void mlp(const UsPredictor* p, UsImagination* m, int l) {
   us_ops_add((size_t)(m->rows * w), 1, m->norm, m->q);
 }
 
-static void act(const UsPredictor* p, UsImagination* m, int l) {
+static void act(const UsPredictor* p, UsRolloutWork* m, int l) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const float* x = p->params;
@@ -200,7 +190,7 @@ static void act(const UsPredictor* p, UsImagination* m, int l) {
 }
 
 // m->out (R, D) from m->last, m->actions, the rings and the target's angles.
-static void advance(const UsPredictor* p, UsImagination* m) {
+static void advance(const UsPredictor* p, UsRolloutWork* m) {
   PREDICTOR_SIZES(&p->c);
   const float* x = p->params;
   if (p->c.residual) {
@@ -224,7 +214,7 @@ static void advance(const UsPredictor* p, UsImagination* m) {
 
 // Without any memory: keys and values of all C frames again, for the benchmark. All frames take the
 // target's angles, which costs the same.
-static void recompute(const UsPredictor* p, UsImagination* m, int frame) {
+static void recompute(const UsPredictor* p, UsRolloutWork* m, int frame) {
   size_t each = (size_t)(m->rows * p->c.dim);
   for (int i = 0; i < p->c.context; i++) {
     if (frame == 0) us_ops_copy(m->last, m->shown + (size_t)i * each, each);
@@ -237,7 +227,7 @@ static float clipped(float x) {
 }
 
 // Actions of the target of frame f into m->actions, past blocks first; idle candidates do nothing.
-static void put_actions(const UsPredictor* p, UsImagination* m, const UsImagine* task, int f) {
+static void put_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
   size_t ka = (size_t)predictor_block(&p->c), row = (size_t)task->horizon * ka;
   float* to = m->played;
   for (size_t i = 0; i < (size_t)task->count; i++) {
@@ -251,7 +241,7 @@ static void put_actions(const UsPredictor* p, UsImagination* m, const UsImagine*
   us_ops_put(m->actions, m->played, (size_t)(task->count * predictor_inputs(&p->c)));
 }
 
-static void get_distance(const UsPredictor* p, UsImagination* m, const UsImagine* task, int f) {
+static void get_distance(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
   int width = predictor_tokens(&p->c) * p->c.dim;
   us_ops_row_distance(task->count, width, task->count, m->out, task->goal, m->reward);
   for (int i = 0; i < task->count; i++) {
@@ -259,7 +249,7 @@ static void get_distance(const UsPredictor* p, UsImagination* m, const UsImagine
   }
 }
 
-void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagine* task) {
+void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task) {
   const UsPredictorConfig* c = &p->c;
   US_ASSERT(task->count > 0 && task->count <= m->tile);
   US_ASSERT(c->action == 0 || task->actions);
@@ -269,17 +259,17 @@ void us_predictor_imagine(const UsPredictor* p, UsImagination* m, const UsImagin
   memset(m->played, 0, (size_t)(m->tile * predictor_inputs(c)) * sizeof(float));
   us_ops_copy_blocks(m->tile, (int)one, task->context + (size_t)(c->context - 1) * one, 0, m->last,
                      one);
-  if (!task->forget) spread(p, m, task->memory);
+  if (!task->recompute) spread(p, m, task->cache);
   for (int f = 0; f < task->horizon; f++) {
     predictor_angles(c, (f + 1) * task->step, m->host);
     us_ops_put(m->angles, m->host, turn);
-    if (task->forget) recompute(p, m, f);
+    if (task->recompute) recompute(p, m, f);
     if (c->action > 0) put_actions(p, m, task, f);
     advance(p, m);
     if (task->goal && task->distance) get_distance(p, m, task, f);
     if (task->frames) us_ops_copy(m->out, task->frames + (size_t)f * each, each);
     if (f + 1 == task->horizon) break;
-    if (!task->forget) keep(p, m, m->out, m->angles, f % c->context);
+    if (!task->recompute) keep(p, m, m->out, m->angles, f % c->context);
     float* last = m->last;
     m->last = m->out;
     m->out = last;

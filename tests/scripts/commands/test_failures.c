@@ -147,7 +147,7 @@ static UsStatus do_model_save(void) {
   const float bank[3 * 2 * 2] = {0}, past[3 * 10] = {0};
   const UsModelParts parts = {.task = "wall",
                               .dt = 0.05,
-                              .predictor = p,
+                              .model = us_predictor_model(p),
                               .encoder = e,
                               .contexts = 3,
                               .context = bank,

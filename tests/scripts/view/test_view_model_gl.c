@@ -38,7 +38,7 @@ static void make_model(const char* task, int block) {
   float* past = calloc((size_t)(kContexts * block * 2), sizeof(float));
   UsStatus status = us_model_save(path_of("model"), &(UsModelParts){.task = task,
                                                                     .dt = 0.05,
-                                                                    .predictor = p,
+                                                                    .model = us_predictor_model(p),
                                                                     .encoder = e,
                                                                     .contexts = kContexts,
                                                                     .context = context,

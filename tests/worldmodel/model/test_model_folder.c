@@ -159,6 +159,31 @@ static void test_contradictions(void** state) {
   refuse_member("predictor", "residual", cJSON_CreateNumber(0));
 }
 
+// A folder may name its kind; one that nobody wrote is refused by its name.
+static void test_kind(void** state) {
+  char path[256];
+  void* data;
+  size_t size;
+  us_path_join(path, sizeof(path), folder, "config.json");
+  assert_int_equal(us_file_read(path, 0, &data, &size), US_OK);
+  static const char* const named[] = {"predictor", "crystal"};
+  for (int i = 0; i < 2; i++) {
+    cJSON* json;
+    UsModel* m;
+    assert_int_equal(us_json_read(path, &json), US_OK);
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "kind");
+    cJSON_AddStringToObject(json, "kind", named[i]);
+    assert_int_equal(us_json_write(path, json), US_OK);
+    cJSON_Delete(json);
+    assert_int_equal(us_model_open(folder, &m), i ? US_FORMAT : US_OK);
+    if (i == 0) assert_ptr_equal(us_model_world(m)->cls, &us_world_model_predictor);
+    us_model_destroy(m);
+  }
+  assert_non_null(strstr(us_message(), "unknown kind of world model \"crystal\""));
+  assert_int_equal(us_file_write(path, data, size), US_OK);
+  free(data);
+}
+
 static void test_pretrained(void** state) {
   char dir[] = "/tmp/us_model_XXXXXX", path[256], hash[US_HASH_CHARS];
   assert_non_null(mkdtemp(dir));
@@ -200,7 +225,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_missing_or_truncated),
       cmocka_unit_test(test_mutated_config), cmocka_unit_test(test_contradictions),
-      cmocka_unit_test(test_pretrained),     cmocka_unit_test(test_long_path),
+      cmocka_unit_test(test_kind),           cmocka_unit_test(test_pretrained),
+      cmocka_unit_test(test_long_path),
   };
   return cmocka_run_group_tests(tests, make, drop);
 }

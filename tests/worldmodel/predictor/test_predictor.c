@@ -236,15 +236,15 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
   const UsPredictorConfig* c = us_predictor_config(p);
   size_t g = (size_t)(c->grid_h * c->grid_w), one = g * (size_t)c->dim;
   size_t ka = (size_t)(c->block * c->action), frames = (size_t)c->context;
-  UsImagination* m = us_imagination_create(p, tile);
+  UsRolloutWork* m = us_predictor_work_create(p, tile);
   float* context = us_ops_alloc(frames * one);
-  float* memory = us_ops_alloc(us_predictor_memory(p));
+  float* memory = us_ops_alloc(us_predictor_model(p)->cache);
   float* all = us_ops_alloc((size_t)horizon * (size_t)tile * one);
   us_ops_put(context, b->latents, frames * one);
   us_predictor_normalise(p, (int)(frames * g), context, context);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = b->times[i];
-  us_predictor_remember(p, m, context, times, memory);
+  us_predictor_cache(p, m, context, times, memory);
   float* actions = malloc((size_t)(count * horizon) * ka * sizeof(float) + 4);
   for (int i = 0; i < count; i++) {
     memcpy(actions + (size_t)(i * horizon) * ka, b->actions + (frames - 1) * ka,
@@ -253,16 +253,16 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
       actions[(size_t)(i * horizon) * ka + e] += (float)(i - which);
     }
   }
-  us_predictor_imagine(p, m,
-                       &(UsImagine){.context = context,
-                                    .memory = memory,
+  us_predictor_rollout(p, m,
+                       &(UsRollout){.context = context,
+                                    .cache = memory,
                                     .step = 0.25,
                                     .count = count,
                                     .horizon = horizon,
                                     .actions = actions,
                                     .past = b->actions + (frames - 1 - (size_t)c->past) * ka,
                                     .frames = all,
-                                    .forget = forget});
+                                    .recompute = forget});
   for (int f = 0; f < horizon; f++) {
     us_ops_get(all + (size_t)(f * tile + which) * one, out + (size_t)f * one, one);
   }
@@ -270,7 +270,7 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
   us_ops_free(context);
   us_ops_free(memory);
   us_ops_free(all);
-  us_imagination_destroy(m);
+  us_predictor_work_destroy(m);
 }
 
 static void even_times(UsBatch* b) {
@@ -311,7 +311,7 @@ static void test_neighbours_do_not_matter(void** state) {
   UsPredictor* p = make(&c);
   UsBatch b = make_batch(&c, 1, 8);
   even_times(&b);
-  int tile = us_predictor_tile(p);
+  int tile = us_predictor_model(p)->tile;
   assert_int_equal(tile, 64);
   float want[5 * 64], got[5 * 64];
   imagine(p, &b, tile, 64, 9, 5, 0, want);
