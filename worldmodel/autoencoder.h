@@ -16,26 +16,32 @@
 // Threads: one call at a time; inside, the pool works.
 
 #include "worldmodel/base/api.h"
+#include "worldmodel/base/settings.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/vit.h"
 
 US_C_BEGIN
 
+// Everything that training can be told, as worldmodel/base/settings.h describes a list.
+#define US_AUTOENCODER_SETTINGS(X)                                                                \
+  X(INT, steps, 15000, 1, 1000000000, RESULT, "N", "training steps")                              \
+  X(FLOAT, noise, 0.05, 0, 100, RESULT, "S", "deviation of the noise on the latent")              \
+  X(FLOAT, pixels, 1, 0, 1e6, RESULT, "W", "weight of the pixels' reconstruction")                \
+  X(FLOAT, anchor, 1, 0, 1e6, RESULT, "W", "weight of the anchor of the metric; 0: none")         \
+  X(FLOAT, foreground, 20, 0, 1e6, RESULT, "W", "additional weight of pixels off the mean image") \
+  X(INT, decode_every, 1, 1, 1000000000, RESULT, "N", "steps between those that compare pixels")  \
+  X(FLOAT, rate, 1e-3, 0, 1e3, RESULT, "R", "learning rate")                                      \
+  X(FLOAT, decay, 0.01, 0, 1e3, RESULT, "X", "weight decay of matrices")                          \
+  X(FLOAT, clip, 1, 0, 1e6, RESULT, "X", "largest norm of the gradient")                          \
+  X(INT, warmup, 200, 0, 1000000000, RESULT, "N", "steps of linear warm-up")                      \
+  X(INT, shards, 4, 1, 4096, RESULT, "N", "parts of a step, each with its own gradient")          \
+  X(INT, shard_frames, 12, 1, 4096, RESULT, "N", "frames of a part")                              \
+  X(SEED, seed, 1, 0, 0, RESULT, "S", "names all random numbers")
+
+// Start from us_autoencoder_defaults().
 typedef struct UsAutoencoderConfig {
-  UsVitConfig vit;  // with a head of merge, global_dim and norm
-  uint64_t seed;
-  int steps;         // of the whole schedule
-  int shards;        // 0: 4
-  int shard_frames;  // 0: 12
-  int warmup;        // steps; 0: 200
-  float rate;        // 0: 1e-3
-  float decay;       // of weights, matrices only; 0: 0.01; below 0: none
-  float clip;        // bound of the gradient's norm; 0: 1
-  float noise;       // deviation on the latent; 0: 0.05; below 0: none
-  float foreground;  // additional weight; 0: 20; below 0: none
-  float pixels;      // weight of the pixels' part; 0: 1
-  int decode_every;  // steps between those that compare pixels; 0: 1, every step
-  float anchor;      // weight of the anchor; 0: none (then vit.norm bounds the latent)
+  US_AUTOENCODER_SETTINGS(US_SETTING_FIELD)
+  UsVitConfig vit;  // with a head of merge, global_dim and norm; without an anchor norm bounds it
 } UsAutoencoderConfig;
 
 // Frames of one dataset: frames (count, height, width, 3), not owned, kept until destroy.
@@ -77,8 +83,9 @@ US_API UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
 // decoder's first layer; an anchored latent has that scale from its targets. Nullable: pool.
 US_API UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out);
 
-// The config that `encoder train` uses: frames of width x height, patches of 8, cells of 2 x 2
-// patches with 32 numbers, blocks of `width` with heads of 32, a vector of dim.
+// The config that `encoder train` uses, with the defaults of the list: frames of width x height,
+// patches of 8, cells of 2 x 2 patches with 32 numbers, blocks of `width` with heads of 32, a
+// vector of dim.
 US_API void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
                                     UsAutoencoderConfig* out);
 

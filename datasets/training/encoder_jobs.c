@@ -1,4 +1,4 @@
-// Encoders that are made from a dataset.
+// The encoder that goes with a dataset: opened, or made from its rows.
 
 #include "datasets/training/encoder_source.h"
 
@@ -30,6 +30,18 @@ int us_known_positions(const char* task, const struct UsTask* const* tasks) {
   int positions = us_sim_positions(e);
   us_env_close(e);
   return positions;
+}
+
+UsStatus us_encoder_fits(const UsEncoderInfo* e, const char* path, const UsDatasetInfo* info) {
+  if (e->state > 0 && e->state != info->state) {
+    return us_fail(US_FORMAT, "%s: expected states of %d numbers for the encoder, found %d", path,
+                   e->state, info->state);
+  }
+  if (e->height > 0 && (e->height != info->height || e->width != info->width)) {
+    return us_fail(US_FORMAT, "%s: expected frames of %d x %d for the encoder, found %d x %d", path,
+                   e->width, e->height, info->width, info->height);
+  }
+  return US_OK;
 }
 
 // pixels (n, height, width, 3) of rows spread evenly over the dataset.

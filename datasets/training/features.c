@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "datasets/training/encoder_source.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
@@ -296,24 +297,10 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
 
 // ---- opening ----
 
-static UsStatus check_match(const UsDataset* data, const UsEncoderInfo* e) {
-  const UsDatasetInfo* info = us_dataset_info(data);
-  const char* path = us_dataset_path(data);
-  if (e->state > 0 && e->state != info->state) {
-    return us_fail(US_FORMAT, "%s: expected states of %d numbers for the encoder, found %d", path,
-                   e->state, info->state);
-  }
-  if (e->height > 0 && (e->height != info->height || e->width != info->width)) {
-    return us_fail(US_FORMAT, "%s: expected frames of %d x %d for the encoder, found %d x %d", path,
-                   e->width, e->height, info->width, info->height);
-  }
-  return US_OK;
-}
-
 static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encoder,
                          const UsFeaturesPlace* place, UsPool* pool) {
   const UsEncoderInfo* e = us_encoder_info(encoder);
-  US_TRY(check_match(data, e));
+  US_TRY(us_encoder_fits(e, us_dataset_path(data), us_dataset_info(data)));
   f->row = (size_t)e->tokens * (size_t)e->dim;
   f->header = (Header){
       .version = kVersion, .tokens = e->tokens, .dim = e->dim, .rows = us_dataset_info(data)->rows};

@@ -50,6 +50,9 @@ struct UsAutoencoder {
   Shard* shard;     // (shards)
 };
 
+#define US_SETTING_OF UsAutoencoderConfig
+static const UsSetting settings[] = {US_AUTOENCODER_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
 void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
                              UsAutoencoderConfig* out) {
   *out = (UsAutoencoderConfig){.vit = {.height = height,
@@ -65,26 +68,11 @@ void us_autoencoder_defaults(int height, int width_px, int dim, int width, int d
                                        .eps = 1e-6f,
                                        .mean = {0.5f, 0.5f, 0.5f},
                                        .std = {0.5f, 0.5f, 0.5f}}};
+  us_settings_default(settings, out);
 }
 
 static size_t frame_bytes(const UsVitConfig* c) {
   return (size_t)c->height * (size_t)c->width * 3;
-}
-
-static void fill_defaults(UsAutoencoderConfig* c) {
-  if (!c->shards) c->shards = 4;
-  if (!c->shard_frames) c->shard_frames = 12;
-  if (!c->warmup) c->warmup = 200;
-  if (c->rate == 0) c->rate = 1e-3f;
-  if (c->decay == 0) c->decay = 0.01f;
-  if (c->clip == 0) c->clip = 1;
-  if (c->noise == 0) c->noise = 0.05f;
-  if (c->foreground == 0) c->foreground = 20;
-  if (c->pixels == 0) c->pixels = 1;
-  if (!c->decode_every) c->decode_every = 1;
-  if (c->decay < 0) c->decay = 0;
-  if (c->noise < 0) c->noise = 0;
-  if (c->foreground < 0) c->foreground = 0;
 }
 
 // The mean image of a set, from at most 4096 frames spread over it.
@@ -191,8 +179,9 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
                                UsAutoencoder** out) {
   *out = NULL;
   US_TRY(us_vit_check("encoder", &config->vit));
-  if (!config->vit.global_dim || sets < 1 || config->steps < 1) {
-    return us_fail(US_USAGE, "expected a global vector, at least one set of frames and one step");
+  US_TRY(us_settings_check(settings, config));
+  if (!config->vit.global_dim || sets < 1) {
+    return us_fail(US_USAGE, "expected a global vector and at least one set of frames");
   }
   for (int i = 0; i < sets; i++) {
     if (set[i].count < 1) return us_fail(US_USAGE, "set %d of the frames is empty", i);
@@ -200,7 +189,6 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   UsAutoencoder* a = calloc(1, sizeof(UsAutoencoder));
   if (!a) return us_fail(US_MEMORY, "out of memory for training an encoder");
   a->config = *config;
-  fill_defaults(&a->config);
   a->sets = sets;
   UsStatus status = take_memory(a, set);
   if (status != US_OK) {

@@ -1,4 +1,4 @@
-#include "scripts/commands/frames.h"
+#include "datasets/training/frames.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,154 @@
+// Training an encoder: frames of datasets -> a folder, with checkpoints and a log.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/encoder_jobs.h"
+#include "datasets/training/frames.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/progress.h"
+
+enum { kPath = 4096, kSaveEvery = 500, kLogEvery = 50 };  // steps
+
+#define US_SETTING_OF UsEncoderTrainConfig
+const UsSetting us_encoder_train_settings[] = {US_ENCODER_TRAIN_SETTINGS(US_SETTING_ROW)
+                                                   US_SETTING_END};
+
+UsEncoderTrainConfig us_encoder_train_defaults(void) {
+  UsEncoderTrainConfig c = {0};
+  us_settings_default(us_encoder_train_settings, &c);
+  return c;
+}
+
+typedef struct Run {
+  const UsEncoderTrainConfig* c;
+  UsEncoderTrainResult* result;
+  UsFrames* frames;  // (datasets)
+  UsFrameSet* set;   // (datasets): the same, as training takes them
+  UsAutoencoder* a;
+  FILE* log;
+  UsLock* lock;  // of the folder
+  char checkpoint[kPath];
+  double started;  // s
+} Run;
+
+static UsStatus read_frames(Run* r) {
+  const UsEncoderTrainConfig* c = r->c;
+  const UsDatasetInfo* first = &r->frames[0].info;
+  for (int i = 0; i < c->datasets; i++) {
+    UsFrames* f = &r->frames[i];
+    US_TRY(us_frames_read(c->data[i], c->frames / c->datasets, c->seed, f));
+    if (f->info.height != first->height || f->info.width != first->width) {
+      return us_fail(US_FORMAT, "%s: expected frames of %d x %d px as in %s, found %d x %d",
+                     c->data[i], first->width, first->height, c->data[0], f->info.width,
+                     f->info.height);
+    }
+    r->set[i] = (UsFrameSet){f->pixels, f->count};
+  }
+  return US_OK;
+}
+
+static UsStatus start(Run* r) {
+  const UsEncoderTrainConfig* c = r->c;
+  char path[kPath];
+  US_TRY(us_folder_make_above(c->out));
+  US_TRY(us_lock_take(c->out, &r->lock));
+  US_TRY(us_folder_make(c->out));
+  r->frames = calloc((size_t)c->datasets, sizeof(UsFrames));
+  r->set = calloc((size_t)c->datasets, sizeof(UsFrameSet));
+  if (!r->frames || !r->set) return us_fail(US_MEMORY, "%s: out of memory", c->out);
+  US_TRY(read_frames(r));
+
+  // The model, its settings copied one by one from the list that both structs are made of.
+  UsAutoencoderConfig a;
+  const UsDatasetInfo* info = &r->frames[0].info;
+  us_autoencoder_defaults(info->height, info->width, c->dim, c->width, c->depth, &a);
+#define X(type, name, ...) a.name = c->name;
+  US_AUTOENCODER_SETTINGS(X)
+#undef X
+  a.vit.norm = c->anchor <= 0;
+  US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
+
+  us_path_join(r->checkpoint, sizeof(r->checkpoint), c->out, "checkpoint.safetensors");
+  if (c->resume) US_TRY(us_autoencoder_load(r->a, r->checkpoint));
+  us_path_join(path, sizeof(path), c->out, "log.jsonl");
+  r->log = fopen(path, c->resume ? "a" : "w");
+  return r->log ? US_OK : us_fail(US_IO, "%s: cannot be written", path);
+}
+
+// Writes checkpoint and encoder. When the caller wants to stop the checkpoint is what counts: the
+// encoder stays as it was where making it takes encoding.
+static UsStatus save(Run* r) {
+  const UsEncoderTrainConfig* c = r->c;
+  UsEncoder* e;
+  US_TRY(us_autoencoder_save(r->a, r->checkpoint));
+  UsStatus status = us_autoencoder_encoder(r->a, c->pool, &e);
+  if (status == US_OK) status = us_encoder_save(e, c->out);
+  if (status == US_OK && c->saved) status = c->saved(c->user, e, c->datasets, r->set);
+  us_encoder_destroy(e);
+  return status == US_INTERRUPTED ? US_OK : status;
+}
+
+// A line of the log over the steps since the last one: the mean loss of those that compared pixels.
+static void log_steps(Run* r, double sum, int compared) {
+  char loss[US_NUMBER_CHARS], anchor[US_NUMBER_CHARS];
+  *r->result = (UsEncoderTrainResult){.steps = us_autoencoder_steps(r->a),
+                                      .loss = compared ? sum / compared : NAN,
+                                      .anchor = us_autoencoder_distance(r->a)};
+  fprintf(r->log, "{\"step\": %d, \"loss\": %s, \"anchor\": %s, \"seconds\": %.1f}\n",
+          r->result->steps, us_json_format(loss, "%.7g", r->result->loss),
+          us_json_format(anchor, "%.7g", r->result->anchor), us_seconds() - r->started);
+  fflush(r->log);
+}
+
+static UsStatus train(Run* r) {
+  const UsEncoderTrainConfig* c = r->c;
+  int step = us_autoencoder_steps(r->a), stop = 0, since = 0, compared = 0;
+  UsProgress bar = us_progress_start("encoder train", "steps", c->steps, step);
+  double sum = 0;
+  char note[48] = "";
+  r->started = us_seconds();
+  while (!stop && step < c->steps) {
+    compared += us_autoencoder_compares(r->a);
+    double loss = us_autoencoder_step(r->a, c->pool);
+    int before = step;
+    step = us_autoencoder_steps(r->a);
+    if (isnan(loss)) return us_fail(US_FORMAT, "%s: training diverged at step %d", c->out, step);
+    if (step == before) break;  // stopped in the middle, and taken back
+    sum += loss;
+    if (++since == kLogEvery || step == c->steps) {
+      log_steps(r, sum, compared);
+      if (compared) snprintf(note, sizeof(note), "loss %.5f", sum / compared);
+      sum = since = compared = 0;
+    }
+    us_progress_show(&bar, step, note);
+    stop = us_interrupted() || (c->minutes > 0 && us_seconds() - r->started > 60 * c->minutes);
+    if (step % kSaveEvery == 0 && !stop && step < c->steps) US_TRY(save(r));
+  }
+  us_progress_end(&bar);
+  r->result->steps = step;
+  US_TRY(save(r));
+  if (!us_interrupted()) return US_OK;
+  return us_fail(US_INTERRUPTED, "%s: stopped at step %d; --resume goes on", c->out, step);
+}
+
+UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTrainResult* result) {
+  UsEncoderTrainResult unread;
+  Run r = {.c = config, .result = result ? result : &unread};
+  *r.result = (UsEncoderTrainResult){.loss = NAN};
+  US_TRY(us_settings_check(us_encoder_train_settings, config));
+  if (config->datasets < 1 || config->frames < config->datasets || !config->out) {
+    return us_fail(US_USAGE, "expected a folder, and --frames of one or more of every dataset");
+  }
+  UsStatus status = start(&r);
+  if (status == US_OK) status = train(&r);
+  if (r.log) fclose(r.log);
+  us_lock_release(r.lock);
+  us_autoencoder_destroy(r.a);
+  for (int i = 0; r.frames && i < config->datasets; i++) us_frames_free(&r.frames[i]);
+  free(r.frames);
+  free(r.set);
+  return status;
+}
