@@ -31,7 +31,7 @@ typedef struct UsPlugin {
 } UsPlugin;
 
 // What a plugin defines. Its table and all that this points to stay as they are.
-US_API __attribute__((visibility("default"))) const UsPlugin* us_plugin(void);
+__attribute__((visibility("default"))) const UsPlugin* us_plugin(void);
 
 // Checks every field of a task's table without its scene; a message names file, task and field.
 // Nullable: file (left out of the message).

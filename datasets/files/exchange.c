@@ -356,7 +356,8 @@ static UsStatus put_pixels(Convert* v) {
   UsStatus status = !frames || !crc          ? us_fail(US_MEMORY, "%s: out of memory", v->out)
                     : pixels < 0 || sums < 0 ? cannot_write(v->out, "pixels")
                                              : copy_frames(v, pixels, sums, frames, crc);
-  int bad = (pixels >= 0 && H5Dclose(pixels) < 0) | (sums >= 0 && H5Dclose(sums) < 0);
+  int bad = pixels >= 0 && H5Dclose(pixels) < 0;
+  if (sums >= 0 && H5Dclose(sums) < 0) bad = 1;
   if (bad && status == US_OK) status = cannot_write(v->out, "pixels");
   free(frames);
   free(crc);

@@ -14,7 +14,7 @@
 #include "worldmodel/base/progress.h"
 
 enum { kPath = 4096, kNames = 64 };  // bytes of a path, and of names of files at its end
-enum { kPiece = 16 << 20 };  // bytes between two looks at Ctrl-C
+enum { kPiece = 16 << 20 };          // bytes between two looks at Ctrl-C
 
 // Reads `size` bytes.
 static UsStatus read_all(const char* path, FILE* f, char* bytes, size_t size) {

@@ -430,7 +430,7 @@ UsStatus us_json_number(const char* name, const cJSON* object, const char* key, 
 
 UsStatus us_json_int(const char* name, const cJSON* object, const char* key, int low, int high,
                      const int* fallback, int* out) {
-  double x, y = fallback ? *fallback : 0;
+  double x = 0, y = fallback ? *fallback : 0;
   US_TRY(us_json_number(name, object, key, low, high, fallback ? &y : NULL, &x));
   const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);
   const char* text = value ? value->valuestring : NULL;

@@ -47,7 +47,7 @@ US_API int us_lock_holder(const char* path, UsLockHolder* holder);
 US_API UsStatus us_lock_check(const char* path);
 
 // The system's flock; a test puts one that fails in its place.
-extern US_API int (*us_lock_flock)(int fd, int operation);
+extern int (*us_lock_flock)(int fd, int operation);
 
 US_C_END
 

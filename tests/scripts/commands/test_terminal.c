@@ -36,7 +36,7 @@ static const char* caught(void) {
   close(kept);
   // The kernel hands a terminal's bytes over in its own time; all came when the end is read.
   size_t length = 0;
-  for (ssize_t n = 1; n > 0 && length < sizeof(text) - 1; length += n > 0 ? (size_t)n : 0)
+  for (ssize_t n = 1; n > 0 && length<sizeof(text) - 1; length += n> 0 ? (size_t)n : 0)
     n = read(from, text + length, sizeof(text) - 1 - length);
   text[length] = 0;
   close(from);

@@ -3,7 +3,9 @@
 //   gelu(x)  = max(x, 0) - t Q(t),       t = |x|, Q the upper tail of the normal distribution
 //   gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
 
+#ifndef __clang__
 #pragma GCC optimize("no-math-errno")  // or a loop with sqrtf stays scalar
+#endif
 
 #include "worldmodel/ops.h"
 

@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 // Before a function: compiles it for AVX-512, AVX2 and the base instruction set; the loader takes
-// the best. Off under sanitizers, whose start-up the loader's choice would precede.
-#if defined(__x86_64__) && !defined(US_SANITIZED)
+// the best. Off under sanitizers, whose start-up the loader's choice would precede, and with clang,
+// whose clones of version 14 no other file can call.
+#if defined(__x86_64__) && !defined(US_SANITIZED) && !defined(__clang__)
 #define US_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define US_CLONES
