@@ -46,29 +46,30 @@ extern US_API const char* const us_eval_row_titles[US_ROW_COUNT];
 
 // Everything that a run can be told beside its planner's settings, as worldmodel/base/settings.h
 // describes a list. Texts are not copied.
-#define US_EVAL_SETTINGS(X)                                                                       \
-  X(TEXT, task, 0, 0, 0, FREE, "T", "task (the data's); also mjcf:FILE.xml")                      \
-  X(TEXT, model, 0, 0, 0, FREE, "DIR", "model folder, for the row model")                         \
-  X(TEXT, state_model, 0, 0, 0, FREE, "DIR", "model folder on true states, for the row state")    \
-  X(TEXT, data, 0, 0, 0, FREE, "F.h5", "held-out trajectories")                                   \
-  X(TEXT, json, 0, 0, 0, FREE, "R.json", "file for the results")                                  \
-  X(TEXT, protocol, 0, 0, 0, RESULT, "P", "dinoworld, swm, clear, dinowm or jepawms (dinoworld)") \
-  X(INT, episodes, 0, 1, 1 << 20, RESULT, "N", "pairs (the protocol's)")                          \
-  X(TEXT, rows, 0, 0, 0, RESULT, "LIST", "of model,state,random,oracle (all that it can)")        \
-  X(INT, oracle_pairs, 128, 1, 1 << 20, RESULT, "N", "pairs of the row oracle")                   \
-  X(SEED, seed, 0, 0, 0, RESULT, "S", "of pairs and planners")                                    \
-  X(INT, batch, 64, 1, 1 << 16, FREE, "N", "episodes at a time; changes no result")               \
-  X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                  \
-  X(TEXT, vary, 0, 0, 0, RESULT, "LIST",                                                          \
-    "factors of variation to draw for every pair (the file's own)")                               \
-  X(TEXT, vary_range, 0, 0, 0, RESULT, "R", "train, test or all (train)")                         \
-  X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on with the batches that a stopped run finished")      \
-  X(FLAG, stop_at_hit, 0, 0, 1, RESULT, NULL, "end an episode at its first success")              \
-  X(INT, subgoals, 0, 0, 1 << 16, RESULT, "N",                                                    \
-    "rows between start and goal that are shown as goals first")                                  \
-  X(INT, films, 8, 0, 1000, RESULT, "N", "episodes whose frames are kept for the report")         \
-  X(INT, film_size, 96, 8, 2048, RESULT, "N", "pixels of a side of these frames")                 \
-  X(TEXT, planner, 0, 0, 0, RESULT, "NAME", "cem or random (cem)")
+#define US_EVAL_SETTINGS(X)                                                                        \
+  X(TEXT, task, 0, 0, 0, FREE, "T", "task (the data's); also mjcf:FILE.xml")                       \
+  X(TEXT, model, 0, 0, 0, FREE, "DIR", "model folder, for the row model")                          \
+  X(TEXT, state_model, 0, 0, 0, FREE, "DIR", "model folder on true states, for the row state")     \
+  X(TEXT, data, 0, 0, 0, FREE, "F.h5", "held-out trajectories")                                    \
+  X(TEXT, json, 0, 0, 0, FREE, "R.json", "file for the results")                                   \
+  X(TEXT, protocol, 0, 0, 0, RESULT, "P", "one of" US_PROTOCOLS(US_NAME_SHOWN) " (the first)")     \
+  X(INT, episodes, 0, 1, 1 << 20, RESULT, "N", "pairs (the protocol's)")                           \
+  X(TEXT, rows, 0, 0, 0, RESULT, "LIST",                                                           \
+    "of" US_EVAL_ROWS(US_NAME_SHOWN) ", separated by commas (all that it can)")                    \
+  X(INT, oracle_pairs, 128, 1, 1 << 20, RESULT, "N", "pairs of the row oracle")                    \
+  X(SEED, seed, 0, 0, 0, RESULT, "S", "of pairs and planners")                                     \
+  X(INT, batch, 64, 1, 1 << 16, FREE, "N", "episodes at a time; changes no result")                \
+  X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                   \
+  X(TEXT, vary, 0, 0, 0, RESULT, "LIST",                                                           \
+    "factors of variation to draw for every pair (the file's own)")                                \
+  X(TEXT, vary_range, 0, 0, 0, RESULT, "R", "one of" US_VARY_RANGES(US_NAME_SHOWN) " (the first)") \
+  X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on with the batches that a stopped run finished")       \
+  X(FLAG, stop_at_hit, 0, 0, 1, RESULT, NULL, "end an episode at its first success")               \
+  X(INT, subgoals, 0, 0, 1 << 16, RESULT, "N",                                                     \
+    "rows between start and goal that are shown as goals first")                                   \
+  X(INT, films, 8, 0, 1000, RESULT, "N", "episodes whose frames are kept for the report")          \
+  X(INT, film_size, 96, 8, 2048, RESULT, "N", "pixels of a side of these frames")                  \
+  X(TEXT, planner, 0, 0, 0, RESULT, "NAME", "one of" US_PLANNERS(US_NAME_SHOWN) " (the first)")
 
 // Start from us_eval_defaults(). Without `rows`, those are run that the models allow.
 typedef struct UsEvalConfig {
@@ -112,9 +113,6 @@ US_API void us_eval_free(UsEvalResult* r);
 // distance, those that are not finite do not count. Returns how many counted; out is NaN when none
 // did.
 US_API int us_eval_distance(const UsResult* r, int block, double* out);
-
-// 1 if a run with stop_at_hit still answers a rule.
-US_API int us_eval_answers(const UsResult* r, UsRule rule);
 
 US_C_END
 

@@ -28,22 +28,57 @@ US_C_BEGIN
 
 // ---- protocols ----
 
-#define US_RULES(X)                                           \
-  X(first_hit, "solved after any env step")                   \
-  X(last_step, "solved after the last env step")              \
-  X(hold_3, "solved after three env steps in a row")          \
-  X(plan_end, "solved when the last block of any plan ended") \
-  X(object_hit, "the task's rule on its object alone after any env step")
+// What happened in an episode, for the rules: success and object (steps) say whether the task's
+// success rule and its rule on its object alone held after each env step.
+typedef struct UsHistory {
+  int steps;          // env steps of the budget
+  int block, replan;  // K, blocks of each plan that are played
+  const uint8_t *success, *object;
+} UsHistory;
+
+// Success rules: name, title in tables, 1: stands in every table, 0: where a protocol counts by it,
+// 1: a run that stops at the first success answers it too, when an episode e counts (an expression,
+// with the helpers of result.c), help
+#define US_RULES(X)                                                                            \
+  X(first_hit, "first hit", 1, 1, holds(e->success, e->steps, 1), "solved after any env step") \
+  X(last_step, "last step", 1, 0, e->success[e->steps - 1], "solved after the last env step")  \
+  X(hold_3, "hold 3", 1, 0, holds(e->success, e->steps, 3),                                    \
+    "solved after three env steps in a row")                                                   \
+  X(plan_end, "plan end", 0, 0, holds_at_plan_end(e),                                          \
+    "solved when the last block of any plan ended")                                            \
+  X(object_hit, "object alone", 0, 1, holds(e->object, e->steps, 1),                           \
+    "the task's rule on its object alone after any env step")
 
 typedef enum UsRule {
-#define X(name, text) US_RULE_##name,
+#define X(name, title, shown, stopped, expression, text) US_RULE_##name,
   US_RULES(X)
 #undef X
       US_RULE_COUNT
 } UsRule;
 
-// Names of the rules, by UsRule: the keys of the JSON.
-extern US_API const char* const us_rule_names[US_RULE_COUNT];
+typedef struct UsRuleClass {
+  const char *name, *title;
+  int shown, stopped;
+  int (*holds)(const UsHistory* e);
+  const char* summary;
+} UsRuleClass;
+
+// By UsRule. Names are the keys of the JSON.
+extern US_API const UsRuleClass us_rules[US_RULE_COUNT];
+
+// The rule of this name; US_RULE_COUNT: there is none.
+US_API UsRule us_rule_find(const char* name);
+
+// A column of rates in a table: by a rule, over all episodes or those of hard pairs.
+typedef struct UsColumn {
+  UsRule rule;
+  int hard;
+  char title[64];
+} UsColumn;
+
+// The columns of a table for a protocol that counts by `rule` (US_RULE_COUNT: not known); object:
+// the task has a rule on its object alone. out (US_RULE_COUNT + 1); returns how many.
+US_API int us_rule_columns(UsRule rule, int object, UsColumn* out);
 
 // name, episodes, env steps to the goal, budget in env steps (both of a task with blocks of 5, see
 // us_protocol_steps), blocks played of a plan, horizon in blocks, rule, 1: pairs solved at the
@@ -104,14 +139,11 @@ extern US_API const char* const us_part_names[US_PART_COUNT];
 
 // What one episode came to.
 typedef struct UsOutcome {
-  int first_hit;   // env steps until the first success; -1: none
-  int last_step;   // 1: success after the last env step
-  int hold_3;      // 1: success after three env steps in a row
-  int plan_end;    // 1: success at the end of a plan
-  int object_hit;  // 1: success of the object alone after some env step
-  int finite;      // 0: the state stopped being finite; then nothing above counts
-  int played;      // blocks
-  float distance;  // to the goal at the end; NaN when not finite
+  int first_hit;             // env steps until the first success; -1: none
+  int holds[US_RULE_COUNT];  // 1: the rule holds
+  int finite;                // 0: the state stopped being finite; then nothing above counts
+  int played;                // blocks
+  float distance;            // to the goal at the end; NaN when not finite
 } UsOutcome;
 
 typedef struct UsResult {
@@ -119,7 +151,7 @@ typedef struct UsResult {
   int count;                // pairs
   int blocks, block;        // blocks in the budget, K
   int action;               // A
-  int stopped;              // 1: run with stop_at_hit, so last_step and hold_3 mean nothing
+  int stopped;              // 1: run with stop_at_hit, which some rules do not answer then
   UsOutcome* outcome;       // (count)
   float* actions;           // (count, blocks, K, A) as played; zeros where an episode had ended
   UsVary vary;              // the V factors that varied
@@ -173,8 +205,41 @@ typedef struct UsRate {
   double rate, low, high;  // Wilson interval at 95 %; rate is 0 when count is 0
 } UsRate;
 
+// Figures of a result r, as they stand in the JSON and in tables: name, value (an expression, with
+// the helpers of result.c; NaN: there is none), decimals kept in the JSON (-1: all), title in
+// tables (NULL: in none), factor and format there
+#define US_FIGURES(X)                                                                       \
+  X(plans, r->plans, -1, NULL, 1, NULL)                                                     \
+  X(candidate_steps, r->candidate_steps, -1, NULL, 1, NULL)                                 \
+  X(seconds, r->wall_all, 4, "seconds", 1, "%.1f")                                          \
+  X(core_seconds, r->core_all, 4, "core-seconds", 1, "%.1f")                                \
+  X(seconds_per_plan, share(r->wall[US_PART_plan], r->plans), -1, "ms a plan", 1e3, "%.3f") \
+  X(core_seconds_per_plan, share(r->core[US_PART_plan], r->plans), -1, NULL, 1, NULL)       \
+  X(candidate_steps_per_core_second, speed(r), -1, "candidate-steps a core-second", 1, "%.0f")
+
+enum {
+#define X(name, value, digits, title, factor, format) US_FIGURE_##name,
+  US_FIGURES(X)
+#undef X
+      US_FIGURE_COUNT
+};
+
+typedef struct UsFigure {
+  const char* name;
+  double (*of)(const UsResult* r);
+  int digits;
+  const char* title;
+  double factor;
+  const char* format;
+} UsFigure;
+
+extern US_API const UsFigure us_figures[US_FIGURE_COUNT];
+
 // 1 if the episode counts as solved under a rule.
 US_API int us_outcome_solved(const UsOutcome* o, UsRule rule);
+
+// 1 if a result answers a rule, which one with stop_at_hit may not.
+US_API int us_result_answers(const UsResult* r, UsRule rule);
 
 // Success rate under a rule over all episodes or, with `hard`, over those of hard pairs.
 US_API UsRate us_result_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int hard);

@@ -27,11 +27,10 @@ static const UsPlannerClass* find(const char* name) {
 
 UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
   US_ASSERT(name && c);
-#define X(name, summary) " " #name
   if (!find(name)) {
-    return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(X) ", found \"%s\"", name);
+    return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(US_NAME_SHOWN) ", found \"%s\"",
+                   name);
   }
-#undef X
   US_TRY(us_settings_check(us_planner_settings, c));
   // What one setting allows another.
   const struct {

@@ -26,6 +26,9 @@ US_C_BEGIN
   X(cem, "cross-entropy method over sequences of actions, warm-started") \
   X(random, "uniform actions without imagining anything: the floor")
 
+// The names of a list, for help and messages: "one of" US_PLANNERS(US_NAME_SHOWN).
+#define US_NAME_SHOWN(name, ...) " " #name
+
 // Everything that a planner can be told, as worldmodel/base/settings.h describes a list. Beyond the
 // ranges: replan <= horizon, keep <= elites <= samples, and not both of last_only and deadline.
 #define US_PLANNER_SETTINGS(X)                                                             \

@@ -65,7 +65,8 @@ static UsStatus choose_rows(EvalJob* j) {
            (strlen(us_eval_row_names[k]) != n || strncmp(at, us_eval_row_names[k], n)))
       k++;
     if (k == US_ROW_COUNT) {
-      return us_fail(US_USAGE, "--rows: expected model, state, random or oracle, found \"%.*s\"",
+      return us_fail(US_USAGE,
+                     "--rows: expected some of" US_EVAL_ROWS(US_NAME_SHOWN) ", found \"%.*s\"",
                      (int)n, at);
     }
     if (!has[k]) {

@@ -8,10 +8,6 @@
 #include "planner/statistics.h"
 #include "worldmodel/ops.h"
 
-int us_eval_answers(const UsResult* r, UsRule rule) {
-  return !r->stopped || rule == US_RULE_first_hit || rule == US_RULE_object_hit;
-}
-
 // Rounded to `digits` decimals, so that files stay readable.
 static double rounded(double x, int digits) {
   double scale = pow(10, digits);
@@ -24,12 +20,12 @@ static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, in
   UsRate any = us_result_rate(r, pairs, US_RULE_first_hit, hard);
   us_json_add(object, "pairs", any.count);
   for (int rule = 0; rule < US_RULE_COUNT; rule++) {
-    if (!us_eval_answers(r, (UsRule)rule)) {
-      cJSON_AddNullToObject(object, us_rule_names[rule]);
+    if (!us_result_answers(r, (UsRule)rule)) {
+      cJSON_AddNullToObject(object, us_rules[rule].name);
       continue;
     }
     UsRate rate = us_result_rate(r, pairs, (UsRule)rule, hard);
-    cJSON* to = cJSON_AddObjectToObject(object, us_rule_names[rule]);
+    cJSON* to = cJSON_AddObjectToObject(object, us_rules[rule].name);
     us_json_add(to, "rate", rounded(rate.rate, 6));
     us_json_add(to, "low", rounded(rate.low, 6));
     us_json_add(to, "high", rounded(rate.high, 6));
@@ -37,18 +33,13 @@ static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, in
   }
 }
 
-// ---- time ----
+// ---- figures ----
 
-static void add_time(cJSON* row, const UsResult* r) {
-  double wall = r->wall[US_PART_plan], core = r->core[US_PART_plan];
-  us_json_add(row, "plans", (double)r->plans);
-  us_json_add(row, "candidate_steps", (double)r->candidate_steps);
-  us_json_add(row, "seconds_per_plan", r->plans > 0 ? wall / (double)r->plans : NAN);
-  us_json_add(row, "core_seconds_per_plan", r->plans > 0 ? core / (double)r->plans : NAN);
-  us_json_add(row, "candidate_steps_per_core_second",
-              r->candidate_steps > 0 ? (double)r->candidate_steps / fmax(core, 1e-9) : NAN);
-  us_json_add(row, "seconds", rounded(r->wall_all, 4));
-  us_json_add(row, "core_seconds", rounded(r->core_all, 4));
+static void add_figures(cJSON* row, const UsResult* r) {
+  for (int k = 0; k < US_FIGURE_COUNT; k++) {
+    const UsFigure* f = &us_figures[k];
+    us_json_add(row, f->name, f->digits < 0 ? f->of(r) : rounded(f->of(r), f->digits));
+  }
   cJSON* time = cJSON_AddObjectToObject(row, "time");
   for (int p = 0; p < US_PART_COUNT; p++) {
     cJSON* part = cJSON_AddObjectToObject(time, us_part_names[p]);
@@ -119,7 +110,7 @@ static cJSON* row_json(const UsResult* r, const UsPairs* pairs) {
   cJSON* row = cJSON_CreateObject();
   add_rates(row, r, pairs, 0);
   add_rates(cJSON_AddObjectToObject(row, "hard"), r, pairs, 1);
-  add_time(row, r);
+  add_figures(row, r);
   add_distance(row, r);
   add_episodes(row, r);
   return row;
@@ -188,7 +179,7 @@ cJSON* us_eval_json(const EvalJob* j) {
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "task", r->task->name);
   cJSON_AddStringToObject(json, "protocol", r->protocol->name);
-  cJSON_AddStringToObject(json, "rule", us_rule_names[r->protocol->rule]);
+  cJSON_AddStringToObject(json, "rule", us_rules[r->protocol->rule].name);
   us_json_add(json, "episodes", r->pairs.count);
   us_json_add(json, "solved_at_start", r->pairs.solved_at_start);
   us_json_add(json, "seconds_per_plan", main->wall[US_PART_plan] / fmax((double)main->plans, 1));

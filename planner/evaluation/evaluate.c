@@ -31,6 +31,7 @@ static void layout(Run* r) {
   r->distance = US_TAKE(a, float, b);
   r->saved = US_TAKE(a, char, b * r->save);
   r->history = US_TAKE(a, uint8_t, b * (size_t)(r->result->blocks * r->block));
+  r->objects = US_TAKE(a, uint8_t, b * (size_t)(r->result->blocks * r->block));
 }
 
 static void layout_result(UsResult* r) {
@@ -126,7 +127,7 @@ static void play(Run* r, int b, int j) {
 }
 
 // Notes what block `b` brought to the live episodes.
-static void judge(Run* r, int b, int plan_ends) {
+static void judge(Run* r, int b) {
   int blocks = r->result->blocks, block = r->block;
   for (int i = 0; i < r->lives; i++) {
     int s = r->live[i];
@@ -144,9 +145,8 @@ static void judge(Run* r, int b, int plan_ends) {
     for (int k = 0; k < block; k++) {
       if (flag[k] && o->first_hit < 0) o->first_hit = b * block + k + 1;
     }
-    if (plan_ends && flag[block - 1]) o->plan_end = 1;
-    for (int k = 0; k < block; k++) o->object_hit |= object[k];
     memcpy(r->history + ((size_t)s * blocks + b) * block, flag, (size_t)block);
+    memcpy(r->objects + ((size_t)s * blocks + b) * block, object, (size_t)block);
   }
 }
 
@@ -181,14 +181,15 @@ static UsStatus show(Run* r, int b) {
 
 // ---- a batch of episodes ----
 
-// What the whole history of success says.
+// What the whole history of success says by every rule.
 static void conclude(Run* r) {
   int steps = r->result->blocks * r->block;
+  UsHistory e = {.steps = steps, .block = r->block, .replan = r->replan};
   for (int i = 0; i < r->n; i++) {
+    e.success = r->history + (size_t)i * steps;
+    e.object = r->objects + (size_t)i * steps;
     UsOutcome* o = &r->result->outcome[r->first + i];
-    const uint8_t* flag = r->history + (size_t)i * steps;
-    o->last_step = flag[steps - 1];
-    for (int t = 2; t < steps; t++) o->hold_3 |= flag[t] && flag[t - 1] && flag[t - 2];
+    for (int rule = 0; rule < US_RULE_COUNT; rule++) o->holds[rule] = us_rules[rule].holds(&e);
   }
 }
 
@@ -205,7 +206,7 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
     if (us_interrupted()) return US_INTERRUPTED;  // a plan then means nothing
     play(r, b, j);
     US_TRY(check_engine(r, US_OK));
-    judge(r, b, j == r->replan - 1 || b == blocks - 1);
+    judge(r, b);
     list_live(r);
     if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);

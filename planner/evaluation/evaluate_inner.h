@@ -33,6 +33,7 @@ typedef struct Run {
   float* reward;        // (B)
   float* distance;      // (B)
   uint8_t* history;     // (B, blocks, K) success after every env step
+  uint8_t* objects;     // (B, blocks, K) success of the object alone
   size_t save;          // bytes of a slot of the truth; 0: no frame is drawn anew
   char* saved;          // (B, save)
 } Run;

@@ -157,6 +157,7 @@ UsStatus us_evaluate_place(Run* r) {
     curve[0] = o->distance = r->distance[i];
   }
   memset(r->history, 0, (size_t)r->slots * blocks * r->block);
+  memset(r->objects, 0, (size_t)r->slots * blocks * r->block);
   return US_OK;
 }
 

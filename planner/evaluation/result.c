@@ -2,6 +2,8 @@
 
 #include "planner/evaluate.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +13,61 @@
 
 // ---- lists ----
 
-const char* const us_rule_names[US_RULE_COUNT] = {
-#define X(name, text) #name,
+// 1 if a flag (steps) was set `n` env steps in a row.
+static int holds(const uint8_t* flag, int steps, int n) {
+  for (int t = 0, row = 0; t < steps; t++) {
+    row = flag[t] ? row + 1 : 0;
+    if (row == n) return 1;
+  }
+  return 0;
+}
+
+// 1 if the last env step of a plan was a success; the last plan may be cut short by the budget.
+static int holds_at_plan_end(const UsHistory* e) {
+  int plan = e->block * e->replan, found = e->success[e->steps - 1];
+  for (int t = plan; t <= e->steps; t += plan) found |= e->success[t - 1];
+  return found;
+}
+
+#define X(name, title, shown, stopped, expression, text) \
+  static int rule_##name(const UsHistory* e) {           \
+    return expression;                                   \
+  }
+US_RULES(X)
+#undef X
+
+const UsRuleClass us_rules[US_RULE_COUNT] = {
+#define X(name, title, shown, stopped, expression, text) \
+  {#name, title, shown, stopped, rule_##name, text},
     US_RULES(X)
 #undef X
 };
+
+UsRule us_rule_find(const char* name) {
+  int rule = 0;
+  while (rule < US_RULE_COUNT && strcmp(us_rules[rule].name, name) != 0) rule++;
+  return (UsRule)rule;
+}
+
+static int add_column(UsColumn* out, UsRule rule, int hard) {
+  *out = (UsColumn){.rule = rule, .hard = hard};
+  snprintf(out->title, sizeof(out->title), "%s%s", us_rules[rule].title,
+           hard ? ", hard pairs" : "");
+  return 1;
+}
+
+int us_rule_columns(UsRule rule, int object, UsColumn* out) {
+  int n = 0;
+  for (int k = 0; k < US_RULE_COUNT; k++) {
+    if (us_rules[k].shown) n += add_column(out + n, (UsRule)k, 0);
+  }
+  n += add_column(out + n, US_RULE_first_hit, 1);
+  for (int k = 0; k < US_RULE_COUNT; k++) {
+    int asked = k == (int)rule || (object && k == US_RULE_object_hit);
+    if (asked && !us_rules[k].shown) n += add_column(out + n, (UsRule)k, 0);
+  }
+  return n;
+}
 
 const char* const us_part_names[US_PART_COUNT] = {
 #define X(name) #name,
@@ -52,23 +104,37 @@ void us_result_free(UsResult* r) {
   *r = (UsResult){0};
 }
 
-int us_outcome_solved(const UsOutcome* o, UsRule rule) {
-  if (!o->finite) return 0;
-  switch (rule) {
-    case US_RULE_first_hit:
-      return o->first_hit >= 0;
-    case US_RULE_last_step:
-      return o->last_step;
-    case US_RULE_hold_3:
-      return o->hold_3;
-    case US_RULE_plan_end:
-      return o->plan_end;
-    case US_RULE_object_hit:
-      return o->object_hit;
-    default:
-      US_ASSERT(0);
-      return 0;
+static double share(double x, int64_t of) {
+  return of > 0 ? x / (double)of : NAN;
+}
+
+// Candidate-steps a core-second of planning.
+static double speed(const UsResult* r) {
+  double core = fmax(r->core[US_PART_plan], 1e-9);
+  return r->candidate_steps > 0 ? (double)r->candidate_steps / core : NAN;
+}
+
+#define X(name, value, digits, title, factor, format) \
+  static double figure_##name(const UsResult* r) {    \
+    return (double)(value);                           \
   }
+US_FIGURES(X)
+#undef X
+
+const UsFigure us_figures[US_FIGURE_COUNT] = {
+#define X(name, value, digits, title, factor, format) \
+  {#name, figure_##name, digits, title, factor, format},
+    US_FIGURES(X)
+#undef X
+};
+
+int us_outcome_solved(const UsOutcome* o, UsRule rule) {
+  US_ASSERT(rule < US_RULE_COUNT);
+  return o->finite && o->holds[rule];
+}
+
+int us_result_answers(const UsResult* r, UsRule rule) {
+  return !r->stopped || us_rules[rule].stopped;
 }
 
 UsRate us_result_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int hard) {

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "planner/eval.h"
 #include "scripts/commands/cli.h"
@@ -33,11 +34,11 @@ static const char help[] =
 
 // ---- the table ----
 
-static void print_rate(const UsEvalResult* e, int row, UsRule rule, int hard) {
+static void print_rate(const UsEvalResult* e, int row, const UsColumn* c) {
   const UsResult* r = &e->row[row];
   char text[64] = "-";
-  if (us_eval_answers(r, rule)) {
-    UsRate rate = us_result_rate(r, &e->pairs, rule, hard);
+  if (us_result_answers(r, c->rule)) {
+    UsRate rate = us_result_rate(r, &e->pairs, c->rule, c->hard);
     snprintf(text, sizeof(text), "%.1f [%.1f, %.1f]", 100 * rate.rate, 100 * rate.low,
              100 * rate.high);
   }
@@ -71,39 +72,54 @@ static void print_trouble(const UsEvalResult* e) {
   print_warnings("what the oracle imagined", &e->imagined);
 }
 
-static void print_table(const UsEvalResult* e) {
-  const UsProtocol* p = e->protocol;
-  printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", e->task->name,
-         p->name, us_rule_names[p->rule], e->pairs.count, e->pairs.solved_at_start,
-         p->keep_solved ? " and stay in" : " and left out");
-  if (*e->vary) printf("varies %s (%s)\n\n", us_shown(e->vary), us_shown(e->vary_range));
-  int plan_end = p->rule == US_RULE_plan_end, object = e->task->success_object != NULL;
-  printf("%-7s %5s  %-21s  %-21s  %-21s  %-21s%s%s  %s\n", "row", "pairs", "first hit", "last step",
-         "hold 3", "first hit, hard", object ? "  object alone         " : "",
-         plan_end ? "  plan end             " : "", "mean distance > at the end (median)");
+static void print_rates(const UsEvalResult* e) {
+  UsColumn column[US_RULE_COUNT + 1];
+  int columns = us_rule_columns(e->protocol->rule, e->task->success_object != NULL, column);
+  printf("%-7s %5s", "row", "pairs");
+  for (int c = 0; c < columns; c++) printf("  %-21s", column[c].title);
+  printf("  mean distance > at the end (median)\n");
   for (int k = 0; k < US_ROW_COUNT; k++) {
     if (!e->on[k]) continue;
     printf("%-7s %5d", us_eval_row_names[k], e->row[k].count);
-    print_rate(e, k, US_RULE_first_hit, 0);
-    print_rate(e, k, US_RULE_last_step, 0);
-    print_rate(e, k, US_RULE_hold_3, 0);
-    print_rate(e, k, US_RULE_first_hit, 1);
-    if (object) print_rate(e, k, US_RULE_object_hit, 0);
-    if (plan_end) print_rate(e, k, US_RULE_plan_end, 0);
+    for (int c = 0; c < columns; c++) print_rate(e, k, &column[c]);
     print_distance(&e->row[k]);
     printf("\n");
   }
-  print_trouble(e);
-  printf("\n%-7s %8s %8s  %9s %9s %9s %9s  %10s  %s\n", "row", "seconds", "core-s", "simulate",
-         "render", "encode", "plan", "ms a plan", "candidate-steps a core-second");
-  for (int k = 0; k < US_ROW_COUNT; k++) {
-    const UsResult* r = &e->row[k];
-    if (!e->on[k]) continue;
-    printf("%-7s %8.1f %8.1f ", us_eval_row_names[k], r->wall_all, r->core_all);
-    for (int i = 0; i < US_PART_COUNT; i++) printf(" %9.2f", r->wall[i]);
-    printf("  %10.3f  %.0f\n", 1e3 * r->wall[US_PART_plan] / fmax((double)r->plans, 1),
-           (double)r->candidate_steps / fmax(r->core[US_PART_plan], 1e-9));
+}
+
+static void print_times(const UsEvalResult* e) {
+  printf("\n%-7s", "row");
+  for (int f = 0; f < US_FIGURE_COUNT; f++) {
+    if (us_figures[f].title) printf("  %9s", us_figures[f].title);
   }
+  for (int p = 0; p < US_PART_COUNT; p++) printf("  %9s", us_part_names[p]);
+  printf("\n");
+  for (int k = 0; k < US_ROW_COUNT; k++) {
+    if (!e->on[k]) continue;
+    printf("%-7s", us_eval_row_names[k]);
+    for (int i = 0; i < US_FIGURE_COUNT; i++) {
+      const UsFigure* f = &us_figures[i];
+      double x = f->factor * f->of(&e->row[k]);
+      char text[64] = "-";
+      if (!f->title) continue;
+      if (isfinite(x)) snprintf(text, sizeof(text), f->format, x);
+      int width = (int)strlen(f->title);
+      printf("  %*s", width > 9 ? width : 9, text);
+    }
+    for (int p = 0; p < US_PART_COUNT; p++) printf("  %9.2f", e->row[k].wall[p]);
+    printf("\n");
+  }
+}
+
+static void print_result(const UsEvalResult* e) {
+  const UsProtocol* p = e->protocol;
+  printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", e->task->name,
+         p->name, us_rules[p->rule].name, e->pairs.count, e->pairs.solved_at_start,
+         p->keep_solved ? " and stay in" : " and left out");
+  if (*e->vary) printf("varies %s (%s)\n\n", us_shown(e->vary), us_shown(e->vary_range));
+  print_rates(e);
+  print_trouble(e);
+  print_times(e);
 }
 
 // ---- the command ----
@@ -124,7 +140,7 @@ int us_cmd_eval(int argc, const char** argv) {
     c.tasks = us_cli_tasks();
     UsStatus status = us_eval(&c, &result);
     if (status == US_OK && result.complete) printf("%s: is complete\n", c.json);
-    if (status == US_OK && !result.complete) print_table(&result);
+    if (status == US_OK && !result.complete) print_result(&result);
     code = status == US_OK ? 0 : us_cli_fail("eval", status);
     us_eval_free(&result);
   }

@@ -5,41 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "planner/evaluate.h"
+#include "planner/eval.h"
 #include "scripts/commands/cli.h"
 #include "scripts/report/picture.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
-enum { kRows = 4, kRules = 5, kSteps = 1 << 20, kFrames = 1024 };
-
-// The rows that an evaluation may have, as cmd_eval.c names them.
-static const char* const row_names[kRows] = {"model", "state", "random", "oracle"};
-static const char* const row_titles[kRows] = {"model", "model on true states", "random",
-                                              "oracle (simulator)"};
-
-// What success is counted by: rule, and whether of the hard pairs alone. The rule that the protocol
-// counts by joins them where it is none of these.
-typedef struct Counted {
-  char title[64];
-  char rule[32];
-  int hard;
-} Counted;
-
-static const Counted always_counted[] = {{"first hit", "first_hit", 0},
-                                         {"last step", "last_step", 0},
-                                         {"hold 3", "hold_3", 0},
-                                         {"first hit, hard pairs", "first_hit", 1}};
-
-// What a rule says, in words; NULL: there is none of that name.
-static const char* rule_text(const char* rule) {
-#define X(name, text) \
-  if (strcmp(rule, #name) == 0) return text;
-  US_RULES(X)
-#undef X
-  return NULL;
-}
+enum { kRows = US_ROW_COUNT, kRules = US_RULE_COUNT + 1, kSteps = 1 << 20, kFrames = 1024 };
 
 typedef struct Rate {
   int known;
@@ -49,9 +22,8 @@ typedef struct Rate {
 typedef struct Row {
   int on, pairs, hard_pairs;
   Rate rate[kRules];
-  double seconds, core_seconds, seconds_per_plan, speed;  // NaN: not known
-  double part[US_PART_COUNT];                             // s
-  const cJSON* distance;                                  // {mean, median, ...}
+  double figure[US_FIGURE_COUNT], part[US_PART_COUNT];  // NaN: not known
+  const cJSON* distance;                                // {mean, median, ...}
   const cJSON* first_hit_step;
 } Row;
 
@@ -64,8 +36,8 @@ typedef struct Report {
   double radius;
   Row row[kRows];
   int film_count, film_pages;
-  char rule[32];  // that the protocol counts by; "": not said
-  Counted counted[kRules];
+  UsRule rule;  // that the protocol counts by; US_RULE_COUNT: not known
+  UsColumn counted[kRules];
   int rules;
 } Report;
 
@@ -85,9 +57,9 @@ static double item(const cJSON* list, int i) {
   return cJSON_IsNumber(x) ? x->valuedouble : NAN;
 }
 
-static UsStatus read_rate(const Report* r, const cJSON* row, const Counted* c, Rate* out) {
+static UsStatus read_rate(const Report* r, const cJSON* row, const UsColumn* c, Rate* out) {
   const cJSON* from = c->hard ? member(row, "hard") : row;
-  const cJSON* rate = member(from, c->rule);
+  const cJSON* rate = member(from, us_rules[c->rule].name);
   *out = (Rate){0};
   if (!rate || cJSON_IsNull(rate)) return US_OK;
   US_TRY(us_json_number(r->path, rate, "rate", 0, 1, NULL, &out->rate));
@@ -107,10 +79,7 @@ static UsStatus read_row(const Report* r, const cJSON* json, Row* out) {
   const cJSON* hard = member(json, "hard");
   if (hard) US_TRY(us_json_int(r->path, hard, "pairs", 0, 1 << 30, &none, &out->hard_pairs));
   for (int k = 0; k < r->rules; k++) US_TRY(read_rate(r, json, &r->counted[k], &out->rate[k]));
-  out->seconds = number(json, "seconds");
-  out->core_seconds = number(json, "core_seconds");
-  out->seconds_per_plan = number(json, "seconds_per_plan");
-  out->speed = number(json, "candidate_steps_per_core_second");
+  for (int f = 0; f < US_FIGURE_COUNT; f++) out->figure[f] = number(json, us_figures[f].name);
   for (int p = 0; p < US_PART_COUNT; p++) {
     out->part[p] = number(member(member(json, "time"), us_part_names[p]), "seconds");
   }
@@ -121,20 +90,14 @@ static UsStatus read_row(const Report* r, const cJSON* json, Row* out) {
 
 // Lists what is counted and marks what the protocol counts.
 static UsStatus choose_rules(Report* r) {
-  const int count = sizeof(always_counted) / sizeof(always_counted[0]);
-  US_TRY(us_json_text(r->path, r->json, "rule", "", r->rule, sizeof(r->rule)));
-  memcpy(r->counted, always_counted, sizeof(always_counted));
-  r->rules = count;
-  if (!rule_text(r->rule)) return US_OK;
-  int own = 0;
-  while (own < count && (r->counted[own].hard || strcmp(r->counted[own].rule, r->rule) != 0)) own++;
-  if (own == count) {
-    Counted* c = &r->counted[r->rules++];
-    snprintf(c->rule, sizeof(c->rule), "%s", r->rule);
-    snprintf(c->title, sizeof(c->title), "%s", r->rule);
-    for (char* at = c->title; (at = strchr(at, '_'));) *at = ' ';
+  char name[32];
+  US_TRY(us_json_text(r->path, r->json, "rule", "", name, sizeof(name)));
+  r->rule = us_rule_find(name);
+  r->rules = us_rule_columns(r->rule, 0, r->counted);
+  for (int k = 0; k < r->rules; k++) {
+    UsColumn* c = &r->counted[k];
+    if (c->rule == r->rule && !c->hard) strcat(c->title, " (the protocol's)");
   }
-  strcat(r->counted[own].title, " (the protocol's)");
   return US_OK;
 }
 
@@ -156,7 +119,7 @@ static UsStatus read_report(Report* r) {
     return us_fail(US_FORMAT, "%s: expected an object \"rows\", found none", r->path);
   }
   for (int k = 0; k < kRows; k++) {
-    const cJSON* row = member(rows, row_names[k]);
+    const cJSON* row = member(rows, us_eval_row_names[k]);
     if (row) US_TRY(read_row(r, row, &r->row[k]));
   }
   return US_OK;
@@ -176,7 +139,7 @@ static UsStatus draw_bars(const Report* r) {
   const char *group[kRules], *name[kRows];
   int bars = 0;
   for (int k = 0; k < kRows; k++) {
-    if (r->row[k].on) name[bars++] = row_titles[k];
+    if (r->row[k].on) name[bars++] = us_eval_row_titles[k];
   }
   for (int g = 0; g < r->rules; g++) {
     group[g] = r->counted[g].title;
@@ -249,9 +212,9 @@ static UsStatus draw_curves(const Report* r) {
       next += 2 * most;
     }
     int points = solved_curve(r, &r->row[k], x[0], y[0]);
-    solved[n] = (UsSeries){row_titles[k], points, x[0], y[0], 0};
+    solved[n] = (UsSeries){us_eval_row_titles[k], points, x[0], y[0], 0};
     points = distance_curve(r, &r->row[k], x[1], y[1]);
-    distance[n++] = (UsSeries){row_titles[k], points, x[1], y[1], 1};
+    distance[n++] = (UsSeries){us_eval_row_titles[k], points, x[1], y[1], 1};
   }
   int m = n;
   if (isfinite(r->radius)) {
@@ -406,7 +369,7 @@ static void write_rates(FILE* out, const Report* r) {
   for (int k = 0; k < kRows; k++) {
     const Row* row = &r->row[k];
     if (!row->on) continue;
-    fprintf(out, "<tr><td>%s</td><td>%d (%d hard)</td>", row_titles[k], row->pairs,
+    fprintf(out, "<tr><td>%s</td><td>%d (%d hard)</td>", us_eval_row_titles[k], row->pairs,
             row->hard_pairs);
     for (int g = 0; g < r->rules; g++) {
       const Rate* rate = &row->rate[g];
@@ -424,18 +387,21 @@ static void write_rates(FILE* out, const Report* r) {
 }
 
 static void write_times(FILE* out, const Report* r) {
-  fputs("<table><tr><th>row</th><th>seconds</th><th>core-seconds</th>", out);
+  fputs("<table><tr><th>row</th>", out);
+  for (int f = 0; f < US_FIGURE_COUNT; f++) {
+    if (us_figures[f].title) fprintf(out, "<th>%s</th>", us_figures[f].title);
+  }
   for (int p = 0; p < US_PART_COUNT; p++) fprintf(out, "<th>%s, s</th>", us_part_names[p]);
-  fputs("<th>ms a plan</th><th>candidate-steps a core-second</th></tr>\n", out);
+  fputs("</tr>\n", out);
   for (int k = 0; k < kRows; k++) {
     const Row* row = &r->row[k];
     if (!row->on) continue;
-    fprintf(out, "<tr><td>%s</td>", row_titles[k]);
-    write_number(out, "%.1f", row->seconds);
-    write_number(out, "%.1f", row->core_seconds);
+    fprintf(out, "<tr><td>%s</td>", us_eval_row_titles[k]);
+    for (int i = 0; i < US_FIGURE_COUNT; i++) {
+      const UsFigure* f = &us_figures[i];
+      if (f->title) write_number(out, f->format, f->factor * row->figure[i]);
+    }
     for (int p = 0; p < US_PART_COUNT; p++) write_number(out, "%.2f", row->part[p]);
-    write_number(out, "%.3f", 1e3 * row->seconds_per_plan);
-    write_number(out, "%.0f", row->speed);
     fputs("</tr>\n", out);
   }
   fputs("</table>\n", out);
@@ -474,8 +440,8 @@ static UsStatus write_page(const Report* r) {
           "steps, blocks of %d. %d pairs were solved at the start. Rates in per cent with Wilson "
           "95 %% intervals.</p>\n",
           r->episodes, r->protocol, r->budget, r->block, r->solved_at_start);
-  if (rule_text(r->rule)) {
-    fprintf(out, "<p>The protocol counts an episode that is %s.</p>\n", rule_text(r->rule));
+  if (r->rule < US_RULE_COUNT) {
+    fprintf(out, "<p>The protocol counts an episode that is %s.</p>\n", us_rules[r->rule].summary);
   }
   write_rates(out, r);
   fputs("<img src=success.png alt=\"success rates\">\n<img src=curves.png alt=\"curves\">\n", out);

@@ -275,29 +275,30 @@ static void every_rule_counts_what_it_says(void** state) {
   UsResult r;
   play(actions, kSlots, 1, 0, &r);
   assert_int_equal(r.outcome[0].first_hit, 9);
-  assert_int_equal(r.outcome[0].last_step, 0);
-  assert_int_equal(r.outcome[0].hold_3, 1);
-  assert_int_equal(r.outcome[0].plan_end, 1);  // step 10
+  assert_int_equal(r.outcome[0].holds[US_RULE_last_step], 0);
+  assert_int_equal(r.outcome[0].holds[US_RULE_hold_3], 1);
+  assert_int_equal(r.outcome[0].holds[US_RULE_plan_end], 1);  // step 10
   assert_int_equal(r.outcome[0].played, 4);
   assert_float_equal(r.distance[0], 0.25, 1e-6);
   assert_float_equal(r.distance[2], 0, 1e-6);
   assert_float_equal(r.outcome[0].distance, 0.25, 1e-6);
   assert_int_equal(r.outcome[1].first_hit, -1);
   assert_int_equal(r.outcome[2].first_hit, 17);
-  assert_int_equal(r.outcome[2].last_step, 1);
-  assert_int_equal(r.outcome[2].hold_3, 1);
+  assert_int_equal(r.outcome[2].holds[US_RULE_last_step], 1);
+  assert_int_equal(r.outcome[2].holds[US_RULE_hold_3], 1);
   assert_int_equal(r.outcome[4].first_hit, 5);
-  assert_int_equal(r.outcome[4].hold_3, 0);
+  assert_int_equal(r.outcome[4].holds[US_RULE_hold_3], 0);
   assert_int_equal(r.plans, kPairs * 4 - 2);  // the fourth stops being a number in its second
   us_result_free(&r);
   play(actions, kSlots, 4, 0, &r);
-  assert_int_equal(r.outcome[0].plan_end, 0);
+  assert_int_equal(r.outcome[0].holds[US_RULE_plan_end], 0);
   assert_int_equal(r.outcome[0].first_hit, 9);
   us_result_free(&r);
   const float slow[kPairs] = {0.04f, -1, 0.02f, 0.04f, 0.25f};  // 0.04 gets to 0.17 from the goal
   play(slow, kSlots, 1, 0, &r);
   assert_int_equal(r.outcome[0].first_hit, -1);
-  for (int i = 0; i < kPairs; i++) assert_int_equal(r.outcome[i].object_hit, i != 1 && i != 2);
+  for (int i = 0; i < kPairs; i++)
+    assert_int_equal(r.outcome[i].holds[US_RULE_object_hit], i != 1 && i != 2);
   us_result_free(&r);
 }
 
