@@ -1,10 +1,10 @@
 #ifndef UNDERSTUDY_OPS_H_
 #define UNDERSTUDY_OPS_H_
 
-// The numeric operations that models are written in. ops_cpu.c implements them on OpenBLAS; a
-// second implementation of the same symbols can put them on another device. So a pointer to tensor
-// memory comes from us_ops_alloc, and only us_ops_ functions read or write through it; us_ops_put
-// and us_ops_get carry numbers in and out. Pointers marked `host` are ordinary memory.
+// The numeric operations that models are written in, on a device: every call takes it first. A
+// pointer to tensor memory comes from us_ops_alloc of the same device, and only us_ops_ functions
+// read or write through it; us_ops_put and us_ops_get carry numbers in and out. Pointers marked
+// `host` are ordinary memory.
 //
 // All matrices are row-major and packed. A linear layer's weight is (out, in), as checkpoints have
 // it. `dx` overwrites, `dw`, `db`, `dgain` accumulate. Nothing allocates except us_ops_alloc.
@@ -19,95 +19,96 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "worldmodel/base/api.h"
+#include "worldmodel/device.h"
 
 US_C_BEGIN
 
 // ---- memory ----
 
 // `count` zeroed floats, aligned to 64 bytes; NULL when out of memory. Free with us_ops_free.
-US_API float* us_ops_alloc(size_t count);
-US_API void us_ops_free(float* x);
-US_API void us_ops_put(float* x, const float* host, size_t count);
-US_API void us_ops_get(const float* x, float* host, size_t count);
-US_API void us_ops_zero(float* x, size_t count);
-US_API void us_ops_copy(const float* x, float* y, size_t count);
+US_API float* us_ops_alloc(UsDevice* d, size_t count);
+US_API void us_ops_free(UsDevice* d, float* x);
+US_API void us_ops_put(UsDevice* d, float* x, const float* host, size_t count);
+US_API void us_ops_get(UsDevice* d, const float* x, float* host, size_t count);
+US_API void us_ops_zero(UsDevice* d, float* x, size_t count);
+US_API void us_ops_copy(UsDevice* d, const float* x, float* y, size_t count);
 
 // Text for benchmarks: library and kernel, such as "OpenBLAS 0.3.21 Haswell".
-US_API const char* us_ops_name(void);
+US_API const char* us_ops_name(UsDevice* d);
 
 // ---- matrices ----
 
 // y (rows, out) = x (rows, in) w' + b. w (out, in), b (out). Nullable: b.
-US_API void us_ops_linear(int rows, int out, int in, const float* x, const float* w, const float* b,
-                          float* y);
+US_API void us_ops_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
+                          const float* b, float* y);
 
 // Backward of us_ops_linear: dx (rows, in) = dy w; dw (out, in) += dy' x; db (out) += column sums
 // of dy. Nullable: dx, dw, db.
-US_API void us_ops_linear_back(int rows, int out, int in, const float* x, const float* w,
-                               const float* dy, float* dx, float* dw, float* db);
+US_API void us_ops_linear_back(UsDevice* d, int rows, int out, int in, const float* x,
+                               const float* w, const float* dy, float* dx, float* dw, float* db);
 
 // ---- element by element ----
 
 // y (count) += a x.
-US_API void us_ops_add(size_t count, float a, const float* x, float* y);
+US_API void us_ops_add(UsDevice* d, size_t count, float a, const float* x, float* y);
 
 // y = gelu(x) = x/2 (1 + erf(x / sqrt 2)), the exact form, to float rounding. y may alias x.
-US_API void us_ops_gelu(size_t count, const float* x, float* y);
+US_API void us_ops_gelu(UsDevice* d, size_t count, const float* x, float* y);
 
 // dx = dy gelu'(x). dx may alias dy.
-US_API void us_ops_gelu_back(size_t count, const float* x, const float* dy, float* dx);
+US_API void us_ops_gelu_back(UsDevice* d, size_t count, const float* x, const float* dy, float* dx);
 
 // ---- rows and columns ----
 
 // y (rows, width) = (x - mean) / sqrt(var + eps) gain + bias; stats (rows, 2) keeps mean and
 // 1 / sqrt(var + eps). Nullable: stats.
-US_API void us_ops_norm(int rows, int width, float eps, const float* x, const float* gain,
-                        const float* bias, float* y, float* stats);
+US_API void us_ops_norm(UsDevice* d, int rows, int width, float eps, const float* x,
+                        const float* gain, const float* bias, float* y, float* stats);
 
 // Backward of us_ops_norm. Nullable: dgain, dbias.
-US_API void us_ops_norm_back(int rows, int width, const float* x, const float* gain,
+US_API void us_ops_norm_back(UsDevice* d, int rows, int width, const float* x, const float* gain,
                              const float* stats, const float* dy, float* dx, float* dgain,
                              float* dbias);
 
 // y (rows, width) = x gain + bias, column by column. Nullable: bias. y may alias x.
-US_API void us_ops_columns(int rows, int width, const float* x, const float* gain,
+US_API void us_ops_columns(UsDevice* d, int rows, int width, const float* x, const float* gain,
                            const float* bias, float* y);
 
 // Backward of us_ops_columns: dx = dy gain; dgain (width) += sum x dy. Nullable: dx, dgain.
-US_API void us_ops_columns_back(int rows, int width, const float* x, const float* gain,
+US_API void us_ops_columns_back(UsDevice* d, int rows, int width, const float* x, const float* gain,
                                 const float* dy, float* dx, float* dgain);
 
 // Row r of y (rows, width) += row r % period of x (period, width).
-US_API void us_ops_add_rows(int rows, int period, int width, const float* x, float* y);
+US_API void us_ops_add_rows(UsDevice* d, int rows, int period, int width, const float* x, float* y);
 
 // Backward of us_ops_add_rows: dx (period, width) += the rows of dy that took each row of x.
-US_API void us_ops_add_rows_back(int rows, int period, int width, const float* dy, float* dx);
+US_API void us_ops_add_rows_back(UsDevice* d, int rows, int period, int width, const float* dy,
+                                 float* dx);
 
 // y (rows, wa + wb) = [a (rows, wa), b (rows, wb)], where row r of b is b's row r / repeat.
-US_API void us_ops_concat(int rows, int wa, int wb, int repeat, const float* a, const float* b,
-                          float* y);
+US_API void us_ops_concat(UsDevice* d, int rows, int wa, int wb, int repeat, const float* a,
+                          const float* b, float* y);
 
 // Backward of us_ops_concat: da (rows, wa) = the first columns of dy, db (rows / repeat, wb) = the
 // others, summed over the repeats. Nullable: da, db.
-US_API void us_ops_concat_back(int rows, int wa, int wb, int repeat, const float* dy, float* da,
-                               float* db);
+US_API void us_ops_concat_back(UsDevice* d, int rows, int wa, int wb, int repeat, const float* dy,
+                               float* da, float* db);
 
 // Copies `rows` blocks of `width` floats: block r goes from x + r * xstride to y + r * ystride.
-US_API void us_ops_copy_blocks(int rows, int width, const float* x, size_t xstride, float* y,
-                               size_t ystride);
+US_API void us_ops_copy_blocks(UsDevice* d, int rows, int width, const float* x, size_t xstride,
+                               float* y, size_t ystride);
 
 // y += in the same pattern, for backward passes.
-US_API void us_ops_add_blocks(int rows, int width, const float* x, size_t xstride, float* y,
-                              size_t ystride);
+US_API void us_ops_add_blocks(UsDevice* d, int rows, int width, const float* x, size_t xstride,
+                              float* y, size_t ystride);
 
 // ---- attention ----
 
 // Rotates x (rows, heads, dim) in place: pair p of each head (elements p and p + dim/2) turns by
 // the angle whose cosine and sine stand in row r % period of angles (period, dim/2, 2). sign -1
 // turns back, which is also the backward pass.
-US_API void us_ops_rotate(int rows, int period, int heads, int dim, const float* angles, int sign,
-                          float* x);
+US_API void us_ops_rotate(UsDevice* d, int rows, int period, int heads, int dim,
+                          const float* angles, int sign, float* x);
 
 enum { US_OPS_KEYS = 16 * 1024 };  // most keys of a query
 
@@ -115,48 +116,49 @@ enum { US_OPS_KEYS = 16 * 1024 };  // most keys of a query
 // dim), k and v (batch, tk, heads, dim), y like q. mask (tq, tk), host: 0 hides a key from a query;
 // every query must see at least one key. probs (batch, heads, tq, tk) is kept for the backward
 // pass. At most US_OPS_KEYS keys. Nullable: mask (all visible), probs.
-US_API void us_ops_attend(int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,
-                          const float* q, const float* k, const float* v, float* y, float* probs);
+US_API void us_ops_attend(UsDevice* d, int batch, int tq, int tk, int heads, int dim,
+                          const uint8_t* mask, const float* q, const float* k, const float* v,
+                          float* y, float* probs);
 
 // Backward of us_ops_attend: dq, dk, dv overwritten.
-US_API void us_ops_attend_back(int batch, int tq, int tk, int heads, int dim, const float* q,
-                               const float* k, const float* v, const float* probs, const float* dy,
-                               float* dq, float* dk, float* dv);
+US_API void us_ops_attend_back(UsDevice* d, int batch, int tq, int tk, int heads, int dim,
+                               const float* q, const float* k, const float* v, const float* probs,
+                               const float* dy, float* dq, float* dk, float* dv);
 
 // ---- losses and distances ----
 
 // Smooth L1 (Huber with threshold beta, divided by beta) summed over count elements of x - target,
 // times scale; dx = its gradient. The sum runs in double. Nullable: dx.
-US_API double us_ops_smooth_l1(size_t count, float beta, float scale, const float* x,
+US_API double us_ops_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
                                const float* target, float* dx);
 
 // Weighted squared error: sum weight (x - target)^2, times scale; dx = its gradient. Nullable:
 // weight (all 1), dx.
-US_API double us_ops_squared_error(size_t count, float scale, const float* x, const float* target,
-                                   const float* weight, float* dx);
+US_API double us_ops_squared_error(UsDevice* d, size_t count, float scale, const float* x,
+                                   const float* target, const float* weight, float* dx);
 
 // out (rows), host: squared distance of row r of x (rows, width) to row r / repeat of y, divided by
 // width.
-US_API void us_ops_row_distance(int rows, int width, int repeat, const float* x, const float* y,
-                                float* out);
+US_API void us_ops_row_distance(UsDevice* d, int rows, int width, int repeat, const float* x,
+                                const float* y, float* out);
 
 // ---- optimiser ----
 
 // Sum of squares, in double.
-US_API double us_ops_square_sum(size_t count, const float* x);
+US_API double us_ops_square_sum(UsDevice* d, size_t count, const float* x);
 
 // AdamW (Loshchilov and Hutter 2019) on count parameters; gradients are first multiplied by `scale`
 // (clipping). step counts from 1.
-US_API void us_ops_adamw(size_t count, float rate, float beta1, float beta2, float eps, float decay,
-                         float scale, int step, const float* gradient, float* m, float* v,
-                         float* x);
+US_API void us_ops_adamw(UsDevice* d, size_t count, float rate, float beta1, float beta2, float eps,
+                         float decay, float scale, int step, const float* gradient, float* m,
+                         float* v, float* x);
 
 // ---- images ----
 
 // patches (n, gh, gw, channel, patch, patch) of frames, host uint8 (n, gh patch, gw patch, 3),
 // as (x / 255 - mean) / std with mean (3) and std (3), host: the input of a patch embedding whose
 // weight is (width, channel, patch, patch).
-US_API void us_ops_patches(int n, int gh, int gw, int patch, const uint8_t* frames,
+US_API void us_ops_patches(UsDevice* d, int n, int gh, int gw, int patch, const uint8_t* frames,
                            const float* mean, const float* std, float* patches);
 
 US_C_END

@@ -43,6 +43,7 @@
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
 #include "worldmodel/batch.h"
+#include "worldmodel/device.h"
 #include "worldmodel/param_list.h"
 #include "worldmodel/world_model.h"
 
@@ -65,6 +66,7 @@ typedef struct UsPredictorConfig {
   int action_hidden;   // hidden width of the action blocks' MLP
   int residual;        // 1: start from the last frame, as above
   int past;            // blocks of past actions that a target knows; less than context
+  UsDevice* device;    // NULL: the CPU
 } UsPredictorConfig;
 
 typedef struct UsPredictor UsPredictor;

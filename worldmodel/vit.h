@@ -22,6 +22,7 @@
 
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/device.h"
 #include "worldmodel/vit_block.h"
 
 US_C_BEGIN
@@ -41,6 +42,7 @@ typedef struct UsVitConfig {
   int norm;               // 1: layer norm over the global vector
   float eps;              // of layer norms
   float mean[3], std[3];  // a channel enters as (x / 255 - mean) / std
+  UsDevice* device;       // NULL: the CPU
 } UsVitConfig;
 
 // field, name in the checkpoint, flags, four dimensions

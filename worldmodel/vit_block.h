@@ -12,6 +12,7 @@
 
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/arena.h"
+#include "worldmodel/device.h"
 #include "worldmodel/param_list.h"
 
 US_C_BEGIN
@@ -22,6 +23,7 @@ typedef struct UsBlockShape {
   int hidden;  // h of the MLP
   int tokens;  // T of a frame
   float eps;   // of the norms
+  UsDevice* device;
 } UsBlockShape;
 
 // field, name in the checkpoint, rows, columns (0: a vector), flags

@@ -21,6 +21,7 @@
 
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+#include "worldmodel/device.h"
 
 US_C_BEGIN
 
@@ -34,6 +35,7 @@ typedef struct UsWorldModelClass UsWorldModelClass;
 // What every kind has.
 typedef struct UsWorldModel {
   const UsWorldModelClass* cls;
+  UsDevice* device;    // where its tensor memory is
   int grid_h, grid_w;  // places of tokens; G = grid_h * grid_w
   int dim;             // D
   int context;         // C, at most US_CONTEXT_MAX

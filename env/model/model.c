@@ -37,6 +37,7 @@ typedef struct Worker {
 typedef struct Model {
   UsEnv base;
   UsModel* model;
+  UsDevice* device;  // of the world model
   const UsWorldModel* w;
   const UsEncoder* encoder;
   int context, tokens, dim, tile, workers, limit;
@@ -80,12 +81,12 @@ static void model_close(UsEnv* e) {
   for (int i = 0; m->worker && i < m->workers; i++) {
     m->w->cls->work_destroy(m->worker[i].tile);
     m->w->cls->work_destroy(m->worker[i].single);
-    us_ops_free(m->worker[i].next);
+    us_ops_free(m->device, m->worker[i].next);
   }
-  us_ops_free(m->contexts);
-  us_ops_free(m->goals);
-  us_ops_free(m->cache);
-  us_ops_free(m->fresh);
+  us_ops_free(m->device, m->contexts);
+  us_ops_free(m->device, m->goals);
+  us_ops_free(m->device, m->cache);
+  us_ops_free(m->device, m->fresh);
   free(m->worker);
   free(m->slot);
   free(m->stale);
@@ -133,10 +134,10 @@ static int allocate(Model* m) {
   size_t n = (size_t)m->base.info.slots, frame = (size_t)m->context * m->one;
   size_t image = (size_t)m->base.info.height * (size_t)m->base.info.width * 3;
   m->slot = calloc(n, sizeof(*m->slot));
-  m->contexts = us_ops_alloc(n * frame);
-  m->goals = us_ops_alloc(n * m->one);
-  m->cache = us_ops_alloc(n * m->w->cache);
-  m->fresh = us_ops_alloc(n * m->one);
+  m->contexts = us_ops_alloc(m->device, n * frame);
+  m->goals = us_ops_alloc(m->device, n * m->one);
+  m->cache = us_ops_alloc(m->device, n * m->w->cache);
+  m->fresh = us_ops_alloc(m->device, n * m->one);
   m->stale = calloc(n, sizeof(*m->stale));
   m->pixels = calloc(n * image + 1, 1);
   m->states = calloc(n * (size_t)m->base.info.state + 1, sizeof(double));
@@ -151,7 +152,7 @@ static int allocate(Model* m) {
     Worker* w = &m->worker[i];
     w->tile = m->w->cls->work_create(m->w, m->tile);
     w->single = m->w->cls->work_create(m->w, 1);
-    w->next = us_ops_alloc(m->one);
+    w->next = us_ops_alloc(m->device, m->one);
     if (!w->tile || !w->single || !w->next) return 0;
   }
   return 1;
@@ -166,6 +167,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   if (!m) return us_fail(US_MEMORY, "%s: out of memory", name);
   m->base.cls = &us_env_class_model;
   m->base.pool = config->pool;
+  m->device = us_device_cpu();
   m->workers = us_pool_threads(config->pool);
   UsStatus status = us_model_open(what, &m->model);
   if (status == US_OK) status = check_config(name, us_model_info(m->model), config);
@@ -176,6 +178,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   m->w = us_model_world(m->model);
   m->encoder = us_model_encoder(m->model);
   const UsWorldModel* c = m->w;
+  m->device = c->device;
   m->context = c->context;
   m->tokens = c->grid_h * c->grid_w;
   m->dim = c->dim;
@@ -200,7 +203,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
 
 // Raw latents `host` (frames G, D) into tensor memory `to`, normalised.
 static void put_latents(Model* m, int frames, const float* host, float* to) {
-  us_ops_put(to, host, (size_t)frames * m->one);
+  us_ops_put(m->device, to, host, (size_t)frames * m->one);
   m->w->cls->normalise(m->w, frames * m->tokens, to, to);
 }
 
@@ -262,10 +265,11 @@ static void append(Model* m, int slot, const float* latent, double time, const f
   Slot* s = &m->slot[slot];
   float* context = context_of(m, slot);
   for (int i = 0; i + 1 < m->context; i++) {
-    us_ops_copy(context + (size_t)(i + 1) * m->one, context + (size_t)i * m->one, m->one);
+    us_ops_copy(m->device, context + (size_t)(i + 1) * m->one, context + (size_t)i * m->one,
+                m->one);
     s->times[i] = s->times[i + 1];
   }
-  us_ops_copy(latent, newest_of(m, slot), m->one);
+  us_ops_copy(m->device, latent, newest_of(m, slot), m->one);
   s->times[m->context - 1] = time;
   s->cached = 0;
   if (!m->pasts) return;
@@ -308,7 +312,8 @@ static UsStatus model_set_goal(UsEnv* e, int n, const int* slots, const UsObs* o
     US_TRY(encode(m, count, obs + from));
     for (int i = 0; i < count; i++) {
       int slot = slots[from + i];
-      us_ops_copy(m->fresh + (size_t)i * m->one, m->goals + (size_t)slot * m->one, m->one);
+      us_ops_copy(m->device, m->fresh + (size_t)i * m->one, m->goals + (size_t)slot * m->one,
+                  m->one);
       m->slot[slot].goal = 1;
     }
   }
@@ -324,8 +329,8 @@ static float reward_of(float distance) {
 static float slot_reward(Model* m, int slot) {
   if (!m->slot[slot].goal) return 0;
   float distance;
-  us_ops_row_distance(1, (int)m->one, 1, newest_of(m, slot), m->goals + (size_t)slot * m->one,
-                      &distance);
+  us_ops_row_distance(m->device, 1, (int)m->one, 1, newest_of(m, slot),
+                      m->goals + (size_t)slot * m->one, &distance);
   return reward_of(distance);
 }
 
@@ -414,7 +419,7 @@ typedef struct Step {
 // The newest latent of a slot, raw, into host (G, D).
 static void get_latent(Model* m, int slot, Worker* w, float* host) {
   m->w->cls->denormalise(m->w, m->tokens, newest_of(m, slot), w->next);
-  us_ops_get(w->next, host, m->one);
+  us_ops_get(m->device, w->next, host, m->one);
 }
 
 static void step_item(void* arg, int item, int worker) {
@@ -506,8 +511,8 @@ static void model_save(UsEnv* e, int slot, void* bytes) {
   size_t frames = (size_t)m->context * m->one;
   float* latents = (float*)((char*)bytes + sizeof(Slot));
   memcpy(bytes, &m->slot[slot], sizeof(Slot));
-  us_ops_get(context_of(m, slot), latents, frames);
-  us_ops_get(m->goals + (size_t)slot * m->one, latents + frames, m->one);
+  us_ops_get(m->device, context_of(m, slot), latents, frames);
+  us_ops_get(m->device, m->goals + (size_t)slot * m->one, latents + frames, m->one);
   memcpy(latents + frames + m->one, past_of(m, slot), m->pasts * sizeof(float));
 }
 
@@ -517,8 +522,8 @@ static void model_restore(UsEnv* e, int slot, const void* bytes) {
   const float* latents = (const float*)((const char*)bytes + sizeof(Slot));
   memcpy(&m->slot[slot], bytes, sizeof(Slot));
   m->slot[slot].cached = 0;
-  us_ops_put(context_of(m, slot), latents, frames);
-  us_ops_put(m->goals + (size_t)slot * m->one, latents + frames, m->one);
+  us_ops_put(m->device, context_of(m, slot), latents, frames);
+  us_ops_put(m->device, m->goals + (size_t)slot * m->one, latents + frames, m->one);
   memcpy(past_of(m, slot), latents + frames + m->one, m->pasts * sizeof(float));
 }
 

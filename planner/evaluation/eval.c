@@ -252,7 +252,7 @@ static UsStatus find_key(EvalJob* j) {
   us_settings_key(us_planner_settings, &j->c.plan, key);
   cJSON_AddStringToObject(key, "version", US_VERSION);
   cJSON_AddStringToObject(key, "mujoco", mj_versionString());
-  cJSON_AddStringToObject(key, "ops", us_ops_name());
+  cJSON_AddStringToObject(key, "ops", us_ops_name(us_device_cpu()));
   cJSON_AddStringToObject(key, "pairs", j->result->pairs.hash);
   cJSON_AddStringToObject(key, "data", j->data_hash);
   for (int k = 0; k < US_ROW_COUNT; k++) {

@@ -54,9 +54,9 @@ typedef struct Rollout {
 
 static void drop_rollout(Rollout* r) {
   us_predictor_work_destroy(r->m);
-  us_ops_free(r->context);
-  us_ops_free(r->cache);
-  us_ops_free(r->goal);
+  us_ops_free(us_device_cpu(), r->context);
+  us_ops_free(us_device_cpu(), r->cache);
+  us_ops_free(us_device_cpu(), r->goal);
   free(r->actions);
   free(r->distance);
 }
@@ -71,9 +71,9 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   int tile = us_predictor_model(p)->tile;
   size_t numbers = (size_t)(tile * kHorizon * c->block * c->action);
   *r = (Rollout){.p = p, .tile = tile, .m = us_predictor_work_create(p, tile)};
-  r->context = us_ops_alloc(frames * one);
-  r->cache = us_ops_alloc(us_predictor_model(p)->cache);
-  r->goal = us_ops_alloc(one);
+  r->context = us_ops_alloc(us_device_cpu(), frames * one);
+  r->cache = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
+  r->goal = us_ops_alloc(us_device_cpu(), one);
   r->actions = malloc(numbers * sizeof(float));
   r->distance = malloc((size_t)(tile * kHorizon) * sizeof(float));
   float* host = malloc(frames * one * sizeof(float));
@@ -85,7 +85,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&rng, host, (int)(frames * one));
   us_rng_fill_normal(&rng, r->actions, (int)numbers);
-  us_ops_put(r->context, host, frames * one);
+  us_ops_put(us_device_cpu(), r->context, host, frames * one);
   free(host);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
@@ -196,17 +196,17 @@ static UsStatus measure_matrices(const UsPredictorConfig* c, int rows, double se
     if (most > wide) wide = most;
     *operations += 2.0 * s->rows * s->out * s->in;
   }
-  m->w = us_ops_alloc(floats);
-  m->x = us_ops_alloc(wide);
-  m->y = us_ops_alloc(wide);
+  m->w = us_ops_alloc(us_device_cpu(), floats);
+  m->x = us_ops_alloc(us_device_cpu(), wide);
+  m->y = us_ops_alloc(us_device_cpu(), wide);
   UsStatus status = m->w && m->x && m->y ? US_OK : out_of_memory();
   if (status == US_OK) {
     list_shapes(c, rows, m);
     *once = measure(multiply, m, 0, seconds);
   }
-  us_ops_free(m->w);
-  us_ops_free(m->x);
-  us_ops_free(m->y);
+  us_ops_free(us_device_cpu(), m->w);
+  us_ops_free(us_device_cpu(), m->x);
+  us_ops_free(us_device_cpu(), m->y);
   free(m);
   return status;
 }
@@ -313,7 +313,7 @@ static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Res
 
 static void print(const UsPredictorConfig* c, const Results* r) {
   printf("%s, one thread; predictor of width %d, depth %d, mlp %d, %d x %d tokens of %d\n",
-         us_ops_name(), c->width, c->depth, c->mlp, c->grid_w, c->grid_h, c->dim);
+         us_ops_name(us_device_cpu()), c->width, c->depth, c->mlp, c->grid_w, c->grid_h, c->dim);
   printf(
       "rollout   %9.0f candidate-steps / core-s   %6.1f GFLOP/s, %.0f %% of the %.1f that the "
       "library reaches alone\n",
@@ -330,7 +330,7 @@ static void print(const UsPredictorConfig* c, const Results* r) {
 
 static UsStatus write_json(const char* path, const Results* r) {
   cJSON* json = cJSON_CreateObject();
-  cJSON_AddStringToObject(json, "kernel", us_ops_name());
+  cJSON_AddStringToObject(json, "kernel", us_ops_name(us_device_cpu()));
   us_json_add(json, "candidate_steps_per_core_second", r->steps);
   us_json_add(json, "gflops", r->gflops);
   us_json_add(json, "gflops_library_alone", r->alone);
@@ -364,7 +364,7 @@ static UsStatus bench(const Options* o) {
   UsPredictor* p = NULL;
   Results r = {0};
   US_TRY(sizes(o, &c));
-  us_ops_name();
+  us_ops_name(us_device_cpu());
   bar = us_progress_start("bench", "s", kMeasured * o->seconds, 0);
   UsStatus status = make_predictor(&c, &p);
   if (status == US_OK) status = bench_rollout(p, o->seconds, &r);

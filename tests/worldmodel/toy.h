@@ -64,11 +64,11 @@ static inline UsPredictor* toy_predictor(const UsPredictorConfig* c) {
   us_predictor_init(p, 3);
   size_t floats = us_predictor_list(p)->floats;
   float *x = malloc(floats * sizeof(float)), *noise = malloc(floats * sizeof(float));
-  us_ops_get(us_predictor_params(p), x, floats);
+  us_ops_get(us_device_cpu(), us_predictor_params(p), x, floats);
   UsRng r = us_rng(1, US_RNG_TEST, 9, 0, 0);
   us_rng_fill_normal(&r, noise, (int)floats);
   for (size_t i = 0; i < floats; i++) x[i] += 0.1f * noise[i];
-  us_ops_put(us_predictor_params(p), x, floats);
+  us_ops_put(us_device_cpu(), us_predictor_params(p), x, floats);
   free(x);
   free(noise);
   const float mean[16] = {0.5f, -0.25f, 0.125f};

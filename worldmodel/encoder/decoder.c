@@ -9,6 +9,7 @@
 #include "worldmodel/ops.h"
 
 struct UsDecoderWork {
+  UsDevice* device;
   int frames;
   int training;
   float* memory;
@@ -32,11 +33,13 @@ UsStatus us_decoder_create(const UsVitConfig* config, UsDecoder** out) {
   if (!d) return us_fail(US_MEMORY, "out of memory for a decoder");
   const UsVitConfig* c = &d->config;
   d->config = *config;
+  if (!c->device) d->config.device = us_device_cpu();
   d->shape = (UsBlockShape){.width = c->hidden,
                             .heads = c->heads,
                             .hidden = c->mlp,
                             .tokens = us_vit_patches(c),
-                            .eps = c->eps};
+                            .eps = c->eps,
+                            .device = c->device};
   d->block = calloc((size_t)c->layers, sizeof(UsBlock));
 #define X(field, name, flags, rows, columns) \
   d->at.field = us_params_add(&d->params, "", name, flags, rows, columns, 0, 0);
@@ -103,11 +106,12 @@ static size_t place(const UsDecoder* d, UsDecoderWork* k, float* memory) {
 UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int training) {
   UsDecoderWork* k = calloc(1, sizeof(UsDecoderWork));
   if (!k) return NULL;
+  k->device = d->config.device;
   k->frames = frames;
   k->training = training;
   k->x = calloc((size_t)d->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)d->config.layers, sizeof(UsBlockActs));
-  if (k->x && k->acts) k->memory = us_ops_alloc(place(d, k, NULL));
+  if (k->x && k->acts) k->memory = us_ops_alloc(d->config.device, place(d, k, NULL));
   if (!k->memory) {
     us_decoder_work_destroy(k);
     return NULL;
@@ -118,7 +122,7 @@ UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int traini
 
 void us_decoder_work_destroy(UsDecoderWork* k) {
   if (!k) return;
-  us_ops_free(k->memory);
+  us_ops_free(k->device, k->memory);
   free(k->x);
   free(k->acts);
   free(k);
@@ -129,18 +133,18 @@ const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDeco
   const UsVitConfig* c = &d->config;
   const float* w = weights;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
-  us_ops_linear(n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
-                w + d->at.global_b, k->cells);
-  us_ops_linear(n * cells, c->merge * c->merge * h, c->merge_dim, k->cells, w + d->at.merge_w,
-                w + d->at.merge_b, k->spread);
+  us_ops_linear(d->config.device, n, cells * c->merge_dim, c->global_dim, latents,
+                w + d->at.global_w, w + d->at.global_b, k->cells);
+  us_ops_linear(d->config.device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
+                w + d->at.merge_w, w + d->at.merge_b, k->spread);
   us_vit_gather(c, h, n, 1, k->spread, k->x[0]);
-  us_ops_add_rows(n * p, p, h, w + d->at.positions, k->x[0]);
+  us_ops_add_rows(d->config.device, n * p, p, h, w + d->at.positions, k->x[0]);
   for (int i = 0; i < c->layers; i++) {
     us_block_forward(&d->shape, &d->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
   }
-  us_ops_norm(n * p, h, c->eps, k->x[c->layers], w + d->at.norm_gain, w + d->at.norm_bias,
-              k->normed, k->stats);
-  us_ops_linear(n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,
+  us_ops_norm(d->config.device, n * p, h, c->eps, k->x[c->layers], w + d->at.norm_gain,
+              w + d->at.norm_bias, k->normed, k->stats);
+  us_ops_linear(d->config.device, n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,
                 w + d->at.pixels_b, k->patches);
   return k->patches;
 }
@@ -152,20 +156,23 @@ void us_decoder_backward(const UsDecoder* d, const float* weights, UsDecoderWork
   const float* w = weights;
   float* g = gradient;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
-  us_ops_linear_back(n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w, dpatches,
-                     k->temps.a, g + d->at.pixels_w, g + d->at.pixels_b);
-  us_ops_norm_back(n * p, h, k->x[c->layers], w + d->at.norm_gain, k->stats, k->temps.a, k->dx,
-                   g + d->at.norm_gain, g + d->at.norm_bias);
+  us_ops_linear_back(d->config.device, n * p, 3 * c->patch * c->patch, h, k->normed,
+                     w + d->at.pixels_w, dpatches, k->temps.a, g + d->at.pixels_w,
+                     g + d->at.pixels_b);
+  us_ops_norm_back(d->config.device, n * p, h, k->x[c->layers], w + d->at.norm_gain, k->stats,
+                   k->temps.a, k->dx, g + d->at.norm_gain, g + d->at.norm_bias);
   for (int i = c->layers - 1; i >= 0; i--) {
     us_block_backward(&d->shape, &d->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
                       g);
   }
-  us_ops_add_rows_back(n * p, p, h, k->dx, g + d->at.positions);
+  us_ops_add_rows_back(d->config.device, n * p, p, h, k->dx, g + d->at.positions);
   us_vit_gather(c, h, n, 0, k->dx, k->dspread);
-  us_ops_linear_back(n * cells, c->merge * c->merge * h, c->merge_dim, k->cells, w + d->at.merge_w,
-                     k->dspread, k->dcells, g + d->at.merge_w, g + d->at.merge_b);
-  us_ops_linear_back(n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w, k->dcells,
-                     dlatents, g + d->at.global_w, g + d->at.global_b);
+  us_ops_linear_back(d->config.device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
+                     w + d->at.merge_w, k->dspread, k->dcells, g + d->at.merge_w,
+                     g + d->at.merge_b);
+  us_ops_linear_back(d->config.device, n, cells * c->merge_dim, c->global_dim, latents,
+                     w + d->at.global_w, k->dcells, dlatents, g + d->at.global_w,
+                     g + d->at.global_b);
 }
 
 void us_decoder_pixels(const UsVitConfig* c, const float* patches, uint8_t* pixels) {

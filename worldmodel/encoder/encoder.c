@@ -47,10 +47,11 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
   pthread_mutex_init(&e->lock, NULL);
   pthread_cond_init(&e->change, NULL);
   e->kind = kind;
+  e->device = us_device_cpu();
   snprintf(e->info.kind, sizeof(e->info.kind), "%s", kind->name);
   UsStatus status = kind->parse(e, name, config);
   if (status == US_OK) {
-    e->weights = us_ops_alloc(e->params->floats);
+    e->weights = us_ops_alloc(e->device, e->params->floats);
     e->idle = calloc(kWorks, sizeof(void*));
     e->room = kWorks;
     if (!e->weights || !e->idle) {
@@ -80,12 +81,12 @@ static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
 
 // Takes the weights, checks that one work can be had, and hashes. decoder is nullable.
 static UsStatus complete(UsEncoder* e, const char* name, const float* host, const float* decoder) {
-  us_ops_put(e->weights, host, e->params->floats);
+  us_ops_put(e->device, e->weights, host, e->params->floats);
   e->info.decoder = e->kind->draws;
   if (decoder && e->decoder_params) {
-    e->decoder_weights = us_ops_alloc(e->decoder_params->floats);
+    e->decoder_weights = us_ops_alloc(e->device, e->decoder_params->floats);
     if (!e->decoder_weights) return us_fail(US_MEMORY, "%s: out of memory for a decoder", name);
-    us_ops_put(e->decoder_weights, decoder, e->decoder_params->floats);
+    us_ops_put(e->device, e->decoder_weights, decoder, e->decoder_params->floats);
     e->info.decoder = 1;
   }
   void* work = e->kind->work_create(e);
@@ -230,13 +231,13 @@ UsStatus us_encoder_open(const char* path, UsEncoder** out) {
   return status;
 }
 
-static UsStatus save_list(const UsParamList* list, const float* weights, const char* folder,
-                          const char* file) {
+static UsStatus save_list(UsDevice* device, const UsParamList* list, const float* weights,
+                          const char* folder, const char* file) {
   char path[4096];
   us_path_join(path, sizeof(path), folder, file);
   float* host = calloc(list->floats, sizeof(float));
   if (!host) return us_fail(US_MEMORY, "%s: out of memory for weights", path);
-  us_ops_get(weights, host, list->floats);
+  us_ops_get(device, weights, host, list->floats);
   UsStatus status = us_params_write(list, path, host);
   free(host);
   return status;
@@ -249,9 +250,9 @@ static UsStatus save(const UsEncoder* e, const char* folder) {
   UsStatus status = us_json_write(us_path_join(path, sizeof(path), folder, "config.json"), config);
   cJSON_Delete(config);
   US_TRY(status);
-  US_TRY(save_list(e->params, e->weights, folder, "model.safetensors"));
+  US_TRY(save_list(e->device, e->params, e->weights, folder, "model.safetensors"));
   if (!e->decoder_weights) return US_OK;
-  return save_list(e->decoder_params, e->decoder_weights, folder, "decoder.safetensors");
+  return save_list(e->device, e->decoder_params, e->decoder_weights, folder, "decoder.safetensors");
 }
 
 UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
@@ -267,8 +268,8 @@ void us_encoder_destroy(UsEncoder* e) {
   if (!e) return;
   for (int i = 0; i < e->idle_count; i++) e->kind->work_destroy(e->idle[i]);
   free(e->idle);
-  us_ops_free(e->weights);
-  us_ops_free(e->decoder_weights);
+  us_ops_free(e->device, e->weights);
+  us_ops_free(e->device, e->decoder_weights);
   e->kind->destroy(e);
   pthread_mutex_destroy(&e->lock);
   pthread_cond_destroy(&e->change);

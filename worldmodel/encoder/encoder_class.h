@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "worldmodel/device.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/param_list.h"
 
@@ -45,6 +46,7 @@ typedef struct UsEncoderClass {
 
 struct UsEncoder {
   const UsEncoderClass* kind;
+  UsDevice* device;
   UsEncoderInfo info;
   const UsParamList* params;          // of the model
   const UsParamList* decoder_params;  // NULL: the kind has no decoder of its own

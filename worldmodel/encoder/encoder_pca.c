@@ -19,6 +19,7 @@ typedef struct Pca {
 } Pca;
 
 typedef struct Work {
+  UsDevice* device;
   float* host;  // (P) ordinary memory
   float* x;     // (P) tensor memory
   float* z;     // (D) tensor memory
@@ -71,17 +72,18 @@ static void work_destroy(void* work) {
   Work* k = work;
   if (!k) return;
   free(k->host);
-  us_ops_free(k->x);
-  us_ops_free(k->z);
+  us_ops_free(k->device, k->x);
+  us_ops_free(k->device, k->z);
   free(k);
 }
 
 static void* work_create(const UsEncoder* e) {
   Work* k = calloc(1, sizeof(Work));
   if (!k) return NULL;
+  k->device = e->device;
   k->host = calloc(pixel_count(e), sizeof(float));
-  k->x = us_ops_alloc(pixel_count(e));
-  k->z = us_ops_alloc((size_t)e->info.dim);
+  k->x = us_ops_alloc(e->device, pixel_count(e));
+  k->z = us_ops_alloc(e->device, (size_t)e->info.dim);
   if (k->host && k->x && k->z) return k;
   work_destroy(k);
   return NULL;
@@ -93,12 +95,13 @@ static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const 
   Work* k = work;
   size_t count = pixel_count(e);
   float scale;
-  us_ops_get(e->weights + s->scale, &scale, 1);
+  us_ops_get(e->device, e->weights + s->scale, &scale, 1);
   for (size_t i = 0; i < count; i++) k->host[i] = (float)pixels[i] / 255;
-  us_ops_put(k->x, k->host, count);
-  us_ops_add(count, -1, e->weights + s->mean, k->x);
-  us_ops_linear(1, e->info.dim, (int)count, k->x, e->weights + s->components, NULL, k->z);
-  us_ops_get(k->z, latents, (size_t)e->info.dim);
+  us_ops_put(e->device, k->x, k->host, count);
+  us_ops_add(e->device, count, -1, e->weights + s->mean, k->x);
+  us_ops_linear(e->device, 1, e->info.dim, (int)count, k->x, e->weights + s->components, NULL,
+                k->z);
+  us_ops_get(e->device, k->z, latents, (size_t)e->info.dim);
   for (int i = 0; i < e->info.dim; i++) latents[i] *= scale;
 }
 
@@ -107,13 +110,13 @@ static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t
   Work* k = work;
   size_t count = pixel_count(e);
   float scale;
-  us_ops_get(e->weights + s->scale, &scale, 1);
-  us_ops_put(k->z, latents, (size_t)e->info.dim);
-  us_ops_linear_back(1, e->info.dim, (int)count, NULL, e->weights + s->components, k->z, k->x, NULL,
-                     NULL);
-  us_ops_add(count, 1 / scale - 1, k->x, k->x);
-  us_ops_add(count, 1, e->weights + s->mean, k->x);
-  us_ops_get(k->x, k->host, count);
+  us_ops_get(e->device, e->weights + s->scale, &scale, 1);
+  us_ops_put(e->device, k->z, latents, (size_t)e->info.dim);
+  us_ops_linear_back(e->device, 1, e->info.dim, (int)count, NULL, e->weights + s->components, k->z,
+                     k->x, NULL, NULL);
+  us_ops_add(e->device, count, 1 / scale - 1, k->x, k->x);
+  us_ops_add(e->device, count, 1, e->weights + s->mean, k->x);
+  us_ops_get(e->device, k->x, k->host, count);
   for (size_t i = 0; i < count; i++) {
     float x = k->host[i] * 255 + 0.5f;
     pixels[i] = x >= 255 ? 255 : x > 0 ? (uint8_t)x : 0;

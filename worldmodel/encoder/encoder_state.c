@@ -81,8 +81,8 @@ static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const 
   int n = e->info.state, d = 0;
   float* mean = work;
   float* scale = mean + n;
-  us_ops_get(e->weights + s->mean, mean, (size_t)n);
-  us_ops_get(e->weights + s->scale, scale, (size_t)n);
+  us_ops_get(e->device, e->weights + s->mean, mean, (size_t)n);
+  us_ops_get(e->device, e->weights + s->scale, scale, (size_t)n);
   for (int i = 0; i < n; i++) {
     if (s->keep[i]) latents[d++] = (float)((state[i] - (double)mean[i]) * (double)scale[i]);
   }

@@ -17,6 +17,7 @@ typedef struct Vit {
 } Vit;
 
 typedef struct Work {
+  UsDevice* device;
   UsVitWork* vit;
   UsDecoderWork* decoder;  // NULL: none
   float* latent;           // (D) tensor memory
@@ -30,6 +31,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   UsVitConfig c;
   US_TRY(us_vit_config_parse(name, config, &c, &s->grid));
   US_TRY(us_json_flag(name, config, "qkv_bias", 1, &s->biases));
+  c.device = e->device;
   US_TRY(us_vit_create(&c, &s->vit));
   e->params = &s->vit->params;
   int cells = c.merge ? c.merge : 1;
@@ -94,7 +96,7 @@ static void work_destroy(void* work) {
   if (!k) return;
   us_vit_work_destroy(k->vit);
   us_decoder_work_destroy(k->decoder);
-  us_ops_free(k->latent);
+  us_ops_free(k->device, k->latent);
   free(k->patches);
   free(k);
 }
@@ -103,11 +105,12 @@ static void* work_create(const UsEncoder* e) {
   const Vit* s = e->self;
   Work* k = calloc(1, sizeof(Work));
   if (!k) return NULL;
+  k->device = e->device;
   k->vit = us_vit_work_create(s->vit, 1, 0);
   int ok = k->vit != NULL;
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
-    k->latent = us_ops_alloc((size_t)e->info.dim);
+    k->latent = us_ops_alloc(e->device, (size_t)e->info.dim);
     k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
     ok = k->decoder && k->latent && k->patches;
   }
@@ -121,15 +124,15 @@ static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const 
   const Vit* s = e->self;
   Work* k = work;
   const float* out = us_vit_forward(s->vit, e->weights, k->vit, pixels);
-  us_ops_get(out, latents, (size_t)e->info.tokens * (size_t)e->info.dim);
+  us_ops_get(e->device, out, latents, (size_t)e->info.tokens * (size_t)e->info.dim);
 }
 
 static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
   const Vit* s = e->self;
   Work* k = work;
-  us_ops_put(k->latent, latents, (size_t)e->info.dim);
+  us_ops_put(e->device, k->latent, latents, (size_t)e->info.dim);
   const float* out = us_decoder_forward(s->decoder, e->decoder_weights, k->decoder, k->latent);
-  us_ops_get(out, k->patches, (size_t)e->info.height * (size_t)e->info.width * 3);
+  us_ops_get(e->device, out, k->patches, (size_t)e->info.height * (size_t)e->info.width * 3);
   us_decoder_pixels(&s->vit->config, k->patches, pixels);
 }
 

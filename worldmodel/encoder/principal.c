@@ -77,9 +77,9 @@ typedef struct Space {
 } Space;
 
 static void space_free(Space* s) {
-  us_ops_free(s->x);
-  us_ops_free(s->z);
-  us_ops_free(s->a);
+  us_ops_free(us_device_cpu(), s->x);
+  us_ops_free(us_device_cpu(), s->z);
+  us_ops_free(us_device_cpu(), s->a);
   free(s->host);
   free(s->row);
   free(s->matrix);
@@ -88,9 +88,9 @@ static void space_free(Space* s) {
 
 static UsStatus space_alloc(Space* s) {
   size_t n = (size_t)s->n, k = (size_t)s->k;
-  s->x = us_ops_alloc(n * s->p);
-  s->z = us_ops_alloc(k * s->p);
-  s->a = us_ops_alloc(k * n);
+  s->x = us_ops_alloc(us_device_cpu(), n * s->p);
+  s->z = us_ops_alloc(us_device_cpu(), k * s->p);
+  s->a = us_ops_alloc(us_device_cpu(), k * n);
   s->host = calloc(k * s->p, sizeof(float));
   s->row = calloc(s->p > k * n ? s->p : k * n, sizeof(float));
   s->matrix = calloc(k * k, sizeof(double));
@@ -108,7 +108,7 @@ static void put_rows(Space* s, float* x, float* mean) {
   for (int i = 0; i < s->n; i++) {
     for (size_t j = 0; j < s->p; j++) x[(size_t)i * s->p + j] -= mean[j];
   }
-  us_ops_put(s->x, x, (size_t)s->n * s->p);
+  us_ops_put(us_device_cpu(), s->x, x, (size_t)s->n * s->p);
 }
 
 // components (dim, p), sorted by variance, and the sum of their variances.
@@ -119,18 +119,18 @@ static UsStatus find_components(Space* s, int dim, float* components, double* va
   for (size_t i = 0; i < (size_t)k * s->p; i++) s->host[i] = us_rng_normal(&r);
   for (int i = 0; i < kIterations; i++) {
     orthonormal(k, s->p, s->host);
-    us_ops_put(s->z, s->host, (size_t)k * s->p);
+    us_ops_put(us_device_cpu(), s->z, s->host, (size_t)k * s->p);
     US_TRY(us_progress_step(&bar, i, "principal components"));
-    us_ops_linear(k, n, (int)s->p, s->z, s->x, NULL, s->a);
+    us_ops_linear(us_device_cpu(), k, n, (int)s->p, s->z, s->x, NULL, s->a);
     US_TRY(us_progress_step(&bar, i + 0.5, "principal components"));
-    us_ops_linear_back(k, n, (int)s->p, NULL, s->x, s->a, s->z, NULL, NULL);
-    us_ops_get(s->z, s->host, (size_t)k * s->p);
+    us_ops_linear_back(us_device_cpu(), k, n, (int)s->p, NULL, s->x, s->a, s->z, NULL, NULL);
+    us_ops_get(us_device_cpu(), s->z, s->host, (size_t)k * s->p);
   }
   orthonormal(k, s->p, s->host);
   US_TRY(us_progress_step(&bar, kIterations, "principal components"));
-  us_ops_put(s->z, s->host, (size_t)k * s->p);
-  us_ops_linear(k, n, (int)s->p, s->z, s->x, NULL, s->a);
-  us_ops_get(s->a, s->row, (size_t)k * (size_t)n);
+  us_ops_put(us_device_cpu(), s->z, s->host, (size_t)k * s->p);
+  us_ops_linear(us_device_cpu(), k, n, (int)s->p, s->z, s->x, NULL, s->a);
+  us_ops_get(us_device_cpu(), s->a, s->row, (size_t)k * (size_t)n);
   for (int i = 0; i < k * k; i++) {
     double dot = 0;
     for (int j = 0; j < n; j++) dot += (double)s->row[i / k * n + j] * s->row[i % k * n + j];

@@ -10,6 +10,7 @@
 #include "worldmodel/ops.h"
 
 struct UsVitWork {
+  UsDevice* device;
   int frames;
   int training;
   float* memory;
@@ -95,12 +96,17 @@ UsStatus us_vit_create(const UsVitConfig* c, UsVit** out) {
   UsVit* v = calloc(1, sizeof(UsVit));
   if (!v) return us_fail(US_MEMORY, "out of memory for a ViT");
   v->config = *c;
+  if (!c->device) v->config.device = us_device_cpu();
   v->prefix = (c->cls ? 1 : 0) + c->registers;
   v->tokens = v->prefix + us_vit_patches(c);
   v->out_tokens = c->global_dim ? 1 : c->merge ? us_vit_cells(c) : us_vit_patches(c);
   v->out_dim = c->global_dim ? c->global_dim : c->merge ? c->merge_dim : c->hidden;
-  v->shape = (UsBlockShape){
-      .width = c->hidden, .heads = c->heads, .hidden = c->mlp, .tokens = v->tokens, .eps = c->eps};
+  v->shape = (UsBlockShape){.width = c->hidden,
+                            .heads = c->heads,
+                            .hidden = c->mlp,
+                            .tokens = v->tokens,
+                            .eps = c->eps,
+                            .device = v->config.device};
   v->block = calloc((size_t)c->layers, sizeof(UsBlock));
   if (v->block) layout(v);
   if (!v->block || v->params.failed) {
@@ -173,11 +179,12 @@ static size_t place(const UsVit* v, UsVitWork* k, float* memory) {
 UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
   UsVitWork* k = calloc(1, sizeof(UsVitWork));
   if (!k) return NULL;
+  k->device = v->config.device;
   k->frames = frames;
   k->training = training;
   k->x = calloc((size_t)v->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)v->config.layers, sizeof(UsBlockActs));
-  if (k->x && k->acts) k->memory = us_ops_alloc(place(v, k, NULL));
+  if (k->x && k->acts) k->memory = us_ops_alloc(v->config.device, place(v, k, NULL));
   if (!k->memory) {
     us_vit_work_destroy(k);
     return NULL;
@@ -188,7 +195,7 @@ UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
 
 void us_vit_work_destroy(UsVitWork* k) {
   if (!k) return;
-  us_ops_free(k->memory);
+  us_ops_free(k->device, k->memory);
   free(k->x);
   free(k->acts);
   free(k);
@@ -208,9 +215,9 @@ void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, co
     size_t grid = (size_t)r * row;
     size_t gathered = (size_t)(r / m * m) * row + (size_t)(r % m) * run;
     if (scatter) {
-      us_ops_copy_blocks(cells_w, (int)run, x + gathered, cell, y + grid, run);
+      us_ops_copy_blocks(c->device, cells_w, (int)run, x + gathered, cell, y + grid, run);
     } else {
-      us_ops_copy_blocks(cells_w, (int)run, x + grid, run, y + gathered, cell);
+      us_ops_copy_blocks(c->device, cells_w, (int)run, x + grid, run, y + gathered, cell);
     }
   }
 }
@@ -221,18 +228,18 @@ static void embed(const UsVit* v, const float* w, UsVitWork* k) {
   int p = us_vit_patches(c), n = k->frames, h = c->hidden;
   size_t frame = (size_t)v->tokens * (size_t)h;
   const float* positions = w + v->at.positions;
-  us_ops_linear(n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w, w + v->at.patch_b,
-                k->embedded);
-  us_ops_add_rows(n * p, p, h, positions + (c->cls ? h : 0), k->embedded);
-  us_ops_copy_blocks(n, p * h, k->embedded, (size_t)(p * h),
+  us_ops_linear(v->config.device, n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w,
+                w + v->at.patch_b, k->embedded);
+  us_ops_add_rows(v->config.device, n * p, p, h, positions + (c->cls ? h : 0), k->embedded);
+  us_ops_copy_blocks(v->config.device, n, p * h, k->embedded, (size_t)(p * h),
                      k->x[0] + (size_t)v->prefix * (size_t)h, frame);
   if (c->cls) {
-    us_ops_copy_blocks(n, h, w + v->at.cls, 0, k->x[0], frame);
-    us_ops_add_blocks(n, h, positions, 0, k->x[0], frame);
+    us_ops_copy_blocks(v->config.device, n, h, w + v->at.cls, 0, k->x[0], frame);
+    us_ops_add_blocks(v->config.device, n, h, positions, 0, k->x[0], frame);
   }
   if (c->registers) {
-    us_ops_copy_blocks(n, c->registers * h, w + v->at.registers, 0, k->x[0] + (c->cls ? h : 0),
-                       frame);
+    us_ops_copy_blocks(v->config.device, n, c->registers * h, w + v->at.registers, 0,
+                       k->x[0] + (c->cls ? h : 0), frame);
   }
 }
 
@@ -241,28 +248,28 @@ const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
   const UsVitConfig* c = &v->config;
   const float* w = weights;
   int n = k->frames, h = c->hidden, p = us_vit_patches(c), cells = us_vit_cells(c);
-  us_ops_patches(n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean, c->std,
-                 k->patches);
+  us_ops_patches(v->config.device, n, c->height / c->patch, c->width / c->patch, c->patch, pixels,
+                 c->mean, c->std, k->patches);
   embed(v, w, k);
   for (int i = 0; i < c->layers && !us_interrupted(); i++) {
     us_block_forward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
   }
-  us_ops_norm(n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain, w + v->at.norm_bias,
-              k->normed, k->stats);
+  us_ops_norm(v->config.device, n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain,
+              w + v->at.norm_bias, k->normed, k->stats);
   if (v->prefix) {
-    us_ops_copy_blocks(n, p * h, k->normed + (size_t)v->prefix * (size_t)h,
+    us_ops_copy_blocks(v->config.device, n, p * h, k->normed + (size_t)v->prefix * (size_t)h,
                        (size_t)v->tokens * (size_t)h, k->body, (size_t)(p * h));
   }
   if (!c->merge) return k->body;
   us_vit_gather(c, h, n, 0, k->body, k->cells);
-  us_ops_linear(n * cells, c->merge_dim, c->merge * c->merge * h, k->cells, w + v->at.merge_w,
-                w + v->at.merge_b, k->merged);
+  us_ops_linear(v->config.device, n * cells, c->merge_dim, c->merge * c->merge * h, k->cells,
+                w + v->at.merge_w, w + v->at.merge_b, k->merged);
   if (!c->global_dim) return k->merged;
-  us_ops_linear(n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
-                w + v->at.global_b, k->global);
+  us_ops_linear(v->config.device, n, c->global_dim, cells * c->merge_dim, k->merged,
+                w + v->at.global_w, w + v->at.global_b, k->global);
   if (c->norm) {
-    us_ops_norm(n, c->global_dim, c->eps, k->global, w + v->at.latent_gain, w + v->at.latent_bias,
-                k->latent, k->global_stats);
+    us_ops_norm(v->config.device, n, c->global_dim, c->eps, k->global, w + v->at.latent_gain,
+                w + v->at.latent_bias, k->latent, k->global_stats);
   }
   return k->latent;
 }
@@ -275,16 +282,19 @@ static void head_backward(const UsVit* v, const float* w, UsVitWork* k, float* d
   if (c->global_dim) {
     const float* dglobal = doutput;
     if (c->norm) {
-      us_ops_norm_back(n, c->global_dim, k->global, w + v->at.latent_gain, k->global_stats, doutput,
-                       k->dglobal, g + v->at.latent_gain, g + v->at.latent_bias);
+      us_ops_norm_back(v->config.device, n, c->global_dim, k->global, w + v->at.latent_gain,
+                       k->global_stats, doutput, k->dglobal, g + v->at.latent_gain,
+                       g + v->at.latent_bias);
       dglobal = k->dglobal;
     }
-    us_ops_linear_back(n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
-                       dglobal, k->dmerged, g + v->at.global_w, g + v->at.global_b);
+    us_ops_linear_back(v->config.device, n, c->global_dim, cells * c->merge_dim, k->merged,
+                       w + v->at.global_w, dglobal, k->dmerged, g + v->at.global_w,
+                       g + v->at.global_b);
     dmerged = k->dmerged;
   }
-  us_ops_linear_back(n * cells, c->merge_dim, c->merge * c->merge * c->hidden, k->cells,
-                     w + v->at.merge_w, dmerged, k->dcells, g + v->at.merge_w, g + v->at.merge_b);
+  us_ops_linear_back(v->config.device, n * cells, c->merge_dim, c->merge * c->merge * c->hidden,
+                     k->cells, w + v->at.merge_w, dmerged, k->dcells, g + v->at.merge_w,
+                     g + v->at.merge_b);
   us_vit_gather(c, c->hidden, n, 1, k->dcells, k->dbody);
 }
 
@@ -297,22 +307,23 @@ static void embed_backward(const UsVit* v, UsVitWork* k, float* g) {
   for (int f = 0; f < n; f++) {
     const float* dx = k->dx + (size_t)f * frame;
     if (c->cls) {
-      us_ops_add((size_t)h, 1, dx, g + v->at.cls);
-      us_ops_add((size_t)h, 1, dx, dpositions);
+      us_ops_add(v->config.device, (size_t)h, 1, dx, g + v->at.cls);
+      us_ops_add(v->config.device, (size_t)h, 1, dx, dpositions);
     }
     if (c->registers) {
-      us_ops_add((size_t)(c->registers * h), 1, dx + (c->cls ? h : 0), g + v->at.registers);
+      us_ops_add(v->config.device, (size_t)(c->registers * h), 1, dx + (c->cls ? h : 0),
+                 g + v->at.registers);
     }
   }
   float* dpatches = k->dx;
   if (v->prefix) {
-    us_ops_copy_blocks(n, p * h, k->dx + (size_t)v->prefix * (size_t)h, frame, k->dbody,
-                       (size_t)(p * h));
+    us_ops_copy_blocks(v->config.device, n, p * h, k->dx + (size_t)v->prefix * (size_t)h, frame,
+                       k->dbody, (size_t)(p * h));
     dpatches = k->dbody;
   }
-  us_ops_add_rows_back(n * p, p, h, dpatches, dpositions + (c->cls ? h : 0));
-  us_ops_linear_back(n * p, h, 3 * c->patch * c->patch, k->patches, NULL, dpatches, NULL,
-                     g + v->at.patch_w, g + v->at.patch_b);
+  us_ops_add_rows_back(v->config.device, n * p, p, h, dpatches, dpositions + (c->cls ? h : 0));
+  us_ops_linear_back(v->config.device, n * p, h, 3 * c->patch * c->patch, k->patches, NULL,
+                     dpatches, NULL, g + v->at.patch_w, g + v->at.patch_b);
 }
 
 void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
@@ -328,13 +339,14 @@ void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* 
   }
   const float* dnormed = dbody;
   if (v->prefix) {  // k->temps.a is (frames, T, hidden)
-    us_ops_zero(k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
-    us_ops_copy_blocks(n, p * h, dbody, (size_t)(p * h), k->temps.a + (size_t)v->prefix * (size_t)h,
-                       (size_t)v->tokens * (size_t)h);
+    us_ops_zero(v->config.device, k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
+    us_ops_copy_blocks(v->config.device, n, p * h, dbody, (size_t)(p * h),
+                       k->temps.a + (size_t)v->prefix * (size_t)h, (size_t)v->tokens * (size_t)h);
     dnormed = k->temps.a;
   }
-  us_ops_norm_back(n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain, k->stats, dnormed, k->dx,
-                   gradient + v->at.norm_gain, gradient + v->at.norm_bias);
+  us_ops_norm_back(v->config.device, n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain,
+                   k->stats, dnormed, k->dx, gradient + v->at.norm_gain,
+                   gradient + v->at.norm_bias);
   for (int i = c->layers - 1; i >= 0 && !us_interrupted(); i--) {
     us_block_backward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
                       gradient);

@@ -84,6 +84,7 @@ UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredic
   if (!cJSON_IsObject(json)) {
     return us_fail(US_FORMAT, "%s: expected an object \"predictor\", found none", name);
   }
+  memset(out, 0, sizeof(*out));
   const int none = 0;  // `past` of files that do not know it
 #define X(field, low, high)                                                                \
   US_TRY(us_json_int(name, json, #field, low, high, strcmp(#field, "past") ? NULL : &none, \
@@ -131,6 +132,7 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
   if (!p) return us_fail(US_MEMORY, "%s: out of memory", name);
   p->c = *config;
   p->base = (UsWorldModel){.cls = &us_world_model_predictor,
+                           .device = config->device ? config->device : us_device_cpu(),
                            .grid_h = config->grid_h,
                            .grid_w = config->grid_w,
                            .dim = config->dim,
@@ -143,8 +145,8 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
   p->block = calloc((size_t)config->depth, sizeof(*p->block));
   if (p->block) layout(p);
   if (p->block && !p->list.failed) {
-    p->params = us_ops_alloc(p->list.floats);
-    p->norm = us_ops_alloc(4 * (size_t)config->dim);
+    p->params = us_ops_alloc(p->base.device, p->list.floats);
+    p->norm = us_ops_alloc(p->base.device, 4 * (size_t)config->dim);
   }
   float* mean = calloc((size_t)config->dim, sizeof(float));
   if (!p->params || !p->norm || !mean) {
@@ -161,8 +163,8 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
 void us_predictor_destroy(UsPredictor* p) {
   if (!p) return;
   us_params_free(&p->list);
-  us_ops_free(p->params);
-  us_ops_free(p->norm);
+  us_ops_free(p->base.device, p->params);
+  us_ops_free(p->base.device, p->norm);
   free(p->block);
   free(p);
 }
@@ -184,7 +186,7 @@ UsStatus us_predictor_init(UsPredictor* p, uint64_t seed) {
   float* host = calloc(p->list.floats, sizeof(float));
   if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", p->list.floats);
   us_params_init(&p->list, seed, kSalt, host);
-  us_ops_put(p->params, host, p->list.floats);
+  us_ops_put(p->base.device, p->params, host, p->list.floats);
   free(host);
   return US_OK;
 }
@@ -195,14 +197,17 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
   a.block = b.block = 1;
   a.action_hidden = b.action_hidden = 1;
   a.past = b.past = 0;
-  if (memcmp(&a, &b, sizeof(a)) != 0) return 0;
+#define X(field, low, high) \
+  if (a.field != b.field) return 0;
+  CONFIG_MEMBERS(X)
+#undef X
   for (int i = 0; i < p->list.count; i++) {
     const UsParam* to = &p->list.param[i];
     const UsParam* from = us_params_find(&source->list, to->name);
     if ((to->flags & US_PREDICTOR_ACTION) || !from) continue;
-    us_ops_copy(source->params + from->offset, p->params + to->offset, to->count);
+    us_ops_copy(p->base.device, source->params + from->offset, p->params + to->offset, to->count);
   }
-  us_ops_copy(source->norm, p->norm, 4 * (size_t)p->c.dim);
+  us_ops_copy(p->base.device, source->norm, p->norm, 4 * (size_t)p->c.dim);
   return 1;
 }
 
@@ -213,22 +218,23 @@ void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale) {
   int d = p->c.dim;
   for (int i = 0; i < d; i++) {
     const float values[4] = {1 / scale, -mean[i] / scale, scale, mean[i]};
-    for (int k = 0; k < 4; k++) us_ops_put(p->norm + k * d + i, &values[k], 1);
+    for (int k = 0; k < 4; k++) us_ops_put(p->base.device, p->norm + k * d + i, &values[k], 1);
   }
 }
 
 void us_predictor_norm(const UsPredictor* p, float* mean, float* scale) {
   size_t d = (size_t)p->c.dim;
-  us_ops_get(p->norm + 3 * d, mean, d);
-  us_ops_get(p->norm + 2 * d, scale, 1);
+  us_ops_get(p->base.device, p->norm + 3 * d, mean, d);
+  us_ops_get(p->base.device, p->norm + 2 * d, scale, 1);
 }
 
 void us_predictor_normalise(const UsPredictor* p, int rows, const float* x, float* z) {
-  us_ops_columns(rows, p->c.dim, x, p->norm, p->norm + p->c.dim, z);
+  us_ops_columns(p->base.device, rows, p->c.dim, x, p->norm, p->norm + p->c.dim, z);
 }
 
 void us_predictor_denormalise(const UsPredictor* p, int rows, const float* z, float* x) {
-  us_ops_columns(rows, p->c.dim, z, p->norm + 2 * p->c.dim, p->norm + 3 * p->c.dim, x);
+  us_ops_columns(p->base.device, rows, p->c.dim, z, p->norm + 2 * p->c.dim, p->norm + 3 * p->c.dim,
+                 x);
 }
 
 // Cosine and sine for pair j of the n of an axis.
@@ -271,7 +277,7 @@ UsStatus us_predictor_save(const UsPredictor* p, const char* path) {
   UsTensorOut* out = calloc((size_t)count + 2, sizeof(*out));
   UsStatus status = US_MEMORY;
   if (host && out) {
-    us_ops_get(p->params, host, floats);
+    us_ops_get(p->base.device, p->params, host, floats);
     us_predictor_norm(p, host + floats, host + floats + d);
     for (int i = 0; i < count; i++) {
       const UsParam* param = &p->list.param[i];
@@ -319,7 +325,7 @@ static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context,
   for (int i = rows * c->dim - 1; i >= 0; i--) {
     host[i] = host[i % c->dim] + scale * ((float)(i * 37 % 101) / 50 - 1);
   }
-  us_ops_put(context, host, (size_t)(rows * c->dim));
+  us_ops_put(p->base.device, context, host, (size_t)(rows * c->dim));
   us_predictor_normalise(p, rows, context, context);
   us_predictor_cache(p, m, context, times, memory);
   const UsRollout task = {.context = context,
@@ -331,9 +337,9 @@ static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context,
                           .last = out};
   us_predictor_rollout(p, m, &task);
   size_t one = (size_t)(predictor_tokens(c) * c->dim);
-  us_ops_get(out, host, one);
+  us_ops_get(p->base.device, out, host, one);
   us_predictor_denormalise(p, predictor_tokens(c), out, out);
-  us_ops_get(out, host + one, one);
+  us_ops_get(p->base.device, out, host + one, one);
 }
 
 // Weights whose prediction is not numbers that can be planned with are refused.
@@ -342,8 +348,8 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
   size_t one = (size_t)(predictor_tokens(c) * c->dim), all = one * (size_t)c->context;
   size_t most = all > 2 * one ? all : 2 * one;
   UsRolloutWork* m = us_predictor_work_create(p, 1);
-  float *context = us_ops_alloc(all), *out = us_ops_alloc(one);
-  float* memory = us_ops_alloc(p->base.cache);
+  float *context = us_ops_alloc(p->base.device, all), *out = us_ops_alloc(p->base.device, one);
+  float* memory = us_ops_alloc(p->base.device, p->base.cache);
   float* host = calloc(most + (size_t)predictor_block(c), sizeof(float));
   UsStatus status = US_OK;
   if (m && context && out && memory && host) {
@@ -358,9 +364,9 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
         name, (double)US_PREDICTION_MOST, (double)host[i]);
   }
   us_predictor_work_destroy(m);
-  us_ops_free(context);
-  us_ops_free(out);
-  us_ops_free(memory);
+  us_ops_free(p->base.device, context);
+  us_ops_free(p->base.device, out);
+  us_ops_free(p->base.device, memory);
   free(host);
   return status;
 }
@@ -372,7 +378,7 @@ static UsStatus load(UsPredictor* p, const char* name, UsTensors* t) {
   UsStatus status =
       host ? read_all(p, name, t, host) : us_fail(US_MEMORY, "%s: out of memory", name);
   if (status == US_OK) {
-    us_ops_put(p->params, host, floats);
+    us_ops_put(p->base.device, p->params, host, floats);
     us_predictor_set_norm(p, host + floats, host[floats + d]);
     status = try_once(p, name);
   }

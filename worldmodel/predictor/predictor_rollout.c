@@ -12,6 +12,7 @@
 #include "worldmodel/predictor/predictor_inner.h"
 
 struct UsRolloutWork {
+  UsDevice* device;
   int tile;         // m
   int rows;         // R = m G
   float* block;     // tensor memory, all of it
@@ -60,11 +61,12 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
   US_ASSERT(candidates > 0);
   UsRolloutWork* t = calloc(1, sizeof(*t));
   if (!t) return NULL;
+  t->device = p->base.device;
   t->tile = candidates;
   t->rows = candidates * predictor_tokens(c);
   Carve m = {0};
   place(c, &m, t);
-  t->block = us_ops_alloc(m.used);
+  t->block = us_ops_alloc(p->base.device, m.used);
   t->host =
       calloc((size_t)(c->context * predictor_tokens(c) * predictor_pairs(c)) * 2, sizeof(float));
   t->reward = calloc((size_t)candidates, sizeof(float));
@@ -80,7 +82,7 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
 
 void us_predictor_work_destroy(UsRolloutWork* m) {
   if (!m) return;
-  us_ops_free(m->block);
+  us_ops_free(m->device, m->block);
   free(m->host);
   free(m->reward);
   free(m->played);
@@ -99,17 +101,18 @@ void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* con
   for (int i = 0; i < c->context; i++) {
     predictor_angles(c, times[i] - times[c->context - 1], m->host + (size_t)i * turn);
   }
-  us_ops_put(m->angles, m->host, (size_t)c->context * turn);
+  us_ops_put(p->base.device, m->angles, m->host, (size_t)c->context * turn);
   // One frame after the other, so that the scratch of a tile of one candidate is enough.
   for (int i = 0; i < c->context; i++) {
-    us_ops_linear(g, n * 2 * w, d, context + (size_t)(i * g) * (size_t)d, p->params + p->at.kv_w,
-                  p->params + p->at.kv_b, m->both);
+    us_ops_linear(p->base.device, g, n * 2 * w, d, context + (size_t)(i * g) * (size_t)d,
+                  p->params + p->at.kv_w, p->params + p->at.kv_b, m->both);
     for (int l = 0; l < n; l++) {
       float* k = memory + (size_t)l * 2 * each + (size_t)(i * g) * (size_t)w;
       const float* both = m->both + (size_t)(l * 2 * w);
-      us_ops_copy_blocks(g, w, both, wide, k, (size_t)w);
-      us_ops_copy_blocks(g, w, both + w, wide, k + each, (size_t)w);
-      us_ops_rotate(g, g, c->heads, w / c->heads, m->angles + (size_t)i * turn, 1, k);
+      us_ops_copy_blocks(p->base.device, g, w, both, wide, k, (size_t)w);
+      us_ops_copy_blocks(p->base.device, g, w, both + w, wide, k + each, (size_t)w);
+      us_ops_rotate(p->base.device, g, g, c->heads, w / c->heads, m->angles + (size_t)i * turn, 1,
+                    k);
     }
   }
 }
@@ -121,8 +124,8 @@ static void spread(const UsPredictor* p, UsRolloutWork* m, const float* memory) 
   for (int l = 0; l < n; l++) {
     const float* k = memory + (size_t)l * 2 * each;
     size_t at = (size_t)l * (size_t)m->tile * each;
-    us_ops_copy_blocks(m->tile, (int)each, k, 0, m->k + at, each);
-    us_ops_copy_blocks(m->tile, (int)each, k + each, 0, m->v + at, each);
+    us_ops_copy_blocks(p->base.device, m->tile, (int)each, k, 0, m->k + at, each);
+    us_ops_copy_blocks(p->base.device, m->tile, (int)each, k + each, 0, m->v + at, each);
   }
 }
 
@@ -133,16 +136,16 @@ static void keep(const UsPredictor* p, UsRolloutWork* m, const float* tokens, co
   int g = predictor_tokens(&p->c);
   size_t wide = (size_t)(n * 2 * w), frame = (size_t)(g * w);
   size_t each = (size_t)p->c.context * frame;
-  us_ops_linear(m->rows, n * 2 * w, d, tokens, p->params + p->at.kv_w, p->params + p->at.kv_b,
-                m->both);
+  us_ops_linear(p->base.device, m->rows, n * 2 * w, d, tokens, p->params + p->at.kv_w,
+                p->params + p->at.kv_b, m->both);
   for (int l = 0; l < n; l++) {
     const float* both = m->both + (size_t)(l * 2 * w);
     size_t at = (size_t)l * (size_t)m->tile * each + (size_t)slot * frame;
-    us_ops_copy_blocks(m->rows, w, both, wide, m->turn, (size_t)w);
-    us_ops_rotate(m->rows, g, p->c.heads, w / p->c.heads, angles, 1, m->turn);
-    us_ops_copy_blocks(m->tile, (int)frame, m->turn, frame, m->k + at, each);
-    us_ops_copy_blocks(m->rows, w, both + w, wide, m->turn, (size_t)w);
-    us_ops_copy_blocks(m->tile, (int)frame, m->turn, frame, m->v + at, each);
+    us_ops_copy_blocks(p->base.device, m->rows, w, both, wide, m->turn, (size_t)w);
+    us_ops_rotate(p->base.device, m->rows, g, p->c.heads, w / p->c.heads, angles, 1, m->turn);
+    us_ops_copy_blocks(p->base.device, m->tile, (int)frame, m->turn, frame, m->k + at, each);
+    us_ops_copy_blocks(p->base.device, m->rows, w, both + w, wide, m->turn, (size_t)w);
+    us_ops_copy_blocks(p->base.device, m->tile, (int)frame, m->turn, frame, m->v + at, each);
   }
 }
 
@@ -154,39 +157,40 @@ static void attention(const UsPredictor* p, UsRolloutWork* m, int l) {
   const float* x = p->params;
   int g = predictor_tokens(&p->c), keys = p->c.context * g, heads = p->c.heads;
   size_t at = (size_t)l * (size_t)(m->tile * keys) * (size_t)w;
-  us_ops_norm(m->rows, w, US_PREDICTOR_EPS, m->q, x + b->norm1_gain, x + b->norm1_bias, m->norm,
-              NULL);
-  us_ops_linear(m->rows, w, w, m->norm, x + b->query_w, x + b->query_b, m->turned);
-  us_ops_rotate(m->rows, g, heads, w / heads, m->angles, 1, m->turned);
-  us_ops_attend(m->tile, g, keys, heads, w / heads, NULL, m->turned, m->k + at, m->v + at,
-                m->attended, NULL);
-  us_ops_linear(m->rows, w, w, m->attended, x + b->out_w, x + b->out_b, m->norm);
-  us_ops_add((size_t)(m->rows * w), 1, m->norm, m->q);
+  us_ops_norm(p->base.device, m->rows, w, US_PREDICTOR_EPS, m->q, x + b->norm1_gain,
+              x + b->norm1_bias, m->norm, NULL);
+  us_ops_linear(p->base.device, m->rows, w, w, m->norm, x + b->query_w, x + b->query_b, m->turned);
+  us_ops_rotate(p->base.device, m->rows, g, heads, w / heads, m->angles, 1, m->turned);
+  us_ops_attend(p->base.device, m->tile, g, keys, heads, w / heads, NULL, m->turned, m->k + at,
+                m->v + at, m->attended, NULL);
+  us_ops_linear(p->base.device, m->rows, w, w, m->attended, x + b->out_w, x + b->out_b, m->norm);
+  us_ops_add(p->base.device, (size_t)(m->rows * w), 1, m->norm, m->q);
 }
 
 static void mlp(const UsPredictor* p, UsRolloutWork* m, int l) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const float* x = p->params;
-  us_ops_norm(m->rows, w, US_PREDICTOR_EPS, m->q, x + b->norm2_gain, x + b->norm2_bias, m->norm,
-              NULL);
-  us_ops_linear(m->rows, h, w, m->norm, x + b->up_w, x + b->up_b, m->hidden);
-  us_ops_gelu((size_t)(m->rows * h), m->hidden, m->hidden);
-  us_ops_linear(m->rows, w, h, m->hidden, x + b->down_w, x + b->down_b, m->norm);
-  us_ops_add((size_t)(m->rows * w), 1, m->norm, m->q);
+  us_ops_norm(p->base.device, m->rows, w, US_PREDICTOR_EPS, m->q, x + b->norm2_gain,
+              x + b->norm2_bias, m->norm, NULL);
+  us_ops_linear(p->base.device, m->rows, h, w, m->norm, x + b->up_w, x + b->up_b, m->hidden);
+  us_ops_gelu(p->base.device, (size_t)(m->rows * h), m->hidden, m->hidden);
+  us_ops_linear(p->base.device, m->rows, w, h, m->hidden, x + b->down_w, x + b->down_b, m->norm);
+  us_ops_add(p->base.device, (size_t)(m->rows * w), 1, m->norm, m->q);
 }
 
 static void act(const UsPredictor* p, UsRolloutWork* m, int l) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const float* x = p->params;
-  us_ops_concat(m->rows, w, j - w, predictor_tokens(&p->c), m->q, m->actions, m->joined);
-  us_ops_norm(m->rows, j, US_PREDICTOR_EPS, m->joined, x + b->norm3_gain, x + b->norm3_bias,
-              m->norm, NULL);
-  us_ops_linear(m->rows, u, j, m->norm, x + b->aup_w, x + b->aup_b, m->hidden);
-  us_ops_gelu((size_t)(m->rows * u), m->hidden, m->hidden);
-  us_ops_linear(m->rows, w, u, m->hidden, x + b->adown_w, x + b->adown_b, m->norm);
-  us_ops_add((size_t)(m->rows * w), 1, m->norm, m->q);
+  us_ops_concat(p->base.device, m->rows, w, j - w, predictor_tokens(&p->c), m->q, m->actions,
+                m->joined);
+  us_ops_norm(p->base.device, m->rows, j, US_PREDICTOR_EPS, m->joined, x + b->norm3_gain,
+              x + b->norm3_bias, m->norm, NULL);
+  us_ops_linear(p->base.device, m->rows, u, j, m->norm, x + b->aup_w, x + b->aup_b, m->hidden);
+  us_ops_gelu(p->base.device, (size_t)(m->rows * u), m->hidden, m->hidden);
+  us_ops_linear(p->base.device, m->rows, w, u, m->hidden, x + b->adown_w, x + b->adown_b, m->norm);
+  us_ops_add(p->base.device, (size_t)(m->rows * w), 1, m->norm, m->q);
 }
 
 // m->out (R, D) from m->last, m->actions, the rings and the target's angles.
@@ -194,20 +198,20 @@ static void advance(const UsPredictor* p, UsRolloutWork* m) {
   PREDICTOR_SIZES(&p->c);
   const float* x = p->params;
   if (p->c.residual) {
-    us_ops_linear(m->rows, w, d, m->last, x + p->at.seed_w, x + p->at.seed_b, m->q);
+    us_ops_linear(p->base.device, m->rows, w, d, m->last, x + p->at.seed_w, x + p->at.seed_b, m->q);
   } else {
-    us_ops_zero(m->q, (size_t)(m->rows * w));
+    us_ops_zero(p->base.device, m->q, (size_t)(m->rows * w));
   }
-  us_ops_add_rows(m->rows, 1, w, x + p->at.query, m->q);
+  us_ops_add_rows(p->base.device, m->rows, 1, w, x + p->at.query, m->q);
   for (int l = 0; l < n; l++) {
     attention(p, m, l);
     mlp(p, m, l);
     if (p->c.action > 0) act(p, m, l);
   }
-  us_ops_norm(m->rows, w, US_PREDICTOR_EPS, m->q, x + p->at.last_gain, x + p->at.last_bias, m->norm,
-              NULL);
-  us_ops_linear(m->rows, d, w, m->norm, x + p->at.head_w, x + p->at.head_b, m->out);
-  if (p->c.residual) us_ops_add((size_t)(m->rows * d), 1, m->last, m->out);
+  us_ops_norm(p->base.device, m->rows, w, US_PREDICTOR_EPS, m->q, x + p->at.last_gain,
+              x + p->at.last_bias, m->norm, NULL);
+  us_ops_linear(p->base.device, m->rows, d, w, m->norm, x + p->at.head_w, x + p->at.head_b, m->out);
+  if (p->c.residual) us_ops_add(p->base.device, (size_t)(m->rows * d), 1, m->last, m->out);
 }
 
 // ---- the frames of a tile ----
@@ -217,7 +221,7 @@ static void advance(const UsPredictor* p, UsRolloutWork* m) {
 static void recompute(const UsPredictor* p, UsRolloutWork* m, int frame) {
   size_t each = (size_t)(m->rows * p->c.dim);
   for (int i = 0; i < p->c.context; i++) {
-    if (frame == 0) us_ops_copy(m->last, m->shown + (size_t)i * each, each);
+    if (frame == 0) us_ops_copy(p->base.device, m->last, m->shown + (size_t)i * each, each);
     keep(p, m, m->shown + (size_t)i * each, m->angles, i);
   }
 }
@@ -238,12 +242,14 @@ static void put_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollout*
       for (size_t k = 0; k < ka; k++) to[k] = task->clip ? clipped(from[k]) : from[k];
     }
   }
-  us_ops_put(m->actions, m->played, (size_t)(task->count * predictor_inputs(&p->c)));
+  us_ops_put(p->base.device, m->actions, m->played,
+             (size_t)(task->count * predictor_inputs(&p->c)));
 }
 
 static void get_distance(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
   int width = predictor_tokens(&p->c) * p->c.dim;
-  us_ops_row_distance(task->count, width, task->count, m->out, task->goal, m->reward);
+  us_ops_row_distance(p->base.device, task->count, width, task->count, m->out, task->goal,
+                      m->reward);
   for (int i = 0; i < task->count; i++) {
     task->distance[(size_t)i * (size_t)task->horizon + (size_t)f] = m->reward[i];
   }
@@ -255,24 +261,24 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
   US_ASSERT(c->action == 0 || task->actions);
   size_t turn = (size_t)(predictor_tokens(c) * predictor_pairs(c)) * 2;
   size_t one = (size_t)(predictor_tokens(c) * c->dim), each = (size_t)m->tile * one;
-  us_ops_zero(m->actions, (size_t)(m->tile * predictor_inputs(c)));
+  us_ops_zero(p->base.device, m->actions, (size_t)(m->tile * predictor_inputs(c)));
   memset(m->played, 0, (size_t)(m->tile * predictor_inputs(c)) * sizeof(float));
-  us_ops_copy_blocks(m->tile, (int)one, task->context + (size_t)(c->context - 1) * one, 0, m->last,
-                     one);
+  us_ops_copy_blocks(p->base.device, m->tile, (int)one,
+                     task->context + (size_t)(c->context - 1) * one, 0, m->last, one);
   if (!task->recompute) spread(p, m, task->cache);
   for (int f = 0; f < task->horizon; f++) {
     predictor_angles(c, (f + 1) * task->step, m->host);
-    us_ops_put(m->angles, m->host, turn);
+    us_ops_put(p->base.device, m->angles, m->host, turn);
     if (task->recompute) recompute(p, m, f);
     if (c->action > 0) put_actions(p, m, task, f);
     advance(p, m);
     if (task->goal && task->distance) get_distance(p, m, task, f);
-    if (task->frames) us_ops_copy(m->out, task->frames + (size_t)f * each, each);
+    if (task->frames) us_ops_copy(p->base.device, m->out, task->frames + (size_t)f * each, each);
     if (f + 1 == task->horizon) break;
     if (!task->recompute) keep(p, m, m->out, m->angles, f % c->context);
     float* last = m->last;
     m->last = m->out;
     m->out = last;
   }
-  if (task->last) us_ops_copy(m->out, task->last, (size_t)task->count * one);
+  if (task->last) us_ops_copy(p->base.device, m->out, task->last, (size_t)task->count * one);
 }

@@ -11,6 +11,7 @@
 #include "worldmodel/predictor/predictor_pass.h"
 
 struct UsTape {
+  UsDevice* device;
   UsLossConfig c;
   int context;         // C
   size_t one;          // G D, numbers of a frame
@@ -104,6 +105,7 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, size_t*
   int g = predictor_tokens(c);
   UsTape* t = calloc(1, sizeof(*t));
   if (!t) return NULL;
+  t->device = p->base.device;
   t->c = *config;
   if (!t->c.first) t->c.first = c->context;
   if (!(t->c.beta > 0)) t->c.beta = 1;
@@ -147,7 +149,7 @@ UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
   size_t floats;
   UsTape* t = measure(p, config, &floats);
   if (!t) return NULL;
-  t->block = us_ops_alloc(floats);
+  t->block = us_ops_alloc(p->base.device, floats);
   if (!t->block) {
     us_tape_destroy(t);
     return NULL;
@@ -165,7 +167,7 @@ double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config) {
 
 void us_tape_destroy(UsTape* t) {
   if (!t) return;
-  us_ops_free(t->block);
+  us_ops_free(t->device, t->block);
   free(t->pass);
   free(t->layers);
   free(t->own);
@@ -204,8 +206,10 @@ static void gather(const UsPredictor* p, const UsTape* t, int i, int l) {
   for (int c = 0; c < p->c.context; c++) {
     Place k = frame_place(p, t, l, i + c, offsetof(Memory, k));
     Place v = frame_place(p, t, l, i + c, offsetof(Memory, v));
-    us_ops_copy_blocks(s->batch, (int)one, k.at, k.stride, s->layer[l].k + (size_t)c * one, sample);
-    us_ops_copy_blocks(s->batch, (int)one, v.at, v.stride, s->layer[l].v + (size_t)c * one, sample);
+    us_ops_copy_blocks(p->base.device, s->batch, (int)one, k.at, k.stride,
+                       s->layer[l].k + (size_t)c * one, sample);
+    us_ops_copy_blocks(p->base.device, s->batch, (int)one, v.at, v.stride,
+                       s->layer[l].v + (size_t)c * one, sample);
   }
 }
 
@@ -223,8 +227,8 @@ static void scatter(void* arg, int l, const float* dk, const float* dv) {
   const Pass* s = &t->pass[i];
   if (i == 0) {
     size_t keys = (size_t)s->batch * (size_t)s->tk * (size_t)p->c.width;
-    us_ops_add(keys, 1, dk, t->real.dk + (size_t)l * keys);
-    us_ops_add(keys, 1, dv, t->real.dv + (size_t)l * keys);
+    us_ops_add(p->base.device, keys, 1, dk, t->real.dk + (size_t)l * keys);
+    us_ops_add(p->base.device, keys, 1, dv, t->real.dv + (size_t)l * keys);
     return;
   }
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
@@ -232,8 +236,10 @@ static void scatter(void* arg, int l, const float* dk, const float* dv) {
   for (int c = 0; c < p->c.context; c++) {
     Place to_k = frame_place(p, t, l, i + c, offsetof(Memory, dk));
     Place to_v = frame_place(p, t, l, i + c, offsetof(Memory, dv));
-    us_ops_add_blocks(s->batch, (int)one, dk + (size_t)c * one, sample, to_k.at, to_k.stride);
-    us_ops_add_blocks(s->batch, (int)one, dv + (size_t)c * one, sample, to_v.at, to_v.stride);
+    us_ops_add_blocks(p->base.device, s->batch, (int)one, dk + (size_t)c * one, sample, to_k.at,
+                      to_k.stride);
+    us_ops_add_blocks(p->base.device, s->batch, (int)one, dv + (size_t)c * one, sample, to_v.at,
+                      to_v.stride);
   }
 }
 
@@ -252,7 +258,7 @@ static void load_actions(const UsPredictorConfig* c, const UsTape* t, int from, 
   int ka = predictor_block(c), inputs = predictor_inputs(c);
   for (int i = 0; i < count; i++) {
     int first = from + i - 1 - c->past, missing = first < 0 ? -first : 0;
-    us_ops_copy_blocks(t->c.batch, (c->past + 1 - missing) * ka,
+    us_ops_copy_blocks(t->device, t->c.batch, (c->past + 1 - missing) * ka,
                        t->all_actions + (size_t)((first + missing) * ka), (size_t)(t->seen * ka),
                        actions + (size_t)(i * inputs + missing * ka), (size_t)(count * inputs));
   }
@@ -267,30 +273,33 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
     double origin = shard->times[i / frames * frames];
     predictor_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
   }
-  us_ops_put(t->times, t->angles, (size_t)(b * frames) * turn);
-  us_ops_put(t->raw, shard->latents, (size_t)(b * frames) * one);
+  us_ops_put(p->base.device, t->times, t->angles, (size_t)(b * frames) * turn);
+  us_ops_put(p->base.device, t->raw, shard->latents, (size_t)(b * frames) * one);
   us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
-  if (ka > 0) us_ops_put(t->all_actions, shard->actions, (size_t)(b * (frames - 1)) * (size_t)ka);
+  if (ka > 0)
+    us_ops_put(p->base.device, t->all_actions, shard->actions,
+               (size_t)(b * (frames - 1)) * (size_t)ka);
 
   size_t sample = (size_t)frames * one, angles = (size_t)frames * turn;
-  us_ops_copy_blocks(b, (int)((size_t)t->seen * one), t->tokens, sample, t->keyed,
+  us_ops_copy_blocks(p->base.device, b, (int)((size_t)t->seen * one), t->tokens, sample, t->keyed,
                      (size_t)t->seen * one);
-  us_ops_copy_blocks(b, (int)((size_t)t->seen * turn), t->times, angles, t->key_angles,
-                     (size_t)t->seen * turn);
+  us_ops_copy_blocks(p->base.device, b, (int)((size_t)t->seen * turn), t->times, angles,
+                     t->key_angles, (size_t)t->seen * turn);
   for (int i = 0; i <= t->fed; i++) {
     const Pass* s = &t->pass[i];
     int from = i ? c->context + i : t->c.first, count = s->tq / g;  // target frames
-    us_ops_copy_blocks(b, count * (int)turn, t->times + (size_t)from * turn, angles, s->angles,
-                       (size_t)count * turn);
+    us_ops_copy_blocks(p->base.device, b, count * (int)turn, t->times + (size_t)from * turn, angles,
+                       s->angles, (size_t)count * turn);
     if (ka > 0) load_actions(c, t, from, count, s->actions);
     if (i < t->fed) {
-      us_ops_copy_blocks(b, (int)turn, t->times + (size_t)(c->context + i) * turn, angles,
-                         t->own_angles[i], turn);
+      us_ops_copy_blocks(p->base.device, b, (int)turn, t->times + (size_t)(c->context + i) * turn,
+                         angles, t->own_angles[i], turn);
     }
   }
   int count = frames - t->c.first;
-  us_ops_copy_blocks(b, count * (int)one, t->tokens + (size_t)(t->c.first - 1) * one, sample,
-                     t->pass[0].last, (size_t)count * one);
+  us_ops_copy_blocks(p->base.device, b, count * (int)one,
+                     t->tokens + (size_t)(t->c.first - 1) * one, sample, t->pass[0].last,
+                     (size_t)count * one);
 }
 
 static void forward(const UsPredictor* p, UsTape* t) {
@@ -304,14 +313,15 @@ static void forward(const UsPredictor* p, UsTape* t) {
     const Pass* s = &t->pass[i + 1];
     if (i == 0) {
       int count = t->c.frames - t->c.first;
-      us_ops_copy_blocks(b, (int)one, t->pass[0].out + (size_t)(c->context - t->c.first) * one,
+      us_ops_copy_blocks(p->base.device, b, (int)one,
+                         t->pass[0].out + (size_t)(c->context - t->c.first) * one,
                          (size_t)count * one, t->fedback[0], one);
     } else {
-      us_ops_copy(t->pass[i].out, t->fedback[i], (size_t)b * one);
+      us_ops_copy(p->base.device, t->pass[i].out, t->fedback[i], (size_t)b * one);
     }
     memory_forward(p, b * g, t->fedback[i], t->own_angles[i], &t->own[i]);
     for (int l = 0; l < n; l++) gather(p, t, i + 1, l);
-    us_ops_copy(t->fedback[i], s->last, (size_t)b * one);
+    us_ops_copy(p->base.device, t->fedback[i], s->last, (size_t)b * one);
     pass_forward(p, s);
   }
 }
@@ -321,7 +331,7 @@ static void gather_targets(const UsPredictor* p, UsTape* t, int i) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.dim;
   int from = i ? p->c.context + i : t->c.first;
   size_t count = (size_t)(i ? 1 : t->c.frames - t->c.first);
-  us_ops_copy_blocks(t->c.batch, (int)(count * one), t->tokens + (size_t)from * one,
+  us_ops_copy_blocks(p->base.device, t->c.batch, (int)(count * one), t->tokens + (size_t)from * one,
                      (size_t)t->c.frames * one, t->targets, count * one);
 }
 
@@ -329,21 +339,22 @@ static void gather_targets(const UsPredictor* p, UsTape* t, int i) {
 static double pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int gradient) {
   const Pass* s = &t->pass[i];
   gather_targets(p, t, i);
-  return us_ops_smooth_l1((size_t)s->rows * (size_t)p->c.dim, t->c.beta, (float)scale, s->out,
-                          t->targets, gradient ? t->dout : NULL);
+  return us_ops_smooth_l1(p->base.device, (size_t)s->rows * (size_t)p->c.dim, t->c.beta,
+                          (float)scale, s->out, t->targets, gradient ? t->dout : NULL);
 }
 
 static void clear_memory(const UsPredictor* p, int rows, const Memory* m) {
   size_t floats = (size_t)p->c.depth * (size_t)rows * (size_t)p->c.width;
-  us_ops_zero(m->dk, floats);
-  us_ops_zero(m->dv, floats);
+  us_ops_zero(p->base.device, m->dk, floats);
+  us_ops_zero(p->base.device, m->dv, floats);
 }
 
 // t->dfed (B, G, D): gradient of the prediction of frame C + i, from the passes behind it.
 static void fed_backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
   int rows = t->c.batch * predictor_tokens(&p->c);
   memory_backward(p, rows, t->fedback[i], t->own_angles[i], &t->own[i], t->dfed, g->trunk);
-  if (p->c.residual) us_ops_add((size_t)rows * (size_t)p->c.dim, 1, t->dlast, t->dfed);
+  if (p->c.residual)
+    us_ops_add(p->base.device, (size_t)rows * (size_t)p->c.dim, 1, t->dlast, t->dfed);
 }
 
 UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
@@ -367,15 +378,15 @@ UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard
   for (int i = t->fed; i >= 1; i--) {
     out.rollout += pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL) / t->c.weight;
     if (!gradient) continue;
-    if (i < t->fed) us_ops_add((size_t)b * one, 1, t->dfed, t->dout);
+    if (i < t->fed) us_ops_add(p->base.device, (size_t)b * one, 1, t->dfed, t->dout);
     backward(p, t, i, &grads);
     fed_backward(p, t, i - 1, &grads);
   }
   out.teacher = pass_loss(p, t, 0, teacher_scale, gradient != NULL);
   if (!gradient) return out;
   if (t->fed) {
-    us_ops_add_blocks(b, (int)one, t->dfed, one, t->dout + (size_t)(c->context - t->c.first) * one,
-                      (size_t)count * one);
+    us_ops_add_blocks(p->base.device, b, (int)one, t->dfed, one,
+                      t->dout + (size_t)(c->context - t->c.first) * one, (size_t)count * one);
   }
   backward(p, t, 0, &grads);
   if (!action_only) {
@@ -391,15 +402,16 @@ static void predicted(const UsTape* t, int j, float* out) {
   size_t one = t->one, count = (size_t)(t->c.frames - t->c.first);
   const float* from = t->pass[j].out;
   if (j == 0) from += (size_t)(t->context - t->c.first) * one;
-  us_ops_copy_blocks(t->c.batch, (int)one, from, j == 0 ? count * one : one, out, one);
+  us_ops_copy_blocks(t->device, t->c.batch, (int)one, from, j == 0 ? count * one : one, out, one);
 }
 
 void us_tape_predictions(UsTape* t, float* teacher, float* rollout) {
   size_t each = (size_t)t->c.batch * t->one;
-  if (teacher) us_ops_get(t->pass[0].out, teacher, each * (size_t)(t->c.frames - t->c.first));
+  if (teacher)
+    us_ops_get(t->device, t->pass[0].out, teacher, each * (size_t)(t->c.frames - t->c.first));
   for (int j = 0; rollout && j <= t->fed; j++) {
     predicted(t, j, t->dout);
-    us_ops_get(t->dout, rollout + (size_t)j * each, each);
+    us_ops_get(t->device, t->dout, rollout + (size_t)j * each, each);
   }
 }
 
@@ -407,12 +419,12 @@ void us_tape_errors(UsTape* t, double* error, double* copy) {
   size_t one = t->one, sample = (size_t)t->c.frames * one, each = (size_t)t->c.batch * one;
   float scale = (float)(1 / (double)each);
   for (int j = 0; j <= t->fed; j++) {
-    us_ops_copy_blocks(t->c.batch, (int)one, t->tokens + (size_t)(t->context + j) * one, sample,
-                       t->targets, one);
+    us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context + j) * one,
+                       sample, t->targets, one);
     predicted(t, j, t->dout);
-    error[j] = us_ops_squared_error(each, scale, t->dout, t->targets, NULL, NULL);
-    us_ops_copy_blocks(t->c.batch, (int)one, t->tokens + (size_t)(t->context - 1) * one, sample,
-                       t->dout, one);
-    copy[j] = us_ops_squared_error(each, scale, t->dout, t->targets, NULL, NULL);
+    error[j] = us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL);
+    us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context - 1) * one,
+                       sample, t->dout, one);
+    copy[j] = us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL);
   }
 }

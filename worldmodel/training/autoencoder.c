@@ -33,6 +33,7 @@ typedef struct Shard {
 } Shard;
 
 struct UsAutoencoder {
+  UsDevice* device;
   UsAutoencoderConfig config;
   UsFrameSet* set;  // (sets)
   uint8_t* mean;    // (sets, height, width, 3): mean images
@@ -97,15 +98,15 @@ static int shard_create(const UsAutoencoder* a, Shard* s) {
   size_t pixels = (size_t)n * frame_bytes(c), latents = (size_t)(n * c->global_dim);
   s->vit = us_vit_work_create(a->vit, n, 1);
   s->decoder = us_decoder_work_create(a->decoder, n, 1);
-  s->gradient = us_ops_alloc(a->floats);
-  s->latents = us_ops_alloc(latents);
-  s->dlatents = us_ops_alloc(latents);
-  s->dpatches = us_ops_alloc(pixels);
-  s->weight = us_ops_alloc(pixels);
+  s->gradient = us_ops_alloc(a->device, a->floats);
+  s->latents = us_ops_alloc(a->device, latents);
+  s->dlatents = us_ops_alloc(a->device, latents);
+  s->dpatches = us_ops_alloc(a->device, pixels);
+  s->weight = us_ops_alloc(a->device, pixels);
   s->host = calloc(pixels + latents, sizeof(float));
   s->pixels = calloc(pixels, 1);
-  s->anchor = us_ops_alloc(latents);
-  s->danchor = us_ops_alloc(latents);
+  s->anchor = us_ops_alloc(a->device, latents);
+  s->danchor = us_ops_alloc(a->device, latents);
   s->target = calloc(latents, sizeof(float));
   s->scratch = calloc(a->anchor ? (size_t)us_anchor_scratch(a->anchor) : 1, sizeof(float));
   return s->anchor && s->danchor && s->target && s->scratch && s->vit && s->decoder &&
@@ -113,16 +114,16 @@ static int shard_create(const UsAutoencoder* a, Shard* s) {
          s->pixels;
 }
 
-static void shard_destroy(Shard* s) {
+static void shard_destroy(const UsAutoencoder* a, Shard* s) {
   us_vit_work_destroy(s->vit);
   us_decoder_work_destroy(s->decoder);
-  us_ops_free(s->gradient);
-  us_ops_free(s->latents);
-  us_ops_free(s->dlatents);
-  us_ops_free(s->dpatches);
-  us_ops_free(s->weight);
-  us_ops_free(s->anchor);
-  us_ops_free(s->danchor);
+  us_ops_free(a->device, s->gradient);
+  us_ops_free(a->device, s->latents);
+  us_ops_free(a->device, s->dlatents);
+  us_ops_free(a->device, s->dpatches);
+  us_ops_free(a->device, s->weight);
+  us_ops_free(a->device, s->anchor);
+  us_ops_free(a->device, s->danchor);
   free(s->scratch);
   free(s->target);
   free(s->host);
@@ -135,7 +136,7 @@ static UsStatus init_weights(UsAutoencoder* a) {
   if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", a->floats);
   us_params_init(&a->vit->params, a->config.seed, 0, host);
   us_params_init(&a->decoder->params, a->config.seed, 1, host + a->vit->params.floats);
-  us_ops_put(a->weights, host, a->floats);
+  us_ops_put(a->device, a->weights, host, a->floats);
   free(host);
   return US_OK;
 }
@@ -157,9 +158,9 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   US_TRY(us_vit_create(&a->config.vit, &a->vit));
   US_TRY(us_decoder_create(&a->config.vit, &a->decoder));
   a->floats = a->vit->params.floats + a->decoder->params.floats;
-  a->weights = us_ops_alloc(a->floats);
-  a->m = us_ops_alloc(a->floats);
-  a->v = us_ops_alloc(a->floats);
+  a->weights = us_ops_alloc(a->device, a->floats);
+  a->m = us_ops_alloc(a->device, a->floats);
+  a->v = us_ops_alloc(a->device, a->floats);
   a->squares = calloc((size_t)(a->vit->params.count + a->decoder->params.count), sizeof(double));
   a->set = calloc((size_t)a->sets, sizeof(UsFrameSet));
   a->mean = calloc((size_t)a->sets, bytes);
@@ -189,6 +190,8 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   UsAutoencoder* a = calloc(1, sizeof(UsAutoencoder));
   if (!a) return us_fail(US_MEMORY, "out of memory for training an encoder");
   a->config = *config;
+  if (!config->vit.device) a->config.vit.device = us_device_cpu();
+  a->device = a->config.vit.device;
   a->sets = sets;
   UsStatus status = take_memory(a, set);
   if (status != US_OK) {
@@ -201,14 +204,14 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
 
 void us_autoencoder_destroy(UsAutoencoder* a) {
   if (!a) return;
-  for (int i = 0; a->shard && i < a->config.shards; i++) shard_destroy(&a->shard[i]);
+  for (int i = 0; a->shard && i < a->config.shards; i++) shard_destroy(a, &a->shard[i]);
   free(a->shard);
   free(a->set);
   free(a->mean);
   free(a->squares);
-  us_ops_free(a->weights);
-  us_ops_free(a->m);
-  us_ops_free(a->v);
+  us_ops_free(a->device, a->weights);
+  us_ops_free(a->device, a->m);
+  us_ops_free(a->device, a->v);
   us_vit_destroy(a->vit);
   us_decoder_destroy(a->decoder);
   us_anchor_destroy(a->anchor);
@@ -266,8 +269,8 @@ static void draw_frames(UsAutoencoder* a, int i) {
     float* target = s->target + f * c->vit.global_dim;
     us_anchor_target(a->anchor, set, frame, a->mean + (size_t)set * bytes, s->scratch, target);
   }
-  us_ops_put(s->weight, s->host, (size_t)c->shard_frames * bytes);
-  us_ops_put(s->anchor, s->target, (size_t)(c->shard_frames * c->vit.global_dim));
+  us_ops_put(a->device, s->weight, s->host, (size_t)c->shard_frames * bytes);
+  us_ops_put(a->device, s->anchor, s->target, (size_t)(c->shard_frames * c->vit.global_dim));
 }
 
 // latents = z + noise.
@@ -281,10 +284,10 @@ static void disturb(UsAutoencoder* a, int i, const float* z) {
     UsRng r = us_rng(c->seed, US_RNG_NOISE, (uint64_t)a->step, (uint32_t)sample, 0);
     us_rng_fill_normal(&r, s->host + f * d, d);
   }
-  us_ops_put(s->latents, s->host, count);
-  us_ops_put(s->dlatents, s->host, count);
-  us_ops_copy(z, s->latents, count);
-  us_ops_add(count, c->noise, s->dlatents, s->latents);
+  us_ops_put(a->device, s->latents, s->host, count);
+  us_ops_put(a->device, s->dlatents, s->host, count);
+  us_ops_copy(a->device, z, s->latents, count);
+  us_ops_add(a->device, count, c->noise, s->dlatents, s->latents);
 }
 
 static void shard_item(void* arg, int i, int worker) {
@@ -296,24 +299,25 @@ static void shard_item(void* arg, int i, int worker) {
   size_t count = (size_t)c->shard_frames * frame_bytes(&c->vit);
   float scale = c->pixels / ((float)count * (float)c->shards);
   draw_frames(a, i);
-  us_ops_zero(s->gradient, a->floats);
+  us_ops_zero(a->device, s->gradient, a->floats);
   const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
   size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
   if (decodes(a)) {
     disturb(a, i, z);
     const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
-    s->loss =
-        us_ops_squared_error(count, scale, y, us_vit_work_patches(s->vit), s->weight, s->dpatches);
+    s->loss = us_ops_squared_error(a->device, count, scale, y, us_vit_work_patches(s->vit),
+                                   s->weight, s->dpatches);
     us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches,
                         s->dlatents, s->gradient + a->vit->params.floats);
   } else {
-    us_ops_zero(s->dlatents, latents);
+    us_ops_zero(a->device, s->dlatents, latents);
     s->loss = 0;
   }
   if (a->anchor) {
     float share = c->anchor / ((float)latents * (float)c->shards);
-    s->distance = us_ops_squared_error(latents, share, z, s->anchor, NULL, s->danchor) / c->anchor;
-    us_ops_add(latents, 1, s->danchor, s->dlatents);
+    s->distance =
+        us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor) / c->anchor;
+    us_ops_add(a->device, latents, 1, s->danchor, s->dlatents);
   }
   us_vit_backward(a->vit, a->weights, s->vit, s->dlatents, s->gradient);
 }
@@ -335,8 +339,9 @@ static void sum_item(void* arg, int i, int worker) {
   a->squares[i] = 0;
   if (p->flags & US_PARAM_FIXED) return;
   float* g = a->shard[0].gradient + at;
-  for (int s = 1; s < a->config.shards; s++) us_ops_add(p->count, 1, a->shard[s].gradient + at, g);
-  a->squares[i] = us_ops_square_sum(p->count, g);
+  for (int s = 1; s < a->config.shards; s++)
+    us_ops_add(a->device, p->count, 1, a->shard[s].gradient + at, g);
+  a->squares[i] = us_ops_square_sum(a->device, p->count, g);
 }
 
 typedef struct Update {
@@ -350,7 +355,7 @@ static void update_item(void* arg, int i, int worker) {
   size_t at;
   const UsParam* p = tensor(a, i, &at);
   if (p->flags & US_PARAM_FIXED) return;
-  us_ops_adamw(p->count, u->rate, 0.9f, 0.99f, 1e-8f,
+  us_ops_adamw(a->device, p->count, u->rate, 0.9f, 0.99f, 1e-8f,
                p->flags & US_PARAM_DECAY ? a->config.decay : 0, u->scale, a->step + 1,
                a->shard[0].gradient + at, a->m + at, a->v + at, a->weights + at);
 }
@@ -392,7 +397,7 @@ UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path) {
   const char* const names[3] = {"weights", "adam.m", "adam.v"};
   UsTensorOut out[3];
   for (int i = 0; i < 3; i++) {
-    us_ops_get(part[i], host + (size_t)i * a->floats, a->floats);
+    us_ops_get(a->device, part[i], host + (size_t)i * a->floats, a->floats);
     out[i] = (UsTensorOut){.name = names[i],
                            .rank = 1,
                            .shape = {(int64_t)a->floats},
@@ -433,9 +438,9 @@ static UsStatus load_open(UsAutoencoder* a, const char* path, const UsTensors* f
   US_TRY(us_tensors_read(file, "weights", 1, &shape, host));
   US_TRY(us_tensors_read(file, "adam.m", 1, &shape, host + a->floats));
   US_TRY(us_tensors_read(file, "adam.v", 1, &shape, host + 2 * a->floats));
-  us_ops_put(a->weights, host, a->floats);
-  us_ops_put(a->m, host + a->floats, a->floats);
-  us_ops_put(a->v, host + 2 * a->floats, a->floats);
+  us_ops_put(a->device, a->weights, host, a->floats);
+  us_ops_put(a->device, a->m, host + a->floats, a->floats);
+  us_ops_put(a->device, a->v, host + 2 * a->floats, a->floats);
   a->step = (int)step;
   return US_OK;
 }
@@ -523,7 +528,7 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
     free(mean);
     return us_fail(US_MEMORY, "out of memory for the finished encoder");
   }
-  us_ops_get(a->weights, host, a->floats);
+  us_ops_get(a->device, a->weights, host, a->floats);
   UsStatus status = US_OK;
   if (a->config.vit.norm) {  // an anchored latent has its scale already
     double deviation = 1;

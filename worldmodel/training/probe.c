@@ -69,7 +69,7 @@ static UsStatus alloc_tensors(Probe* q) {
   enum { PARTS = sizeof parts / sizeof *parts };
   size_t total = 0;
   for (int i = 0; i < PARTS; ++i) total += (parts[i].count + 15) / 16 * 16;
-  q->block = us_ops_alloc(total);
+  q->block = us_ops_alloc(us_device_cpu(), total);
   if (!q->block) return us_fail(US_MEMORY, "probe: out of memory");
   total = 0;
   for (int i = 0; i < PARTS; ++i) {
@@ -177,21 +177,23 @@ static void fit_linear(Probe* q, float* r2) {
 // p of bx.
 static void forward(const Probe* q) {
   const float *b1 = q->w + (size_t)HIDDEN * q->in, *w2 = b1 + HIDDEN;
-  us_ops_linear(BATCH, HIDDEN, q->in, q->bx, q->w, b1, q->hidden);
-  us_ops_gelu((size_t)BATCH * HIDDEN, q->hidden, q->active);
-  us_ops_linear(BATCH, q->out, HIDDEN, q->active, w2, w2 + (size_t)q->out * HIDDEN, q->p);
+  us_ops_linear(us_device_cpu(), BATCH, HIDDEN, q->in, q->bx, q->w, b1, q->hidden);
+  us_ops_gelu(us_device_cpu(), (size_t)BATCH * HIDDEN, q->hidden, q->active);
+  us_ops_linear(us_device_cpu(), BATCH, q->out, HIDDEN, q->active, w2, w2 + (size_t)q->out * HIDDEN,
+                q->p);
 }
 
 // Gradient of the batch into dw.
 static void backward(Probe* q) {
   size_t b1 = (size_t)HIDDEN * q->in, w2 = b1 + HIDDEN, b2 = w2 + (size_t)q->out * HIDDEN;
-  us_ops_zero(q->dw, parameters(q));
-  us_ops_squared_error((size_t)BATCH * q->out, 1.0f / (float)(BATCH * q->out), q->p, q->by, NULL,
-                       q->dp);
-  us_ops_linear_back(BATCH, q->out, HIDDEN, q->active, q->w + w2, q->dp, q->dhidden, q->dw + w2,
-                     q->dw + b2);
-  us_ops_gelu_back((size_t)BATCH * HIDDEN, q->hidden, q->dhidden, q->dhidden);
-  us_ops_linear_back(BATCH, HIDDEN, q->in, q->bx, q->w, q->dhidden, NULL, q->dw, q->dw + b1);
+  us_ops_zero(us_device_cpu(), q->dw, parameters(q));
+  us_ops_squared_error(us_device_cpu(), (size_t)BATCH * q->out, 1.0f / (float)(BATCH * q->out),
+                       q->p, q->by, NULL, q->dp);
+  us_ops_linear_back(us_device_cpu(), BATCH, q->out, HIDDEN, q->active, q->w + w2, q->dp,
+                     q->dhidden, q->dw + w2, q->dw + b2);
+  us_ops_gelu_back(us_device_cpu(), (size_t)BATCH * HIDDEN, q->hidden, q->dhidden, q->dhidden);
+  us_ops_linear_back(us_device_cpu(), BATCH, HIDDEN, q->in, q->bx, q->w, q->dhidden, NULL, q->dw,
+                     q->dw + b1);
 }
 
 static void take_batch(Probe* q, UsRng* rng) {
@@ -201,8 +203,8 @@ static void take_batch(Probe* q, UsRng* rng) {
     memcpy(q->rows + i * in, q->x + r * in, in * sizeof(float));
     memcpy(q->targets + i * out, q->y + r * out, out * sizeof(float));
   }
-  us_ops_put(q->bx, q->rows, BATCH * in);
-  us_ops_put(q->by, q->targets, BATCH * out);
+  us_ops_put(us_device_cpu(), q->bx, q->rows, BATCH * in);
+  us_ops_put(us_device_cpu(), q->by, q->targets, BATCH * out);
 }
 
 // Normal numbers over the square root of the inputs; biases zero.
@@ -214,7 +216,7 @@ static void init_network(Probe* q, uint64_t seed) {
     for (size_t r = 0; r < rows[layer]; ++r, to += columns[layer]) {
       us_rng_fill_normal(&rng, row, (int)columns[layer]);
       for (size_t i = 0; i < columns[layer]; ++i) row[i] /= sqrtf((float)columns[layer]);
-      us_ops_put(to, row, columns[layer]);
+      us_ops_put(us_device_cpu(), to, row, columns[layer]);
     }
     to += rows[layer];
   }
@@ -223,9 +225,9 @@ static void init_network(Probe* q, uint64_t seed) {
 static void test_network(Probe* q) {
   for (int start = 0; start < q->n_test; start += BATCH) {
     size_t rows = (size_t)(q->n_test - start < BATCH ? q->n_test - start : BATCH);
-    us_ops_put(q->bx, q->xt + (size_t)start * q->in, rows * q->in);
+    us_ops_put(us_device_cpu(), q->bx, q->xt + (size_t)start * q->in, rows * q->in);
     forward(q);
-    us_ops_get(q->p, q->guess + (size_t)start * q->out, rows * q->out);
+    us_ops_get(us_device_cpu(), q->p, q->guess + (size_t)start * q->out, rows * q->out);
   }
 }
 
@@ -240,8 +242,8 @@ static void fit_network(Probe* q, uint64_t seed, float* r2) {
     take_batch(q, &rng);
     forward(q);
     backward(q);
-    us_ops_adamw(parameters(q), (float)rate, 0.9f, 0.99f, 1e-8f, 1e-2f, 1.0f, step, q->dw, q->m,
-                 q->v, q->w);
+    us_ops_adamw(us_device_cpu(), parameters(q), (float)rate, 0.9f, 0.99f, 1e-8f, 1e-2f, 1.0f, step,
+                 q->dw, q->m, q->v, q->w);
   }
   us_progress_end(&bar);
   test_network(q);
@@ -262,7 +264,7 @@ UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train
   for (int c = 0; c < out; ++c) standardise(n_train, n_test, out, c, y_train, y_test, q.y, q.yt);
   if (r2_linear) fit_linear(&q, r2_linear);
   if (r2_mlp && status == US_OK) fit_network(&q, seed, r2_mlp);
-  us_ops_free(q.block);
+  us_ops_free(us_device_cpu(), q.block);
   us_arena_free(&a);
   return status == US_OK ? us_interrupt_check("probe") : status;
 }

@@ -123,10 +123,10 @@ static int allocate(UsTrainer* t) {
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
   t->losses = calloc((size_t)t->shards, sizeof(*t->losses));
   t->held_error = calloc((size_t)(4 * t->c.validate_batches * t->shards), sizeof(double));
-  t->gradient = us_ops_alloc(floats * (size_t)t->shards);
-  t->m = us_ops_alloc(floats);
-  t->v = us_ops_alloc(floats);
-  t->best = us_ops_alloc(floats);
+  t->gradient = us_ops_alloc(t->device, floats * (size_t)t->shards);
+  t->m = us_ops_alloc(t->device, floats);
+  t->v = us_ops_alloc(t->device, floats);
+  t->best = us_ops_alloc(t->device, floats);
   int ok = t->chunk && t->worker && t->losses && t->held_error && t->gradient && t->m && t->v &&
            t->best && place_batch(t->p, t->c.batch, t->c.frames, &t->batch) &&
            (!t->held.fill || place_batch(t->p, t->c.batch, t->held_frames, &t->held_batch));
@@ -165,6 +165,7 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
   UsTrainer* t = calloc(1, sizeof(*t));
   if (!t) return us_fail(US_MEMORY, "training: out of memory");
   *t = (UsTrainer){.p = p, .c = c, .train = train, .held = held, .pool = pool};
+  t->device = us_predictor_model(p)->device;
   t->shard = shard_size(p, &c);
   t->shards = c.batch / t->shard;
   t->workers = us_pool_threads(pool);
@@ -187,10 +188,10 @@ void us_trainer_destroy(UsTrainer* t) {
     us_tape_destroy(t->worker[i].tape);
     us_tape_destroy(t->worker[i].held);
   }
-  us_ops_free(t->gradient);
-  us_ops_free(t->m);
-  us_ops_free(t->v);
-  us_ops_free(t->best);
+  us_ops_free(t->device, t->gradient);
+  us_ops_free(t->device, t->m);
+  us_ops_free(t->device, t->v);
+  us_ops_free(t->device, t->best);
   free_batch(&t->batch);
   free_batch(&t->held_batch);
   free(t->chunk);
@@ -245,7 +246,7 @@ static void shard_item(void* arg, int item, int worker) {
   UsBatch shard = slice(t, &t->batch, item);
   size_t floats = us_predictor_list(t->p)->floats;
   float* gradient = t->gradient + (size_t)item * floats;
-  us_ops_zero(gradient, floats);
+  us_ops_zero(t->device, gradient, floats);
   t->losses[item] =
       us_predictor_loss(t->p, w->tape, &shard, t->c.batch, t->c.action_only, gradient);
   w->sampling += filled - start;
@@ -261,9 +262,10 @@ static void sum_item(void* arg, int item, int worker) {
   double start = us_seconds();
   size_t floats = us_predictor_list(t->p)->floats;
   for (int s = 1; s < t->shards; s++) {
-    us_ops_add(c->count, 1, t->gradient + (size_t)s * floats + c->offset, t->gradient + c->offset);
+    us_ops_add(t->device, c->count, 1, t->gradient + (size_t)s * floats + c->offset,
+               t->gradient + c->offset);
   }
-  c->square = us_ops_square_sum(c->count, t->gradient + c->offset);
+  c->square = us_ops_square_sum(t->device, c->count, t->gradient + c->offset);
   t->worker[worker].busy += us_seconds() - start;
 }
 
@@ -273,7 +275,7 @@ static void update_item(void* arg, int item, int worker) {
   double start = us_seconds();
   float rate = (float)t->rate * (c->flags & US_PREDICTOR_ACTION ? 1 : t->c.trunk_rate);
   float decay = c->flags & US_PARAM_DECAY ? t->c.decay : 0;
-  us_ops_adamw(c->count, rate, 0.9f, 0.999f, 1e-8f, decay, t->scale, (int)t->step,
+  us_ops_adamw(t->device, c->count, rate, 0.9f, 0.999f, 1e-8f, decay, t->scale, (int)t->step,
                t->gradient + c->offset, t->m + c->offset, t->v + c->offset,
                us_predictor_params(t->p) + c->offset);
   t->worker[worker].busy += us_seconds() - start;

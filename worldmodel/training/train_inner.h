@@ -19,6 +19,7 @@ typedef struct Worker {
 } Worker;
 
 struct UsTrainer {
+  UsDevice* device;  // of p
   UsPredictor* p;
   UsTrainConfig c;  // defaults filled in
   UsTrainData train, held;

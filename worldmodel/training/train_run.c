@@ -28,10 +28,10 @@ UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
   size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
   float* host = malloc((4 * floats + d + 1) * sizeof(float));
   if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
-  us_ops_get(us_predictor_params(t->p), host, floats);
-  us_ops_get(t->m, host + floats, floats);
-  us_ops_get(t->v, host + 2 * floats, floats);
-  us_ops_get(t->best, host + 3 * floats, floats);
+  us_ops_get(t->device, us_predictor_params(t->p), host, floats);
+  us_ops_get(t->device, t->m, host + floats, floats);
+  us_ops_get(t->device, t->v, host + 2 * floats, floats);
+  us_ops_get(t->device, t->best, host + 3 * floats, floats);
   float* mean = host + 4 * floats;
   us_predictor_norm(t->p, mean, mean + d);
   char state[256];
@@ -87,10 +87,10 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
   t->validated = validated;
   t->validation = s.validation;
   t->validation.measured = t->held.fill != NULL && validated > 0;
-  us_ops_put(us_predictor_params(t->p), host, floats);
-  us_ops_put(t->m, host + floats, floats);
-  us_ops_put(t->v, host + 2 * floats, floats);
-  us_ops_put(t->best, host + 3 * floats, floats);
+  us_ops_put(t->device, us_predictor_params(t->p), host, floats);
+  us_ops_put(t->device, t->m, host + floats, floats);
+  us_ops_put(t->device, t->v, host + 2 * floats, floats);
+  us_ops_put(t->device, t->best, host + 3 * floats, floats);
   us_predictor_set_norm(t->p, mean, mean[d]);
   return US_OK;
 }
@@ -211,7 +211,7 @@ static int validate(Loop* l) {
   if (v.open_loop < t->best_error) {
     t->best_error = v.open_loop;
     t->worse = 0;
-    us_ops_copy(us_predictor_params(t->p), t->best, us_predictor_list(t->p)->floats);
+    us_ops_copy(l->t->device, us_predictor_params(t->p), t->best, us_predictor_list(t->p)->floats);
     return 0;
   }
   return ++t->worse >= t->c.patience;
@@ -260,7 +260,7 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   if (status == US_OK) status = loop(&l);
   if (status == US_OK) status = checkpoint(&l);
   if (status == US_OK && t->c.patience > 0 && isfinite(t->best_error)) {
-    us_ops_copy(t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
+    us_ops_copy(t->device, t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
     t->validation = us_trainer_validate(t);
     status = us_interrupt_check("training");
   }

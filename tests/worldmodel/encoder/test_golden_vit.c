@@ -53,8 +53,8 @@ static float* load_weights(const Golden* g, const UsVit* v) {
   float* resized = golden_read(g->file, "golden.embeddings.position_embeddings", &count);
   memcpy(host + v->at.positions, resized, count * sizeof(float));
   free(resized);
-  float* weights = us_ops_alloc(v->params.floats);
-  us_ops_put(weights, host, v->params.floats);
+  float* weights = us_ops_alloc(us_device_cpu(), v->params.floats);
+  us_ops_put(us_device_cpu(), weights, host, v->params.floats);
   free(host);
   return weights;
 }
@@ -63,25 +63,27 @@ static void check_forward_and_gradient(const char* name) {
   Golden g = open_golden(name);
   UsVit* v;
   assert_int_equal(us_vit_create(&g.config, &v), US_OK);
-  float *weights = load_weights(&g, v), *gradient = us_ops_alloc(v->params.floats);
+  float *weights = load_weights(&g, v), *gradient = us_ops_alloc(us_device_cpu(), v->params.floats);
   UsVitWork* work = us_vit_work_create(v, g.frames, 1);
   size_t count = (size_t)(g.frames * v->out_tokens * v->out_dim), n;
   float *output = calloc(count, sizeof(float)), *host = calloc(v->params.floats, sizeof(float));
-  us_ops_get(us_vit_forward(v, weights, work, g.pixels), output, count);
+  us_ops_get(us_device_cpu(), us_vit_forward(v, weights, work, g.pixels), output, count);
   golden_compare(g.file, "golden.output", count, output, 1e-4);
 
-  float *projection = golden_read(g.file, "golden.projection", &n), *dy = us_ops_alloc(count);
+  float *projection = golden_read(g.file, "golden.projection", &n),
+        *dy = us_ops_alloc(us_device_cpu(), count);
   assert_int_equal(n, count);
-  us_ops_put(dy, projection, count);
+  us_ops_put(us_device_cpu(), dy, projection, count);
   us_vit_backward(v, weights, work, dy, gradient);
-  us_ops_get(gradient, host, v->params.floats);
+  us_ops_get(us_device_cpu(), gradient, host, v->params.floats);
   for (int i = 0; i < v->params.count; ++i) {
     const UsParam* p = &v->params.param[i];
     char tensor[US_TENSOR_NAME];
     snprintf(tensor, sizeof tensor, "gradient.%s", p->name);
     golden_compare(g.file, tensor, p->count, host + p->offset, 1e-3);
   }
-  us_ops_free(weights), us_ops_free(gradient), us_ops_free(dy);
+  us_ops_free(us_device_cpu(), weights), us_ops_free(us_device_cpu(), gradient),
+      us_ops_free(us_device_cpu(), dy);
   free(output), free(host), free(projection);
   us_vit_work_destroy(work);
   us_vit_destroy(v);

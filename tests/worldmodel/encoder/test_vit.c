@@ -115,23 +115,23 @@ static void check_vit(UsVitConfig c) {
   assert_int_equal(us_vit_create(&c, &k.vit), US_OK);
   k.params = &k.vit->params;
   k.vit_work = us_vit_work_create(k.vit, kFrames, 1);
-  k.weights = us_ops_alloc(k.params->floats);
-  k.gradient = us_ops_alloc(k.params->floats);
+  k.weights = us_ops_alloc(us_device_cpu(), k.params->floats);
+  k.gradient = us_ops_alloc(us_device_cpu(), k.params->floats);
   k.count = (size_t)(kFrames * k.vit->out_tokens * k.vit->out_dim);
-  k.c = us_ops_alloc(k.count);
+  k.c = us_ops_alloc(us_device_cpu(), k.count);
   k.pixels = malloc(kFrames * 8 * 12 * 3);
   for (int i = 0; i < kFrames * 8 * 12 * 3; i++) k.pixels[i] = (uint8_t)(i * 77 % 251);
   randomise(k.params, k.weights);
   fill_normal(1, k.count, k.c);
-  float* dout = us_ops_alloc(k.count);
+  float* dout = us_ops_alloc(us_device_cpu(), k.count);
   memcpy(dout, k.c, k.count * sizeof(float));
   vit_loss(&k);
   us_vit_backward(k.vit, k.weights, k.vit_work, dout, k.gradient);
   check_tensors(&k);
-  us_ops_free(dout);
-  us_ops_free(k.c);
-  us_ops_free(k.weights);
-  us_ops_free(k.gradient);
+  us_ops_free(us_device_cpu(), dout);
+  us_ops_free(us_device_cpu(), k.c);
+  us_ops_free(us_device_cpu(), k.weights);
+  us_ops_free(us_device_cpu(), k.gradient);
   us_vit_work_destroy(k.vit_work);
   us_vit_destroy(k.vit);
   free(k.pixels);
@@ -163,13 +163,13 @@ static void test_gradients_decoder(void** state) {
   assert_int_equal(us_decoder_create(&c, &k.decoder), US_OK);
   k.params = &k.decoder->params;
   k.decoder_work = us_decoder_work_create(k.decoder, kFrames, 1);
-  k.weights = us_ops_alloc(k.params->floats);
-  k.gradient = us_ops_alloc(k.params->floats);
+  k.weights = us_ops_alloc(us_device_cpu(), k.params->floats);
+  k.gradient = us_ops_alloc(us_device_cpu(), k.params->floats);
   k.count = kFrames * 8 * 12 * 3;
-  k.c = us_ops_alloc(k.count);
-  k.latents = us_ops_alloc(kFrames * 5);
-  float* dpatches = us_ops_alloc(k.count);
-  float* dlatents = us_ops_alloc(kFrames * 5);
+  k.c = us_ops_alloc(us_device_cpu(), k.count);
+  k.latents = us_ops_alloc(us_device_cpu(), kFrames * 5);
+  float* dpatches = us_ops_alloc(us_device_cpu(), k.count);
+  float* dlatents = us_ops_alloc(us_device_cpu(), kFrames * 5);
   randomise(k.params, k.weights);
   fill_normal(1, k.count, k.c);
   fill_normal(2, kFrames * 5, k.latents);
@@ -188,12 +188,12 @@ static void test_gradients_decoder(void** state) {
     double found = (up - down) / 8e-3;
     assert_true(fabs(found - (double)dlatents[i]) < 5e-3 * fabs(found) + 1e-2);
   }
-  us_ops_free(dpatches);
-  us_ops_free(dlatents);
-  us_ops_free(k.latents);
-  us_ops_free(k.c);
-  us_ops_free(k.weights);
-  us_ops_free(k.gradient);
+  us_ops_free(us_device_cpu(), dpatches);
+  us_ops_free(us_device_cpu(), dlatents);
+  us_ops_free(us_device_cpu(), k.latents);
+  us_ops_free(us_device_cpu(), k.c);
+  us_ops_free(us_device_cpu(), k.weights);
+  us_ops_free(us_device_cpu(), k.gradient);
   us_decoder_work_destroy(k.decoder_work);
   us_decoder_destroy(k.decoder);
 }
@@ -202,6 +202,7 @@ static void test_gradients_decoder(void** state) {
 static void test_gather(void** state) {
   UsVitConfig c = tiny(0, 0, 2, 0, 0);
   enum { kPatches = 24 };
+  c.device = us_device_cpu();
   float x[2 * kPatches], y[2 * kPatches], back[2 * kPatches];
   for (int i = 0; i < 2 * kPatches; i++) x[i] = (float)i;
   us_vit_gather(&c, 1, 2, 0, x, y);

@@ -57,8 +57,8 @@ static void test_round_trip(void** state) {
   UsPredictor* p = toy_predictor(&c);
   const UsParamList* list = us_predictor_list(p);
   float *a = malloc(list->floats * sizeof(float)), *b = malloc(list->floats * sizeof(float));
-  us_ops_get(us_predictor_params(p), a, list->floats);
-  us_ops_get(us_predictor_params(us_model_predictor(m)), b, list->floats);
+  us_ops_get(us_device_cpu(), us_predictor_params(p), a, list->floats);
+  us_ops_get(us_device_cpu(), us_predictor_params(us_model_predictor(m)), b, list->floats);
   for (int i = 0; i < list->count; i++) {
     const UsParam* at = &list->param[i];
     assert_memory_equal(a + at->offset, b + at->offset, at->count * sizeof(float));

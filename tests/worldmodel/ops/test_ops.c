@@ -14,7 +14,7 @@
 
 // `n` normal numbers of stream `a`, from us_ops_alloc.
 static float* noise(int n, int a) {
-  float* x = us_ops_alloc((size_t)n);
+  float* x = us_ops_alloc(us_device_cpu(), (size_t)n);
   assert_non_null(x);
   UsRng rng = us_rng(7, US_RNG_TEST, (uint64_t)a, 0, 0);
   us_rng_fill_normal(&rng, x, n);
@@ -30,8 +30,8 @@ static void close_to(double got, double expected, double tolerance) {
 static void test_linear(void** state) {
   enum { ROWS = 5, OUT = 7, IN = 13 };
   float *x = noise(ROWS * IN, 1), *w = noise(OUT * IN, 2), *b = noise(OUT, 3);
-  float* y = us_ops_alloc(ROWS * OUT);
-  us_ops_linear(ROWS, OUT, IN, x, w, b, y);
+  float* y = us_ops_alloc(us_device_cpu(), ROWS * OUT);
+  us_ops_linear(us_device_cpu(), ROWS, OUT, IN, x, w, b, y);
   for (int r = 0; r < ROWS; ++r) {
     for (int o = 0; o < OUT; ++o) {
       double s = b[o];
@@ -39,33 +39,36 @@ static void test_linear(void** state) {
       close_to(y[r * OUT + o], s, 1e-5);
     }
   }
-  us_ops_free(x), us_ops_free(w), us_ops_free(b), us_ops_free(y);
+  us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), w), us_ops_free(us_device_cpu(), b),
+      us_ops_free(us_device_cpu(), y);
 }
 
 // One number through gelu and its derivative, among others so that the vector code is used.
 static void one_gelu(float x, float* y, float* slope) {
   float in[64], out[64], ones[64], back[64];
   for (int i = 0; i < 64; ++i) in[i] = x, ones[i] = 1.0f;
-  us_ops_gelu(64, in, out);
-  us_ops_gelu_back(64, in, ones, back);
+  us_ops_gelu(us_device_cpu(), 64, in, out);
+  us_ops_gelu_back(us_device_cpu(), 64, in, ones, back);
   *y = out[5];
   *slope = back[5];
 }
 
 static void test_gelu_accuracy(void** state) {
   enum { N = 200001 };
-  float *x = us_ops_alloc(N), *y = us_ops_alloc(N), *dy = us_ops_alloc(N), *dx = us_ops_alloc(N);
+  float *x = us_ops_alloc(us_device_cpu(), N), *y = us_ops_alloc(us_device_cpu(), N),
+        *dy = us_ops_alloc(us_device_cpu(), N), *dx = us_ops_alloc(us_device_cpu(), N);
   for (int i = 0; i < N; ++i) x[i] = -10.0f + 20.0f * (float)i / (N - 1), dy[i] = 1.0f;
-  us_ops_gelu(N, x, y);
-  us_ops_gelu_back(N, x, dy, dx);
+  us_ops_gelu(us_device_cpu(), N, x, y);
+  us_ops_gelu_back(us_device_cpu(), N, x, dy, dx);
   for (int i = 0; i < N; ++i) {
     double a = x[i], cdf = 0.5 * erfc(-a / sqrt(2.0));
     close_to(y[i], a * cdf, fmax(1e-7, 2.4e-7 * fabs(a * cdf)));
     close_to(dx[i], cdf + a * exp(-0.5 * a * a) / sqrt(2.0 * M_PI), 4e-7);
   }
-  us_ops_gelu(N, x, x);  // in place
+  us_ops_gelu(us_device_cpu(), N, x, x);  // in place
   assert_memory_equal(x, y, N * sizeof(float));
-  us_ops_free(x), us_ops_free(y), us_ops_free(dy), us_ops_free(dx);
+  us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), y),
+      us_ops_free(us_device_cpu(), dy), us_ops_free(us_device_cpu(), dx);
 }
 
 static void test_gelu_extremes(void** state) {
@@ -88,9 +91,10 @@ static void test_norm(void** state) {
   for (int n = 0; n < 4; ++n) {
     int width = widths[n], rows = 4;
     float *x = noise(rows * width, 1), *gain = noise(width, 2), *bias = noise(width, 3);
-    float *y = us_ops_alloc((size_t)(rows * width)), *stats = us_ops_alloc((size_t)rows * 2);
-    us_ops_add((size_t)(rows * width), 3.0f, x, x);  // x = 4 x
-    us_ops_norm(rows, width, 1e-6f, x, gain, bias, y, stats);
+    float *y = us_ops_alloc(us_device_cpu(), (size_t)(rows * width)),
+          *stats = us_ops_alloc(us_device_cpu(), (size_t)rows * 2);
+    us_ops_add(us_device_cpu(), (size_t)(rows * width), 3.0f, x, x);  // x = 4 x
+    us_ops_norm(us_device_cpu(), rows, width, 1e-6f, x, gain, bias, y, stats);
     for (int r = 0; r < rows; ++r) {
       double mean = 0.0, var = 0.0;
       for (int i = 0; i < width; ++i) mean += (double)x[r * width + i] / width;
@@ -102,33 +106,35 @@ static void test_norm(void** state) {
         close_to(y[r * width + i], h * gain[i] + bias[i], 5e-6);
       }
     }
-    us_ops_free(x), us_ops_free(gain), us_ops_free(bias), us_ops_free(y), us_ops_free(stats);
+    us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), gain),
+        us_ops_free(us_device_cpu(), bias), us_ops_free(us_device_cpu(), y),
+        us_ops_free(us_device_cpu(), stats);
   }
 }
 
 static void test_rows(void** state) {
   float a[] = {1, 2, 3, 4, 5, 6, 7, 8}, b[] = {10, 20, 30, 40}, y[16] = {0};
-  us_ops_concat(4, 2, 2, 2, a, b, y);
+  us_ops_concat(us_device_cpu(), 4, 2, 2, 2, a, b, y);
   float joined[] = {1, 2, 10, 20, 3, 4, 10, 20, 5, 6, 30, 40, 7, 8, 30, 40};
   assert_memory_equal(y, joined, sizeof joined);
   float da[8], db[4];
-  us_ops_concat_back(4, 2, 2, 2, joined, da, db);
+  us_ops_concat_back(us_device_cpu(), 4, 2, 2, 2, joined, da, db);
   assert_memory_equal(da, a, sizeof a);
   float sums[] = {20, 40, 60, 80};
   assert_memory_equal(db, sums, sizeof sums);
-  us_ops_add_rows(4, 2, 2, b, a);
+  us_ops_add_rows(us_device_cpu(), 4, 2, 2, b, a);
   float added[] = {11, 22, 33, 44, 15, 26, 37, 48};
   assert_memory_equal(a, added, sizeof added);
   float period[4] = {1, 1, 1, 1}, folded[] = {27, 49, 71, 93};
-  us_ops_add_rows_back(4, 2, 2, added, period);
+  us_ops_add_rows_back(us_device_cpu(), 4, 2, 2, added, period);
   assert_memory_equal(period, folded, sizeof folded);
   float blocks[8] = {0}, placed[] = {0, 0, 11, 22, 0, 0, 15, 26};
-  us_ops_copy_blocks(2, 2, added, 4, blocks + 2, 4);
+  us_ops_copy_blocks(us_device_cpu(), 2, 2, added, 4, blocks + 2, 4);
   assert_memory_equal(blocks, placed, sizeof placed);
-  us_ops_add_blocks(2, 2, added, 4, blocks + 2, 4);
+  us_ops_add_blocks(us_device_cpu(), 2, 2, added, 4, blocks + 2, 4);
   assert_true(blocks[2] == 22.0f && blocks[7] == 52.0f && blocks[4] == 0.0f);
   float gain[] = {2, 3}, bias[] = {1, -1}, scaled[4], expected[] = {21, 59, 61, 119};
-  us_ops_columns(2, 2, b, gain, bias, scaled);
+  us_ops_columns(us_device_cpu(), 2, 2, b, gain, bias, scaled);
   assert_memory_equal(scaled, expected, sizeof expected);
 }
 
@@ -139,7 +145,7 @@ static void test_rotate(void** state) {
     angles[2 * i] = cosf(0.3f * (float)i);
     angles[2 * i + 1] = sinf(0.3f * (float)i);
   }
-  us_ops_rotate(ROWS, PERIOD, HEADS, DIM, angles, 1, turned);
+  us_ops_rotate(us_device_cpu(), ROWS, PERIOD, HEADS, DIM, angles, 1, turned);
   for (int r = 0; r < ROWS; ++r) {
     for (int h = 0; h < HEADS; ++h) {
       for (int p = 0; p < DIM / 2; ++p) {
@@ -150,9 +156,9 @@ static void test_rotate(void** state) {
       }
     }
   }
-  us_ops_rotate(ROWS, PERIOD, HEADS, DIM, angles, -1, turned);
+  us_ops_rotate(us_device_cpu(), ROWS, PERIOD, HEADS, DIM, angles, -1, turned);
   for (int i = 0; i < N; ++i) close_to(turned[i], x[i], 1e-6);
-  us_ops_free(x), us_ops_free(turned);
+  us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), turned);
 }
 
 // Attention of one query in double: y (dim), p (tk).
@@ -175,14 +181,17 @@ static void attend_naive(int tk, int dim, int row, const uint8_t* mask, const fl
 static void check_attend(int batch, int tq, int tk, int heads, int dim, int masked) {
   int row = heads * dim;
   float *q = noise(batch * tq * row, 1), *k = noise(batch * tk * row, 2);
-  float *v = noise(batch * tk * row, 3), *y = us_ops_alloc((size_t)(batch * tq * row));
-  float* again = us_ops_alloc((size_t)(batch * tq * row));
-  float* probs = us_ops_alloc((size_t)batch * heads * tq * tk);
+  float *v = noise(batch * tk * row, 3),
+        *y = us_ops_alloc(us_device_cpu(), (size_t)(batch * tq * row));
+  float* again = us_ops_alloc(us_device_cpu(), (size_t)(batch * tq * row));
+  float* probs = us_ops_alloc(us_device_cpu(), (size_t)batch * heads * tq * tk);
   uint8_t mask[8192];
   UsRng rng = us_rng(3, US_RNG_TEST, 4, 0, 0);
   for (int i = 0; i < tq * tk; ++i) mask[i] = us_rng_below(&rng, 3) > 0 || i % tk == i / tk % tk;
-  us_ops_attend(batch, tq, tk, heads, dim, masked ? mask : NULL, q, k, v, y, probs);
-  us_ops_attend(batch, tq, tk, heads, dim, masked ? mask : NULL, q, k, v, again, NULL);
+  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, masked ? mask : NULL, q, k, v, y,
+                probs);
+  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, masked ? mask : NULL, q, k, v, again,
+                NULL);
   assert_memory_equal(y, again, (size_t)(batch * tq * row) * sizeof(float));
   double p[1024], out[1024];
   for (int n = 0; n < batch * heads * tq; ++n) {
@@ -192,8 +201,9 @@ static void check_attend(int batch, int tq, int tk, int heads, int dim, int mask
     for (int j = 0; j < tk; ++j) close_to(probs[(size_t)n * tk + j], p[j], 2e-6);
     for (int d = 0; d < dim; ++d) close_to(y[at + d], out[d], 4e-6);
   }
-  us_ops_free(q), us_ops_free(k), us_ops_free(v), us_ops_free(y), us_ops_free(again);
-  us_ops_free(probs);
+  us_ops_free(us_device_cpu(), q), us_ops_free(us_device_cpu(), k), us_ops_free(us_device_cpu(), v),
+      us_ops_free(us_device_cpu(), y), us_ops_free(us_device_cpu(), again);
+  us_ops_free(us_device_cpu(), probs);
 }
 
 static void test_attend(void** state) {
@@ -210,32 +220,34 @@ static void test_attend(void** state) {
 static void test_attend_in_pieces(void** state) {
   enum { T = 200, DIM = 8 };
   float *q = noise(T * DIM, 1), *k = noise(T * DIM, 2), *v = noise(T * DIM, 3);
-  float* y = us_ops_alloc(T * DIM);
-  us_ops_attend(1, T, T, 1, DIM, NULL, q, k, v, y, NULL);
+  float* y = us_ops_alloc(us_device_cpu(), T * DIM);
+  us_ops_attend(us_device_cpu(), 1, T, T, 1, DIM, NULL, q, k, v, y, NULL);
   double p[T], out[DIM];
   for (int i = 0; i < T; ++i) {
     attend_naive(T, DIM, DIM, NULL, q + i * DIM, k, v, p, out);
     for (int d = 0; d < DIM; ++d) close_to(y[i * DIM + d], out[d], 4e-6);
   }
-  us_ops_free(q), us_ops_free(k), us_ops_free(v), us_ops_free(y);
+  us_ops_free(us_device_cpu(), q), us_ops_free(us_device_cpu(), k), us_ops_free(us_device_cpu(), v),
+      us_ops_free(us_device_cpu(), y);
 }
 
 static void test_losses(void** state) {
   enum { N = 101 };
-  float *x = noise(N, 1), *t = noise(N, 2), *w = noise(N, 3), *dx = us_ops_alloc(N);
+  float *x = noise(N, 1), *t = noise(N, 2), *w = noise(N, 3),
+        *dx = us_ops_alloc(us_device_cpu(), N);
   double huber = 0.0, square = 0.0;
   for (int i = 0; i < N; ++i) {
     double d = fabs((double)x[i] - t[i]);
     huber += d < 0.7 ? d * d / 1.4 : d - 0.35;
     square += w[i] * d * d;
   }
-  close_to(us_ops_smooth_l1(N, 0.7f, 0.1f, x, t, NULL), 0.1 * huber, 1e-5);
-  close_to(us_ops_smooth_l1(N, 0.7f, 0.1f, x, t, dx), 0.1 * huber, 1e-5);
-  close_to(us_ops_squared_error(N, 0.5f, x, t, w, dx), 0.5 * square, 1e-5);
+  close_to(us_ops_smooth_l1(us_device_cpu(), N, 0.7f, 0.1f, x, t, NULL), 0.1 * huber, 1e-5);
+  close_to(us_ops_smooth_l1(us_device_cpu(), N, 0.7f, 0.1f, x, t, dx), 0.1 * huber, 1e-5);
+  close_to(us_ops_squared_error(us_device_cpu(), N, 0.5f, x, t, w, dx), 0.5 * square, 1e-5);
   close_to(dx[3], w[3] * (x[3] - t[3]), 1e-6);
-  close_to(us_ops_squared_error(N, 1.0f, x, x, NULL, dx), 0.0, 0.0);
+  close_to(us_ops_squared_error(us_device_cpu(), N, 1.0f, x, x, NULL, dx), 0.0, 0.0);
   float distance[4];
-  us_ops_row_distance(4, 25, 2, x, t, distance);
+  us_ops_row_distance(us_device_cpu(), 4, 25, 2, x, t, distance);
   for (int r = 0; r < 4; ++r) {
     double s = 0.0;
     for (int i = 0; i < 25; ++i) s += pow((double)x[r * 25 + i] - t[r / 2 * 25 + i], 2.0) / 25.0;
@@ -243,17 +255,19 @@ static void test_losses(void** state) {
   }
   double squares = 0.0;
   for (int i = 0; i < N; ++i) squares += (double)x[i] * x[i];
-  close_to(us_ops_square_sum(N, x), squares, 1e-9);
-  us_ops_free(x), us_ops_free(t), us_ops_free(w), us_ops_free(dx);
+  close_to(us_ops_square_sum(us_device_cpu(), N, x), squares, 1e-9);
+  us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), t), us_ops_free(us_device_cpu(), w),
+      us_ops_free(us_device_cpu(), dx);
 }
 
 static void test_adamw(void** state) {
   enum { N = 37 };
-  float *x = noise(N, 1), *g = noise(N, 2), *m = us_ops_alloc(N), *v = us_ops_alloc(N);
+  float *x = noise(N, 1), *g = noise(N, 2), *m = us_ops_alloc(us_device_cpu(), N),
+        *v = us_ops_alloc(us_device_cpu(), N);
   double rx[N], rm[N] = {0}, rv[N] = {0};
   for (int i = 0; i < N; ++i) rx[i] = x[i];
   for (int step = 1; step <= 20; ++step) {
-    us_ops_adamw(N, 0.01f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.5f, step, g, m, v, x);
+    us_ops_adamw(us_device_cpu(), N, 0.01f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.5f, step, g, m, v, x);
     for (int i = 0; i < N; ++i) {
       double gi = 0.5 * g[i];
       rx[i] *= 1.0 - 0.01 * 0.1;
@@ -265,7 +279,8 @@ static void test_adamw(void** state) {
     for (int i = 0; i < N; ++i) g[i] = -g[i] * 0.7f;
   }
   for (int i = 0; i < N; ++i) close_to(x[i], rx[i], 3e-6);
-  us_ops_free(x), us_ops_free(g), us_ops_free(m), us_ops_free(v);
+  us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), g), us_ops_free(us_device_cpu(), m),
+      us_ops_free(us_device_cpu(), v);
 }
 
 static void test_patches(void** state) {
@@ -273,7 +288,7 @@ static void test_patches(void** state) {
   uint8_t frames[BYTES];
   float mean[] = {0.4f, 0.5f, 0.6f}, std[] = {0.2f, 0.25f, 0.3f}, patches[BYTES];
   for (int i = 0; i < BYTES; ++i) frames[i] = (uint8_t)(i * 37 % 256);
-  us_ops_patches(N, GH, GW, P, frames, mean, std, patches);
+  us_ops_patches(us_device_cpu(), N, GH, GW, P, frames, mean, std, patches);
   for (int i = 0; i < BYTES; ++i) {
     int px = i % P, py = i / P % P, c = i / (P * P) % 3, p = i / (P * P * 3);
     int row = p / (GH * GW) * GH * P + p / GW % GH * P + py, column = p % GW * P + px;
@@ -283,18 +298,18 @@ static void test_patches(void** state) {
 }
 
 static void test_memory(void** state) {
-  float *x = us_ops_alloc(10), host[] = {1, 2, 3}, back[3];
+  float *x = us_ops_alloc(us_device_cpu(), 10), host[] = {1, 2, 3}, back[3];
   assert_true((uintptr_t)x % 64 == 0 && x[9] == 0.0f);
-  us_ops_put(x, host, 3);
-  us_ops_get(x, back, 3);
+  us_ops_put(us_device_cpu(), x, host, 3);
+  us_ops_get(us_device_cpu(), x, back, 3);
   assert_memory_equal(host, back, sizeof host);
-  us_ops_copy(x, x + 3, 3);
-  us_ops_zero(x, 3);
+  us_ops_copy(us_device_cpu(), x, x + 3, 3);
+  us_ops_zero(us_device_cpu(), x, 3);
   assert_true(x[0] == 0.0f && x[4] == 2.0f);
-  assert_null(us_ops_alloc(SIZE_MAX / 2));
-  assert_non_null(strstr(us_ops_name(), "OpenBLAS"));
-  us_ops_free(x);
-  us_ops_free(NULL);
+  assert_null(us_ops_alloc(us_device_cpu(), SIZE_MAX / 2));
+  assert_non_null(strstr(us_ops_name(us_device_cpu()), "OpenBLAS"));
+  us_ops_free(us_device_cpu(), x);
+  us_ops_free(us_device_cpu(), NULL);
 }
 
 int main(void) {

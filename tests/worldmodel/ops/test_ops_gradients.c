@@ -60,90 +60,90 @@ static void check(const char* what, double (*loss)(void), int n, float* at, cons
 enum { ROWS = 6, OUT = 5, IN = 19 };
 
 static double loss_linear(void) {
-  us_ops_linear(ROWS, OUT, IN, x, w, b, y);
+  us_ops_linear(us_device_cpu(), ROWS, OUT, IN, x, w, b, y);
   return project(ROWS * OUT);
 }
 
 static void test_linear(void** state) {
   fresh(state);
-  us_ops_linear_back(ROWS, OUT, IN, x, w, c, dx, dw, db);
+  us_ops_linear_back(us_device_cpu(), ROWS, OUT, IN, x, w, c, dx, dw, db);
   check("dx", loss_linear, ROWS * IN, x, dx);
   check("dw", loss_linear, OUT * IN, w, dw);
   check("db", loss_linear, OUT, b, db);
   float once[OUT * IN];
   memcpy(once, dw, sizeof once);
-  us_ops_linear_back(ROWS, OUT, IN, x, w, c, NULL, dw, NULL);  // accumulates
+  us_ops_linear_back(us_device_cpu(), ROWS, OUT, IN, x, w, c, NULL, dw, NULL);  // accumulates
   for (int i = 0; i < OUT * IN; ++i) assert_true(fabsf(dw[i] - 2.0f * once[i]) < 1e-4f);
 }
 
 // ---- element by element, rows and columns ----
 
 static double loss_gelu(void) {
-  us_ops_gelu(100, x, y);
+  us_ops_gelu(us_device_cpu(), 100, x, y);
   return project(100);
 }
 
 static void test_gelu(void** state) {
   fresh(state);
-  us_ops_gelu_back(100, x, c, dx);
+  us_ops_gelu_back(us_device_cpu(), 100, x, c, dx);
   check("dx", loss_gelu, 100, x, dx);
   memcpy(dw, c, sizeof dw);
-  us_ops_gelu_back(100, x, dw, dw);  // in place
+  us_ops_gelu_back(us_device_cpu(), 100, x, dw, dw);  // in place
   assert_memory_equal(dx, dw, 100 * sizeof(float));
 }
 
 enum { WIDTH = 37 };
 
 static double loss_norm(void) {
-  us_ops_norm(ROWS, WIDTH, 1e-3f, x, w, b, y, stats);
+  us_ops_norm(us_device_cpu(), ROWS, WIDTH, 1e-3f, x, w, b, y, stats);
   return project(ROWS * WIDTH);
 }
 
 static void test_norm(void** state) {
   fresh(state);
   loss_norm();
-  us_ops_norm_back(ROWS, WIDTH, x, w, stats, c, dx, dw, db);
+  us_ops_norm_back(us_device_cpu(), ROWS, WIDTH, x, w, stats, c, dx, dw, db);
   check("dx", loss_norm, ROWS * WIDTH, x, dx);
   check("dgain", loss_norm, WIDTH, w, dw);
   check("dbias", loss_norm, WIDTH, b, db);
   memset(k, 0, sizeof k);
-  us_ops_norm_back(ROWS, WIDTH, x, w, stats, c, k, NULL, NULL);
+  us_ops_norm_back(us_device_cpu(), ROWS, WIDTH, x, w, stats, c, k, NULL, NULL);
   assert_memory_equal(k, dx, ROWS * WIDTH * sizeof(float));
 }
 
 static double loss_columns(void) {
-  us_ops_columns(ROWS, WIDTH, x, w, b, y);
+  us_ops_columns(us_device_cpu(), ROWS, WIDTH, x, w, b, y);
   return project(ROWS * WIDTH);
 }
 
 static void test_columns(void** state) {
   fresh(state);
-  us_ops_columns_back(ROWS, WIDTH, x, w, c, dx, dw);
+  us_ops_columns_back(us_device_cpu(), ROWS, WIDTH, x, w, c, dx, dw);
   check("dx", loss_columns, ROWS * WIDTH, x, dx);
   check("dgain", loss_columns, WIDTH, w, dw);
 }
 
 static double loss_add_rows(void) {
   memcpy(y, w, sizeof y);
-  us_ops_add_rows(ROWS, 2, WIDTH, x, y);
+  us_ops_add_rows(us_device_cpu(), ROWS, 2, WIDTH, x, y);
   return project(ROWS * WIDTH);
 }
 
 static void test_add_rows(void** state) {
   fresh(state);
-  us_ops_add_rows_back(ROWS, 2, WIDTH, c, dx);
+  us_ops_add_rows_back(us_device_cpu(), ROWS, 2, WIDTH, c, dx);
   check("dx", loss_add_rows, 2 * WIDTH, x, dx);
 }
 
 static double loss_concat(void) {
-  us_ops_concat(ROWS, 7, 4, 3, x, w, y);
+  us_ops_concat(us_device_cpu(), ROWS, 7, 4, 3, x, w, y);
   return project(ROWS * 11);
 }
 
 static void test_concat(void** state) {
   fresh(state);
   noise(MOST, 9, dx), noise(MOST, 9, dw);  // overwritten
-  us_ops_concat_back(ROWS, 7, 4, 3, c, dx, dw);
+  us_ops_concat_back(us_device_cpu(), ROWS, 7, 4, 3, c, dx, dw);
   check("da", loss_concat, ROWS * 7, x, dx);
   check("db", loss_concat, ROWS / 3 * 4, w, dw);
 }
@@ -152,7 +152,7 @@ static void test_concat(void** state) {
 
 static double loss_rotate(void) {
   memcpy(y, x, sizeof y);
-  us_ops_rotate(ROWS, 3, 2, 8, w, 1, y);
+  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, 1, y);
   return project(ROWS * 16);
 }
 
@@ -160,14 +160,14 @@ static void test_rotate(void** state) {
   fresh(state);
   for (int i = 0; i < 3 * 4; ++i) w[2 * i + 1] = sinf(w[2 * i]), w[2 * i] = cosf(w[2 * i]);
   memcpy(dx, c, sizeof dx);
-  us_ops_rotate(ROWS, 3, 2, 8, w, -1, dx);
+  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, -1, dx);
   check("dx", loss_rotate, ROWS * 16, x, dx);
 }
 
 static int batch, tq, tk, heads, dim;
 
 static double loss_attend(void) {
-  us_ops_attend(batch, tq, tk, heads, dim, mask, x, k, v, y, probs);
+  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, mask, x, k, v, y, probs);
   return project(batch * tq * heads * dim);
 }
 
@@ -177,7 +177,7 @@ static void check_attend(int n, int queries, int keys, int h, int d) {
   for (int i = 0; i < tq * tk; ++i) mask[i] = i % tk <= i / tk;
   loss_attend();
   noise(MOST, 9, dx), noise(MOST, 9, dw), noise(MOST, 9, db);  // overwritten
-  us_ops_attend_back(batch, tq, tk, heads, dim, x, k, v, probs, c, dx, dw, db);
+  us_ops_attend_back(us_device_cpu(), batch, tq, tk, heads, dim, x, k, v, probs, c, dx, dw, db);
   check("dq", loss_attend, batch * tq * heads * dim, x, dx);
   check("dk", loss_attend, batch * tk * heads * dim, k, dw);
   check("dv", loss_attend, batch * tk * heads * dim, v, db);
@@ -193,22 +193,22 @@ static void test_attend(void** state) {
 // ---- losses ----
 
 static double loss_smooth_l1(void) {
-  return us_ops_smooth_l1(100, 0.5f, 0.3f, x, w, NULL);
+  return us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, NULL);
 }
 static double loss_square(void) {
-  return us_ops_squared_error(100, 0.3f, x, w, v, NULL);
+  return us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, NULL);
 }
 static double loss_plain(void) {
-  return us_ops_squared_error(100, 0.3f, x, w, NULL, NULL);
+  return us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, NULL);
 }
 
 static void test_losses(void** state) {
   fresh(state);
-  us_ops_smooth_l1(100, 0.5f, 0.3f, x, w, dx);
+  us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, dx);
   check("smooth_l1", loss_smooth_l1, 100, x, dx);
-  us_ops_squared_error(100, 0.3f, x, w, v, dx);
+  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, dx);
   check("squared_error", loss_square, 100, x, dx);
-  us_ops_squared_error(100, 0.3f, x, w, NULL, dx);
+  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, dx);
   check("unweighted", loss_plain, 100, x, dx);
 }
 

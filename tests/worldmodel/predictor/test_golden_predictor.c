@@ -39,7 +39,7 @@ static void load_predictor(Golden* g) {
   const UsParamList* list = us_predictor_list(g->p);
   float* host = calloc(list->floats, sizeof(float));
   if (us_params_read(list, g->file, "weights.", 0, host) != US_OK) fail_msg("%s", us_message());
-  us_ops_put(us_predictor_params(g->p), host, list->floats);
+  us_ops_put(us_device_cpu(), us_predictor_params(g->p), host, list->floats);
   free(host);
   float *mean = golden_read(g->file, "mean", NULL), *scale = golden_read(g->file, "scale", NULL);
   us_predictor_set_norm(g->p, mean, scale[0]);
@@ -63,14 +63,14 @@ static Golden open_golden(const char* name) {
                       .times = golden_read(g.file, "times", NULL),
                       .actions = golden_read(g.file, "actions", NULL)};
   g.tape = us_tape_create(g.p, &g.loss);
-  g.gradient = us_ops_alloc(us_predictor_list(g.p)->floats);
+  g.gradient = us_ops_alloc(us_device_cpu(), us_predictor_list(g.p)->floats);
   assert_true(g.tape && g.gradient);
   return g;
 }
 
 static void close_golden(Golden* g) {
   free(g->batch.latents), free(g->batch.times), free(g->batch.actions);
-  us_ops_free(g->gradient);
+  us_ops_free(us_device_cpu(), g->gradient);
   us_tape_destroy(g->tape);
   us_predictor_destroy(g->p);
   us_tensors_close(g->file);
@@ -92,7 +92,7 @@ static void check_predictions(const Golden* g) {
 static void check_gradient(const Golden* g, int action_only) {
   const UsParamList* list = us_predictor_list(g->p);
   float* host = calloc(list->floats, sizeof(float));
-  us_ops_get(g->gradient, host, list->floats);
+  us_ops_get(us_device_cpu(), g->gradient, host, list->floats);
   for (int i = 0; i < list->count; ++i) {
     const UsParam* p = &list->param[i];
     char tensor[US_TENSOR_NAME];
@@ -107,7 +107,7 @@ static void check_gradient(const Golden* g, int action_only) {
 }
 
 static UsLosses loss(const Golden* g, int action_only) {
-  us_ops_zero(g->gradient, us_predictor_list(g->p)->floats);
+  us_ops_zero(us_device_cpu(), g->gradient, us_predictor_list(g->p)->floats);
   return us_predictor_loss(g->p, g->tape, &g->batch, g->loss.batch, action_only, g->gradient);
 }
 
@@ -120,7 +120,8 @@ static void close_to(double got, double expected) {
 // Ten steps; expected (STEPS + 1, 2): teacher and rollout loss before each step and at the end.
 static void check_steps(const Golden* g, const float* expected) {
   const UsParamList* list = us_predictor_list(g->p);
-  float *m = us_ops_alloc(list->floats), *v = us_ops_alloc(list->floats);
+  float *m = us_ops_alloc(us_device_cpu(), list->floats),
+        *v = us_ops_alloc(us_device_cpu(), list->floats);
   float* x = us_predictor_params(g->p);
   for (int step = 1; step <= STEPS + 1; ++step) {
     UsLosses l = loss(g, 0);
@@ -129,13 +130,13 @@ static void check_steps(const Golden* g, const float* expected) {
     for (int i = 0; i < list->count; ++i) {
       const UsParam* p = &list->param[i];
       double decay = p->flags & US_PARAM_DECAY ? number(g->json, "decay") : 0.0;
-      us_ops_adamw(p->count, (float)number(g->json, "rate"), (float)number(g->json, "beta1"),
-                   (float)number(g->json, "beta2"), (float)number(g->json, "eps"), (float)decay,
-                   1.0f, step, g->gradient + p->offset, m + p->offset, v + p->offset,
-                   x + p->offset);
+      us_ops_adamw(us_device_cpu(), p->count, (float)number(g->json, "rate"),
+                   (float)number(g->json, "beta1"), (float)number(g->json, "beta2"),
+                   (float)number(g->json, "eps"), (float)decay, 1.0f, step, g->gradient + p->offset,
+                   m + p->offset, v + p->offset, x + p->offset);
     }
   }
-  us_ops_free(m), us_ops_free(v);
+  us_ops_free(us_device_cpu(), m), us_ops_free(us_device_cpu(), v);
 }
 
 static void check(const char* name) {

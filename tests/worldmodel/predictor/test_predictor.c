@@ -69,7 +69,7 @@ static UsPredictor* make(const UsPredictorConfig* c) {
     const UsParam* t = &list->param[i];
     for (size_t k = 0; (t->flags & US_PARAM_ONE) && k < t->count; k++) x[t->offset + k] += 1;
   }
-  us_ops_put(us_predictor_params(p), x, list->floats);
+  us_ops_put(us_device_cpu(), us_predictor_params(p), x, list->floats);
   free(x);
   float* mean = noise((size_t)c->dim, 1, 2);
   us_predictor_set_norm(p, mean, 1.5f);
@@ -102,9 +102,9 @@ static double loss_of(const UsPredictor* p, UsTape* t, const UsBatch* b, float w
 static double loss_at(UsPredictor* p, UsTape* t, const UsBatch* b, float weight, const UsParam* at,
                       const float* direction, float step) {
   float* x = us_predictor_params(p) + at->offset;
-  us_ops_add(at->count, step, direction, x);
+  us_ops_add(us_device_cpu(), at->count, step, direction, x);
   double loss = loss_of(p, t, b, weight);
-  us_ops_add(at->count, -step, direction, x);
+  us_ops_add(us_device_cpu(), at->count, -step, direction, x);
   return loss;
 }
 
@@ -122,13 +122,13 @@ static void check_tensor(UsPredictor* p, UsTape* t, const UsBatch* b, float weig
       slope += g * v[i];
       all += g * g;
     }
-    float* direction = us_ops_alloc(at->count);
-    us_ops_put(direction, v, at->count);
+    float* direction = us_ops_alloc(us_device_cpu(), at->count);
+    us_ops_put(us_device_cpu(), direction, v, at->count);
     const float step = 0.01f;
     double found = (loss_at(p, t, b, weight, at, direction, step) -
                     loss_at(p, t, b, weight, at, direction, -step)) /
                    (2 * step);
-    us_ops_free(direction);
+    us_ops_free(us_device_cpu(), direction);
     free(v);
     if (fabs(found - slope) > 0.01 * sqrt(all) + 2e-5) {
       fail_msg("%s: %s: gradient %g, central difference %g", name, at->name, slope, found);
@@ -150,15 +150,15 @@ static void test_gradients(void** state) {
                                .beta = 0.5f};
     UsTape* t = us_tape_create(p, &loss);
     const UsParamList* list = us_predictor_list(p);
-    float* gradient = us_ops_alloc(list->floats);
+    float* gradient = us_ops_alloc(us_device_cpu(), list->floats);
     float* host = malloc(list->floats * sizeof(float));
     us_predictor_loss(p, t, &b, kBatch, 0, gradient);
-    us_ops_get(gradient, host, list->floats);
+    us_ops_get(us_device_cpu(), gradient, host, list->floats);
     for (int n = 0; n < list->count; n++) {
       check_tensor(p, t, &b, 0.7f, &list->param[n], host, k->name);
     }
     free(host);
-    us_ops_free(gradient);
+    us_ops_free(us_device_cpu(), gradient);
     us_tape_destroy(t);
     free_batch(&b);
     us_predictor_destroy(p);
@@ -172,21 +172,22 @@ static void test_action_only_gradient(void** state) {
   UsBatch b = make_batch(&c, kBatch, kFrames);
   UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
   const UsParamList* list = us_predictor_list(p);
-  float *all = us_ops_alloc(list->floats), *some = us_ops_alloc(list->floats);
+  float *all = us_ops_alloc(us_device_cpu(), list->floats),
+        *some = us_ops_alloc(us_device_cpu(), list->floats);
   us_predictor_loss(p, t, &b, kBatch, 0, all);
   us_predictor_loss(p, t, &b, kBatch, 1, some);
   for (int i = 0; i < list->count; i++) {
     const UsParam* at = &list->param[i];
-    double square = us_ops_square_sum(at->count, some + at->offset);
+    double square = us_ops_square_sum(us_device_cpu(), at->count, some + at->offset);
     if (!(at->flags & US_PREDICTOR_ACTION)) {
       assert_true(square == 0);
       continue;
     }
-    assert_true(square == us_ops_square_sum(at->count, all + at->offset));
+    assert_true(square == us_ops_square_sum(us_device_cpu(), at->count, all + at->offset));
     assert_true(square > 0);
   }
-  us_ops_free(all);
-  us_ops_free(some);
+  us_ops_free(us_device_cpu(), all);
+  us_ops_free(us_device_cpu(), some);
   us_tape_destroy(t);
   free_batch(&b);
   us_predictor_destroy(p);
@@ -237,10 +238,10 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
   size_t g = (size_t)(c->grid_h * c->grid_w), one = g * (size_t)c->dim;
   size_t ka = (size_t)(c->block * c->action), frames = (size_t)c->context;
   UsRolloutWork* m = us_predictor_work_create(p, tile);
-  float* context = us_ops_alloc(frames * one);
-  float* memory = us_ops_alloc(us_predictor_model(p)->cache);
-  float* all = us_ops_alloc((size_t)horizon * (size_t)tile * one);
-  us_ops_put(context, b->latents, frames * one);
+  float* context = us_ops_alloc(us_device_cpu(), frames * one);
+  float* memory = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
+  float* all = us_ops_alloc(us_device_cpu(), (size_t)horizon * (size_t)tile * one);
+  us_ops_put(us_device_cpu(), context, b->latents, frames * one);
   us_predictor_normalise(p, (int)(frames * g), context, context);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = b->times[i];
@@ -264,12 +265,12 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
                                     .frames = all,
                                     .recompute = forget});
   for (int f = 0; f < horizon; f++) {
-    us_ops_get(all + (size_t)(f * tile + which) * one, out + (size_t)f * one, one);
+    us_ops_get(us_device_cpu(), all + (size_t)(f * tile + which) * one, out + (size_t)f * one, one);
   }
   free(actions);
-  us_ops_free(context);
-  us_ops_free(memory);
-  us_ops_free(all);
+  us_ops_free(us_device_cpu(), context);
+  us_ops_free(us_device_cpu(), memory);
+  us_ops_free(us_device_cpu(), all);
   us_predictor_work_destroy(m);
 }
 
@@ -346,8 +347,8 @@ static void test_files(void** state) {
   assert_int_equal(us_predictor_load(q, path), US_OK);
   size_t floats = us_predictor_list(p)->floats;
   float *a = malloc(floats * sizeof(float)), *b = malloc(floats * sizeof(float));
-  us_ops_get(us_predictor_params(p), a, floats);
-  us_ops_get(us_predictor_params(q), b, floats);
+  us_ops_get(us_device_cpu(), us_predictor_params(p), a, floats);
+  us_ops_get(us_device_cpu(), us_predictor_params(q), b, floats);
   for (int i = 0; i < us_predictor_list(p)->count; i++) {
     const UsParam* t = &us_predictor_list(p)->param[i];
     assert_memory_equal(a + t->offset, b + t->offset, t->count * sizeof(float));
@@ -362,9 +363,9 @@ static void test_files(void** state) {
   for (int k = 0; k < 2; k++) {
     const UsParam* gain = us_params_find(us_predictor_list(p), "last.weight");
     const float kept = a[gain->offset], huge = k ? 3e38f : 1e12f;
-    us_ops_put(us_predictor_params(p) + gain->offset, &huge, 1);
+    us_ops_put(us_device_cpu(), us_predictor_params(p) + gain->offset, &huge, 1);
     assert_int_equal(us_predictor_save(p, path), US_OK);
-    us_ops_put(us_predictor_params(p) + gain->offset, &kept, 1);
+    us_ops_put(us_device_cpu(), us_predictor_params(p) + gain->offset, &kept, 1);
     assert_int_equal(us_predictor_load(q, path), US_FORMAT);
     assert_non_null(strstr(us_message(), "within 1e+06"));
     assert_non_null(strstr(us_message(), path));

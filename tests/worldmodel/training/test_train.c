@@ -54,7 +54,7 @@ static void drop(Run* r) {
 static float* weights(const Run* r) {
   size_t floats = us_predictor_list(r->p)->floats;
   float* x = malloc(floats * sizeof(float));
-  us_ops_get(us_predictor_params(r->p), x, floats);
+  us_ops_get(us_device_cpu(), us_predictor_params(r->p), x, floats);
   return x;
 }
 

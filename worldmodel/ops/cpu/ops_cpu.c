@@ -7,8 +7,6 @@
 #pragma GCC optimize("no-math-errno")  // or a loop with sqrtf stays scalar
 #endif
 
-#include "worldmodel/ops.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +14,15 @@
 #include "worldmodel/base/status.h"
 #include "worldmodel/ops/cpu/ops_cpu.h"
 
+const UsOps us_ops_cpu = {
+#define X(result, name, parameters, arguments) .name = us_cpu_##name,
+    US_OPS(X)
+#undef X
+};
+
 // ---- memory ----
 
-float* us_ops_alloc(size_t count) {
+float* us_cpu_alloc(UsDevice* d, size_t count) {
   if (count > SIZE_MAX / sizeof(float) - 64) return NULL;
   size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
   if (bytes == 0) bytes = 64;
@@ -27,29 +31,29 @@ float* us_ops_alloc(size_t count) {
   return x;
 }
 
-void us_ops_free(float* x) {
+void us_cpu_free(UsDevice* d, float* x) {
   free(x);
 }
 
-void us_ops_put(float* x, const float* host, size_t count) {
+void us_cpu_put(UsDevice* d, float* x, const float* host, size_t count) {
   if (count) memcpy(x, host, count * sizeof(float));
 }
 
-void us_ops_get(const float* x, float* host, size_t count) {
+void us_cpu_get(UsDevice* d, const float* x, float* host, size_t count) {
   if (count) memcpy(host, x, count * sizeof(float));
 }
 
-void us_ops_zero(float* x, size_t count) {
+void us_cpu_zero(UsDevice* d, float* x, size_t count) {
   if (count) memset(x, 0, count * sizeof(float));
 }
 
-void us_ops_copy(const float* x, float* y, size_t count) {
+void us_cpu_copy(UsDevice* d, const float* x, float* y, size_t count) {
   if (count) memmove(y, x, count * sizeof(float));
 }
 
 // ---- element by element ----
 
-US_CLONES void us_ops_add(size_t count, float a, const float* x, float* y) {
+US_CLONES void us_cpu_add(UsDevice* d, size_t count, float a, const float* x, float* y) {
   for (size_t i = 0; i < count; ++i) y[i] += a * x[i];
 }
 
@@ -59,14 +63,15 @@ US_INLINE float bounded_abs(float x) {
   return t > 16.0f ? 16.0f : t;
 }
 
-US_CLONES void us_ops_gelu(size_t count, const float* x, float* y) {
+US_CLONES void us_cpu_gelu(UsDevice* d, size_t count, const float* x, float* y) {
   for (size_t i = 0; i < count; ++i) {
     float a = x[i], t = bounded_abs(a);
     y[i] = (a < 0.0f ? 0.0f : a) - t * us_normal_tail(t, us_exp(-0.5f * t * t));
   }
 }
 
-US_CLONES void us_ops_gelu_back(size_t count, const float* x, const float* dy, float* dx) {
+US_CLONES void us_cpu_gelu_back(UsDevice* d, size_t count, const float* x, const float* dy,
+                                float* dx) {
   for (size_t i = 0; i < count; ++i) {
     float a = x[i], t = bounded_abs(a), e = us_exp(-0.5f * t * t);
     float q = us_normal_tail(t, e) - t * e * 0.39894228f;  // 1 - gelu'(t) = gelu'(-t)
@@ -83,8 +88,8 @@ US_INLINE float huber(float d, float beta, float inverse) {
   return t < beta ? 0.5f * d * d * inverse : t - 0.5f * beta;
 }
 
-US_CLONES double us_ops_smooth_l1(size_t count, float beta, float scale, const float* x,
-                                  const float* target, float* dx) {
+US_CLONES double us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float scale,
+                                  const float* x, const float* target, float* dx) {
   enum { LANES = 8 };
   float inverse = beta > 0.0f ? 1.0f / beta : 0.0f;
   double s[LANES] = {0}, sum = 0.0;
@@ -105,7 +110,7 @@ US_CLONES double us_ops_smooth_l1(size_t count, float beta, float scale, const f
   return sum * (double)scale;
 }
 
-US_CLONES double us_ops_squared_error(size_t count, float scale, const float* x,
+US_CLONES double us_cpu_squared_error(UsDevice* d, size_t count, float scale, const float* x,
                                       const float* target, const float* weight, float* dx) {
   enum { LANES = 8 };
   double s[LANES] = {0}, sum = 0.0;
@@ -129,8 +134,8 @@ US_CLONES double us_ops_squared_error(size_t count, float scale, const float* x,
   return sum * (double)scale;
 }
 
-US_CLONES void us_ops_row_distance(int rows, int width, int repeat, const float* x, const float* y,
-                                   float* out) {
+US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat, const float* x,
+                                   const float* y, float* out) {
   for (int r = 0; r < rows; ++r) {
     const float* a = x + (size_t)r * width;
     const float* b = y + (size_t)(r / repeat) * width;
@@ -146,7 +151,7 @@ US_CLONES void us_ops_row_distance(int rows, int width, int repeat, const float*
 
 // ---- optimiser ----
 
-US_CLONES double us_ops_square_sum(size_t count, const float* x) {
+US_CLONES double us_cpu_square_sum(UsDevice* d, size_t count, const float* x) {
   enum { LANES = 8 };
   double s[LANES] = {0}, sum = 0.0;
   size_t i = 0;
@@ -158,9 +163,9 @@ US_CLONES double us_ops_square_sum(size_t count, const float* x) {
   return sum;
 }
 
-US_CLONES void us_ops_adamw(size_t count, float rate, float beta1, float beta2, float eps,
-                            float decay, float scale, int step, const float* gradient, float* m,
-                            float* v, float* x) {
+US_CLONES void us_cpu_adamw(UsDevice* d, size_t count, float rate, float beta1, float beta2,
+                            float eps, float decay, float scale, int step, const float* gradient,
+                            float* m, float* v, float* x) {
   US_ASSERT(step >= 1);
   float keep = 1.0f - rate * decay, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
   float a = (float)((double)rate / (1.0 - pow((double)beta1, step)));
@@ -176,8 +181,8 @@ US_CLONES void us_ops_adamw(size_t count, float rate, float beta1, float beta2, 
 
 // ---- images ----
 
-void us_ops_patches(int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,
-                    const float* std, float* patches) {
+void us_cpu_patches(UsDevice* d, int n, int gh, int gw, int patch, const uint8_t* frames,
+                    const float* mean, const float* std, float* patches) {
   float a[3], b[3];
   for (int c = 0; c < 3; ++c) {
     a[c] = 1.0f / (255.0f * std[c]);

@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#include "worldmodel/ops/ops_table.h"
+
 // Before a function: compiles it for AVX-512, AVX2 and the base instruction set; the loader takes
 // the best. Off under sanitizers, whose start-up the loader's choice would precede, and with clang,
 // whose clones of version 14 no other file can call.
@@ -20,6 +22,11 @@
 #define US_CLONES
 #endif
 #define US_INLINE static inline __attribute__((always_inline))
+
+// The functions of the table, us_cpu_<name>.
+#define X(result, name, parameters, arguments) result us_cpu_##name parameters;
+US_OPS(X)
+#undef X
 
 enum { US_LANES = 16 };
 

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "worldmodel/base/status.h"
-#include "worldmodel/ops.h"
 #include "worldmodel/ops/cpu/ops_cpu.h"
 
 enum {
@@ -21,8 +20,8 @@ enum {
 
 // ---- rotary positions ----
 
-US_CLONES void us_ops_rotate(int rows, int period, int heads, int dim, const float* angles,
-                             int sign, float* x) {
+US_CLONES void us_cpu_rotate(UsDevice* d, int rows, int period, int heads, int dim,
+                             const float* angles, int sign, float* x) {
   int half = dim / 2;
   float turn = sign < 0 ? -1.0f : 1.0f;
   for (int r = 0; r < rows; ++r) {
@@ -170,7 +169,7 @@ static int is_few(int tq, int tk, int dim) {
 
 // ---- all heads ----
 
-void us_ops_attend(int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,
+void us_cpu_attend(UsDevice* d, int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,
                    const float* q, const float* k, const float* v, float* y, float* probs) {
   US_ASSERT(tk >= 1 && tk <= ROOM);
   float scale = 1.0f / sqrtf((float)dim), room[ROOM];
@@ -191,7 +190,7 @@ void us_ops_attend(int batch, int tq, int tk, int heads, int dim, const uint8_t*
   }
 }
 
-void us_ops_attend_back(int batch, int tq, int tk, int heads, int dim, const float* q,
+void us_cpu_attend_back(UsDevice* d, int batch, int tq, int tk, int heads, int dim, const float* q,
                         const float* k, const float* v, const float* probs, const float* dy,
                         float* dq, float* dk, float* dv) {
   US_ASSERT(tk >= 1 && tk <= ROOM);

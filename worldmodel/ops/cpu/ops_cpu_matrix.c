@@ -6,7 +6,6 @@
 
 #include <cblas.h>
 
-#include "worldmodel/ops.h"
 #include "worldmodel/ops/cpu/ops_cpu.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -19,7 +18,7 @@ static void start_blas(void) {
   snprintf(name, sizeof name, "OpenBLAS %.16s %.40s", library, openblas_get_corename());
 }
 
-const char* us_ops_name(void) {
+const char* us_cpu_name(UsDevice* d) {
   pthread_once(&once, start_blas);
   return name;
 }
@@ -31,8 +30,8 @@ US_CLONES static void sum_columns(int rows, int out, const float* dy, float* db)
   }
 }
 
-void us_ops_linear(int rows, int out, int in, const float* x, const float* w, const float* b,
-                   float* y) {
+void us_cpu_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
+                   const float* b, float* y) {
   pthread_once(&once, start_blas);
   if (b) {
     for (int r = 0; r < rows; ++r) memcpy(y + (size_t)r * out, b, (size_t)out * sizeof(float));
@@ -41,8 +40,8 @@ void us_ops_linear(int rows, int out, int in, const float* x, const float* w, co
               b ? 1.0f : 0.0f, y, out);
 }
 
-void us_ops_linear_back(int rows, int out, int in, const float* x, const float* w, const float* dy,
-                        float* dx, float* dw, float* db) {
+void us_cpu_linear_back(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
+                        const float* dy, float* dx, float* dw, float* db) {
   pthread_once(&once, start_blas);
   if (dx) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, in, out, 1.0f, dy, out, w, in,

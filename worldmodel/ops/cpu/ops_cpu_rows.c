@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "worldmodel/base/status.h"
-#include "worldmodel/ops.h"
 #include "worldmodel/ops/cpu/ops_cpu.h"
 
 // ---- layer norm ----
@@ -34,8 +33,8 @@ US_INLINE float variance_of(int n, const float* x, float mean) {
   return us_lanes_sum(s) / (float)n;
 }
 
-US_CLONES void us_ops_norm(int rows, int width, float eps, const float* x, const float* gain,
-                           const float* bias, float* y, float* stats) {
+US_CLONES void us_cpu_norm(UsDevice* d, int rows, int width, float eps, const float* x,
+                           const float* gain, const float* bias, float* y, float* stats) {
   for (int row = 0; row < rows; ++row) {
     const float* a = x + (size_t)row * width;
     float* b = y + (size_t)row * width;
@@ -72,7 +71,7 @@ US_INLINE void norm_row_back(int width, const float* x, const float* gain, const
   }
 }
 
-US_CLONES void us_ops_norm_back(int rows, int width, const float* x, const float* gain,
+US_CLONES void us_cpu_norm_back(UsDevice* d, int rows, int width, const float* x, const float* gain,
                                 const float* stats, const float* dy, float* dx, float* dgain,
                                 float* dbias) {
   for (int row = 0; row < rows; ++row) {
@@ -91,7 +90,7 @@ US_CLONES void us_ops_norm_back(int rows, int width, const float* x, const float
 
 // ---- columns ----
 
-US_CLONES void us_ops_columns(int rows, int width, const float* x, const float* gain,
+US_CLONES void us_cpu_columns(UsDevice* d, int rows, int width, const float* x, const float* gain,
                               const float* bias, float* y) {
   for (int r = 0; r < rows; ++r) {
     const float* a = x + (size_t)r * width;
@@ -104,8 +103,8 @@ US_CLONES void us_ops_columns(int rows, int width, const float* x, const float* 
   }
 }
 
-US_CLONES void us_ops_columns_back(int rows, int width, const float* x, const float* gain,
-                                   const float* dy, float* dx, float* dgain) {
+US_CLONES void us_cpu_columns_back(UsDevice* d, int rows, int width, const float* x,
+                                   const float* gain, const float* dy, float* dx, float* dgain) {
   for (int r = 0; r < rows; ++r) {
     size_t at = (size_t)r * width;
     if (dgain) {
@@ -124,19 +123,22 @@ US_INLINE void add_to(int n, const float* x, float* y) {
   for (int i = 0; i < n; ++i) y[i] += x[i];
 }
 
-US_CLONES void us_ops_add_rows(int rows, int period, int width, const float* x, float* y) {
+US_CLONES void us_cpu_add_rows(UsDevice* d, int rows, int period, int width, const float* x,
+                               float* y) {
   for (int r = 0; r < rows; ++r) {
     add_to(width, x + (size_t)(r % period) * width, y + (size_t)r * width);
   }
 }
 
-US_CLONES void us_ops_add_rows_back(int rows, int period, int width, const float* dy, float* dx) {
+US_CLONES void us_cpu_add_rows_back(UsDevice* d, int rows, int period, int width, const float* dy,
+                                    float* dx) {
   for (int r = 0; r < rows; ++r) {
     add_to(width, dy + (size_t)r * width, dx + (size_t)(r % period) * width);
   }
 }
 
-void us_ops_concat(int rows, int wa, int wb, int repeat, const float* a, const float* b, float* y) {
+void us_cpu_concat(UsDevice* d, int rows, int wa, int wb, int repeat, const float* a,
+                   const float* b, float* y) {
   for (int r = 0; r < rows; ++r) {
     float* to = y + (size_t)r * (wa + wb);
     memcpy(to, a + (size_t)r * wa, (size_t)wa * sizeof(float));
@@ -144,8 +146,8 @@ void us_ops_concat(int rows, int wa, int wb, int repeat, const float* a, const f
   }
 }
 
-US_CLONES void us_ops_concat_back(int rows, int wa, int wb, int repeat, const float* dy, float* da,
-                                  float* db) {
+US_CLONES void us_cpu_concat_back(UsDevice* d, int rows, int wa, int wb, int repeat,
+                                  const float* dy, float* da, float* db) {
   for (int r = 0; r < rows; ++r) {
     const float* from = dy + (size_t)r * (wa + wb);
     if (da) memcpy(da + (size_t)r * wa, from, (size_t)wa * sizeof(float));
@@ -159,15 +161,15 @@ US_CLONES void us_ops_concat_back(int rows, int wa, int wb, int repeat, const fl
   }
 }
 
-void us_ops_copy_blocks(int rows, int width, const float* x, size_t xstride, float* y,
+void us_cpu_copy_blocks(UsDevice* d, int rows, int width, const float* x, size_t xstride, float* y,
                         size_t ystride) {
   for (int r = 0; r < rows; ++r) {
     memcpy(y + (size_t)r * ystride, x + (size_t)r * xstride, (size_t)width * sizeof(float));
   }
 }
 
-US_CLONES void us_ops_add_blocks(int rows, int width, const float* x, size_t xstride, float* y,
-                                 size_t ystride) {
+US_CLONES void us_cpu_add_blocks(UsDevice* d, int rows, int width, const float* x, size_t xstride,
+                                 float* y, size_t ystride) {
   for (int r = 0; r < rows; ++r) {
     add_to(width, x + (size_t)r * xstride, y + (size_t)r * ystride);
   }

@@ -1,0 +1,211 @@
+// Two devices in one process: the CPU, and the same operations on memory that nobody else may
+// touch. A model that reads or writes tensor memory by itself dies here.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "worldmodel/base/rng.h"
+#include "worldmodel/ops/ops_table.h"
+#include "worldmodel/predictor.h"
+#include "worldmodel/vit.h"
+
+// ---- the fenced device: pages without any right but inside an operation ----
+
+enum { kRoom = 16 << 20 };  // bytes
+
+static char* room;
+static size_t used;
+static long calls;
+
+static void set_rights(int rights) {
+  if (mprotect(room, kRoom, rights) != 0) abort();
+}
+
+static void leave(const int* entered) {
+  set_rights(PROT_NONE);
+}
+
+#define X(result, name, parameters, arguments)             \
+  static result fenced_##name parameters {                 \
+    __attribute__((cleanup(leave))) const int entered = 1; \
+    set_rights(PROT_READ | PROT_WRITE);                    \
+    calls += entered;                                      \
+    return us_device_cpu()->ops->name arguments;           \
+  }
+US_OPS(X)
+#undef X
+
+// Hands out the room once, from its start on.
+static float* room_alloc(UsDevice* d, size_t count) {
+  float* x = (float*)(room + used);
+  used += (count * sizeof(float) + 127) / 64 * 64;
+  return used <= kRoom ? x : NULL;
+}
+
+static void room_free(UsDevice* d, float* x) {}
+
+static UsDevice* open_fenced(void) {
+  static UsOps ops = {
+#define X(result, name, parameters, arguments) .name = fenced_##name,
+      US_OPS(X)
+#undef X
+  };
+  static UsDevice device = {.ops = &ops};
+  room = mmap(NULL, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_ptr_not_equal(room, MAP_FAILED);
+  ops.alloc = room_alloc;
+  ops.free = room_free;
+  used = 0;
+  calls = 0;
+  return &device;
+}
+
+// ---- the same work on both ----
+
+// Puts `count` normal numbers times `scale` into x.
+static void put_noise(UsDevice* d, float* x, size_t count, float scale, uint64_t stream) {
+  float* host = malloc(count * sizeof(float));
+  UsRng r = us_rng(7, US_RNG_TEST, stream, 0, 0);
+  for (size_t i = 0; i < count; i++) host[i] = scale * us_rng_normal(&r);
+  us_ops_put(d, x, host, count);
+  free(host);
+}
+
+enum { kDim = 3, kFrames = 6, kBatch = 2, kHorizon = 3, kMost = 4096 };
+
+typedef struct Figures {
+  UsLosses losses;
+  float gradient[kMost], output[kMost], distance[2 * kHorizon];
+} Figures;
+
+// Losses and their gradient, then a rollout of two candidates with its distances to a goal.
+static void run_predictor(UsDevice* d, Figures* out) {
+  UsPredictorConfig c = us_predictor_config_default(1, 2, kDim, 1, 2);
+  c.width = c.action_hidden = 8;
+  c.heads = 2;
+  c.depth = 2;
+  c.device = d;
+  UsPredictor* p;
+  assert_int_equal(us_predictor_create("test", &c, &p), US_OK);
+  size_t floats = us_predictor_list(p)->floats, one = 2 * kDim;
+  assert_true(floats <= kMost);
+  put_noise(d, us_predictor_params(p), floats, 0.3f, 1);
+
+  float latents[kBatch * kFrames * 2 * kDim], times[kBatch * kFrames],
+      actions[kBatch * kFrames * 2];
+  for (int i = 0; i < kBatch * kFrames * 2 * kDim; i++) latents[i] = (float)(i * 37 % 101) / 50 - 1;
+  for (int i = 0; i < kBatch * kFrames; i++) times[i] = 0.25f * (float)(i % kFrames);
+  for (int i = 0; i < kBatch * kFrames * 2; i++) actions[i] = (float)(i % 5) / 2 - 1;
+  const UsBatch b = {
+      .batch = kBatch, .frames = kFrames, .latents = latents, .times = times, .actions = actions};
+  UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
+  float* gradient = us_ops_alloc(d, floats);
+  out->losses = us_predictor_loss(p, t, &b, kBatch, 0, gradient);
+  us_ops_get(d, gradient, out->gradient, floats);
+  us_tape_predictions(t, NULL, out->output);
+  us_tape_destroy(t);
+  us_ops_free(d, gradient);
+
+  UsRolloutWork* m = us_predictor_work_create(p, 2);
+  float *context = us_ops_alloc(d, 2 * one), *cache = us_ops_alloc(d, us_predictor_model(p)->cache);
+  us_ops_put(d, context, latents, 2 * one);
+  us_predictor_cache(p, m, context, (double[]){0, 0.25}, cache);
+  us_predictor_rollout(p, m,
+                       &(UsRollout){.context = context,
+                                    .cache = cache,
+                                    .step = 0.25,
+                                    .count = 2,
+                                    .horizon = kHorizon,
+                                    .actions = actions,
+                                    .goal = context,
+                                    .distance = out->distance});
+  us_predictor_work_destroy(m);
+  us_ops_free(d, context);
+  us_ops_free(d, cache);
+  us_predictor_destroy(p);
+}
+
+// A vision transformer forward and backward.
+static void run_vit(UsDevice* d, Figures* out) {
+  const UsVitConfig c = {.height = 8,
+                         .width = 8,
+                         .patch = 4,
+                         .hidden = 8,
+                         .layers = 2,
+                         .heads = 2,
+                         .mlp = 16,
+                         .cls = 1,
+                         .registers = 1,
+                         .merge = 2,
+                         .merge_dim = 4,
+                         .global_dim = 5,
+                         .norm = 1,
+                         .eps = 1e-6f,
+                         .std = {1, 1, 1},
+                         .device = d};
+  uint8_t pixels[2 * 8 * 8 * 3];
+  for (size_t i = 0; i < sizeof(pixels); i++) pixels[i] = (uint8_t)(i * 7);
+  UsVit* v;
+  assert_int_equal(us_vit_create(&c, &v), US_OK);
+  size_t floats = v->params.floats;
+  assert_true(floats <= kMost);
+  UsVitWork* k = us_vit_work_create(v, 2, 1);
+  float *w = us_ops_alloc(d, floats), *g = us_ops_alloc(d, floats), *dy = us_ops_alloc(d, 10);
+  put_noise(d, w, floats, 0.2f, 2);
+  put_noise(d, dy, 10, 1, 3);
+  us_ops_get(d, us_vit_forward(v, w, k, pixels), out->output, 10);
+  us_vit_backward(v, w, k, dy, g);
+  us_ops_get(d, g, out->gradient, floats);
+  us_ops_free(d, w);
+  us_ops_free(d, g);
+  us_ops_free(d, dy);
+  us_vit_work_destroy(k);
+  us_vit_destroy(v);
+}
+
+static void compare(void (*work)(UsDevice* d, Figures* out)) {
+  Figures *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b)), *none = calloc(1, sizeof(*none));
+  work(us_device_cpu(), a);
+  assert_int_equal(calls, 0);
+  work(open_fenced(), b);
+  assert_true(calls > 50);
+  assert_memory_not_equal(a, none, sizeof(*a));
+  assert_memory_equal(a, b, sizeof(*a));
+  munmap(room, kRoom);
+  calls = 0;
+  free(a);
+  free(b);
+  free(none);
+}
+
+static void test_predictor_on_both(void** state) {
+  compare(run_predictor);
+}
+
+static void test_vit_on_both(void** state) {
+  compare(run_vit);
+}
+
+static void test_names(void** state) {
+  UsDevice* d;
+  assert_int_equal(us_device_open("cpu", &d), US_OK);
+  assert_ptr_equal(d, us_device_cpu());
+  us_device_close(d);
+  assert_int_equal(us_device_open("abacus", &d), US_USAGE);
+  assert_string_equal(us_message(), "device: expected cpu, found abacus");
+  assert_null(d);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_predictor_on_both),
+                                     cmocka_unit_test(test_vit_on_both),
+                                     cmocka_unit_test(test_names)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,28 @@
+#ifndef UNDERSTUDY_DEVICE_H_
+#define UNDERSTUDY_DEVICE_H_
+
+// Where models compute: the CPU, or another implementation of the operations of ops.h. Objects
+// (predictor, encoder, trainer, model) keep the device that their config names and must go before
+// it; several devices can live in one process.
+//
+// Threads: a device is shared by all threads.
+
+#include "worldmodel/base/api.h"
+#include "worldmodel/base/status.h"
+
+US_C_BEGIN
+
+typedef struct UsDevice UsDevice;
+
+// The CPU, always there.
+US_API UsDevice* us_device_cpu(void);
+
+// The device of a name: "cpu". On failure *out is NULL.
+US_API UsStatus us_device_open(const char* name, UsDevice** out);
+
+// NULL and the CPU are fine.
+US_API void us_device_close(UsDevice* d);
+
+US_C_END
+
+#endif  // UNDERSTUDY_DEVICE_H_

@@ -1,0 +1,111 @@
+#ifndef UNDERSTUDY_OPS_TABLE_H_
+#define UNDERSTUDY_OPS_TABLE_H_
+
+// What a device is made of: one function for every operation of ops.h, and what they share.
+
+#include "worldmodel/ops.h"
+
+// Result, name, parameters, arguments of every us_ops_ function, in the order of ops.h.
+#define US_OPS(X)                                                                                  \
+  X(float*, alloc, (UsDevice * d, size_t count), (d, count))                                       \
+  X(void, free, (UsDevice * d, float* x), (d, x))                                                  \
+  X(void, put, (UsDevice * d, float* x, const float* host, size_t count), (d, x, host, count))     \
+  X(void, get, (UsDevice * d, const float* x, float* host, size_t count), (d, x, host, count))     \
+  X(void, zero, (UsDevice * d, float* x, size_t count), (d, x, count))                             \
+  X(void, copy, (UsDevice * d, const float* x, float* y, size_t count), (d, x, y, count))          \
+  X(const char*, name, (UsDevice * d), (d))                                                        \
+  X(void, linear,                                                                                  \
+    (UsDevice * d, int rows, int out, int in, const float* x, const float* w, const float* b,      \
+     float* y),                                                                                    \
+    (d, rows, out, in, x, w, b, y))                                                                \
+  X(void, linear_back,                                                                             \
+    (UsDevice * d, int rows, int out, int in, const float* x, const float* w, const float* dy,     \
+     float* dx, float* dw, float* db),                                                             \
+    (d, rows, out, in, x, w, dy, dx, dw, db))                                                      \
+  X(void, add, (UsDevice * d, size_t count, float a, const float* x, float* y),                    \
+    (d, count, a, x, y))                                                                           \
+  X(void, gelu, (UsDevice * d, size_t count, const float* x, float* y), (d, count, x, y))          \
+  X(void, gelu_back, (UsDevice * d, size_t count, const float* x, const float* dy, float* dx),     \
+    (d, count, x, dy, dx))                                                                         \
+  X(void, norm,                                                                                    \
+    (UsDevice * d, int rows, int width, float eps, const float* x, const float* gain,              \
+     const float* bias, float* y, float* stats),                                                   \
+    (d, rows, width, eps, x, gain, bias, y, stats))                                                \
+  X(void, norm_back,                                                                               \
+    (UsDevice * d, int rows, int width, const float* x, const float* gain, const float* stats,     \
+     const float* dy, float* dx, float* dgain, float* dbias),                                      \
+    (d, rows, width, x, gain, stats, dy, dx, dgain, dbias))                                        \
+  X(void, columns,                                                                                 \
+    (UsDevice * d, int rows, int width, const float* x, const float* gain, const float* bias,      \
+     float* y),                                                                                    \
+    (d, rows, width, x, gain, bias, y))                                                            \
+  X(void, columns_back,                                                                            \
+    (UsDevice * d, int rows, int width, const float* x, const float* gain, const float* dy,        \
+     float* dx, float* dgain),                                                                     \
+    (d, rows, width, x, gain, dy, dx, dgain))                                                      \
+  X(void, add_rows, (UsDevice * d, int rows, int period, int width, const float* x, float* y),     \
+    (d, rows, period, width, x, y))                                                                \
+  X(void, add_rows_back,                                                                           \
+    (UsDevice * d, int rows, int period, int width, const float* dy, float* dx),                   \
+    (d, rows, period, width, dy, dx))                                                              \
+  X(void, concat,                                                                                  \
+    (UsDevice * d, int rows, int wa, int wb, int repeat, const float* a, const float* b,           \
+     float* y),                                                                                    \
+    (d, rows, wa, wb, repeat, a, b, y))                                                            \
+  X(void, concat_back,                                                                             \
+    (UsDevice * d, int rows, int wa, int wb, int repeat, const float* dy, float* da, float* db),   \
+    (d, rows, wa, wb, repeat, dy, da, db))                                                         \
+  X(void, copy_blocks,                                                                             \
+    (UsDevice * d, int rows, int width, const float* x, size_t xstride, float* y, size_t ystride), \
+    (d, rows, width, x, xstride, y, ystride))                                                      \
+  X(void, add_blocks,                                                                              \
+    (UsDevice * d, int rows, int width, const float* x, size_t xstride, float* y, size_t ystride), \
+    (d, rows, width, x, xstride, y, ystride))                                                      \
+  X(void, rotate,                                                                                  \
+    (UsDevice * d, int rows, int period, int heads, int dim, const float* angles, int sign,        \
+     float* x),                                                                                    \
+    (d, rows, period, heads, dim, angles, sign, x))                                                \
+  X(void, attend,                                                                                  \
+    (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,             \
+     const float* q, const float* k, const float* v, float* y, float* probs),                      \
+    (d, batch, tq, tk, heads, dim, mask, q, k, v, y, probs))                                       \
+  X(void, attend_back,                                                                             \
+    (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const float* q, const float* k,  \
+     const float* v, const float* probs, const float* dy, float* dq, float* dk, float* dv),        \
+    (d, batch, tq, tk, heads, dim, q, k, v, probs, dy, dq, dk, dv))                                \
+  X(double, smooth_l1,                                                                             \
+    (UsDevice * d, size_t count, float beta, float scale, const float* x, const float* target,     \
+     float* dx),                                                                                   \
+    (d, count, beta, scale, x, target, dx))                                                        \
+  X(double, squared_error,                                                                         \
+    (UsDevice * d, size_t count, float scale, const float* x, const float* target,                 \
+     const float* weight, float* dx),                                                              \
+    (d, count, scale, x, target, weight, dx))                                                      \
+  X(void, row_distance,                                                                            \
+    (UsDevice * d, int rows, int width, int repeat, const float* x, const float* y, float* out),   \
+    (d, rows, width, repeat, x, y, out))                                                           \
+  X(double, square_sum, (UsDevice * d, size_t count, const float* x), (d, count, x))               \
+  X(void, adamw,                                                                                   \
+    (UsDevice * d, size_t count, float rate, float beta1, float beta2, float eps, float decay,     \
+     float scale, int step, const float* gradient, float* m, float* v, float* x),                  \
+    (d, count, rate, beta1, beta2, eps, decay, scale, step, gradient, m, v, x))                    \
+  X(void, patches,                                                                                 \
+    (UsDevice * d, int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,     \
+     const float* std, float* patches),                                                            \
+    (d, n, gh, gw, patch, frames, mean, std, patches))
+
+typedef struct UsOps {
+#define X(result, name, parameters, arguments) result(*name) parameters;
+  US_OPS(X)
+#undef X
+} UsOps;
+
+struct UsDevice {
+  const UsOps* ops;
+  void* self;                  // the implementation's own
+  void (*close)(UsDevice* d);  // Nullable
+};
+
+extern const UsOps us_ops_cpu;
+
+#endif  // UNDERSTUDY_OPS_TABLE_H_
