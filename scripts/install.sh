@@ -8,7 +8,7 @@ packages=(
   ca-certificates gcc libc6-dev make cmake pkg-config unzip
   libopenblas-dev libhdf5-dev libcjson-dev libssl-dev libcairo2-dev libpopt-dev
   libegl-dev libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libcmocka-dev fonts-dejavu-core
-  libglfw3 libglfw3-dev libavformat-dev libavcodec-dev libswscale-dev xvfb xdotool
+  libglfw3-dev libgl-dev libavfilter-dev libavformat-dev libavcodec-dev libswscale-dev xvfb xdotool
 )
 # With UNDERSTUDY_OPTIONAL=1: what the fuzz and valgrind tests run on (they are skipped without), and
 # Blosc, under which older datasets lie.

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"

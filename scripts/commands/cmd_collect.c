@@ -14,7 +14,7 @@
 #include "datasets/dataset.h"
 #include "env/gl.h"
 #include "env/sim.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"

@@ -10,7 +10,7 @@
 #include "datasets/verify.h"
 #include "env/env.h"
 #include "env/task.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/report/picture.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/lock.h"

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/commands/encoder_commands.h"
 
 static const char help[] =

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "planner/eval.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "worldmodel/base/text.h"
 
 static const char usage[] = "--model DIR --data HELDOUT.h5 --json R.json [options]";

@@ -9,7 +9,7 @@
 
 #include "datasets/verify.h"
 #include "env/sim.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "tasks/mjcf/mjcf.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/text.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/commands/training_command.h"
 #include "worldmodel/model_folder.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "planner/eval.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/report/picture.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/lock.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "datasets/encoder_jobs.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/commands/encoder_commands.h"
 
 enum { kShown = 24 };  // targets that are listed

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "datasets/encoder_jobs.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/commands/encoder_commands.h"
 #include "scripts/report/picture.h"
 

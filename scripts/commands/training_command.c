@@ -8,7 +8,7 @@
 
 #include "env/sim.h"
 #include "datasets/encoder_jobs.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/report/picture.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"

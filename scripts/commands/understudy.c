@@ -1,18 +1,13 @@
-// The program: picks a command from the table in cli.h.
+// The program: picks a command from the table in commands.h.
 
-#define _GNU_SOURCE
 #include <cblas.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <hdf5.h>
 #include <mujoco/mujoco.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "scripts/commands/cli.h"
-#include "scripts/commands/terminal.h"
+#include "scripts/cli/cli.h"
+#include "scripts/commands/commands.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/text.h"
 
@@ -62,7 +57,6 @@ static int print_version(void) {
 static int run_command(int argc, const char** argv) {
   for (int i = 0; i < kCommands; i++) {
     if (strcmp(commands[i].name, argv[0]) != 0) continue;
-    us_terminal_install();
     return commands[i].run(argc, argv);
   }
   fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy help)\n",
@@ -84,51 +78,6 @@ static int explain(int count, const char** words) {
   return run_command(argc, argv);
 }
 
-// OpenBLAS takes its oldest kernels on a processor that it does not know. Where that happens and
-// the processor has newer instructions, the program starts once more with kernels that use them.
-static void choose_kernels(const char** argv) {
-  if (getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
-  char self[4096];
-  ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-  if (length <= 0) return;
-  self[length] = 0;
-  setenv("OPENBLAS_CORETYPE", __builtin_cpu_supports("avx512bw") ? "SkylakeX" : "Haswell", 1);
-  execv(self, (char* const*)argv);
-}
-
-// ---- standard output ----
-
-// Closed descriptors 0, 1 and 2 are opened so that using them fails: else the next file that is
-// opened would take such a number, and what is printed would be written into it.
-static void open_standard(void) {
-  for (int fd = 0; fd <= 2; fd++) {
-    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
-  }
-}
-
-// The exit code of a command, 1 where it worked but not all that it printed has left. A reader that
-// has gone away, as `head` does, knows why.
-static int check_output(int code) {
-  errno = 0;
-  int bad = fflush(stdout) != 0, error = errno;
-  if (!bad && ferror(stdout)) {  // an earlier write failed; another says why
-    bad = 1;
-    if (fputc('\n', stdout) == EOF || fflush(stdout) != 0) error = errno;
-  }
-  if (fclose(stdout) != 0 && !bad) {
-    bad = 1;
-    error = errno;
-  }
-  if (!bad || code != 0) return code;
-  if (error == EPIPE) return 1;
-  fprintf(stderr, "understudy: standard output: cannot be written%s%s\n", error ? ": " : "",
-          error ? strerror(error) : "");
-  return 1;
-}
-
 static int run(int argc, const char** argv) {
   if (argc < 2) {
     print_help(stderr);
@@ -143,7 +92,5 @@ static int run(int argc, const char** argv) {
 }
 
 int main(int argc, const char** argv) {
-  open_standard();
-  choose_kernels(argv);
-  return check_output(run(argc, argv));
+  return us_cli_main(argc, argv, run);
 }

@@ -1,116 +1,39 @@
+// A picture on its way into a video: a filter graph makes of it what the encoder takes, another
+// format or a palette of its own; the encoder makes packets, the muxer the file.
+
 #include "scripts/view/view_film.h"
 
-#include <dlfcn.h>
 #include <libavcodec/avcodec.h>
+#include <libavfilter/avfilter.h>
+#include <libavfilter/buffersink.h>
+#include <libavfilter/buffersrc.h>
 #include <libavformat/avformat.h>
 #include <libavutil/opt.h>
-#include <libswscale/swscale.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "scripts/report/picture.h"
-#include "scripts/view/view_palette.h"
 #include "worldmodel/base/lock.h"
-
-// ---- the libraries ----
-
-#define AVUTIL(X)           \
-  X(av_frame_alloc)         \
-  X(av_frame_free)          \
-  X(av_frame_get_buffer)    \
-  X(av_frame_make_writable) \
-  X(av_log_set_level)       \
-  X(av_opt_set)             \
-  X(av_strerror)
-
-#define AVCODEC(X)                   \
-  X(av_packet_alloc)                 \
-  X(av_packet_free)                  \
-  X(av_packet_rescale_ts)            \
-  X(avcodec_alloc_context3)          \
-  X(avcodec_find_encoder)            \
-  X(avcodec_find_encoder_by_name)    \
-  X(avcodec_free_context)            \
-  X(avcodec_open2)                   \
-  X(avcodec_parameters_from_context) \
-  X(avcodec_receive_packet)          \
-  X(avcodec_send_frame)
-
-#define AVFORMAT(X)                 \
-  X(av_interleaved_write_frame)     \
-  X(av_write_trailer)               \
-  X(avformat_alloc_output_context2) \
-  X(avformat_free_context)          \
-  X(avformat_new_stream)            \
-  X(avformat_write_header)          \
-  X(avio_closep)                    \
-  X(avio_open)
-
-#define SWSCALE(X)  \
-  X(sws_getContext) \
-  X(sws_scale)      \
-  X(sws_freeContext)
-
-static struct {
-#define X(name) __typeof__(&name) name;
-  AVUTIL(X)
-  AVCODEC(X)
-  AVFORMAT(X)
-  SWSCALE(X)
-#undef X
-} av;
-
-static const char* missing;  // a library or function that could not be loaded, or NULL
-
-// The versions are those of the headers, so that structs have the layout that they declare.
-#define SONAME(name, major) "lib" name ".so." AV_STRINGIFY(major)
-
-static void* open_library(const char* name) {
-  void* lib = dlopen(name, RTLD_NOW);
-  if (!lib && !missing) missing = name;
-  return lib;
-}
-
-static void load(void) {
-  void* lib;
-#define X(name)                                               \
-  av.name = lib ? (__typeof__(av.name))dlsym(lib, #name) : 0; \
-  if (lib && !av.name && !missing) missing = #name;
-  lib = open_library(SONAME("avutil", LIBAVUTIL_VERSION_MAJOR));
-  AVUTIL(X)
-  lib = open_library(SONAME("avcodec", LIBAVCODEC_VERSION_MAJOR));
-  AVCODEC(X)
-  lib = open_library(SONAME("avformat", LIBAVFORMAT_VERSION_MAJOR));
-  AVFORMAT(X)
-  lib = open_library(SONAME("swscale", LIBSWSCALE_VERSION_MAJOR));
-  SWSCALE(X)
-#undef X
-  if (!missing) av.av_log_set_level(AV_LOG_QUIET);
-}
-
-// ---- a film ----
 
 struct UsFilm {
   UsLock* lock;  // of path
   char path[4096], temporary[4100];
   int height, width, failed;
   int64_t count;  // pictures so far
-  int begun;      // 1: the file has a head and as yet no end
   // Video.
-  AVFormatContext* format;
+  AVFilterGraph* graph;  // NULL for sheets, as all below
+  AVFilterContext *source, *sink;
   AVCodecContext* codec;
+  AVFormatContext* format;
   AVStream* stream;
-  AVFrame* frame;
+  AVFrame *in, *out;  // of the graph
   AVPacket* packet;
-  struct SwsContext* scaler;  // NULL for gif
-  uint8_t* index;             // (height, width) for gif
-  uint32_t palette[US_PALETTE];
+  int begun;  // 1: the file has a head and as yet no end
   // Sheet.
-  uint8_t* sheet;  // (US_SHEET, height, width, 3) every `stride`-th picture
+  uint8_t* sheet;  // (US_SHEET, height, width, 3) every `stride`-th picture; NULL for video
   int kept, stride;
 };
 
@@ -134,124 +57,121 @@ UsStatus us_film_check(const char* path) {
 static UsStatus trouble(UsFilm* f, int error) {
   char text[128] = "unknown error";
   f->failed = 1;
-  av.av_strerror(error, text, sizeof(text));
+  if (error == AVERROR(ENOMEM)) return us_fail(US_MEMORY, "%s: out of memory for a film", f->path);
+  av_strerror(error, text, sizeof(text));
   return us_fail(US_IO, "%s: the film cannot be written: %s", f->path, text);
 }
 
-static UsStatus no_memory(UsFilm* f) {
-  f->failed = 1;
-  return us_fail(US_MEMORY, "%s: out of memory for a film", f->path);
+static UsStatus open_graph(UsFilm* f, double rate, int is_gif) {
+  char text[512];
+  snprintf(text, sizeof(text),
+           "buffer@in=video_size=%dx%d:pix_fmt=rgb24:time_base=1000/%ld, %s, buffersink@out",
+           f->width, f->height, lround(rate * 1000),
+           is_gif ? "split [a][b]; [a] palettegen=stats_mode=single [p];"
+                    "[b][p] paletteuse=new=1:dither=none"
+                  : "format=yuv420p");
+  AVFilterInOut *open_in = NULL, *open_out = NULL;
+  if (!(f->graph = avfilter_graph_alloc())) return trouble(f, AVERROR(ENOMEM));
+  f->graph->nb_threads = 1;
+  int error = avfilter_graph_parse_ptr(f->graph, text, &open_in, &open_out, NULL);
+  if (error >= 0) error = avfilter_graph_config(f->graph, NULL);
+  if (error < 0) return trouble(f, error);
+  f->source = avfilter_graph_get_filter(f->graph, "buffer@in");
+  f->sink = avfilter_graph_get_filter(f->graph, "buffersink@out");
+  return US_OK;
 }
 
-static UsStatus open_codec(UsFilm* f, double rate) {
-  int is_gif = strcmp(ending(f->path), "gif") == 0;
-  const AVCodec* codec = is_gif ? av.avcodec_find_encoder(AV_CODEC_ID_GIF)
-                                : av.avcodec_find_encoder_by_name("libx264");
-  if (!codec && !is_gif) codec = av.avcodec_find_encoder(AV_CODEC_ID_MPEG4);
+static UsStatus open_codec(UsFilm* f, double rate, int is_gif) {
+  const AVCodec* codec =
+      is_gif ? avcodec_find_encoder(AV_CODEC_ID_GIF) : avcodec_find_encoder_by_name("libx264");
+  if (!codec && !is_gif) codec = avcodec_find_encoder(AV_CODEC_ID_MPEG4);
   if (!codec) {
     return us_fail(US_UNSUPPORTED, "%s: libavcodec has no encoder for .%s", f->path,
                    ending(f->path));
   }
-  AVCodecContext* c = f->codec = av.avcodec_alloc_context3(codec);
-  if (!c) return no_memory(f);
+  AVCodecContext* c = f->codec = avcodec_alloc_context3(codec);
+  if (!c) return trouble(f, AVERROR(ENOMEM));
   c->width = f->width;
   c->height = f->height;
-  c->pix_fmt = is_gif ? AV_PIX_FMT_PAL8 : AV_PIX_FMT_YUV420P;
-  c->time_base = (AVRational){1000, (int)lround(rate * 1000)};
-  c->framerate = (AVRational){c->time_base.den, c->time_base.num};
+  c->pix_fmt = av_buffersink_get_format(f->sink);
+  c->time_base = av_buffersink_get_time_base(f->sink);
+  c->framerate = (AVRational){(int)lround(rate * 1000), 1000};
   c->thread_count = 1;
   if (f->format->oformat->flags & AVFMT_GLOBALHEADER) c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
   if (codec->id == AV_CODEC_ID_H264) {
-    av.av_opt_set(c->priv_data, "crf", "20", 0);
-    av.av_opt_set(c->priv_data, "preset", "fast", 0);
+    av_opt_set(c->priv_data, "crf", "20", 0);
+    av_opt_set(c->priv_data, "preset", "fast", 0);
   } else {
-    c->bit_rate = (int64_t)4000000;
+    c->bit_rate = 4000000;
   }
-  int error = av.avcodec_open2(c, codec, NULL);
+  int error = avcodec_open2(c, codec, NULL);
   return error < 0 ? trouble(f, error) : US_OK;
 }
 
-static UsStatus open_buffers(UsFilm* f) {
-  f->packet = av.av_packet_alloc();
-  f->frame = av.av_frame_alloc();
-  if (!f->packet || !f->frame) return no_memory(f);
-  f->frame->format = f->codec->pix_fmt;
-  f->frame->width = f->width;
-  f->frame->height = f->height;
-  if (av.av_frame_get_buffer(f->frame, 0) < 0) return no_memory(f);
-  if (f->codec->pix_fmt == AV_PIX_FMT_PAL8) {
-    f->index = malloc((size_t)f->height * (size_t)f->width);
-    return f->index ? US_OK : no_memory(f);
-  }
-  f->scaler = av.sws_getContext(f->width, f->height, AV_PIX_FMT_RGB24, f->width, f->height,
-                                f->codec->pix_fmt, SWS_BICUBIC, NULL, NULL, NULL);
-  return f->scaler ? US_OK : no_memory(f);
-}
-
 static UsStatus open_video(UsFilm* f, double rate) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, load);
-  if (missing) {
-    return us_fail(US_UNSUPPORTED,
-                   "%s: films need libavformat, found no %s: install libavformat-dev, or --record "
-                   "a .png",
-                   f->path, missing);
-  }
-  av.avformat_alloc_output_context2(&f->format, NULL, ending(f->path), f->temporary);
-  if (!f->format) return no_memory(f);
-  US_TRY(open_codec(f, rate));
-  US_TRY(open_buffers(f));
-  f->stream = av.avformat_new_stream(f->format, NULL);
-  if (!f->stream) return no_memory(f);
+  const int is_gif = strcmp(ending(f->path), "gif") == 0;
+  av_log_set_level(AV_LOG_QUIET);
+  f->packet = av_packet_alloc();
+  f->in = av_frame_alloc();
+  f->out = av_frame_alloc();
+  avformat_alloc_output_context2(&f->format, NULL, ending(f->path), f->temporary);
+  if (!f->packet || !f->in || !f->out || !f->format) return trouble(f, AVERROR(ENOMEM));
+  US_TRY(open_graph(f, rate, is_gif));
+  US_TRY(open_codec(f, rate, is_gif));
+
+  // One stream, described by the encoder; then the head of the file.
+  f->stream = avformat_new_stream(f->format, NULL);
+  if (!f->stream) return trouble(f, AVERROR(ENOMEM));
   f->stream->time_base = f->codec->time_base;
   f->stream->avg_frame_rate = f->codec->framerate;
-  av.avcodec_parameters_from_context(f->stream->codecpar, f->codec);
-  int error = av.avio_open(&f->format->pb, f->temporary, AVIO_FLAG_WRITE);
-  if (error >= 0) error = av.avformat_write_header(f->format, NULL);
+  int error = avcodec_parameters_from_context(f->stream->codecpar, f->codec);
+  if (error >= 0) error = avio_open(&f->format->pb, f->temporary, AVIO_FLAG_WRITE);
+  if (error >= 0) error = avformat_write_header(f->format, NULL);
   f->begun = error >= 0;
   return error < 0 ? trouble(f, error) : US_OK;
 }
 
 // Hands a frame to the encoder, NULL at the end, and writes what comes out.
-static UsStatus encode(UsFilm* f, AVFrame* frame) {
-  int error = av.avcodec_send_frame(f->codec, frame);
+static int encode(UsFilm* f, AVFrame* frame) {
+  int error = avcodec_send_frame(f->codec, frame);
   while (error >= 0) {
-    error = av.avcodec_receive_packet(f->codec, f->packet);
-    if (error == AVERROR(EAGAIN) || error == AVERROR_EOF) return US_OK;
+    error = avcodec_receive_packet(f->codec, f->packet);
+    if (error == AVERROR(EAGAIN) || error == AVERROR_EOF) return 0;
     if (error < 0) break;
-    av.av_packet_rescale_ts(f->packet, f->codec->time_base, f->stream->time_base);
+    av_packet_rescale_ts(f->packet, f->codec->time_base, f->stream->time_base);
     f->packet->stream_index = f->stream->index;
-    error = av.av_interleaved_write_frame(f->format, f->packet);
+    error = av_interleaved_write_frame(f->format, f->packet);
     if (error >= 0) error = f->format->pb->error;
   }
-  return trouble(f, error);
+  return error;
 }
 
+// Sends a picture through graph and encoder; NULL: what is still in them.
 static UsStatus add_video(UsFilm* f, const uint8_t* pixels) {
-  AVFrame* frame = f->frame;
-  if (av.av_frame_make_writable(frame) < 0) return no_memory(f);
-  if (f->scaler) {
-    const int stride = 3 * f->width;
-    av.sws_scale(f->scaler, &pixels, &stride, 0, f->height, frame->data, frame->linesize);
-  } else {
-    size_t width = (size_t)f->width;
-    us_view_palette((size_t)f->height * width, pixels, f->count > 0, f->palette, f->index);
-    memcpy(frame->data[1], f->palette, sizeof(f->palette));
-    for (int y = 0; y < f->height; y++) {
-      memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], f->index + (size_t)y * width,
-             width);
-    }
+  AVFrame* in = f->in;
+  in->format = AV_PIX_FMT_RGB24;
+  in->width = f->width;
+  in->height = f->height;
+  in->pts = f->count;
+  in->data[0] = (uint8_t*)pixels;  // the graph copies it
+  in->linesize[0] = 3 * f->width;
+  int error = av_buffersrc_write_frame(f->source, pixels ? in : NULL);
+  while (error >= 0) {
+    error = av_buffersink_get_frame(f->sink, f->out);
+    if (error == AVERROR(EAGAIN) || error == AVERROR_EOF) break;
+    if (error >= 0) error = encode(f, f->out);
+    av_frame_unref(f->out);
   }
-  frame->pts = f->count;
-  return encode(f, frame);
+  if (error == AVERROR_EOF) error = encode(f, NULL);
+  return error < 0 && error != AVERROR(EAGAIN) ? trouble(f, error) : US_OK;
 }
 
 static UsStatus finish_video(UsFilm* f) {
-  US_TRY(encode(f, NULL));
+  US_TRY(add_video(f, NULL));
   f->begun = 0;
-  int error = av.av_write_trailer(f->format);
+  int error = av_write_trailer(f->format);
   if (error >= 0) error = f->format->pb->error;
-  int closed = av.avio_closep(&f->format->pb);
+  int closed = avio_closep(&f->format->pb);
   if (error >= 0) error = closed;
   if (error < 0) return trouble(f, error);
   if (rename(f->temporary, f->path) == 0) return US_OK;
@@ -260,15 +180,14 @@ static UsStatus finish_video(UsFilm* f) {
 }
 
 static void free_video(UsFilm* f) {
-  if (!f->format) return;
-  if (f->begun) av.av_write_trailer(f->format);  // which frees what the muxer holds
-  if (f->format->pb) av.avio_closep(&f->format->pb);
-  av.avformat_free_context(f->format);
-  av.avcodec_free_context(&f->codec);
-  av.av_frame_free(&f->frame);
-  av.av_packet_free(&f->packet);
-  if (f->scaler) av.sws_freeContext(f->scaler);
-  free(f->index);
+  if (f->begun) av_write_trailer(f->format);  // which frees what the muxer holds
+  if (f->format && f->format->pb) avio_closep(&f->format->pb);
+  avformat_free_context(f->format);
+  avcodec_free_context(&f->codec);
+  avfilter_graph_free(&f->graph);
+  av_frame_free(&f->in);
+  av_frame_free(&f->out);
+  av_packet_free(&f->packet);
 }
 
 // ---- sheets ----
@@ -321,7 +240,7 @@ UsStatus us_film_open(const char* path, int height, int width, double rate, UsFi
   UsStatus status = us_lock_take(path, &f->lock);
   if (status == US_OK && us_film_is_sheet(path)) {
     f->sheet = malloc((size_t)height * (size_t)width * 3 * US_SHEET);
-    if (!f->sheet) status = no_memory(f);
+    if (!f->sheet) status = us_fail(US_MEMORY, "%s: out of memory for a film", path);
   } else if (status == US_OK) {
     status = open_video(f, rate);
   }
@@ -349,11 +268,9 @@ UsStatus us_film_close(UsFilm* f, int discard) {
   UsStatus status = US_OK;
   int whole = !discard && !f->failed && f->count > 0;
   if (whole) status = f->sheet ? finish_sheet(f) : finish_video(f);
-  if (f->format) {
-    int opened = f->format->pb != NULL || whole;
-    free_video(f);
-    if (opened && (!whole || status != US_OK)) unlink(f->temporary);
-  }
+  int opened = f->format && (f->format->pb || whole);
+  free_video(f);
+  if (opened && (!whole || status != US_OK)) unlink(f->temporary);
   us_lock_release(f->lock);
   free(f->sheet);
   free(f);

@@ -7,8 +7,8 @@
 //   .gif  with a palette of its own for every picture, for ever
 //   .png  a sheet of at most US_SHEET pictures spread over the film
 //
-// Video goes through libavformat, libavcodec and libswscale, which are loaded at run time, so that
-// everything else works without them. The file is called FILE.tmp until it is whole.
+// Video goes through libavfilter, libavcodec and libavformat. The file is called FILE.tmp until it
+// is whole.
 //
 // Threads: one film at a time.
 
@@ -16,7 +16,7 @@
 
 #include "worldmodel/base/status.h"
 
-enum { US_SHEET = 16, US_FILM_ROOM = 64 };
+enum { US_SHEET = 16 };
 
 typedef struct UsFilm UsFilm;
 
@@ -30,7 +30,7 @@ int us_film_is_sheet(const char* path);
 // is NULL.
 UsStatus us_film_open(const char* path, int height, int width, double rate, UsFilm** out);
 
-// Appends pixels (height, width, 3), RGB; US_FILM_ROOM bytes behind them may be read.
+// Appends pixels (height, width, 3), RGB.
 UsStatus us_film_add(UsFilm* f, const uint8_t* pixels);
 
 // Finishes the file, unless `discard` or a failed us_film_add: then nothing is left. Frees f in

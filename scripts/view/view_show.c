@@ -9,7 +9,7 @@
 #include "env/scene.h"
 #include "env/trap.h"
 #include "planner/evaluate.h"
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/view/view_show_inner.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/base/progress.h"

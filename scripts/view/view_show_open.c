@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/view/view_show_inner.h"
 
 static const double longest_step = 1.0 / 15;  // s of an env step that is shown as one state

@@ -1,8 +1,7 @@
 #ifndef UNDERSTUDY_VIEW_WINDOW_H_
 #define UNDERSTUDY_VIEW_WINDOW_H_
 
-// A window that shows a picture and hears keys and mouse, through GLFW, which is loaded at run
-// time: everything else works without it and without a display.
+// A window that shows a picture and hears keys and mouse, through GLFW and OpenGL 1.1.
 //
 // The window's OpenGL context is current only inside us_window_show. Threads: the main thread.
 
@@ -20,7 +19,7 @@ typedef struct UsMouse {
   int left, right, middle, shift;
 } UsMouse;
 
-// A window for pictures of width x height. US_GL without GLFW or without a display. On failure *out
+// A window for pictures of width x height. US_GL without a display. On failure *out
 // is NULL.
 UsStatus us_window_open(const char* title, int height, int width, UsWindow** out);
 

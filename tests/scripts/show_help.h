@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 #include "scripts/view/view_stage.h"
 #include "tests/scripts/program.h"
 #include "tests/scripts/view_help.h"

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/commands/commands.h"
 #include "tests/datasets/toy_dataset.h"
 #include "tests/scripts/program.h"
 

@@ -1,31 +1,13 @@
 #ifndef UNDERSTUDY_CLI_H_
 #define UNDERSTUDY_CLI_H_
 
-// What the commands of the program share: the command table, option parsing, one-line errors.
-//
-// A command is one file, scripts/commands/cmd_<name>.c, with one function, and one line in
-// US_COMMANDS. Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+// What both programs, understudy and understudy-view, share: their start and end, option parsing,
+// one-line errors. Exit codes: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
 
 #include <popt.h>
 
 #include "env/env.h"
 #include "worldmodel/base/settings.h"
-
-#define US_COMMANDS(X)                                                     \
-  X(collect, "record trajectories of a task into a dataset")               \
-  X(dataset, "show, verify, import or convert a file of trajectories")     \
-  X(encoder, "train a frozen encoder, or probe what its features know")    \
-  X(pretrain, "train the predictor on trajectories without their actions") \
-  X(finetune, "train the action-conditioned predictor of a world model")   \
-  X(eval, "plan in the model and in the simulator, and count successes")   \
-  X(report, "draw the pictures of an evaluation")                          \
-  X(view, "watch or drive a task beside what its model imagines")          \
-  X(inspect, "load a file or folder wholly and say what it is")            \
-  X(bench, "measure rollouts, rendering and training against their parts")
-
-#define X(name, summary) int us_cmd_##name(int argc, const char** argv);
-US_COMMANDS(X)
-#undef X
 
 // What a whole number may be in every command that has an option of this name; all others go from
 // 0 to the largest of their type. Real numbers are finite and at least 0, texts
@@ -49,6 +31,11 @@ US_COMMANDS(X)
   X("heads", 1, 1 << 10)    \
   X("mlp", 1, 64)           \
   X("context", 1, 64)
+
+// The main function of a program: opens what is closed of descriptors 0 to 2, chooses OpenBLAS's
+// kernels, hears Ctrl-C (terminal.h), runs it and checks that all that it printed has left. argv
+// as main has it. Gives the exit code.
+int us_cli_main(int argc, const char** argv, int (*run)(int argc, const char** argv));
 
 // Parses argv (argv[0] is the command's name) with a popt table; options write to the variables the
 // table names. `usage` is the line behind the command's name ("--task T --out F.h5 [options]"),

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "scripts/commands/terminal.h"
+#include "scripts/cli/terminal.h"
 
 static char text[4096];
 static int kept, from;  // the true stderr; where what is written to it is read

@@ -1,4 +1,4 @@
-#include "scripts/commands/terminal.h"
+#include "scripts/cli/terminal.h"
 
 #include <limits.h>
 #include <math.h>

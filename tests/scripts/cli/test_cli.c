@@ -7,7 +7,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
+#include "scripts/commands/commands.h"
 #include "tests/scripts/program.h"
 
 static char folder[] = "/tmp/understudy-cli-XXXXXX";

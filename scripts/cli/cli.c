@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "scripts/commands/cli.h"
+#include "scripts/cli/cli.h"
 
 #include <errno.h>
 #include <float.h>
@@ -12,7 +12,7 @@
 
 #include "env/plugin.h"
 #include "env/sim.h"
-#include "scripts/commands/terminal.h"
+#include "scripts/cli/terminal.h"
 #include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/machine.h"

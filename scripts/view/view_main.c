@@ -1,0 +1,288 @@
+// understudy-view, which `understudy view` starts: watch or drive a task in a window, beside what a
+// world model imagines, or film it without one.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scripts/cli/cli.h"
+#include "scripts/view/view_film.h"
+#include "scripts/view/view_keys.h"
+#include "scripts/view/view_live.h"
+#include "worldmodel/base/progress.h"
+
+enum { kSheetSide = 160, kPolicySteps = 200 };
+static const double fastest = 40, usual = 30;  // pictures a second of a film
+
+typedef struct Options {
+  char *task, *model, *data, *policy, *plan, *record, *shot;
+  int steps, size, threads, follow, paused;
+  long long seed, episode;
+  double seconds, speed;
+  UsPlannerConfig planner;
+} Options;
+
+// ---- films ----
+
+typedef struct Pace {
+  int stride;   // env steps from picture to picture; where it is 1, every inner state is one
+  double rate;  // pictures a second
+} Pace;
+
+static Pace choose_pace(const UsShow* s, double speed) {
+  double rate = s->inner * speed / us_env_info(s->sim)->dt;
+  Pace p = {1, rate};
+  if (s->inner == 1 && rate > fastest) p.stride = (int)lround(rate / usual);
+  p.rate /= p.stride;
+  return p;
+}
+
+typedef struct Recorder {
+  UsShow* show;
+  UsStage* stage;
+  UsFilm* film;
+  UsStageNotes notes;
+  uint8_t* pixels;
+  int pictures;
+} Recorder;
+
+static UsStatus shoot(Recorder* r, int inner) {
+  US_TRY(us_stage_draw(r->stage, r->show, inner, &r->notes, r->pixels));
+  r->pictures++;
+  return us_film_add(r->film, r->pixels);
+}
+
+// One env step and its pictures.
+static UsStatus film_step(Recorder* r, int step, int stride, const float* still) {
+  UsShow* s = r->show;
+  if (s->over) {
+    US_TRY(us_show_reset(s, s->seed + 1, 0));
+    return shoot(r, s->inner - 1);
+  }
+  US_TRY(us_show_step(s, still));
+  if (step % stride != 0) return US_OK;
+  for (int i = 0; i < s->inner; i++) US_TRY(shoot(r, i));
+  return US_OK;
+}
+
+// Films `steps` env steps, or one episode when it is 0.
+static UsStatus film(Recorder* r, int steps, int stride) {
+  static const float still[US_TASK_ACTIONS];
+  int one = steps == 0;
+  if (one) steps = r->show->mode == US_VIEW_policy ? kPolicySteps : INT32_MAX;
+  UsProgress bar = us_progress_start("view", "env steps", one ? 0 : steps, 0);
+  UsStatus status = shoot(r, r->show->inner - 1);
+  for (int i = 1; status == US_OK && i <= steps && !(one && r->show->over); i++) {
+    if (us_interrupted()) {
+      status = US_INTERRUPTED;
+      break;
+    }
+    status = film_step(r, i, stride, still);
+    if (!one) us_progress_show(&bar, i, NULL);
+  }
+  us_progress_end(&bar);
+  return status;
+}
+
+// The end of a line: what the simulator said, if anything.
+static void print_trouble(const UsShow* s) {
+  if (s->diverged) {
+    printf("; %d episode%s diverged", s->diverged, s->diverged == 1 ? "" : "s");
+  }
+  us_cli_print_warnings("; ", s->sim);
+}
+
+static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
+  int height = us_stage_height(stage), width = us_stage_width(stage);
+  Pace pace = choose_pace(show, o->speed);
+  Recorder r = {.show = show, .stage = stage, .notes = {.speed = o->speed}};
+  r.pixels = malloc((size_t)height * (size_t)width * 3);
+  if (!r.pixels) return us_fail(US_MEMORY, "out of memory for a film");
+  UsStatus status = us_film_open(o->record, height, width, pace.rate, &r.film);
+  if (status == US_OK) status = film(&r, o->steps, pace.stride);
+  free(r.pixels);
+  char message[1024];
+  snprintf(message, sizeof(message), "%s", us_message());
+  int keep = status == US_OK || status == US_INTERRUPTED;
+  UsStatus closed = us_film_close(r.film, !keep);
+  if (!keep) return us_fail(status, "%s", message);
+  US_TRY(closed);
+  if (status == US_INTERRUPTED) {
+    return us_fail(status, "%s: stopped, with %d pictures", o->record, r.pictures);
+  }
+  printf("%s: %d pictures of %d x %d, %.4g a second", o->record, r.pictures, width, height,
+         pace.rate);
+  print_trouble(show);
+  printf("\n");
+  return US_OK;
+}
+
+// ---- the command ----
+
+static UsViewMode choose_mode(const Options* o) {
+  if (o->plan) return US_VIEW_plan;
+  if (o->policy) return US_VIEW_policy;
+  if (o->data) return US_VIEW_replay;
+  return o->record ? US_VIEW_policy : US_VIEW_drive;
+}
+
+static UsStatus show_or_record(const Options* o, UsShow* show, UsStage** stage) {
+  int bare = o->record && us_film_is_sheet(o->record);
+  int side = o->size ? o->size - o->size % 4 : bare ? kSheetSide : 480;
+  US_TRY(us_stage_open(show, side, bare, stage));
+  if (o->record) return record(o, show, *stage);
+  UsLiveConfig live = {.steps = o->steps,
+                       .seconds = o->seconds,
+                       .speed = o->speed,
+                       .paused = o->paused,
+                       .shot = o->shot};
+  UsStatus status = us_view_live(show, *stage, &live);
+  char kinds[256];
+  if (show->diverged || us_sim_warnings(show->sim, kinds, sizeof(kinds))) {
+    printf("%s: %d env steps in the last episode", us_env_info(show->sim)->task, show->step);
+    print_trouble(show);
+    printf("\n");
+  }
+  return status;
+}
+
+static UsStatus view(const Options* o) {
+  UsPool* pool = us_pool_create(o->threads);
+  if (!pool) return us_fail(US_MEMORY, "out of memory for threads");
+  UsShowConfig config = {.task = o->task,
+                         .model = o->model,
+                         .data = o->data,
+                         .policy = o->policy,
+                         .planner = o->plan,
+                         .episode = o->episode,
+                         .seed = (uint64_t)o->seed,
+                         .mode = choose_mode(o),
+                         .plan = o->planner,
+                         .pool = pool};
+  config.plan.pool = pool;
+  UsShow show = {0};
+  UsStage* stage = NULL;
+  UsStatus status = us_show_open(&config, &show);
+  if (status == US_OK) {
+    us_show_set_follow(&show, o->follow);
+    status = show_or_record(o, &show, &stage);
+  }
+  us_stage_close(stage);
+  us_show_close(&show);
+  us_pool_destroy(pool);
+  return status;
+}
+
+static int check_options(const char* command, Options* o) {
+  if (!o->task && !o->model && !o->data) {
+    return us_cli_usage(command, "expected --task, --model or --data");
+  }
+  if (o->plan && o->policy) return us_cli_usage(command, "expected --plan or --policy, found both");
+  if (o->episode >= 0 && !o->data) return us_cli_usage(command, "--episode: --data is missing");
+  if (o->size && o->size < 64) {
+    return us_cli_usage(command, "expected --size from 64 to 2048, found %d", o->size);
+  }
+  if (!(o->speed >= 0.001 && o->speed <= 1000)) {
+    return us_cli_usage(command, "expected --speed from 0.001 to 1000, found %g", o->speed);
+  }
+  if (o->record) {
+    UsStatus status = us_film_check(o->record);
+    if (status != US_OK) return us_cli_fail(command, status);
+  }
+  if (o->episode < 0) o->episode = 0;
+  o->planner.seed = (uint64_t)o->seed;
+  UsStatus status = us_planner_check(o->plan ? o->plan : us_planners[0]->name, &o->planner);
+  return status == US_OK ? -1 : us_cli_fail(command, status);
+}
+
+static const char intro[] =
+    "Shows the simulator and, with --model, what the model imagines of the same actions: it "
+    "observes\n"
+    "its first frames and goes on from the actions alone. Without --policy, --plan or --data the "
+    "keys\n"
+    "and the mouse drive. With --plan, start and goal come from a trajectory of --data, else from "
+    "two\n"
+    "resets; the planner imagines in the model or, without one, in the simulator. --record films\n"
+    "without a window or a display: .mp4, .gif, or a sheet of pictures as .png; Ctrl-C finishes "
+    "the\n"
+    "file.\n\n"
+    "Examples:\n"
+    "  understudy view --task pointmaze --model runs/pm/model\n"
+    "  understudy view --model runs/pm/model --data runs/pm/heldout.h5 --plan cem\n"
+    "  understudy view --data runs/pm/heldout.h5 --episode 3 --record episode.mp4\n\nKeys:\n";
+
+// The help with the lists of keys. text (size)
+static const char* help_text(char* text, size_t size) {
+  size_t at = (size_t)snprintf(text, size, "%s", intro);
+#define LINE(label, what) at += (size_t)snprintf(text + at, size - at, "  %-18s %s\n", label, what);
+#define X(name, key, label, what) LINE(label, what)
+  US_VIEW_KEYS(X)
+#undef X
+#define X(index, a, b, c, d, label) LINE(label, "number " #index " of the action, less or more")
+  US_VIEW_AXES(X)
+#undef X
+#define X(label, what) LINE(label, what)
+  US_VIEW_MOUSE(X)
+#undef X
+#undef LINE
+  US_ASSERT(at < size);
+  return text;
+}
+
+#define TEXT(name, to, text, argument) \
+  { name, 0, POPT_ARG_STRING, to, 0, text, argument }
+#define FLAG(name, to, text) \
+  { name, 0, POPT_ARG_NONE, to, 0, text, NULL }
+#define SIZE(name, to, text) \
+  { name, 0, POPT_ARG_INT, to, 0, text, "N" }
+#define COUNT(name, to, text) \
+  { name, 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, to, 0, text, "N" }
+
+static int parse(int argc, const char** argv, Options* o) {
+  char help[8192];
+  struct poptOption planner[US_CLI_ROWS] = {POPT_TABLEEND};
+  us_cli_rows(us_planner_settings, &o->planner, planner);
+  const struct poptOption table[] = {
+      TEXT("task", &o->task, "task (the data's or the model's)", "T"),
+      TEXT("model", &o->model, "model folder: imagines on the right, and for the planner", "DIR"),
+      TEXT("data", &o->data, "trajectories: episodes to show, pairs of start and goal", "F.h5"),
+      {"episode", 0, POPT_ARG_LONGLONG, &o->episode, 0, "of the data that a replay begins with (0)",
+       "N"},
+      TEXT("policy", &o->policy, "watch a policy of the task", "NAME"),
+      TEXT("plan", &o->plan, "watch a planner: cem or random", "NAME"),
+      FLAG("follow", &o->follow, "the model observes every block"),
+      {"seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o->seed, 0,
+       "of the first episode; the next ones count on", "S"},
+      {"speed", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->speed, 0,
+       "1: as fast as real time", "X"},
+      FLAG("paused", &o->paused, "begin paused"),
+      TEXT("record", &o->record, "film into this file, without a window", "F.mp4|gif|png"),
+      SIZE("steps", &o->steps, "end after so many env steps; a film: one episode"),
+      {"seconds", 0, POPT_ARG_DOUBLE, &o->seconds, 0, "close the window after so long", "S"},
+      TEXT("screenshot", &o->shot, "file of the key V (view-001.png, ...)", "F.png"),
+      SIZE("size", &o->size, "pixels of a panel's height (480; in a sheet 160)"),
+      SIZE("threads", &o->threads, "changes no result (all processors)"),
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, planner, 0, "Planner:", NULL},
+      POPT_TABLEEND};
+  return us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]",
+                      help_text(help, sizeof(help)), NULL, 0);
+}
+
+static int run(int argc, const char** argv) {
+  argv[0] = "view";
+  Options o = {.episode = -1, .speed = 1, .planner = us_planner_defaults()};
+  int code = parse(argc, argv, &o);
+  if (code < 0) code = check_options(argv[0], &o);
+  if (code < 0) {
+    UsStatus status = view(&o);
+    code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
+  }
+  char* texts[] = {o.task, o.model, o.data, o.policy, o.plan, o.record, o.shot};
+  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) free(texts[i]);
+  return code;
+}
+
+int main(int argc, const char** argv) {
+  return us_cli_main(argc, argv, run);
+}
