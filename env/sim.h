@@ -59,6 +59,10 @@ US_API long long us_sim_warnings(const UsEnv* e, char* line, size_t size);
 // with the slot's reset seed; actions (N, A).
 US_API void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions);
 
+// Index of the behaviour policy of a task with this name; NULL names the first. An unknown one is
+// US_USAGE, "--policy ...: expected a policy of TASK (...)".
+US_API UsStatus us_sim_find_policy(const UsTask* task, const char* name, int* index);
+
 // The measures (n, M) of states (n, S), computed outside any slot. Fails with MuJoCo's error.
 US_API UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures);
 

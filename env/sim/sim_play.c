@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "env/scene.h"
@@ -378,4 +379,15 @@ void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
   Act call = {s, &s->task->policies[policy], steps, actions};
   int bad = us_sim_run(s, s->slots, s->plays, s->played, act_one, &call, 0);
   if (bad >= 0) us_sim_failed(s, s->slots, bad, bad, s->slot[bad].steps);
+}
+
+UsStatus us_sim_find_policy(const UsTask* task, const char* name, int* index) {
+  char names[256] = "";
+  const UsPolicy* p = task->policies;
+  for (*index = 0; p[*index].name; ++*index) {
+    if (!name || strcmp(p[*index].name, name) == 0) return US_OK;
+    size_t used = strlen(names);
+    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", p[*index].name);
+  }
+  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", name, task->name, names);
 }

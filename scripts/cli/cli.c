@@ -86,17 +86,6 @@ int us_cli_print_warnings(const char* before, const UsEnv* sim) {
   return n > 0;
 }
 
-UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index) {
-  char names[256] = "";
-  const UsPolicy* p = task->policies;
-  for (*index = 0; p[*index].name; ++*index) {
-    if (!name || strcmp(p[*index].name, name) == 0) return US_OK;
-    size_t used = strlen(names);
-    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", p[*index].name);
-  }
-  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", name, task->name, names);
-}
-
 static UsStatus add_plugin(const char* path) {
   const UsPlugin* p;
   US_TRY(us_plugin_load(path, tasks, &p));

@@ -75,9 +75,6 @@ UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv*
 // (bad qacc 3)". Returns 0 and prints nothing where it did not.
 int us_cli_print_warnings(const char* before, const UsEnv* sim);
 
-// Index of the behaviour policy of a task that --policy names; NULL names the first.
-UsStatus us_cli_find_policy(const struct UsTask* task, const char* name, int* index);
-
 // Prints "understudy <command>: <message>" on stderr and gives the exit code of a status.
 int us_cli_fail(const char* command, UsStatus status);
 

@@ -101,7 +101,7 @@ static UsStatus open_all(UsShow* s) {
   US_TRY(open_model(s));
   US_TRY(open_sim(s));
   US_TRY(check_data(s));
-  US_TRY(us_cli_find_policy(s->own->task, s->config.policy, &s->policy));
+  US_TRY(us_sim_find_policy(s->own->task, s->config.policy, &s->policy));
   const UsEnvInfo* info = us_env_info(s->sim);
   s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
   s->inner = info->dt > longest_step ? (int)ceil(info->dt * inner_rate) : 1;

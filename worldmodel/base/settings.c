@@ -103,6 +103,7 @@ static UsStatus refuse(const UsSetting* s, const char* found) {
 UsStatus us_settings_check(const UsSetting* list, const void* config) {
   for (const UsSetting* s = list; s->name; s++) {
     if (s->type == US_SETTING_SEED || us_setting_fits(s, config)) continue;
+    if (get(s, config) == s->preset) continue;  // means something of its own
     char found[32];
     snprintf(found, sizeof(found), "%.9g", get(s, config));
     return refuse(s, found);

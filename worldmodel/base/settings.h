@@ -8,7 +8,8 @@
 //
 //   type      INT int, SEED uint64_t, REAL double, FLOAT float, FLAG int 0 or 1, TEXT const char*
 //   name      of the field; the option is --name with - for _
-//   default   a number; of a TEXT it is NULL, and what NULL means stands in the help
+//   default   a number; of a TEXT it is NULL, and what NULL means stands in the help; a
+//             number outside the range means something too, as said there
 //   low, high range, both ends allowed; of a FLAG, SEED or TEXT not looked at
 //   use       RESULT: another value gives another result, so a stopped run goes on with the same
 //             alone; FREE: it changes no result (threads, where to write)

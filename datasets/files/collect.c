@@ -1,0 +1,475 @@
+// Collecting, as a job.
+//
+// Episodes are played in batches of slots, in lockstep, one env step at a time; a batch is appended
+// to the file when its last row is there. Episode e starts from the seed that (seed, e) names and
+// its policy draws from streams of that seed, so the content depends neither on threads nor slots.
+
+#define _GNU_SOURCE
+#include "datasets/collect.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "datasets/dataset.h"
+#include "env/gl.h"
+#include "env/sim.h"
+#include "worldmodel/base/arena.h"
+#include "worldmodel/base/lock.h"
+#include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/rng.h"
+
+#define US_SETTING_OF UsCollectConfig
+const UsSetting us_collect_settings[] = {US_COLLECT_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
+static const char* const diverged_names[] = {
+#define X(name, text) #name,
+    US_DIVERGED(X)
+#undef X
+};
+
+UsCollectConfig us_collect_defaults(void) {
+  UsCollectConfig c = {0};
+  us_settings_default(us_collect_settings, &c);
+  return c;
+}
+
+// A batch of episodes in progress: N slots, T = steps + 1 rows each, V factors that vary.
+typedef struct Collect {
+  const UsCollectConfig* o;
+  UsDiverged how;  // what o->diverged says
+  UsPool* pool;
+  UsEnv* env;
+  UsDatasetWriter* writer;
+  const UsTask* task;
+  int policy;
+  UsVary vary;
+  UsVaryRange range;
+  int slots, rows;  // N, T
+  size_t frame;     // bytes of a frame
+  int64_t done;     // episodes in the file
+  int64_t redrawn;  // episodes that diverged and were drawn anew
+  int64_t cut;      // episodes that diverged and are kept up to there
+  UsArena arena;
+  int plays;            // slots that play
+  int* slot;            // (N) which
+  int* step;            // (N)
+  int* length;          // (N) rows recorded
+  int* draws;           // (N) times that the episode was drawn anew
+  uint8_t* lost;        // (N) 1: the episode has diverged
+  uint8_t* mask;        // (N)
+  uint64_t* seeds;      // (N)
+  UsObs* obs;           // (N) of the slots that play
+  uint8_t* frames;      // (N, H, W, 3) of the same, at the present step
+  float* act;           // (N, A) of the present step
+  float* reward;        // (N)
+  uint8_t* ended;       // (N)
+  uint8_t* pixels;      // (N, T, H, W, 3)
+  float* actions;       // (N, T, A)
+  float* proprio;       // (N, T, P)
+  double* states;       // (N, T, S)
+  float* rewards;       // (N, T)
+  uint8_t* terminated;  // (N, T)
+  uint8_t* truncated;   // (N, T)
+  double* times;        // (N, T)
+  float* drawn;         // (N, V)
+  float* variation;     // (N, T, V)
+} Collect;
+
+enum { kFewestSlots = 8, kMostSlots = 64, kMostDraws = 100 };
+static const size_t pixel_room = (size_t)192 << 20;  // bytes for the pixels of a batch
+
+// ---- one batch ----
+
+static size_t at(const Collect* c, int slot, int t) {
+  return (size_t)slot * (size_t)c->rows + (size_t)t;
+}
+
+// The seed of the k-th draw of an episode.
+static uint64_t draw_seed(const Collect* c, int64_t episode, int k) {
+  UsRng rng = us_rng(c->o->seed, US_RNG_RESET, (uint64_t)episode, (uint64_t)k, 0);
+  uint64_t high = us_rng_bits(&rng);
+  return high << 32 | us_rng_bits(&rng);
+}
+
+// Draws the variation of every slot that plays, and notes it in all its rows.
+static void vary_slots(Collect* c) {
+  const size_t width = (size_t)c->vary.count;
+  if (width == 0) return;
+  for (int i = 0; i < c->plays; i++) {
+    float* drawn = c->drawn + (size_t)i * width;
+    us_vary_draw(&c->vary, c->env, c->range, c->seeds[c->slot[i]], drawn);
+    for (int t = 0; t < c->rows; t++) {
+      memcpy(c->variation + at(c, c->slot[i], t) * width, drawn, sizeof(float) * width);
+    }
+  }
+  us_sim_vary(c->env, &c->vary, c->plays, c->slot, c->drawn);
+}
+
+// Starts the episodes of the slots that play; slot 0 has episode c->done.
+static void start(Collect* c) {
+  memset(c->mask, 0, (size_t)c->slots);
+  for (int i = 0; i < c->plays; i++) {
+    int slot = c->slot[i];
+    c->mask[slot] = 1;
+    c->seeds[slot] = draw_seed(c, c->done + slot, c->draws[slot]);
+  }
+  vary_slots(c);
+  us_sim_select(c->env, c->plays, c->slot);
+  us_env_reset(c->env, c->mask, c->seeds);
+}
+
+// Ends the episodes that have diverged: their last good row is the one before.
+static void drop_diverged(Collect* c) {
+  int n = 0;
+  for (int i = 0; i < c->plays; i++) {
+    int slot = c->slot[i];
+    c->lost[slot] = (uint8_t)us_sim_diverged(c->env, slot);
+    if (!c->lost[slot]) c->slot[n++] = slot;
+  }
+  c->plays = n;
+  us_sim_select(c->env, n, c->slot);
+}
+
+// Records what the slots look like before the action of row t.
+static UsStatus look(Collect* c, int t) {
+  const UsEnvInfo* info = us_env_info(c->env);
+  for (int i = 0; i < c->plays; i++) {
+    size_t row = at(c, c->slot[i], t);
+    c->obs[i] = (UsObs){.proprio = info->proprio ? c->proprio + row * (size_t)info->proprio : NULL,
+                        .state = c->states + row * (size_t)info->state};
+  }
+  US_TRY(us_env_look(c->env, c->plays, c->slot, c->obs));
+  US_TRY(us_env_render(c->env, c->plays, c->slot, c->frames));
+  for (int i = 0; i < c->plays; i++) {
+    size_t row = at(c, c->slot[i], t);
+    c->times[row] = c->obs[i].time;
+    memcpy(c->pixels + row * c->frame, c->frames + (size_t)i * c->frame, c->frame);
+    c->length[c->slot[i]] = t + 1;
+  }
+  return US_OK;
+}
+
+// An episode's last row has no action behind it.
+static void note_end(Collect* c, size_t row, int terminated) {
+  size_t width = (size_t)us_env_info(c->env)->action;
+  for (size_t k = 0; k < width; k++) c->actions[row * width + k] = NAN;
+  c->rewards[row] = 0;
+  c->terminated[row] = (uint8_t)terminated;
+  c->truncated[row] = (uint8_t)!terminated;
+}
+
+// Plays the action of row t.
+static void play(Collect* c, int t) {
+  const int width = us_env_info(c->env)->action;
+  for (int i = 0; i < c->slots; i++) c->step[i] = t;
+  us_sim_policy(c->env, c->policy, c->step, c->act);
+  us_env_step(c->env, c->act, &(UsStep){.reward = c->reward, .terminated = c->ended});
+  for (int i = 0; i < c->plays; i++) {
+    int slot = c->slot[i];
+    size_t row = at(c, slot, t);
+    float* action = c->actions + row * (size_t)width;
+    for (int k = 0; k < width; k++) action[k] = fminf(fmaxf(c->act[slot * width + k], -1), 1);
+    c->rewards[row] = c->reward[slot];
+    c->terminated[row] = c->ended[slot];
+    c->truncated[row] = 0;
+  }
+}
+
+// MuJoCo's error in a slot, if there was one.
+static UsStatus check_engine(const Collect* c) {
+  const UsEnvError* error = us_env_error(c->env);
+  if (!error) return US_OK;
+  return us_fail(US_MUJOCO, "%s: episode %lld, step %d: MuJoCo: %s", c->o->out,
+                 (long long)(c->done + error->slot), error->step, error->text);
+}
+
+// Plays the listed slots from their seeds to the end. bar: Nullable
+static UsStatus play_slots(Collect* c, UsProgress* bar) {
+  const int n = c->plays;
+  start(c);
+  US_TRY(check_engine(c));
+  for (int t = 0; t < c->rows; t++) {
+    if (us_interrupted()) return US_INTERRUPTED;
+    drop_diverged(c);
+    if (c->plays == 0) break;
+    US_TRY(look(c, t));
+    if (t < c->rows - 1) play(c, t);
+    US_TRY(check_engine(c));
+    if (bar) us_progress_show(bar, (double)c->done * c->rows + (double)(t + 1) * n, NULL);
+  }
+  for (int i = 0; i < c->plays; i++) note_end(c, at(c, c->slot[i], c->rows - 1), 0);
+  return US_OK;
+}
+
+// ---- episodes that diverge ----
+
+// A status that says how an episode diverged, whose slot still has its last state.
+static UsStatus fail_diverged(Collect* c, int64_t episode, int slot, const char* what) {
+  const int width = us_env_info(c->env)->state;
+  double* state = c->states + at(c, slot, c->length[slot]) * (size_t)width;  // not a row of it
+  UsObs obs = {.state = state};
+  US_TRY(us_env_look(c->env, 1, &slot, &obs));
+  char found[96] = "a number beside the state (acceleration, measure or proprio) is bad";
+  for (int i = width - 1; i >= 0; i--) {
+    if (fabs(state[i]) <= mjMAXVAL) continue;
+    snprintf(found, sizeof(found), "expected a state of numbers up to %g in size, found %g",
+             mjMAXVAL, state[i]);
+  }
+  char step[32] = "its start";
+  if (c->length[slot] > 0) snprintf(step, sizeof(step), "step %d", c->length[slot] - 1);
+  return us_fail(US_MUJOCO, "%s: episode %lld, %s: the simulation diverged%s: %s", c->o->out,
+                 (long long)episode, step, what, found);
+}
+
+// Lists the slots of the batch whose episode has to be drawn anew.
+static UsStatus list_again(Collect* c, int n) {
+  c->plays = 0;
+  for (int i = 0; i < n; i++) {
+    if (!c->lost[i] || c->how == US_DIVERGED_stop) continue;
+    if (c->how == US_DIVERGED_keep && c->length[i] > 0) continue;
+    if (c->draws[i] == kMostDraws) {
+      return fail_diverged(c, c->done + i, i,
+                           ", as in each of the 100 draws before (the model or its timestep "
+                           "is not stable)");
+    }
+    c->redrawn += c->draws[i]++ == 0;
+    c->length[i] = 0;
+    c->slot[c->plays++] = i;
+  }
+  return US_OK;
+}
+
+static UsStatus append(Collect* c, int slot) {
+  const UsEnvInfo* info = us_env_info(c->env);
+  size_t row = at(c, slot, 0);
+  UsEpisode e = {.rows = c->length[slot],
+                 .pixels = c->pixels + row * c->frame,
+                 .actions = c->actions + row * (size_t)info->action,
+                 .proprio = c->proprio + row * (size_t)info->proprio,
+                 .states = c->states + row * (size_t)info->state,
+                 .rewards = c->rewards + row,
+                 .terminated = c->terminated + row,
+                 .truncated = c->truncated + row,
+                 .times = c->times + row,
+                 .variation = c->variation + row * (size_t)c->vary.count};
+  return us_dataset_append(c->writer, &e);
+}
+
+// Plays episodes c->done .. c->done + n - 1 and appends them.
+static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
+  for (int i = 0; i < n; i++) {
+    c->slot[i] = i;
+    c->length[i] = c->draws[i] = 0;
+  }
+  for (c->plays = n; c->plays > 0; bar = NULL) {
+    US_TRY(play_slots(c, bar));
+    US_TRY(list_again(c, n));
+  }
+  const int64_t first = c->done;
+  for (int i = 0; i < n; i++) {
+    if (c->lost[i] && c->how == US_DIVERGED_stop) return fail_diverged(c, first + i, i, "");
+    if (c->lost[i]) note_end(c, at(c, i, c->length[i] - 1), 1);
+    c->cut += c->lost[i];
+    US_TRY(append(c, i));
+    c->done++;
+  }
+  return US_OK;
+}
+
+// ---- set up ----
+
+static void layout(UsArena* a, Collect* c) {
+  const UsEnvInfo* info = us_env_info(c->env);
+  size_t n = (size_t)c->slots, all = n * (size_t)c->rows;
+  c->slot = US_TAKE(a, int, n);
+  c->step = US_TAKE(a, int, n);
+  c->length = US_TAKE(a, int, n);
+  c->draws = US_TAKE(a, int, n);
+  c->lost = US_TAKE(a, uint8_t, n);
+  c->mask = US_TAKE(a, uint8_t, n);
+  c->seeds = US_TAKE(a, uint64_t, n);
+  c->obs = US_TAKE(a, UsObs, n);
+  c->frames = US_TAKE(a, uint8_t, n * c->frame);
+  c->act = US_TAKE(a, float, n*(size_t)info->action);
+  c->reward = US_TAKE(a, float, n);
+  c->ended = US_TAKE(a, uint8_t, n);
+  c->pixels = US_TAKE(a, uint8_t, all * c->frame);
+  c->actions = US_TAKE(a, float, all*(size_t)info->action);
+  c->proprio = US_TAKE(a, float, all*(size_t)info->proprio);
+  c->states = US_TAKE(a, double, all*(size_t)info->state);
+  c->rewards = US_TAKE(a, float, all);
+  c->terminated = US_TAKE(a, uint8_t, all);
+  c->truncated = US_TAKE(a, uint8_t, all);
+  c->times = US_TAKE(a, double, all);
+  c->drawn = US_TAKE(a, float, n*(size_t)c->vary.count);
+  c->variation = US_TAKE(a, float, all*(size_t)c->vary.count);
+}
+
+// As many slots as keep the threads busy, as the memory allows, and as there are episodes.
+static int choose_slots(const Collect* c) {
+  const UsCollectConfig* o = c->o;
+  int side = o->size;
+  for (const UsTask* const* t = o->tasks; side == 0 && *t; t++) {
+    if (strcmp((*t)->name, o->task) == 0) side = (*t)->size;
+  }
+  if (side == 0) side = 64;
+  size_t episode = (size_t)(o->steps + 1) * (size_t)side * (size_t)side * 3;
+  int fit = (int)(pixel_room / episode), slots = 8 * us_pool_threads(c->pool);
+  if (slots < kFewestSlots) slots = kFewestSlots;
+  if (slots > kMostSlots) slots = kMostSlots;
+  if (slots > fit) slots = fit > 0 ? fit : 1;
+  return slots < o->episodes ? slots : o->episodes;
+}
+
+// Opens the simulator, reads the words of the config, and takes the memory of a batch.
+static UsStatus open_env(Collect* c) {
+  const UsCollectConfig* o = c->o;
+  c->rows = o->steps + 1;
+  c->slots = choose_slots(c);
+  UsEnvConfig config = {.slots = c->slots,
+                        .block = 1,
+                        .height = o->size,
+                        .width = o->size,
+                        .pixels = 1,
+                        .pool = c->pool};
+  char name[4096];
+  snprintf(name, sizeof(name), "sim:%s", o->task);
+  US_TRY(us_env_open(name, o->tasks, &config, &c->env));
+  const UsEnvInfo* info = us_env_info(c->env);
+  if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
+  c->frame = (size_t)info->height * (size_t)info->width * 3;
+  // The batch is measured first and placed then.
+  layout(&c->arena, c);
+  US_TRY(us_machine_need_memory(o->out, (double)c->arena.size));
+  US_TRY(us_arena_alloc(&c->arena));
+  layout(&c->arena, c);
+  c->task = us_sim_task(c->env);
+  return us_sim_find_policy(c->task, o->policy, &c->policy);
+}
+
+// Opens the file for the episodes behind the first c->done; no writer: all are there.
+static UsStatus open_file(Collect* c) {
+  const UsCollectConfig* o = c->o;
+  const UsEnvInfo* info = us_env_info(c->env);
+  US_TRY(us_folder_make_above(o->out));
+  UsDatasetInfo d = {.version = US_VERSION,
+                     .seed = o->seed,
+                     .height = info->height,
+                     .width = info->width,
+                     .action = info->action,
+                     .proprio = info->proprio,
+                     .state = info->state,
+                     .variation = c->vary.count,
+                     .dt = info->dt};
+  snprintf(d.task, sizeof(d.task), "%s", c->task->name);
+  snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
+  snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->how]);
+  US_TRY(us_gl_renderer(o->task, d.renderer, sizeof(d.renderer) / 4));
+  if (c->vary.count) {
+    us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
+    snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
+  }
+  if (o->resume && us_file_exists(o->out)) {
+    return us_dataset_resume(o->out, &d, o->episodes, c->rows, &c->done, &c->writer);
+  }
+  return us_dataset_create(o->out, &d, o->episodes, c->rows, o->overwrite, &c->writer);
+}
+
+// ---- the job ----
+
+// Says of a run that failed or was stopped, whose file is closed, what is left of it.
+static UsStatus end_early(const Collect* c, UsStatus status, const char* message) {
+  if (status == US_INTERRUPTED) {
+    return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %d episodes finished%s", c->o->out,
+                   (long long)c->done, c->o->episodes,
+                   c->done ? "; --resume goes on" : "; no file is left");
+  }
+  if (c->done == 0) return us_fail(status, "%s", message);
+  return us_fail(status, "%s; %lld episode%s before it %s kept%s", message, (long long)c->done,
+                 c->done == 1 ? "" : "s", c->done == 1 ? "is" : "are",
+                 status == US_MUJOCO ? "" : ", --resume goes on");
+}
+
+// Plays batches until the file has all episodes, and closes it in every case.
+static UsStatus record(Collect* c, UsCollectResult* result) {
+  const double start = us_seconds(), all = (double)c->o->episodes * c->rows;
+  const int64_t asked = c->o->episodes;
+  result->before = us_dataset_written(c->writer);
+  UsProgress bar = us_progress_start("collect", "frames", all, (double)c->done * c->rows);
+  UsStatus status = US_OK;
+  while (status == US_OK && c->done < asked) {
+    int n = asked - c->done < c->slots ? (int)(asked - c->done) : c->slots;
+    status = collect_batch(c, n, &bar);
+  }
+  us_progress_end(&bar);
+  result->seconds = us_seconds() - start;
+  char message[1024];
+  snprintf(message, sizeof(message), "%s", us_message());
+  result->rows = us_dataset_written(c->writer);
+  UsStatus finished = us_dataset_finish(c->writer);
+  c->writer = NULL;
+  if (status == US_INTERRUPTED) US_TRY(finished);
+  return status == US_OK ? finished : end_early(c, status, message);
+}
+
+static UsStatus collect(Collect* c, UsCollectResult* result) {
+  US_TRY(open_env(c));
+  US_TRY(open_file(c));
+  result->complete = !c->writer;
+  UsStatus status = c->writer ? record(c, result) : US_OK;
+  result->episodes = c->done;
+  result->redrawn = c->redrawn;
+  result->cut = c->cut;
+  result->height = us_env_info(c->env)->height;
+  result->width = us_env_info(c->env)->width;
+  result->warnings = us_sim_warnings(c->env, result->warned, sizeof(result->warned));
+  return status;
+}
+
+static UsStatus find_diverged(const char* name, UsDiverged* out) {
+  for (*out = 0; name && *out < US_DIVERGED_COUNT; ++*out) {
+    if (strcmp(name, diverged_names[*out]) == 0) return US_OK;
+  }
+  if (!name) return US_OK;
+  return us_fail(US_USAGE, "--diverged: expected redraw, keep or stop, found \"%s\"", name);
+}
+
+UsStatus us_collect_check(const UsCollectConfig* config) {
+  UsDiverged how;
+  UsVaryRange range;
+  const char* missing = !config->task ? "--task" : !config->out ? "--out" : NULL;
+  if (missing) return us_fail(US_USAGE, "expected %s", missing);
+  if (!config->tasks) return us_fail(US_USAGE, "expected a list of tasks");
+  if (config->episodes < 1) return us_fail(US_USAGE, "expected --episodes of at least 1");
+  US_TRY(us_settings_check(us_collect_settings, config));
+  US_TRY(find_diverged(config->diverged, &how));
+  if (config->vary_range) {
+    if (!config->vary) return us_fail(US_USAGE, "--vary-range: expected --vary too");
+    US_TRY(us_vary_range("--vary-range", config->vary_range, &range));
+  }
+  if (config->overwrite && config->resume) {
+    return us_fail(US_USAGE, "expected --resume or --overwrite, found both");
+  }
+  US_TRY(us_lock_check(config->out));
+  if (!us_file_exists(config->out) || config->overwrite || config->resume) return US_OK;
+  return us_fail(US_IO, "%s: the file exists; --resume goes on with it, --overwrite replaces it",
+                 config->out);
+}
+
+UsStatus us_collect(const UsCollectConfig* config, UsCollectResult* result) {
+  memset(result, 0, sizeof(*result));
+  US_TRY(us_collect_check(config));
+  Collect c = {.o = config};
+  US_TRY(find_diverged(config->diverged, &c.how));
+  if (config->vary_range) US_TRY(us_vary_range("--vary-range", config->vary_range, &c.range));
+  c.pool = us_pool_create(config->threads);
+  UsStatus status = c.pool ? collect(&c, result) : us_fail(US_MEMORY, "out of memory for threads");
+  us_dataset_finish(c.writer);
+  us_env_close(c.env);
+  us_arena_free(&c.arena);
+  us_pool_destroy(c.pool);
+  return status;
+}
