@@ -49,12 +49,37 @@ UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const 
     return us_fail(US_USAGE, "%s: expected a name of at most %zu characters", name,
                    sizeof(((UsEnvInfo*)NULL)->name) - 1);
   }
-  return cls->open(name, colon + 1, tasks, &c, out);
+  UsEnv* e;
+  US_TRY(cls->open(name, colon + 1, tasks, &c, &e));
+  UsStatus status = us_env_ready(e);
+  if (status != US_OK) {
+    us_env_close(e);
+    return status;
+  }
+  *out = e;
+  return US_OK;
+}
+
+static void place(UsEnv* e) {
+  UsEnvScratch* s = &e->scratch;
+  size_t n = (size_t)e->info.slots;
+  s->row = (e->save_size + 63) / 64 * 64;
+  s->saved = us_arena_take(&s->arena, n, s->row);
+  s->played = US_TAKE(&s->arena, float, n*(size_t)(e->info.block * e->info.action));
+  s->reward = US_TAKE(&s->arena, float, n);
+}
+
+UsStatus us_env_ready(UsEnv* e) {
+  if (e->scratch.saved || (e->cls->rollout && e->cls->fork)) return US_OK;
+  place(e);
+  US_TRY(us_arena_alloc(&e->scratch.arena));
+  place(e);
+  return US_OK;
 }
 
 void us_env_close(UsEnv* e) {
   if (!e) return;
-  free(e->scratch);
+  us_arena_free(&e->scratch.arena);
   e->cls->close(e);
 }
 
@@ -66,11 +91,46 @@ const UsEnvError* us_env_error(const UsEnv* e) {
   return e->error.text[0] ? &e->error : NULL;
 }
 
+// ---- what a kind can do ----
+
+UsStatus us_env_need(const UsEnv* e, const char* who, unsigned needs) {
+  const UsEnvClass* c = e->cls;
+#define X(entry, bit, text)                                                                \
+  if ((needs & US_ENV_##entry) && !c->entry) {                                             \
+    return us_fail(US_UNSUPPORTED, "%s: needs %s (%s), which %s lacks", who, text, #entry, \
+                   e->info.name);                                                          \
+  }
+  US_ENV_ENTRIES(X)
+#undef X
+  return US_OK;
+}
+
 // ---- checked forwarding ----
 
-static void check_slots(const UsEnv* e, int n, const int* slots) {
-  US_ASSERT(n == 0 || slots);
-  for (int i = 0; i < n; i++) US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
+UsStatus us_env_check_slots(const UsEnv* e, int n, const int* slots) {
+  if (n < 0 || (n > 0 && !slots)) {
+    return us_fail(US_USAGE, "%s: expected a list of slots, found %d at %p", e->info.name, n,
+                   (const void*)slots);
+  }
+  for (int i = 0; i < n; i++) {
+    if (slots[i] >= 0 && slots[i] < e->info.slots) continue;
+    return us_fail(US_USAGE, "%s: expected slots of 0 .. %d, found %d", e->info.name,
+                   e->info.slots - 1, slots[i]);
+  }
+  return US_OK;
+}
+
+// The same of calls that cannot fail, whose slots are the programmer's.
+static void assert_slots(const UsEnv* e, int n, const int* slots) {
+  US_ASSERT(us_env_check_slots(e, n, slots) == US_OK);
+}
+
+// Of calls that fill or read n things at `what`.
+static UsStatus check_list(const UsEnv* e, int n, const int* slots, const void* what,
+                           const char* name) {
+  US_TRY(us_env_check_slots(e, n, slots));
+  if (n == 0 || what) return US_OK;
+  return us_fail(US_USAGE, "%s: expected %s of %d slots, found NULL", e->info.name, name, n);
 }
 
 void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
@@ -85,32 +145,28 @@ void us_env_step(UsEnv* e, const float* actions, const UsStep* out) {
 }
 
 UsStatus us_env_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
-  check_slots(e, n, slots);
-  US_ASSERT(n == 0 || obs);
+  US_TRY(check_list(e, n, slots, obs, "observations"));
   return e->cls->observe(e, n, slots, obs);
 }
 
 UsStatus us_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
-  check_slots(e, n, slots);
-  US_ASSERT(n == 0 || obs);
+  US_TRY(check_list(e, n, slots, obs, "observations"));
   return e->cls->set_goal(e, n, slots, obs);
 }
 
 UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
-  check_slots(e, n, slots);
-  US_ASSERT(n == 0 || obs);
+  US_TRY(check_list(e, n, slots, obs, "observations"));
   if (!e->cls->look) return us_fail(US_UNSUPPORTED, "%s: this env shows nothing", e->info.name);
   return e->cls->look(e, n, slots, obs);
 }
 
 void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
-  check_slots(e, n, slots);
+  assert_slots(e, n, slots);
   e->cls->score(e, n, slots, distance, success);
 }
 
 UsStatus us_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
-  check_slots(e, n, slots);
-  US_ASSERT(n == 0 || pixels);
+  US_TRY(check_list(e, n, slots, pixels, "pixels"));
   if (!e->cls->render) return us_fail(US_UNSUPPORTED, "%s: this env cannot render", e->info.name);
   return e->cls->render(e, n, slots, pixels);
 }
@@ -120,38 +176,28 @@ size_t us_env_save_size(const UsEnv* e) {
 }
 
 void us_env_save(UsEnv* e, int slot, void* bytes) {
-  check_slots(e, 1, &slot);
+  assert_slots(e, 1, &slot);
   US_ASSERT(bytes);
   e->cls->save(e, slot, bytes);
 }
 
 void us_env_restore(UsEnv* e, int slot, const void* bytes) {
-  check_slots(e, 1, &slot);
+  assert_slots(e, 1, &slot);
   US_ASSERT(bytes);
   e->cls->restore(e, slot, bytes);
 }
 
 // ---- what save, step and restore can do for any kind ----
 
-// Scratch memory that stays with the env, so that only the first and larger calls allocate.
-static void* scratch(UsEnv* e, size_t size) {
-  if (size > e->scratch_size) {
-    free(e->scratch);
-    e->scratch = malloc(size);
-    US_ASSERT(e->scratch);
-    e->scratch_size = size;
-  }
-  return e->scratch;
-}
-
 void us_env_fork(UsEnv* e, int slot, int n, const int* targets) {
-  check_slots(e, 1, &slot);
-  check_slots(e, n, targets);
+  assert_slots(e, 1, &slot);
+  assert_slots(e, n, targets);
   if (e->cls->fork) {
     e->cls->fork(e, slot, n, targets);
     return;
   }
-  void* bytes = scratch(e, e->save_size);
+  US_ASSERT(e->scratch.saved);
+  void* bytes = e->scratch.saved;
   e->cls->save(e, slot, bytes);
   for (int i = 0; i < n; i++) {
     if (targets[i] != slot) e->cls->restore(e, targets[i], bytes);
@@ -164,11 +210,11 @@ static void default_rollout(UsEnv* e, int n, const int* slots, int samples, int 
                             const float* actions, float* rewards) {
   const int count = e->info.slots;
   const size_t block = (size_t)e->info.block * (size_t)e->info.action;
-  const size_t row = (e->save_size + 63) / 64 * 64;
   const size_t items = (size_t)n * (size_t)samples, length = (size_t)horizon * block;
-  char* saved = scratch(e, row * (size_t)count + sizeof(float) * (size_t)count * (block + 1));
-  float* played = (float*)(saved + row * (size_t)count);  // (N, K, A)
-  float* reward = played + block * (size_t)count;         // (N)
+  const size_t row = e->scratch.row;
+  char* saved = e->scratch.saved;
+  float *played = e->scratch.played, *reward = e->scratch.reward;
+  US_ASSERT(saved);
   for (int i = 0; i < count; i++) e->cls->save(e, i, saved + row * (size_t)i);
   const UsStep out = {.reward = reward};
   for (size_t first = 0; first < items; first += (size_t)count) {
@@ -193,7 +239,7 @@ static void default_rollout(UsEnv* e, int n, const int* slots, int samples, int 
 
 void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                     const float* actions, float* rewards) {
-  check_slots(e, n, slots);
+  assert_slots(e, n, slots);
   US_ASSERT(samples >= 0 && horizon >= 0);
   if (n == 0 || samples == 0 || horizon == 0) return;
   US_ASSERT(actions && rewards);
@@ -202,4 +248,31 @@ void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
   } else {
     default_rollout(e, n, slots, samples, horizon, actions, rewards);
   }
+}
+
+// ---- entries that a kind may have ----
+
+UsStatus us_env_latents(UsEnv* e, int n, const int* slots, float* now, float* goal) {
+  US_TRY(us_env_check_slots(e, n, slots));
+  US_TRY(us_env_need(e, "us_env_latents", US_ENV_latents));
+  return e->cls->latents(e, n, slots, now, goal);
+}
+
+void us_env_rollout_gradient(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                             const float* actions, const float* weights, float* rewards,
+                             float* gradient) {
+  assert_slots(e, n, slots);
+  US_ASSERT(e->cls->rollout_gradient && samples >= 0 && horizon >= 0);
+  if (n == 0 || samples == 0 || horizon == 0) return;
+  US_ASSERT(actions && weights && rewards && gradient);
+  e->cls->rollout_gradient(e, n, slots, samples, horizon, actions, weights, rewards, gradient);
+}
+
+void us_env_rollout_device(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                           const float* actions, float* rewards) {
+  assert_slots(e, n, slots);
+  US_ASSERT(e->cls->rollout_device && samples >= 0 && horizon >= 0);
+  if (n == 0 || samples == 0 || horizon == 0) return;
+  US_ASSERT(actions && rewards);
+  e->cls->rollout_device(e, n, slots, samples, horizon, actions, rewards);
 }

@@ -32,6 +32,7 @@
 US_C_BEGIN
 
 struct UsTask;
+struct UsDevice;
 
 typedef struct UsEnv UsEnv;
 
@@ -68,7 +69,9 @@ typedef struct UsEnvInfo {
   int height, width;
   int context;    // frames that the next step depends on: 1 for a simulator, C for a model
   double dt;      // s an env step
-  char hash[65];  // a model: SHA-256 over everything that imagination depends on, in hex
+  char hash[65];  // a model: SHA-256 over everything that a rollout depends on, in hex
+  // Where the memory of us_env_latents and us_env_rollout_device lies; NULL: the kind has neither.
+  struct UsDevice* device;
 } UsEnvInfo;
 
 // What a step gives, slot by slot. Every pointer may be NULL: not asked for.
@@ -145,6 +148,38 @@ US_API void us_env_restore(UsEnv* e, int slot, const void* bytes);
 
 // Copies one slot into n others. targets (n).
 US_API void us_env_fork(UsEnv* e, int slot, int n, const int* targets);
+
+// ---- what some kinds can do ----
+
+// entry of env_class.h, bit, what it gives
+#define US_ENV_ENTRIES(X)                                          \
+  X(latents, 1, "the latents of slots and goals")                  \
+  X(rollout_gradient, 2, "the gradient of rewards in the actions") \
+  X(rollout_device, 4, "rollouts from and to memory of the env's device")
+
+typedef enum UsEnvEntry {
+#define X(name, bit, text) US_ENV_##name = bit,
+  US_ENV_ENTRIES(X)
+#undef X
+} UsEnvEntry;
+
+// US_UNSUPPORTED, "<who>: needs <text> (<entry>), which <env> lacks", for the first of the entries
+// `needs` (their bits) that e does not have. Those who depend on one ask before they work.
+US_API UsStatus us_env_need(const UsEnv* e, const char* who, unsigned needs);
+
+// The latents of the listed slots now and of their goals (0 where none is set), in which the
+// distance is measured: now, goal (n, O), memory of the device. Nullable: now, goal.
+US_API UsStatus us_env_latents(UsEnv* e, int n, const int* slots, float* now, float* goal);
+
+// us_env_rollout, and the gradient of the sum over blocks of weights times rewards in the actions:
+// weights (horizon), gradient (n, samples, horizon, K, A). Where an action is clipped it is 0.
+US_API void us_env_rollout_gradient(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                                    const float* actions, const float* weights, float* rewards,
+                                    float* gradient);
+
+// us_env_rollout with actions and rewards in memory of the device.
+US_API void us_env_rollout_device(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                                  const float* actions, float* rewards);
 
 US_C_END
 

@@ -5,10 +5,13 @@
 //
 // An env of a kind is a struct whose first member is UsEnv. Every function has the contract of the
 // us_env_ function of its name, which has checked the arguments (slot numbers in range, sizes)
-// before it calls. rollout and fork may be NULL: env.c then does them with save, step and restore.
+// before it calls. rollout and fork may be NULL: env.c then does them with save, step and restore,
+// in memory that us_env_ready gives. What US_ENV_ENTRIES lists may be NULL, and is then refused by
+// its name.
 
 #include "env/env.h"
 #include "worldmodel/base/api.h"
+#include "worldmodel/base/arena.h"
 
 US_C_BEGIN
 
@@ -30,17 +33,38 @@ typedef struct UsEnvClass {
   void (*save)(UsEnv* e, int slot, void* bytes);
   void (*restore)(UsEnv* e, int slot, const void* bytes);
   void (*fork)(UsEnv* e, int slot, int n, const int* targets);
+  UsStatus (*latents)(UsEnv* e, int n, const int* slots, float* now, float* goal);
+  void (*rollout_gradient)(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                           const float* actions, const float* weights, float* rewards,
+                           float* gradient);
+  void (*rollout_device)(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                         const float* actions, float* rewards);
 } UsEnvClass;
+
+// What env.c works in for a class without rollout or fork.
+typedef struct UsEnvScratch {
+  UsArena arena;
+  size_t row;     // bytes of a saved slot, padded
+  char* saved;    // (N, row)
+  float* played;  // (N, K, A)
+  float* reward;  // (N)
+} UsEnvScratch;
 
 struct UsEnv {
   const UsEnvClass* cls;
   UsEnvInfo info;
-  size_t save_size;  // bytes of one saved slot
-  UsPool* pool;      // Nullable
-  UsEnvError error;  // see us_env_error; no text: none
-  void* scratch;     // env.c's own: leave it NULL
-  size_t scratch_size;
+  size_t save_size;      // bytes of one saved slot
+  UsPool* pool;          // Nullable
+  UsEnvError error;      // see us_env_error; no text: none
+  UsEnvScratch scratch;  // env.c's own: leave it 0
 };
+
+// Gives e, whose class, info and save_size stand, the memory that env.c needs for what the class
+// lacks. us_env_open calls it; whoever makes an env without it does too.
+US_API UsStatus us_env_ready(UsEnv* e);
+
+// US_USAGE when there are no n slots listed or one is out of range.
+US_API UsStatus us_env_check_slots(const UsEnv* e, int n, const int* slots);
 
 extern US_API const UsEnvClass us_env_class_sim;
 extern US_API const UsEnvClass us_env_class_model;

@@ -23,7 +23,7 @@ US_API void us_scene_start(const mjModel* m, mjData* d);
 // qvel, act and the time: files hold no more of a state. `what` is for messages.
 US_API UsStatus us_scene_check_state(const char* what, const mjModel* m);
 
-// Checks the table (us_task_check_table of plugin.h) and compiles its scene, or copies its model,
+// Compiles the scene of a table that us_task_check_table of plugin.h accepts, or copies its model,
 // with automatic resets off, so that a state which is not finite stays visible, and without sleep,
 // as who sleeps is no part of a state. On failure *out is NULL; the caller owns it.
 US_API UsStatus us_scene_compile(const UsTask* task, mjModel** out);

@@ -73,8 +73,10 @@ US_API int us_sim_factors(UsEnv* e, const UsFactor* const** list);
 // Puts the listed slots into variations: values (n, V) of the chosen factors, all others 0. A slot
 // stays in its variation, over resets too, until the next call; us_env_save and us_env_fork take it
 // along. Everything that is asked of a slot, goals, rollouts and frames included, happens in its
-// variation.
-US_API void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values);
+// variation. Values out of [-1, 1] are US_USAGE; a slot whose model no memory is left for is
+// US_MEMORY and counts as diverged.
+US_API UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots,
+                            const float* values);
 
 US_C_END
 

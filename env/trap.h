@@ -6,7 +6,7 @@
 // MuJoCo reports through a global handler, whose default prints, writes a log file into the working
 // folder and ends the process. Ours keeps warnings quiet (they are counted in mjData), and an error
 // inside us_trap_run comes back as its text. An error outside of it still ends the process, after
-// one line on stderr.
+// the caller's hook for lines (progress.h) was told.
 //
 // Threads: safe; a trap belongs to the thread that runs it.
 

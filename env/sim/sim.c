@@ -6,27 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env/plugin.h"
 #include "env/scene.h"
 #include "env/trap.h"
 
 // ---- variations ----
 
-static void open_variants(Sim* s) {
-  if (s->variants) return;
-  s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
-}
-
-// Gives the listed slots the models of their numbers.
-static void sync_models(Sim* s, int n, const int* slots) {
-  static const float zero[US_FACTORS];
+// Gives the listed slots the models of their numbers. A slot that there is no memory for counts as
+// diverged, with an error of the env.
+static UsStatus sync_models(Sim* s, int n, const int* slots) {
+  static const char none[] = "out of memory for the model of a variation";
+  UsStatus status = US_OK;
   int changed = 0;
   for (int i = 0; i < n; i++) {
-    const Slot* slot = &s->slot[slots[i]];
-    if (!s->variants && memcmp(slot->vary, zero, sizeof(zero)) == 0) continue;
-    open_variants(s);
-    changed |= us_variants_set(s->variants, slots[i], slot->vary);
+    Slot* slot = &s->slot[slots[i]];
+    int set = us_variants_set(s->variants, slots[i], slot->vary);
+    changed |= set > 0;
+    if (set >= 0) continue;
+    slot->good = slot->stale = 0;
+    status = us_fail(US_MEMORY, "%s: %s", s->env.info.name, none);
+    if (s->env.error.text[0]) continue;
+    s->env.error = (UsEnvError){.slot = slots[i], .step = slot->steps};
+    snprintf(s->env.error.text, sizeof(s->env.error.text), "%s", none);
   }
-  if (changed) mjb_setModels(s->slots, us_variants_models(s->variants));
+  if (changed) {
+    mjb_setModels(s->slots, us_variants_models(s->variants));
+    s->varied = 1;
+  }
+  return status;
 }
 
 // ---- look ----
@@ -42,7 +49,7 @@ static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
   Sim* s = sim_of(e);
   US_TRY(open_render(s));
   return us_render_frames(s->render, n, slots, mjb_state(s->slots), s->row,
-                          s->variants ? us_variants_models(s->variants) : NULL, pixels);
+                          s->varied ? us_variants_models(s->variants) : NULL, pixels);
 }
 
 static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
@@ -149,6 +156,8 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   US_TRY(us_arena_alloc(&s->arena));
   layout(&s->arena, s);
   s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
+  s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
+  if (!s->variants) return us_fail(US_MEMORY, "%s: out of memory for variations", name);
   return open_blank(s);
 }
 
@@ -174,6 +183,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
                          const UsEnvConfig* config, UsEnv** out) {
   const UsTask* task = NULL;
   US_TRY(us_scene_find(name, what, tasks, &task));
+  US_TRY(us_task_check_table(NULL, task));
   mjModel* model = NULL;
   US_TRY(us_scene_compile(task, &model));
   Sim* s = calloc(1, sizeof(*s));
@@ -235,10 +245,8 @@ const mjModel* us_sim_model(const UsEnv* e) {
 void us_sim_select(UsEnv* e, int n, const int* slots) {
   Sim* s = sim_of(e);
   US_ASSERT(n >= 0 && n <= e->info.slots);
-  for (int i = 0; i < n; i++) {
-    US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
-    s->played[i] = slots[i];
-  }
+  US_ASSERT(us_env_check_slots(e, n, slots) == US_OK);
+  memcpy(s->played, slots, sizeof(int) * (size_t)n);
   s->plays = n;
 }
 
@@ -248,19 +256,22 @@ int us_sim_diverged(const UsEnv* e, int slot) {
 }
 
 int us_sim_factors(UsEnv* e, const UsFactor* const** list) {
-  Sim* s = sim_of(e);
-  open_variants(s);
-  return us_variants_factors(s->variants, list);
+  return us_variants_factors(sim_of(e)->variants, list);
 }
 
-void us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
+UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
   Sim* s = sim_of(e);
+  US_TRY(us_env_check_slots(e, n, slots));
+  for (int i = 0; i < n * v->count; i++) {
+    if (values[i] >= -1 && values[i] <= 1) continue;
+    return us_fail(US_USAGE, "%s: expected factors of variation in -1 .. 1, found %g", e->info.name,
+                   (double)values[i]);
+  }
   for (int i = 0; i < n; i++) {
-    US_ASSERT(slots[i] >= 0 && slots[i] < e->info.slots);
     Slot* slot = &s->slot[slots[i]];
     us_vary_spread(v, values + (size_t)i * (size_t)v->count, slot->vary);
     slot->stale = 1;
   }
-  sync_models(s, n, slots);
-  us_sim_settle(s);
+  US_TRY(sync_models(s, n, slots));
+  return us_sim_settle(s);
 }

@@ -37,10 +37,11 @@ typedef struct Sim {
   UsEnv env;
   const UsTask* task;
   mjModel* model;
-  mjBatch* slots;        // (N)
-  mjBatch* scratch;      // (SCRATCH)
-  UsRender* render;      // NULL until the first frame
-  UsVariants* variants;  // NULL until something asks for them
+  mjBatch* slots;    // (N)
+  mjBatch* scratch;  // (SCRATCH)
+  UsRender* render;  // NULL until the first frame
+  UsVariants* variants;
+  int varied;  // 1: a slot has had a model of its own
   int limit;
   int row;                                // R, numbers in a state row
   int time_at, qpos_at, qvel_at, act_at;  // places in a row

@@ -14,7 +14,7 @@
 // ---- the model of a slot ----
 
 static const mjModel* model_of(const Sim* s, int slot) {
-  return s->variants ? us_variants_models(s->variants)[slot] : s->model;
+  return us_variants_models(s->variants)[slot];
 }
 
 const mjModel* us_sim_slot_model(const UsEnv* e, int slot) {
@@ -24,7 +24,7 @@ const mjModel* us_sim_slot_model(const UsEnv* e, int slot) {
 
 // Lets simulation i of the second batch run on the model of slots[(first + i) / samples], i < n.
 static void lend_models(Sim* s, int n, const int* slots, size_t first, int samples) {
-  if (!s->variants) return;
+  if (!s->varied) return;
   mjb_setModels(s->scratch, us_variants_lend(s->variants, n, slots, first, samples));
 }
 

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "env/factors.h"
+#include "env/trap.h"
+#include "worldmodel/base/arena.h"
 
 struct UsVariants {
   const mjModel* base;
@@ -15,6 +17,7 @@ struct UsVariants {
   const mjModel** model;               // (slots) base or the slot's own
   const mjModel** lent;                // (most)
   float (*built)[US_FACTORS];          // (slots) what a slot's own model was built for
+  UsArena arena;
 };
 
 // ---- the list ----
@@ -34,27 +37,50 @@ static void take(UsVariants* v, const UsFactor* f, mjModel* m) {
   v->factor[v->count++] = f;
 }
 
-static void list_factors(UsVariants* v, const UsTask* task, mjModel* m) {
+typedef struct Listing {
+  UsVariants* v;
+  const UsTask* task;
+  mjModel* scratch;
+} Listing;
+
+// Tries every factor on a copy of the scene: the general ones that the task has none of its own
+// for, then the task's.
+static void list_factors(void* arg) {
+  Listing* c = arg;
+  c->v->data = mj_makeData(c->v->base);
+  c->scratch = mj_copyModel(NULL, c->v->base);
   for (const UsFactor* f = us_factors; f->name; f++) {
-    if (!has_own(task, f->name)) take(v, f, m);
+    if (!has_own(c->task, f->name)) take(c->v, f, c->scratch);
   }
-  for (const UsFactor* f = task->factors; f && f->name; f++) take(v, f, m);
+  for (const UsFactor* f = c->task->factors; f && f->name; f++) take(c->v, f, c->scratch);
+}
+
+static void place(UsVariants* v) {
+  v->own = US_TAKE(&v->arena, mjModel*, v->slots);
+  v->model = US_TAKE(&v->arena, const mjModel*, v->slots);
+  v->lent = US_TAKE(&v->arena, const mjModel*, v->most);
+  v->built = us_arena_take(&v->arena, (size_t)v->slots, sizeof(*v->built));
 }
 
 UsVariants* us_variants_create(const UsTask* task, const mjModel* m, int slots, int most) {
   UsVariants* v = calloc(1, sizeof(*v));
-  US_ASSERT(v);
+  if (!v) return NULL;
   *v = (UsVariants){.base = m, .slots = slots, .most = most};
-  v->own = calloc((size_t)slots, sizeof(*v->own));
-  v->model = calloc((size_t)slots, sizeof(*v->model));
-  v->lent = calloc((size_t)most, sizeof(*v->lent));
-  v->built = calloc((size_t)slots, sizeof(*v->built));
-  v->data = mj_makeData(m);
-  mjModel* scratch = mj_copyModel(NULL, m);
-  US_ASSERT(v->own && v->model && v->lent && v->built && v->data && scratch);
+  place(v);
+  if (us_arena_alloc(&v->arena) != US_OK) {
+    free(v);
+    return NULL;
+  }
+  place(v);
   for (int i = 0; i < slots; i++) v->model[i] = m;
-  list_factors(v, task, scratch);
-  mj_deleteModel(scratch);
+  Listing list = {.v = v, .task = task};
+  char found[1];
+  int failed = us_trap_run(list_factors, &list, found, sizeof(found));
+  mj_deleteModel(list.scratch);
+  if (failed || !v->data) {
+    us_variants_destroy(v);
+    return NULL;
+  }
   return v;
 }
 
@@ -62,18 +88,30 @@ void us_variants_destroy(UsVariants* v) {
   if (!v) return;
   for (int i = 0; i < v->slots; i++) mj_deleteModel(v->own[i]);
   mj_deleteData(v->data);
-  free(v->own);
-  free(v->model);
-  free(v->lent);
-  free(v->built);
+  us_arena_free(&v->arena);
   free(v);
 }
 
 // ---- models ----
 
-static void build(UsVariants* v, int slot, const float* values) {
-  if (!v->own[slot]) v->own[slot] = mj_copyModel(NULL, v->base);
-  US_ASSERT(v->own[slot]);
+typedef struct Copy {
+  const mjModel* from;
+  mjModel* to;
+} Copy;
+
+static void copy_model(void* arg) {
+  Copy* c = arg;
+  c->to = mj_copyModel(NULL, c->from);
+}
+
+// Makes a slot's own model that of the numbers. 0 when out of memory.
+static int build(UsVariants* v, int slot, const float* values) {
+  Copy copy = {.from = v->base};
+  char found[1];
+  if (!v->own[slot]) {
+    if (us_trap_run(copy_model, &copy, found, sizeof(found)) || !copy.to) return 0;
+    v->own[slot] = copy.to;
+  }
   mjModel* m = mj_copyModel(v->own[slot], v->base);
   int physical = 0;
   for (int i = 0; i < v->count; i++) {
@@ -83,6 +121,7 @@ static void build(UsVariants* v, int slot, const float* values) {
   }
   if (physical) mj_setConst(m, v->data);
   memcpy(v->built[slot], values, sizeof(v->built[slot]));
+  return 1;
 }
 
 int us_variants_set(UsVariants* v, int slot, const float* values) {
@@ -90,7 +129,7 @@ int us_variants_set(UsVariants* v, int slot, const float* values) {
   int varied = 0;
   for (int i = 0; i < v->count; i++) varied |= values[i] != 0;
   int same = v->own[slot] && memcmp(v->built[slot], values, sizeof(v->built[slot])) == 0;
-  if (varied && !same) build(v, slot, values);
+  if (varied && !same && !build(v, slot, values)) return -1;
   v->model[slot] = varied ? v->own[slot] : v->base;
   return v->model[slot] != before || (varied && !same);
 }

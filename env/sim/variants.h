@@ -13,7 +13,7 @@
 typedef struct UsVariants UsVariants;
 
 // Lists the factors that change something in the model m of a task; all slots start with m itself.
-// `most`: models that us_variants_lend lends. Stops the program without memory.
+// `most`: models that us_variants_lend lends. NULL when out of memory.
 UsVariants* us_variants_create(const UsTask* task, const mjModel* m, int slots, int most);
 
 // NULL is fine.
@@ -23,7 +23,7 @@ void us_variants_destroy(UsVariants* v);
 int us_variants_factors(const UsVariants* v, const UsFactor* const** list);
 
 // Gives a slot its numbers: values (US_FACTORS), of which the first F count. Returns 1 when
-// us_variants_models changed.
+// us_variants_models changed, -1 when out of memory for a model: then the slot stays as it is.
 int us_variants_set(UsVariants* v, int slot, const float* values);
 
 // The present model of every slot: (slots).

@@ -3,10 +3,11 @@
 #include <ctype.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <mujoco/mujoco.h>
+
+#include "worldmodel/base/progress.h"
 
 typedef struct Trap {
   jmp_buf back;
@@ -34,7 +35,7 @@ static void handler(const mjLogMessage* m) {
     us_trap_line(trap->message, trap->size, m->subject);
     longjmp(trap->back, 1);
   }
-  fprintf(stderr, "understudy: MuJoCo: %s\n", m->subject);
+  us_log("MuJoCo: %s", m->subject);
 }
 
 static void install(void) {

@@ -74,6 +74,7 @@ static void default_rollout_and_fork(void** state) {
   us_env_save(e, 3, before);
   us_env_rollout(e, 3, slots, SAMPLES, HORIZON, actions, expected);
   e->cls = &plain;
+  assert_int_equal(us_env_ready(e), US_OK);
   us_env_rollout(e, 3, slots, SAMPLES, HORIZON, actions, found);
   assert_memory_equal(expected, found, sizeof(found));
   assert_true(found[0] < 0);
@@ -89,11 +90,57 @@ static void default_rollout_and_fork(void** state) {
   us_env_close(e);
 }
 
+// ---- entries that a kind may have ----
+
+// A kind with a gradient alone: the reward is -(x + sum of actions)^2, x the slot's number.
+static void steep(UsEnv* e, int n, const int* slots, int samples, int horizon, const float* actions,
+                  const float* weights, float* rewards, float* gradient) {
+  for (int i = 0; i < n * samples; i++, actions += horizon, gradient += horizon) {
+    float x = (float)slots[i / samples];
+    memset(gradient, 0, sizeof(float) * (size_t)horizon);
+    for (int h = 0; h < horizon; h++) {
+      x += actions[h];
+      *rewards++ = -x * x;
+      for (int k = 0; k <= h; k++) gradient[k] -= 2 * weights[h] * x;
+    }
+  }
+}
+
+static void optional_entries(void** state) {
+  static const UsEnvClass with = {.kind = "steep", .rollout_gradient = steep};
+  UsEnv e = {.cls = &with, .info = {.name = "steep:x", .slots = 2, .block = 1, .action = 1}};
+  assert_int_equal(us_env_need(&e, "planner slope", US_ENV_rollout_gradient), US_OK);
+  const float actions[4] = {0.5f, -1, 0, 2}, weights[2] = {3, 1};
+  float rewards[4], gradient[4];
+  us_env_rollout_gradient(&e, 1, (int[]){1}, 2, 2, actions, weights, rewards, gradient);
+  assert_true(rewards[0] == -2.25f && rewards[3] == -9 && gradient[0] == -10 && gradient[3] == -6);
+
+  // What is lacking is refused by its name, and by whose it is.
+  unsigned all = US_ENV_rollout_gradient | US_ENV_rollout_device;
+  assert_int_equal(us_env_need(&e, "planner slope", all), US_UNSUPPORTED);
+  assert_one_line(us_message());
+  assert_non_null(strstr(us_message(), "planner slope: needs rollouts"));
+  assert_non_null(strstr(us_message(), "(rollout_device), which steep:x lacks"));
+  assert_int_equal(us_env_latents(&e, 0, NULL, NULL, NULL), US_UNSUPPORTED);
+  UsEnv* sim = open_env("sim:wall", NULL);
+  assert_int_equal(us_env_need(sim, "planner slope", US_ENV_rollout_gradient), US_UNSUPPORTED);
+  assert_non_null(strstr(us_message(), "sim:wall"));
+
+  // So are slots that there are none of, and lists that are none.
+  UsObs obs = {0};
+  assert_int_equal(us_env_observe(sim, 1, (int[]){1}, &obs), US_USAGE);
+  assert_non_null(strstr(us_message(), "sim:wall: expected slots of 0 .. 0, found 1"));
+  assert_int_equal(us_env_set_goal(sim, 1, (int[]){0}, NULL), US_USAGE);
+  assert_int_equal(us_env_look(sim, -1, (int[]){0}, &obs), US_USAGE);
+  us_env_close(sim);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bad_names),
       cmocka_unit_test(defaults_and_sizes),
       cmocka_unit_test(default_rollout_and_fork),
+      cmocka_unit_test(optional_entries),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
