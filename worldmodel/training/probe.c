@@ -1,6 +1,6 @@
 // Probes of features.
 //
-//   linear:  w = (X'X / n + ridge)^-1 X'Y / n by Cholesky, in double
+//   linear:  w = (X'X + n ridge)^-1 X'Y by Cholesky, in double
 //   network: p = W2 gelu(W1 x + b1) + b2, loss = mean squared error
 
 #include "worldmodel/probe.h"
@@ -13,6 +13,7 @@
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/ops.h"
+#include "worldmodel/ops/cpu/lapack.h"
 
 enum { HIDDEN = 256, BATCH = 128, STEPS = 4000, WARM = 100 };
 static const double ridge = 1e-4;
@@ -24,7 +25,8 @@ typedef struct Probe {
   float *xt, *yt;         // the same for the test rows
   float* guess;           // (n_test, out)
   float *rows, *targets;  // a batch (BATCH, in), (BATCH, out)
-  double *gram, *moment;  // (in, in), (in, out)
+  float* joint;           // (n_train, in + out): x and y side by side
+  double* gram;           // (in + out, in + out)
   // tensors, in one block
   float* block;
   float *w, *dw, *m, *v;             // (parameters): W1, b1, W2, b2 one after the other
@@ -46,8 +48,8 @@ static void layout(UsArena* a, Probe* q) {
   q->guess = US_TAKE(a, float, t* out);
   q->rows = US_TAKE(a, float, BATCH* in);
   q->targets = US_TAKE(a, float, BATCH* out);
-  q->gram = US_TAKE(a, double, in* in);
-  q->moment = US_TAKE(a, double, in* out);
+  q->joint = US_TAKE(a, float, n*(in + out));
+  q->gram = US_TAKE(a, double, (in + out) * (in + out));
 }
 
 static UsStatus alloc_tensors(Probe* q) {
@@ -112,64 +114,27 @@ static void score(int n, int out, const float* guess, const float* y, float* r2)
 
 // ---- linear ----
 
-// gram = X'X / n, moment = X'Y / n.
-static void normal_equations(Probe* q) {
-  int in = q->in, out = q->out;
-  for (int r = 0; r < q->n_train && !us_interrupted(); ++r) {
-    const float *x = q->x + (size_t)r * in, *y = q->y + (size_t)r * out;
-    for (int i = 0; i < in; ++i) {
-      double a = (double)x[i] / q->n_train;
-      double *g = q->gram + (size_t)i * in, *m = q->moment + (size_t)i * out;
-      for (int j = 0; j < in; ++j) g[j] += a * (double)x[j];
-      for (int c = 0; c < out; ++c) m[c] += a * (double)y[c];
-    }
+// NaN where features are numbers that are none.
+static UsStatus fit_linear(Probe* q, float* r2) {
+  // The products of [x y] with itself hold X'X and, in the rows below it, Y'X.
+  size_t in = (size_t)q->in, out = (size_t)q->out, all = in + out;
+  for (size_t r = 0; r < (size_t)q->n_train; ++r) {
+    memcpy(q->joint + r * all, q->x + r * in, in * sizeof(float));
+    memcpy(q->joint + r * all + in, q->y + r * out, out * sizeof(float));
   }
-}
-
-// Replaces the lower half of a (n, n), positive definite, by its Cholesky factor.
-static void cholesky(int n, double* a) {
-  for (int i = 0; i < n && !us_interrupted(); ++i) {
-    for (int j = 0; j <= i; ++j) {
-      double s = a[(size_t)i * n + j];
-      for (int k = 0; k < j; ++k) s -= a[(size_t)i * n + k] * a[(size_t)j * n + k];
-      a[(size_t)i * n + j] = i == j ? sqrt(s > 1e-12 ? s : 1e-12) : s / a[(size_t)j * n + j];
-    }
-  }
-}
-
-// Solves l l' z = b in place: l (n, n) a Cholesky factor, b (n, columns).
-static void solve(int n, int columns, const double* l, double* b) {
-  for (int i = 0; i < n; ++i) {
-    for (int c = 0; c < columns; ++c) {
-      double s = b[(size_t)i * columns + c];
-      for (int k = 0; k < i; ++k) s -= l[(size_t)i * n + k] * b[(size_t)k * columns + c];
-      b[(size_t)i * columns + c] = s / l[(size_t)i * n + i];
-    }
-  }
-  for (int i = n - 1; i >= 0; --i) {
-    for (int c = 0; c < columns; ++c) {
-      double s = b[(size_t)i * columns + c];
-      for (int k = i + 1; k < n; ++k) s -= l[(size_t)k * n + i] * b[(size_t)k * columns + c];
-      b[(size_t)i * columns + c] = s / l[(size_t)i * n + i];
-    }
-  }
-}
-
-static void fit_linear(Probe* q, float* r2) {
-  normal_equations(q);
-  for (int i = 0; i < q->in; ++i) q->gram[(size_t)i * q->in + i] += ridge;
-  cholesky(q->in, q->gram);
-  solve(q->in, q->out, q->gram, q->moment);
-  for (int r = 0; r < q->n_test; ++r) {
-    for (int c = 0; c < q->out; ++c) {
-      double s = 0.0;
-      for (int i = 0; i < q->in; ++i) {
-        s += (double)q->xt[(size_t)r * q->in + i] * q->moment[(size_t)i * q->out + c];
-      }
-      q->guess[(size_t)r * q->out + c] = (float)s;
+  US_TRY(us_lapack_gram(q->n_train, all, q->joint, 1, "probe", q->gram));
+  for (size_t i = 0; i < in; ++i) q->gram[i * all + i] += ridge * q->n_train;
+  double* w = q->gram + in * all;  // (out, in), rows `all` apart
+  int fails = us_lapack_solve(q->in, q->out, all, q->gram, w);
+  for (size_t r = 0; r < (size_t)q->n_test; ++r) {
+    for (size_t c = 0; c < out; ++c) {
+      double s = fails ? NAN : 0.0;
+      for (size_t i = 0; i < in; ++i) s += (double)q->xt[r * in + i] * w[c * all + i];
+      q->guess[r * out + c] = (float)s;
     }
   }
   score(q->n_test, q->out, q->guess, q->yt, r2);
+  return US_OK;
 }
 
 // ---- network ----
@@ -262,7 +227,7 @@ UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train
   UsStatus status = alloc_tensors(&q);
   for (int c = 0; c < in; ++c) standardise(n_train, n_test, in, c, x_train, x_test, q.x, q.xt);
   for (int c = 0; c < out; ++c) standardise(n_train, n_test, out, c, y_train, y_test, q.y, q.yt);
-  if (r2_linear) fit_linear(&q, r2_linear);
+  if (r2_linear && status == US_OK) status = fit_linear(&q, r2_linear);
   if (r2_mlp && status == US_OK) fit_network(&q, seed, r2_mlp);
   us_ops_free(us_device_cpu(), q.block);
   us_arena_free(&a);

@@ -149,6 +149,32 @@ static double pca_error(int dim, UsEncoder** out) {
   return error;
 }
 
+// Components of a saved encoder have length 1, stand at right angles, and the largest element of
+// each is positive.
+static void check_components(int dim) {
+  char path[128];
+  UsTensors* file;
+  us_path_join(path, sizeof(path), folder, "model.safetensors");
+  float* c = malloc((size_t)(dim * kBytes) * sizeof(float));
+  assert_int_equal(us_tensors_open(path, &file), US_OK);
+  assert_int_equal(us_tensors_read(file, "pca.components", 2, (int64_t[]){dim, kBytes}, c), US_OK);
+  us_tensors_close(file);
+  for (int i = 0; i < dim; i++) {
+    float low = 0, high = 0;
+    for (int k = 0; k <= i; k++) {
+      double dot = 0;
+      for (int j = 0; j < kBytes; j++) dot += (double)c[i * kBytes + j] * c[k * kBytes + j];
+      assert_true(fabs(dot - (i == k)) < 1e-5);
+    }
+    for (int j = 0; j < kBytes; j++) {
+      low = fminf(low, c[i * kBytes + j]);
+      high = fmaxf(high, c[i * kBytes + j]);
+    }
+    assert_true(high >= -low);
+  }
+  free(c);
+}
+
 static void test_pca(void** state) {
   UsEncoder* e;
   double few = pca_error(4, NULL), more = pca_error(16, NULL), all = pca_error(63, &e);
@@ -170,6 +196,7 @@ static void test_pca(void** state) {
   UsEncoder* small_one;
   pca_error(8, &small_one);
   check_round_trip(small_one);
+  check_components(8);
   us_encoder_destroy(small_one);
   assert_int_equal(us_encoder_make_pca(65, kFrames, kSide, kSide, frames, NULL, &e), US_USAGE);
   assert_null(e);
