@@ -44,20 +44,29 @@ US_API const char* us_features_path(const UsFeatures* f);
 US_API int us_features_tokens(const UsFeatures* f);
 US_API int us_features_dim(const UsFeatures* f);
 
+// Who draws windows, and by which random numbers.
+typedef enum UsSampleUse {
+  US_SAMPLE_TRAINING,  // episodes in proportion to their windows: (seed, US_RNG_BATCH, step, b, 0,
+                       // 1)
+  US_SAMPLE_HELD,      // episodes that are long enough, all alike: (seed, US_RNG_BATCH, step, b, 4)
+  US_SAMPLE_STARTS     // the same, from (seed, US_RNG_CONTEXT, step, b, 0)
+} UsSampleUse;
+
 typedef struct UsSamplerConfig {
   uint64_t seed;
+  UsSampleUse use;
   int frames;        // T
   int block;         // K: fine-tuning has exactly one block between frames
   int gap_max;       // pretraining: gaps between frames uniform in 1 .. gap_max env steps; 0: K
-  int64_t episodes;  // only the first so many episodes; 0: all
+  int64_t first;     // the first episode that is drawn
+  int64_t episodes;  // so many from there; 0: all
 } UsSamplerConfig;
 
 typedef struct UsSampler UsSampler;
 
-// A source of batches: an episode is drawn in proportion to the windows in it (with gap_max: to the
-// widest windows), then a window at any phase. Times are seconds since the window's first frame.
-// Draws come from the streams (seed, US_RNG_BATCH, step, b, 0 and 1). Fails when no episode is long
-// enough. data and features are not owned.
+// A source of batches: an episode is drawn as `use` says (with gap_max: in proportion to the widest
+// windows), then a window at any phase. Times are seconds since the window's first frame. Fails
+// with US_FORMAT when no episode is long enough. data and features are not owned.
 US_API UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
                                   const UsSamplerConfig* config, UsSampler** out);
 US_API void us_sampler_destroy(UsSampler* s);

@@ -53,6 +53,15 @@ enum {
   US_PREDICTOR_ACTION = 256  // in UsParam.flags: a tensor of an action block
 };
 
+// The sizes that a run chooses; the others follow from its data and encoder. The presets are the
+// defaults of us_predictor_config_default.
+#define US_PREDICTOR_SETTINGS(X)                                               \
+  X(INT, width, 128, 2, 8192, RESULT, "W", "width of the predictor")           \
+  X(INT, depth, 3, 1, 256, RESULT, "L", "its blocks")                          \
+  X(INT, heads, 4, 1, 256, RESULT, "N", "its heads")                           \
+  X(INT, mlp, 2, 1, 16, RESULT, "R", "hidden width of its MLP, as a multiple") \
+  X(INT, context, 2, 1, US_CONTEXT_MAX, RESULT, "C", "frames that a prediction sees")
+
 typedef struct UsPredictorConfig {
   int grid_h, grid_w;  // places; G = grid_h * grid_w
   int dim;             // D of a token

@@ -13,30 +13,38 @@
 
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/pool.h"
+#include "worldmodel/base/settings.h"
 #include "worldmodel/predictor.h"
 
 US_C_BEGIN
 
+// How the predictor is trained, as worldmodel/base/settings.h describes a list. The presets are the
+// program's; 0 in a struct made by hand takes what us_train_defaults says.
+#define US_TRAIN_SETTINGS(X)                                                                       \
+  X(INT, steps, 6000, 0, 1000000000, RESULT, "N", "training steps; 0: as many as --minutes allow") \
+  X(REAL, minutes, 0, 0, 1e9, RESULT, "M",                                                         \
+    "stop after so long, 0: no limit; with --steps 0 it sets the schedule")                        \
+  X(INT, batch, 64, 1, 1 << 16, RESULT, "B", "samples of a step")                                  \
+  X(INT, frames, 0, 0, 2000000, RESULT, "T",                                                       \
+    "frames of a sample; 0: context and 2, or the rollout")                                        \
+  X(INT, rollout, 4, 1, 10000, RESULT, "K", "frames of the rollout loss; 1: none")                 \
+  X(FLOAT, rollout_weight, 1, 0, 1e6, RESULT, "X", "of the rollout loss")                          \
+  X(FLOAT, rate, 2e-3, 1e-12, 1e6, RESULT, "X", "peak learning rate")                              \
+  X(FLOAT, decay, 0.01, 0, 1e6, RESULT, "X", "weight decay of matrices")                           \
+  X(FLOAT, clip, 1, 0, 1e30, RESULT, "X", "largest norm of the gradient")                          \
+  X(FLOAT, beta, 1, 0, 1e6, RESULT, "X", "threshold of the smooth L1 loss")                        \
+  X(INT, warmup, 100, 0, 1000000000, RESULT, "N", "steps of linear warm-up")                       \
+  X(INT, patience, 0, 0, 1000000000, RESULT, "N",                                                  \
+    "stop after so many validations without a better one, keep the best; 0: never")
+
 typedef struct UsTrainConfig {
-  int64_t steps;         // in all; 0: as many as `minutes` allow
-  double minutes;        // stop after so long; 0: no limit. Without steps it sets the schedule
-  int batch;             // samples of a step; 0: 128
-  int frames;            // T of a sample; 0: C + max(2, rollout)
+  US_TRAIN_SETTINGS(US_SETTING_FIELD)
   int first;             // first target frame; 0: C
-  int rollout;           // k steps of the rollout loss; 0 or 1: none
-  float rollout_weight;  // 0: 1
-  float beta;            // of smooth L1; 0: 1
-  float rate;            // peak learning rate; 0: 1e-3
-  float trunk_rate;      // factor for everything but the action blocks; 0: 1
-  int warmup;            // steps of linear warm-up; 0: 100
-  float decay;           // weight decay on matrices; 0: none
-  float clip;            // largest norm of the gradient; 0: 1
+  float trunk_rate;      // factor on the rate of everything but the action blocks; 0: 1
   int action_only;       // 1: only the action blocks train
   int horizon;           // frames of the open-loop validation; 0: 5
   int validate_every;    // steps between validations; 0: 500
   int validate_batches;  // of `batch` samples; 0: 4
-  int patience;          // stop after so many validations without a better one and keep the best
-                         // weights; 0: train to the end and keep the last
 } UsTrainConfig;
 
 // Where samples come from. T of `held` is C + horizon. Nullable: held.fill (no validation).
@@ -64,7 +72,8 @@ typedef struct UsValidation {
 
 typedef struct UsTrainer UsTrainer;
 
-// Fills in the defaults above for a predictor.
+// Fills in what is 0: batch 128, frames C + max(2, rollout), rollout_weight 1, beta 1, rate 1e-3,
+// warmup 100, clip 1, and the others as their comments say.
 US_API UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config);
 
 // p is trained in place and must outlive the trainer. Nullable: pool. On failure *out is NULL.

@@ -37,19 +37,20 @@ UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
   *out = NULL;
   US_ASSERT(config->frames >= 1 && config->block >= 1 && config->gap_max >= 0);
   const UsDatasetInfo* info = us_dataset_info(data);
+  US_ASSERT(config->first >= 0 && config->first < info->episodes);
   UsSampler* s = calloc(1, sizeof(*s));
   if (!s) return us_fail(US_MEMORY, "out of memory");
   *s = (UsSampler){.config = *config,
-                   .length = us_dataset_lengths(data),
-                   .offset = us_dataset_offsets(data),
+                   .length = us_dataset_lengths(data) + config->first,
+                   .offset = us_dataset_offsets(data) + config->first,
                    .actions = us_dataset_actions(data),
                    .times = us_dataset_times(data),
                    .features = features,
                    .action = info->action,
                    .row = (size_t)us_features_tokens(features) * (size_t)us_features_dim(features)};
   s->span = (config->frames - 1) * (config->gap_max ? config->gap_max : config->block);
-  s->episodes =
-      config->episodes > 0 && config->episodes < info->episodes ? config->episodes : info->episodes;
+  int64_t behind = info->episodes - config->first;
+  s->episodes = config->episodes > 0 && config->episodes < behind ? config->episodes : behind;
   s->first_window = calloc((size_t)s->episodes + 1, sizeof(*s->first_window));
   UsStatus status = US_OK;
   int64_t windows = s->first_window ? count_windows(s) : 0;
@@ -105,22 +106,40 @@ static void put_frame(const UsSampler* s, int b, int t, int64_t row, int64_t fir
   out->times[at] = (float)(s->times[row] - s->times[first]);
 }
 
+// The first row of a window, drawn in proportion to the windows of an episode. With varied gaps the
+// window is drawn for its episode alone: the gaps, which `gaps` will give again, say how wide it
+// is.
+static int64_t draw_window(const UsSampler* s, int64_t step, int b, UsRng gaps) {
+  const UsSamplerConfig* c = &s->config;
+  UsRng rng = us_rng(c->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 0);
+  int64_t window = us_rng_below(&rng, (uint32_t)s->first_window[s->episodes]);
+  int64_t e = find_episode(s, window);
+  if (c->gap_max == 0) return s->offset[e] + window - s->first_window[e];
+  int span = 0;
+  for (int t = 1; t < c->frames; t++) span += draw_gap(c, &gaps);
+  return s->offset[e] + us_rng_below(&rng, (uint32_t)(s->length[e] - span));
+}
+
+// The same, all episodes alike that are long enough; there is one, or create had failed.
+static int64_t draw_even(const UsSampler* s, int64_t step, int b) {
+  int held = s->config.use == US_SAMPLE_HELD;
+  UsRng rng = us_rng(s->config.seed, held ? US_RNG_BATCH : US_RNG_CONTEXT, (uint64_t)step,
+                     (uint64_t)b, held ? 4 : 0);
+  int64_t e;
+  do {
+    e = us_rng_below(&rng, (uint32_t)s->episodes);
+  } while (s->length[e] <= s->span);
+  return s->offset[e] + us_rng_below(&rng, (uint32_t)(s->length[e] - s->span));
+}
+
 void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   const UsSampler* s = source;
   const UsSamplerConfig* c = &s->config;
   US_ASSERT(out->frames == c->frames && b >= 0 && b < out->batch);
   US_ASSERT(!out->actions || c->gap_max == 0);
-  UsRng rng = us_rng(c->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 0);
   UsRng gaps = us_rng(c->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 1);
-  int64_t window = us_rng_below(&rng, (uint32_t)s->first_window[s->episodes]);
-  int64_t episode = find_episode(s, window);
-  int64_t first = s->offset[episode] + window - s->first_window[episode];
-  if (c->gap_max > 0) {
-    UsRng ahead = gaps;
-    int span = 0;
-    for (int t = 1; t < c->frames; t++) span += draw_gap(c, &ahead);
-    first = s->offset[episode] + us_rng_below(&rng, (uint32_t)(s->length[episode] - span));
-  }
+  int64_t first =
+      c->use == US_SAMPLE_TRAINING ? draw_window(s, step, b, gaps) : draw_even(s, step, b);
   int64_t row = first;
   for (int t = 0; t < c->frames; t++) {
     if (t > 0) row += draw_gap(c, &gaps);

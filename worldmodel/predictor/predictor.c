@@ -34,19 +34,15 @@ enum { kSalt = 0x70726564 };  // keeps the first weights apart from those of oth
 
 UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, int block,
                                               int action) {
-  return (UsPredictorConfig){.grid_h = grid_h,
-                             .grid_w = grid_w,
-                             .dim = dim,
-                             .width = 128,
-                             .depth = 3,
-                             .heads = 4,
-                             .mlp = 2,
-                             .context = 2,
-                             .block = block,
-                             .action = action,
-                             .action_hidden = 128,
-                             .residual = 1,
-                             .past = action > 0 ? 1 : 0};
+  UsPredictorConfig c = {
+      .grid_h = grid_h, .grid_w = grid_w, .dim = dim, .block = block, .action = action};
+#define X(type, name, preset, ...) c.name = preset;
+  US_PREDICTOR_SETTINGS(X)
+#undef X
+  c.action_hidden = c.width;
+  c.residual = 1;
+  c.past = action > 0 ? c.context - 1 : 0;
+  return c;
 }
 
 static UsStatus check(const char* name, const UsPredictorConfig* c) {

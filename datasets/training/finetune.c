@@ -1,0 +1,132 @@
+// us_finetune: the predictor of one task with its actions, and all that makes a model folder whole.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/training/training_job.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/model_folder.h"
+
+#define US_SETTING_OF UsFinetuneConfig
+const UsSetting us_finetune_settings[] = {US_FINETUNE_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
+enum { kContexts = 256 };
+
+UsFinetuneConfig us_finetune_defaults(void) {
+  UsFinetuneConfig c = {0};
+  us_settings_default(us_finetune_settings, &c);
+  return c;
+}
+
+// ---- the predictor to start from ----
+
+// Takes over a pretrained predictor, *adopted; where there is none to take and none was asked for,
+// says in one line why and starts from scratch.
+static UsStatus adopt(UsTrainingJob* j, const UsFinetuneConfig* c, int* adopted) {
+  const char* name = c->init ? c->init : "the embedded predictor";
+  int must = c->init || j->train.action_only;
+  UsPredictor* source = NULL;
+  char hash[US_HASH_CHARS] = "";
+  UsStatus status = us_pretrained_open(c->init ? c->init : "default", &source, hash);
+  if (status != US_OK) {
+    if (must) return status;
+    us_log("starting from scratch: %s", us_message());
+    return US_OK;
+  }
+  const char* why = NULL;
+  if (strcmp(hash, us_encoder_info(j->data.encoder)->hash) != 0) {
+    why = "was trained on the tokens of another encoder";
+  } else if (!us_predictor_adopt(j->p, source)) {
+    why = "has other sizes than asked for";
+  }
+  us_predictor_destroy(source);
+  *adopted = !why;
+  if (!why) return US_OK;
+  if (must) return us_fail(US_FORMAT, "%s: %s", name, why);
+  us_log("starting from scratch: %s %s", name, why);
+  return US_OK;
+}
+
+// ---- the folder ----
+
+// Start contexts from training episodes: C frames, one block apart, and the `past` blocks between
+// them behind all of them.
+static UsStatus draw_contexts(const UsTrainingJob* j, float** context, float** past) {
+  const UsPredictorConfig* c = us_predictor_config(j->p);
+  const UsSamplerConfig config = {.seed = j->c.seed,
+                                  .use = US_SAMPLE_STARTS,
+                                  .frames = c->context,
+                                  .block = c->block,
+                                  .episodes = j->data.trained[0]};
+  size_t each = (size_t)c->context * (size_t)(c->grid_h * c->grid_w * c->dim);
+  size_t moves = (size_t)c->past * (size_t)(c->block * c->action);
+  float times[US_CONTEXT_MAX];
+  UsSampler* s = NULL;
+  US_TRY(us_sampler_create(j->data.data[0], j->data.features[0], &config, &s));
+  *context = malloc(kContexts * each * sizeof(float));
+  *past = malloc((kContexts * moves + 1) * sizeof(float));
+  for (int i = 0; *context && *past && i < kContexts; i++) {
+    UsBatch one = {1, c->context, *context + (size_t)i * each, times,
+                   c->past ? *past + (size_t)i * moves : NULL};
+    us_sampler_source(s, i, 0, &one);
+  }
+  us_sampler_destroy(s);
+  return *context && *past ? US_OK : us_fail(US_MEMORY, "%s: out of memory", j->c.out);
+}
+
+static UsStatus save(const UsTrainingJob* j, UsValidation v) {
+  const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
+  float *context = NULL, *past = NULL;
+  cJSON* notes = us_training_notes(j, v);
+  UsStatus status = draw_contexts(j, &context, &past);
+  const UsModelParts parts = {.task = info->task,
+                              .dt = info->dt,
+                              .model = us_predictor_model(j->p),
+                              .encoder = j->data.encoder,
+                              .contexts = kContexts,
+                              .context = context,
+                              .past = past,
+                              .training = notes};
+  us_training_clear(j);
+  if (status == US_OK) status = us_model_save(j->c.out, &parts);
+  cJSON_Delete(notes);
+  free(context);
+  free(past);
+  return status;
+}
+
+// ---- the job ----
+
+static UsStatus check_mode(const char* mode) {
+  static const char* const modes[] = {"scratch", "action-only", "full"};
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(modes[i], mode) == 0) return US_OK;
+  }
+  return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
+}
+
+UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
+  *result = (UsTrainResult){0};
+  UsFinetuneConfig all = *config;  // with what a NULL means
+  if (!all.mode) all.mode = "full";
+  US_TRY(check_mode(all.mode));
+  const char* const paths[] = {config->data, NULL};
+  UsTrainingJob j = {.label = "finetune",
+                     .list = us_finetune_settings,
+                     .config = &all,
+                     .c = {US_TRAINING_SETTINGS(US_TRAINING_COPY)},
+                     .paths = paths,
+                     .acts = 1,
+                     .data = {.block = config->block},
+                     .train = {.trunk_rate = config->trunk_rate,
+                               .action_only = strcmp(all.mode, "action-only") == 0},
+                     .tasks = config->tasks};
+  int adopted = 0;
+  UsStatus status = us_training_prepare(&j);
+  if (status == US_OK && strcmp(all.mode, "scratch") != 0) status = adopt(&j, &all, &adopted);
+  all.init = !adopted ? "none" : all.init ? all.init : "default";
+  if (status == US_OK) status = us_training_run(&j, adopted, result);
+  if (status == US_OK && !result->complete) status = save(&j, result->validation);
+  us_training_end(&j, status == US_OK);
+  return status;
+}

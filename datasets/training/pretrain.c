@@ -1,0 +1,38 @@
+// us_pretrain: a predictor without actions, from datasets of any tasks.
+
+#include "datasets/training/training_job.h"
+#include "worldmodel/model_folder.h"
+
+#define US_SETTING_OF UsPretrainConfig
+const UsSetting us_pretrain_settings[] = {US_PRETRAIN_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
+UsPretrainConfig us_pretrain_defaults(void) {
+  UsPretrainConfig c = {0};
+  us_settings_default(us_pretrain_settings, &c);
+  return c;
+}
+
+static UsStatus save(const UsTrainingJob* j, UsValidation v) {
+  cJSON* notes = us_training_notes(j, v);
+  us_training_clear(j);
+  UsStatus status =
+      us_pretrained_save(j->c.out, j->p, us_encoder_info(j->data.encoder)->hash, notes);
+  cJSON_Delete(notes);
+  return status;
+}
+
+UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
+  *result = (UsTrainResult){0};
+  UsTrainingJob j = {.label = "pretrain",
+                     .list = us_pretrain_settings,
+                     .config = config,
+                     .c = {US_TRAINING_SETTINGS(US_TRAINING_COPY)},
+                     .paths = config->data,
+                     .gap = config->gap,
+                     .tasks = config->tasks};
+  UsStatus status = us_training_prepare(&j);
+  if (status == US_OK) status = us_training_run(&j, 0, result);
+  if (status == US_OK && !result->complete) status = save(&j, result->validation);
+  us_training_end(&j, status == US_OK);
+  return status;
+}

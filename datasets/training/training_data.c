@@ -1,0 +1,123 @@
+// The data of a training job: every file is opened and hashed once, features and samplers follow.
+
+#include <math.h>
+#include <string.h>
+
+#include "datasets/encoder_jobs.h"
+#include "datasets/training/training_job.h"
+#include "env/scene.h"
+#include "worldmodel/base/rng.h"
+
+enum { kDefaultBlock = 5 };
+
+// ---- opening ----
+
+static int task_block(const struct UsTask* const* tasks, const char* name) {
+  const UsTask* t;
+  return us_scene_find(name, name, tasks, &t) == US_OK ? t->block : kDefaultBlock;
+}
+
+// The last twentieth of the episodes is held back.
+static int64_t count_training(int64_t episodes) {
+  int64_t held = (episodes + 19) / 20;
+  return episodes > held ? episodes - held : episodes;
+}
+
+static UsStatus check_same(const UsDataset* first, const UsDataset* other) {
+  const UsDatasetInfo *a = us_dataset_info(first), *b = us_dataset_info(other);
+  if (a->height == b->height && a->width == b->width) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d",
+                 us_dataset_path(other), a->width, a->height, us_dataset_path(first), b->width,
+                 b->height);
+}
+
+// Refuses trajectories in which nothing acts, as those of a model without controls.
+static UsStatus check_actions(const UsDataset* data) {
+  const UsDatasetInfo* info = us_dataset_info(data);
+  const float* actions = us_dataset_actions(data);
+  int64_t i = 0, n = info->rows * info->action;
+  while (i < n && !(fabsf(actions[i]) > 0)) i++;  // NaN in last rows
+  if (i < n) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected actions, found 0 alone: there is nothing to plan with (pretrain "
+                 "takes such trajectories)",
+                 us_dataset_path(data));
+}
+
+UsStatus us_training_data_open(UsTrainingJob* j) {
+  UsTrainingData* d = &j->data;
+  // Files: what they hold is checked before anything long begins.
+  for (int i = 0; j->paths[i]; i++) {
+    if (i == US_TRAINING_FILES) {
+      return us_fail(US_USAGE, "--data: expected at most %d files", US_TRAINING_FILES);
+    }
+    US_TRY(us_dataset_open(j->paths[i], &d->data[i]));
+    d->count = i + 1;
+    US_TRY(check_same(d->data[0], d->data[i]));
+    if (j->acts) US_TRY(check_actions(d->data[i]));
+    d->trained[i] = count_training(us_dataset_info(d->data[i])->episodes);
+    US_TRY(us_dataset_hash(d->data[i], d->hash[i]));
+  }
+  if (!d->block) d->block = task_block(j->tasks, us_dataset_info(d->data[0])->task);
+  // One encoder for all, and what it makes of their frames.
+  US_TRY(us_dataset_encoder(j->c.encoder, d->data[0], j->tasks, j->pool, &d->encoder));
+  const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
+  for (int i = 0; i < d->count; i++) {
+    US_TRY(us_features_open(d->data[i], d->encoder, &place, j->pool, &d->features[i]));
+  }
+  return US_OK;
+}
+
+void us_training_data_close(UsTrainingData* d) {
+  for (int i = 0; i < d->count; i++) {
+    us_sampler_destroy(d->train[i]);
+    us_sampler_destroy(d->held[i]);
+    us_features_close(d->features[i]);
+    us_dataset_close(d->data[i]);
+  }
+  us_encoder_destroy(d->encoder);
+}
+
+// ---- samples ----
+
+UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
+  UsTrainingData* d = &j->data;
+  d->holds = 1;
+  for (int i = 0; i < d->count; i++) {
+    int64_t behind = us_dataset_info(d->data[i])->episodes - d->trained[i];
+    const UsSamplerConfig train = {.seed = j->c.seed,
+                                   .frames = frames,
+                                   .block = d->block,
+                                   .gap_max = j->gap,
+                                   .episodes = d->trained[i]};
+    const UsSamplerConfig last = {.seed = j->c.seed,
+                                  .use = US_SAMPLE_HELD,
+                                  .frames = held,
+                                  .block = d->block,
+                                  .first = d->trained[i],
+                                  .episodes = behind};
+    US_TRY(us_sampler_create(d->data[i], d->features[i], &train, &d->train[i]));
+    // Without a held-back episode that is long enough nothing is measured.
+    UsStatus status =
+        behind > 0 ? us_sampler_create(d->data[i], d->features[i], &last, &d->held[i]) : US_FORMAT;
+    if (status != US_OK && status != US_FORMAT) return status;
+    d->holds &= status == US_OK;
+  }
+  return US_OK;
+}
+
+static int pick_dataset(const UsTrainingData* d, int64_t step, int b, uint32_t stream) {
+  if (d->count == 1) return 0;
+  UsRng r = us_rng(d->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, stream);
+  return (int)us_rng_below(&r, (uint32_t)d->count);
+}
+
+void us_training_source(void* data, int64_t step, int b, UsBatch* out) {
+  const UsTrainingData* d = data;
+  us_sampler_source(d->train[pick_dataset(d, step, b, 2)], step, b, out);
+}
+
+void us_training_held_source(void* data, int64_t step, int b, UsBatch* out) {
+  const UsTrainingData* d = data;
+  us_sampler_source(d->held[pick_dataset(d, step, b, 3)], step, b, out);
+}

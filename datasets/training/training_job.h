@@ -1,0 +1,88 @@
+#ifndef UNDERSTUDY_TRAINING_JOB_H_
+#define UNDERSTUDY_TRAINING_JOB_H_
+
+// What us_pretrain and us_finetune share: the stages of a training job, which a job calls in turn.
+// A further stage (data of another source, another thing to train) is one more call between them.
+
+#include <cjson/cJSON.h>
+
+#include "datasets/features.h"
+#include "datasets/training_jobs.h"
+#include "worldmodel/base/lock.h"
+
+// Datasets with the features of one encoder, and who draws samples from each.
+typedef struct UsTrainingData {
+  int count;
+  UsDataset* data[US_TRAINING_FILES];
+  UsFeatures* features[US_TRAINING_FILES];
+  UsSampler* train[US_TRAINING_FILES];
+  UsSampler* held[US_TRAINING_FILES];
+  char hash[US_TRAINING_FILES][US_HASH_CHARS];
+  int64_t trained[US_TRAINING_FILES];  // episodes that train; those behind are held back
+  UsEncoder* encoder;
+  int block;  // K
+  int holds;  // 1: every dataset has a held-back episode that is long enough
+  uint64_t seed;
+} UsTrainingData;
+
+// The settings that both jobs have.
+typedef struct UsTrainingConfig {
+  US_TRAINING_SETTINGS(US_SETTING_FIELD)
+} UsTrainingConfig;
+
+// Initialises one from a job's `config`: {US_TRAINING_SETTINGS(US_TRAINING_COPY)}.
+#define US_TRAINING_COPY(type, name, ...) .name = config->name,
+
+typedef struct UsTrainingJob {
+  // Set by the job.
+  const char* label;      // of the bar
+  const UsSetting* list;  // all settings of the job, and their values: what the key is made of
+  const void* config;
+  UsTrainingConfig c;
+  const char* const* paths;  // NULL-terminated
+  int acts;                  // 1: the predictor knows actions, one block between frames
+  int gap;                   // 0, or the most env steps between frames
+  const struct UsTask* const* tasks;
+  // Set by the stages.
+  UsPool* pool;
+  UsLock* lock;  // of the folder
+  UsTrainingData data;
+  UsTrainConfig train;  // a job adds to it what is its own before us_training_run
+  UsPredictor* p;
+  UsTrainer* t;
+  char key[48];
+} UsTrainingJob;
+
+// Checks what does not need the data, takes the folder, opens datasets, encoder and features, and
+// makes the predictor with first weights. End with us_training_end in every case.
+UsStatus us_training_prepare(UsTrainingJob* j);
+
+// Trains, or says in result->complete that the folder holds this finished run. `ready`: 1 when the
+// predictor has weights and normalisation of its own to start from.
+UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result);
+
+// What was trained on, for config.json.
+cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v);
+
+// Makes a finished folder that is overwritten an unfinished one: what is written next, up to the
+// config, is not to be read with the old config.
+void us_training_clear(const UsTrainingJob* j);
+
+// Removes the checkpoint of a run whose folder is whole, and frees everything.
+void us_training_end(UsTrainingJob* j, int whole);
+
+// ---- the stages of the data ----
+
+// Opens and hashes the files, then the encoder (made from the first) and features.
+UsStatus us_training_data_open(UsTrainingJob* j);
+
+// Makes the samplers: T = frames at K or varied gaps, held-back ones of `held` frames.
+UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held);
+
+// UsBatchSources over a UsTrainingData: a sample of any of the datasets, all alike.
+void us_training_source(void* data, int64_t step, int b, UsBatch* out);
+void us_training_held_source(void* data, int64_t step, int b, UsBatch* out);
+
+void us_training_data_close(UsTrainingData* d);
+
+#endif  // UNDERSTUDY_TRAINING_JOB_H_

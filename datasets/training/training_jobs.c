@@ -1,0 +1,185 @@
+// The stages of a training job around its data: the folder, the key, the trainer's run, the notes.
+
+#include "datasets/training/training_job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { kPath = 4096, kNormalise = 32 };
+
+static const char* in_folder(const UsTrainingJob* j, char path[kPath], const char* name) {
+  return us_path_join(path, kPath, j->c.out, name);
+}
+
+// ---- preparing ----
+
+// Checks what does not need the data and takes the folder.
+static UsStatus take_folder(UsTrainingJob* j) {
+  char path[kPath];
+  const UsTrainingConfig* c = &j->c;
+  if (!j->paths || !j->paths[0]) return us_fail(US_USAGE, "--data: expected a file, found none");
+  if (!c->out) return us_fail(US_USAGE, "--out: expected a folder, found none");
+  US_TRY(us_settings_check(j->list, j->config));
+  if (c->steps < 1 && !(c->minutes > 0)) {
+    return us_fail(US_USAGE, "--steps: expected at least 1, or --minutes, found %d", c->steps);
+  }
+  if (c->overwrite && c->resume) {
+    return us_fail(US_USAGE, "expected --resume or --overwrite, found both");
+  }
+  US_TRY(us_folder_make_above(c->out));
+  US_TRY(us_lock_take(c->out, &j->lock));
+  if (c->overwrite || c->resume) return US_OK;
+  if (us_file_exists(in_folder(j, path, "config.json"))) {
+    return us_fail(US_USAGE, "%s: is there already; --overwrite replaces it", c->out);
+  }
+  if (us_file_exists(in_folder(j, path, "checkpoint.safetensors"))) {
+    return us_fail(US_USAGE,
+                   "%s: holds a stopped run; --resume continues it, --overwrite starts anew",
+                   c->out);
+  }
+  return US_OK;
+}
+
+static UsStatus make_predictor(UsTrainingJob* j) {
+  const UsEncoderInfo* e = us_encoder_info(j->data.encoder);
+  UsPredictorConfig c =
+      us_predictor_config_default(e->grid_h, e->grid_w, e->dim, j->acts ? j->data.block : 1,
+                                  j->acts ? us_dataset_info(j->data.data[0])->action : 0);
+#define X(type, name, ...) c.name = j->c.name;
+  US_PREDICTOR_SETTINGS(X)
+#undef X
+  c.action_hidden = c.width;
+  c.past = c.action > 0 && !j->c.no_past ? c.context - 1 : 0;
+  c.residual = !j->c.no_residual;
+  US_TRY(us_predictor_create("options", &c, &j->p));
+  return us_predictor_init(j->p, j->c.seed);
+}
+
+UsStatus us_training_prepare(UsTrainingJob* j) {
+  if (!j->c.encoder) j->c.encoder = "default";
+  j->data.seed = j->c.seed;
+#define X(type, name, ...) j->train.name = j->c.name;
+  US_TRAIN_SETTINGS(X)
+#undef X
+  US_TRY(take_folder(j));
+  j->pool = us_pool_create(j->c.threads);
+  if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
+  US_TRY(us_training_data_open(j));
+  return make_predictor(j);
+}
+
+// ---- running ----
+
+// Names all that the result depends on: settings, sizes, encoder, data.
+static void make_key(UsTrainingJob* j) {
+  char hash[US_HASH_CHARS];
+  cJSON* all = cJSON_CreateObject();
+  us_settings_key(j->list, j->config, all);
+  cJSON_AddItemToObject(all, "predictor", us_predictor_config_json(us_predictor_config(j->p)));
+  cJSON_AddStringToObject(all, "encoder", us_encoder_info(j->data.encoder)->hash);
+  cJSON* files = cJSON_AddArrayToObject(all, "files");
+  for (int i = 0; i < j->data.count; i++) {
+    cJSON_AddItemToArray(files, cJSON_CreateString(j->data.hash[i]));
+  }
+  char* text = cJSON_PrintUnformatted(all);
+  us_hash_bytes(text ? text : "", text ? strlen(text) : 0, hash);
+  snprintf(j->key, sizeof(j->key), "seed %llu, %.12s", (unsigned long long)j->c.seed, hash);
+  free(text);
+  cJSON_Delete(all);
+}
+
+// With resume: *complete is 1 when the folder holds the finished run of this key. A finished run of
+// another is refused.
+static UsStatus find_complete(const UsTrainingJob* j, int* complete) {
+  char config[kPath], checkpoint[kPath];
+  cJSON* json = NULL;
+  in_folder(j, config, "config.json");
+  if (!j->c.resume || us_file_exists(in_folder(j, checkpoint, "checkpoint.safetensors")) ||
+      !us_file_exists(config)) {
+    return US_OK;
+  }
+  US_TRY(us_json_read(config, &json));
+  const cJSON* notes = cJSON_GetObjectItemCaseSensitive(json, "training");
+  const char* found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "key"));
+  *complete = found && strcmp(found, j->key) == 0;
+  cJSON_Delete(json);
+  if (*complete) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected a stopped run, found a finished one of other data or options; "
+                 "--overwrite replaces it",
+                 j->c.out);
+}
+
+UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
+  char log[kPath], checkpoint[kPath];
+  j->train = us_train_defaults(j->p, &j->train);
+  int held_frames = us_predictor_config(j->p)->context + j->train.horizon;
+  US_TRY(us_training_data_sample(j, j->train.frames, held_frames));
+  // A folder that is whole needs no trainer.
+  make_key(j);
+  US_TRY(find_complete(j, &result->complete));
+  if (result->complete) return US_OK;
+  // The trainer and its way through all steps.
+  const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data};
+  US_TRY(us_trainer_create(j->p, &j->train, (UsTrainData){us_training_source, &j->data}, held,
+                           j->pool, &j->t));
+  if (!ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
+  US_TRY(us_folder_make(j->c.out));
+  const UsTrainRun run = {.label = j->label,
+                          .log = in_folder(j, log, "log.jsonl"),
+                          .checkpoint = in_folder(j, checkpoint, "checkpoint.safetensors"),
+                          .key = j->key,
+                          .checkpoint_seconds = j->c.checkpoint_seconds,
+                          .resume = j->c.resume};
+  US_TRY(us_trainer_run(j->t, &run, &result->validation));
+  result->steps = us_trainer_steps(j->t);
+  result->horizon = j->train.horizon;
+  return US_OK;
+}
+
+// ---- the folder ----
+
+cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
+  cJSON* json = cJSON_CreateObject();
+  cJSON_AddStringToObject(json, "key", j->key);
+  cJSON* files = cJSON_AddArrayToObject(json, "data");
+  for (int i = 0; i < j->data.count; i++) {
+    cJSON* file = cJSON_CreateObject();
+    const char* path = us_dataset_path(j->data.data[i]);
+    const char* slash = strrchr(path, '/');
+    cJSON_AddStringToObject(file, "file", slash ? slash + 1 : path);
+    cJSON_AddStringToObject(file, "sha256", j->data.hash[i]);
+    cJSON_AddStringToObject(file, "task", us_dataset_info(j->data.data[i])->task);
+    us_json_add(file, "episodes", (double)j->data.trained[i]);
+    cJSON_AddItemToArray(files, file);
+  }
+  // What was asked for, and what became of it.
+  us_settings_key(j->list, j->config, json);
+  const char* const filled[] = {"seed", "steps", "frames"};
+  for (int i = 0; i < 3; i++) cJSON_DeleteItemFromObjectCaseSensitive(json, filled[i]);
+  us_json_add(json, "seed", (double)j->c.seed);
+  us_json_add(json, "steps", (double)us_trainer_steps(j->t));
+  us_json_add(json, "frames", j->train.frames);
+  if (v.measured) {
+    us_json_add(json, "one_step_to_copy_last", v.one_step);
+    us_json_add(json, "open_loop_to_copy_last", v.open_loop);
+  }
+  return json;
+}
+
+void us_training_clear(const UsTrainingJob* j) {
+  char path[kPath];
+  unlink(in_folder(j, path, "config.json"));
+}
+
+void us_training_end(UsTrainingJob* j, int whole) {
+  char path[kPath];
+  if (whole) unlink(in_folder(j, path, "checkpoint.safetensors"));
+  us_trainer_destroy(j->t);
+  us_predictor_destroy(j->p);
+  us_training_data_close(&j->data);
+  us_pool_destroy(j->pool);
+  us_lock_release(j->lock);
+}

@@ -1,0 +1,100 @@
+#ifndef UNDERSTUDY_TRAINING_JOBS_H_
+#define UNDERSTUDY_TRAINING_JOBS_H_
+
+// Training the predictor of a world model, from trajectories to a folder.
+//
+//   UsFinetuneConfig c = us_finetune_defaults();
+//   c.data = "train.h5", c.out = "model", c.tasks = us_tasks;
+//   UsTrainResult result;
+//   UsStatus status = us_finetune(&c, &result);
+//
+// us_pretrain learns what happens next without actions, from datasets of any tasks; its folder
+// (us_pretrained_open) is what us_finetune may start from. us_finetune learns one task with its
+// actions; its folder (us_model_open) is whole: config, weights, encoder, start contexts. Both
+// leave log.jsonl there, the lines of us_trainer_run. The last twentieth of the episodes is held
+// back to measure errors on.
+//
+// A run that was stopped leaves checkpoint.safetensors in its folder; with `resume` the next one
+// goes on from there to the same bits. The key of a run hashes what its result depends on: the
+// settings so marked, the data, the encoder; another key is refused. A run holds the lock of its
+// folder.
+//
+// Settings are lists as worldmodel/base/settings.h describes them, from which structs, defaults,
+// checks, command-line options, the notes in config.json and the key come.
+//
+// Threads: one job at a time in a thread; inside, a pool of its own works.
+
+#include "datasets/encoder_jobs.h"
+#include "worldmodel/base/api.h"
+#include "worldmodel/base/settings.h"
+#include "worldmodel/predictor.h"
+#include "worldmodel/train.h"
+
+US_C_BEGIN
+
+struct UsTask;
+
+// Of both jobs. A TEXT that is NULL takes its default.
+#define US_TRAINING_SETTINGS(X)                                                              \
+  X(TEXT, out, NULL, 0, 0, FREE, "DIR", "the folder to write")                               \
+  X(TEXT, encoder, NULL, 0, 0, FREE, "KIND", US_ENCODER_HELP "; default: default")           \
+  X(TEXT, cache, NULL, 0, 0, FREE, "DIR",                                                    \
+    "where the features of frames are kept; default: beside the data, else in --out")        \
+  US_TRAIN_SETTINGS(X)                                                                       \
+  US_PREDICTOR_SETTINGS(X)                                                                   \
+  X(FLAG, no_residual, 0, 0, 1, RESULT, NULL, "do not start from the last frame")            \
+  X(FLAG, no_past, 0, 0, 1, RESULT, NULL, "do not tell the actions between the frames seen") \
+  X(SEED, seed, 1, 0, 0, RESULT, "S", "names all random numbers")                            \
+  X(INT, threads, 0, 0, 4096, FREE, "N", "change no result; 0: one per processor")           \
+  X(REAL, checkpoint_seconds, 30, 1e-6, 1e9, FREE, "S",                                      \
+    "between the states that --resume continues from")                                       \
+  X(FLAG, resume, 0, 0, 1, FREE, NULL, "continue a stopped run in DIR")                      \
+  X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "replace what is in DIR")
+
+#define US_FINETUNE_SETTINGS(X)                                                                   \
+  X(TEXT, data, NULL, 0, 0, FREE, "FILE", "trajectories of one task")                             \
+  X(TEXT, mode, NULL, 0, 0, RESULT, "MODE", "scratch, action-only or full; default: full")        \
+  X(TEXT, init, NULL, 0, 0, RESULT, "DIR",                                                        \
+    "a folder of `understudy pretrain`; default: the embedded one")                               \
+  X(INT, block, 0, 0, 1 << 10, RESULT, "K", "env steps between frames; 0: the task's")            \
+  X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
+  US_TRAINING_SETTINGS(X)
+
+#define US_PRETRAIN_SETTINGS(X)                                             \
+  X(INT, gap, 10, 1, 1 << 10, RESULT, "N", "most env steps between frames") \
+  US_TRAINING_SETTINGS(X)
+
+// Start from us_finetune_defaults() or us_pretrain_defaults().
+typedef struct UsFinetuneConfig {
+  US_FINETUNE_SETTINGS(US_SETTING_FIELD)
+  const struct UsTask* const* tasks;  // known tasks, NULL-terminated. Nullable
+} UsFinetuneConfig;
+
+typedef struct UsPretrainConfig {
+  US_PRETRAIN_SETTINGS(US_SETTING_FIELD)
+  const char* const* data;            // files, NULL-terminated, at most US_TRAINING_FILES
+  const struct UsTask* const* tasks;  // known tasks, NULL-terminated. Nullable
+} UsPretrainConfig;
+
+enum { US_TRAINING_FILES = 64 };
+
+extern US_API const UsSetting us_finetune_settings[];
+extern US_API const UsSetting us_pretrain_settings[];
+US_API UsFinetuneConfig us_finetune_defaults(void);
+US_API UsPretrainConfig us_pretrain_defaults(void);
+
+typedef struct UsTrainResult {
+  int complete;             // 1: with `resume`, the finished run was there; nothing else is set
+  int64_t steps;            // taken, earlier runs included
+  int horizon;              // frames of the open-loop error
+  UsValidation validation;  // the last, or best with `patience`
+} UsTrainResult;
+
+// What the caller wants to stop is US_INTERRUPTED and goes on with `resume`; a loss that is not
+// finite is US_DIVERGED.
+US_API UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result);
+US_API UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result);
+
+US_C_END
+
+#endif  // UNDERSTUDY_TRAINING_JOBS_H_

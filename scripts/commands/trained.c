@@ -1,0 +1,35 @@
+#include "scripts/commands/trained.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "scripts/cli/cli.h"
+#include "scripts/report/loss_curve.h"
+
+int us_cli_trained(const char* command, const char* out, UsStatus status, const UsTrainResult* r) {
+  // A run that was killed before its picture is whole; the next one draws what is missing.
+  char picture[4096];
+  if (status == US_OK &&
+      !(r->complete && us_file_exists(us_path_join(picture, sizeof(picture), out, "loss.png")))) {
+    status = us_loss_curve_draw(out);
+  }
+  if (status != US_OK) return us_cli_fail(command, status);
+  if (r->complete) {
+    printf("%s: is complete\n", out);
+    return 0;
+  }
+  const UsValidation* v = &r->validation;
+  printf("%s: %lld steps", out, (long long)r->steps);
+  if (isfinite(v->one_step) && isfinite(v->open_loop)) {
+    printf(
+        "; error on held-back episodes, of repeating the last frame: next frame %.3f, frame %d "
+        "%.3f",
+        v->one_step, r->horizon, v->open_loop);
+  } else if (v->measured) {
+    printf("; the tokens of held-back frames do not change, so repeating the last is no error");
+  } else {
+    printf("; no held-back episode is long enough to measure errors");
+  }
+  printf("\n");
+  return 0;
+}

@@ -1,0 +1,80 @@
+#include "scripts/report/loss_curve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scripts/report/picture.h"
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/progress.h"
+
+enum { kPath = 4096 };
+
+typedef struct Curve {
+  int count;
+  double *x, *y;  // (count)
+} Curve;
+
+static void add_point(Curve* c, double x, const cJSON* y) {
+  if (!cJSON_IsNumber(y)) return;
+  c->x[c->count] = x;
+  c->y[c->count++] = y->valuedouble;
+}
+
+static UsStatus draw(const Curve curve[4], const char* path) {
+  static const char* const names[] = {"loss", "rollout loss", "next frame", "open loop"};
+  UsSeries s[4];
+  for (int i = 0; i < 4; i++) {
+    s[i] = (UsSeries){names[i], curve[i].count, curve[i].x, curve[i].y, i >= 2};
+  }
+  UsPicture* p = NULL;
+  US_TRY(us_picture_create(1000, 420, &p));
+  const UsPlot loss = {"training loss", "step", "smooth L1", 1, 0, 0};
+  const UsPlot held = {"held-back error / copy-last", "step", NULL, 1, 0, 0};
+  int rolled = 0;
+  for (int i = 0; i < curve[1].count; i++) rolled |= curve[1].y[i] > 0;
+  us_picture_lines(p, (UsBox){0, 0, 500, 420}, &loss, rolled ? 2 : 1, s);
+  us_picture_lines(p, (UsBox){500, 0, 500, 420}, &held, 2, s + 2);
+  UsStatus status = us_picture_save(p, path);
+  us_picture_destroy(p);
+  return status;
+}
+
+UsStatus us_loss_curve_draw(const char* folder) {
+  static const char* const keys[] = {"loss", "rollout", "one_step", "open_loop"};
+  void* data = NULL;
+  size_t size = 0, lines = 1, number = 0;
+  char log[kPath], path[kPath], name[kPath + 32];
+  us_path_join(log, kPath, folder, "log.jsonl");
+  us_path_join(path, kPath, folder, "loss.png");
+  US_TRY(us_file_read(log, 0, &data, &size));
+  for (size_t i = 0; i < size; i++) lines += ((char*)data)[i] == '\n';
+  double* numbers = malloc(8 * lines * sizeof(double));
+  if (!numbers) {
+    free(data);
+    return us_fail(US_MEMORY, "%s: out of memory", path);
+  }
+  Curve curve[4];
+  for (size_t i = 0; i < 4; i++) {
+    curve[i] = (Curve){0, numbers + 2 * i * lines, numbers + (2 * i + 1) * lines};
+  }
+  char* rest = NULL;
+  for (char* l = strtok_r(data, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
+    cJSON* json;
+    number++;
+    snprintf(name, sizeof(name), "%s: line %zu", log, number);
+    if (us_json_parse(name, l, strlen(l), &json) != US_OK) {
+      us_log("left out of %s: %s", path, us_message());
+      continue;
+    }
+    const cJSON* step = cJSON_GetObjectItemCaseSensitive(json, "step");
+    for (int i = 0; i < 4 && cJSON_IsNumber(step); i++) {
+      add_point(&curve[i], step->valuedouble, cJSON_GetObjectItemCaseSensitive(json, keys[i]));
+    }
+    cJSON_Delete(json);
+  }
+  UsStatus status = draw(curve, path);
+  free(numbers);
+  free(data);
+  return status;
+}
