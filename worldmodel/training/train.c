@@ -1,7 +1,5 @@
-// The trainer's steps. The loop around them, with log and checkpoints, is train_run.c.
-//
-//   g = sum over shards of their gradients, in order;  g *= min(1, clip / |g|)
-//   rate(n) = rate min(1, n / warmup) (1 + cos(pi progress)) / 2;  AdamW (0.9, 0.999, 1e-8)
+// The trainer's steps: the gradients of the shards, which optimiser.h sums and follows. The loop
+// around them, with log and checkpoints, is train_run.c.
 
 #include "worldmodel/train.h"
 
@@ -14,7 +12,7 @@
 #include "worldmodel/ops.h"
 #include "worldmodel/training/train_inner.h"
 
-enum { kShardRows = 256, kShardMost = 32, kChunk = 16384, kHorizonMost = 64 };
+enum { kShardRows = 256, kShardMost = 32, kHorizonMost = 64 };
 
 UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config) {
   UsTrainConfig c = *config;
@@ -43,24 +41,6 @@ static int shard_size(const UsPredictor* p, const UsTrainConfig* c) {
   int shard = kShardMost;
   while (shard > 1 && (shard * rows > kShardRows || c->batch % shard != 0)) shard /= 2;
   return shard;
-}
-
-static void count_chunks(const UsPredictor* p, UsTrainer* t) {
-  const UsParamList* list = us_predictor_list(p);
-  t->chunks = 0;
-  for (int i = 0; i < list->count; i++) {
-    const UsParam* at = &list->param[i];
-    if (t->c.action_only && !(at->flags & US_PREDICTOR_ACTION)) continue;
-    for (size_t from = 0; from < at->count; from += kChunk) {
-      size_t left = at->count - from;
-      if (t->chunk) {
-        t->chunk[t->chunks] = (Chunk){.offset = at->offset + from,
-                                      .count = left < kChunk ? left : kChunk,
-                                      .flags = at->flags};
-      }
-      t->chunks++;
-    }
-  }
 }
 
 static int place_batch(const UsPredictor* p, int batch, int frames, UsBatch* out) {
@@ -101,9 +81,10 @@ static double bytes_of(const UsTrainer* t) {
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
   double sample = frames * (c->grid_h * c->grid_w * c->dim + c->block * c->action + 1);
-  double weights = (double)us_predictor_list(t->p)->floats * (t->shards + 3);
+  size_t floats = us_predictor_list(t->p)->floats;
   double tapes = us_tape_bytes(t->p, &train) + (t->held.fill ? us_tape_bytes(t->p, &held) : 0);
-  return (double)sizeof(float) * (sample + weights) + t->workers * tapes;
+  return (double)sizeof(float) * (sample + (double)floats) + us_optimiser_bytes(floats, t->shards) +
+         t->workers * tapes;
 }
 
 static int make_workers(UsTrainer* t) {
@@ -116,23 +97,27 @@ static int make_workers(UsTrainer* t) {
   return 1;
 }
 
-static int allocate(UsTrainer* t) {
-  size_t floats = us_predictor_list(t->p)->floats;
-  count_chunks(t->p, t);
-  t->chunk = calloc((size_t)t->chunks, sizeof(*t->chunk));
+static UsStatus allocate(UsTrainer* t) {
+  const UsTrainConfig* c = &t->c;
+  const UsParamList* list = us_predictor_list(t->p);
+  const UsOptimiserConfig config = {.shards = t->shards,
+                                    .rate = c->rate,
+                                    .warmup = c->warmup,
+                                    .beta2 = 0.999f,
+                                    .decay = c->decay,
+                                    .clip = c->clip,
+                                    .lead = US_PREDICTOR_ACTION,
+                                    .trail = c->action_only ? 0 : c->trunk_rate};
+  US_TRY(
+      us_optimiser_create(t->device, &config, 1, &list, us_predictor_params(t->p), &t->optimiser));
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
   t->losses = calloc((size_t)t->shards, sizeof(*t->losses));
-  t->held_error = calloc((size_t)(4 * t->c.validate_batches * t->shards), sizeof(double));
-  t->gradient = us_ops_alloc(t->device, floats * (size_t)t->shards);
-  t->m = us_ops_alloc(t->device, floats);
-  t->v = us_ops_alloc(t->device, floats);
-  t->best = us_ops_alloc(t->device, floats);
-  int ok = t->chunk && t->worker && t->losses && t->held_error && t->gradient && t->m && t->v &&
-           t->best && place_batch(t->p, t->c.batch, t->c.frames, &t->batch) &&
-           (!t->held.fill || place_batch(t->p, t->c.batch, t->held_frames, &t->held_batch));
-  if (!ok) return 0;
-  count_chunks(t->p, t);
-  return make_workers(t);
+  t->held_error = calloc((size_t)(4 * c->validate_batches * t->shards), sizeof(double));
+  t->best = us_ops_alloc(t->device, list->floats);
+  int ok = t->worker && t->losses && t->held_error && t->best &&
+           place_batch(t->p, c->batch, c->frames, &t->batch) &&
+           (!t->held.fill || place_batch(t->p, c->batch, t->held_frames, &t->held_batch));
+  return ok && make_workers(t) ? US_OK : us_fail(US_MEMORY, "training: out of memory");
 }
 
 UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
@@ -170,10 +155,9 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
   t->shards = c.batch / t->shard;
   t->workers = us_pool_threads(pool);
   t->held_frames = context + c.horizon;
-  t->best_error = INFINITY;
-  t->validation = (UsValidation){NAN, NAN, 0};
+  t->at = (TrainState){.best_error = INFINITY, .one_step = NAN, .open_loop = NAN};
   UsStatus status = us_machine_need_memory("training", bytes_of(t));
-  if (status == US_OK && !allocate(t)) status = us_fail(US_MEMORY, "training: out of memory");
+  if (status == US_OK) status = allocate(t);
   if (status != US_OK) {
     us_trainer_destroy(t);
     return status;
@@ -188,13 +172,10 @@ void us_trainer_destroy(UsTrainer* t) {
     us_tape_destroy(t->worker[i].tape);
     us_tape_destroy(t->worker[i].held);
   }
-  us_ops_free(t->device, t->gradient);
-  us_ops_free(t->device, t->m);
-  us_ops_free(t->device, t->v);
+  us_optimiser_destroy(t->optimiser);
   us_ops_free(t->device, t->best);
   free_batch(&t->batch);
   free_batch(&t->held_batch);
-  free(t->chunk);
   free(t->worker);
   free(t->losses);
   free(t->held_error);
@@ -205,11 +186,12 @@ const UsTrainConfig* us_trainer_config(const UsTrainer* t) {
   return &t->c;
 }
 int64_t us_trainer_steps(const UsTrainer* t) {
-  return t->step;
+  return t->at.step;
 }
 
 void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all) {
-  *sampling = *all = 0;
+  *sampling = 0;
+  *all = us_optimiser_seconds(t->optimiser);
   for (int i = 0; i < t->workers; i++) {
     *sampling += t->worker[i].sampling;
     *all += t->worker[i].busy;
@@ -241,52 +223,21 @@ static void shard_item(void* arg, int item, int worker) {
   Worker* w = &t->worker[worker];
   if (us_interrupted()) return;
   double start = us_seconds();
-  fill(t, &t->train, t->step, item, &t->batch);
+  fill(t, &t->train, t->at.step, item, &t->batch);
   double filled = us_seconds();
   UsBatch shard = slice(t, &t->batch, item);
-  size_t floats = us_predictor_list(t->p)->floats;
-  float* gradient = t->gradient + (size_t)item * floats;
-  us_ops_zero(t->device, gradient, floats);
-  t->losses[item] =
-      us_predictor_loss(t->p, w->tape, &shard, t->c.batch, t->c.action_only, gradient);
+  t->losses[item] = us_predictor_loss(t->p, w->tape, &shard, t->c.batch, t->c.action_only,
+                                      us_optimiser_gradient(t->optimiser, item));
   w->sampling += filled - start;
   w->busy += us_seconds() - start;
 }
 
-// ---- summing and updating, chunk by chunk ----
-
-static void sum_item(void* arg, int item, int worker) {
-  UsTrainer* t = arg;
-  Chunk* c = &t->chunk[item];
-  if (us_interrupted()) return;
-  double start = us_seconds();
-  size_t floats = us_predictor_list(t->p)->floats;
-  for (int s = 1; s < t->shards; s++) {
-    us_ops_add(t->device, c->count, 1, t->gradient + (size_t)s * floats + c->offset,
-               t->gradient + c->offset);
-  }
-  c->square = us_ops_square_sum(t->device, c->count, t->gradient + c->offset);
-  t->worker[worker].busy += us_seconds() - start;
-}
-
-static void update_item(void* arg, int item, int worker) {
-  UsTrainer* t = arg;
-  const Chunk* c = &t->chunk[item];
-  double start = us_seconds();
-  float rate = (float)t->rate * (c->flags & US_PREDICTOR_ACTION ? 1 : t->c.trunk_rate);
-  float decay = c->flags & US_PARAM_DECAY ? t->c.decay : 0;
-  us_ops_adamw(t->device, c->count, rate, 0.9f, 0.999f, 1e-8f, decay, t->scale, (int)t->step,
-               t->gradient + c->offset, t->m + c->offset, t->v + c->offset,
-               us_predictor_params(t->p) + c->offset);
-  t->worker[worker].busy += us_seconds() - start;
-}
-
 UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
-  UsTrainStep out = {.step = ++t->step};
+  UsTrainStep out = {.step = ++t->at.step};
   us_pool_run(t->pool, t->shards, shard_item, t);
-  us_pool_run(t->pool, t->chunks, sum_item, t);
+  out.norm = us_optimiser_sum(t->optimiser, t->pool);
   if (us_interrupted()) {
-    t->step--;
+    t->at.step--;
     out.finite = out.stopped = 1;
     return out;
   }
@@ -294,18 +245,13 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
     out.teacher += t->losses[i].teacher;
     out.rollout += t->losses[i].rollout;
   }
-  double square = 0;
-  for (int i = 0; i < t->chunks; i++) square += t->chunk[i].square;
-  out.norm = sqrt(square);
+  // What is not finite leaves the weights as they were.
   out.finite = isfinite(out.teacher + out.rollout + out.norm);
-  double warm = t->step < t->c.warmup ? (double)t->step / t->c.warmup : 1;
-  out.rate = t->rate = t->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
-  if (!out.finite) {
-    t->step--;
-    return out;
+  if (out.finite) {
+    out.rate = us_optimiser_update(t->optimiser, out.step, progress, t->pool);
+  } else {
+    t->at.step--;
   }
-  t->scale = out.norm > t->c.clip ? (float)(t->c.clip / out.norm) : 1;
-  us_pool_run(t->pool, t->chunks, update_item, t);
   return out;
 }
 

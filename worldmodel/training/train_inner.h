@@ -4,13 +4,26 @@
 // The trainer's memory, shared by its steps and its loop.
 
 #include "worldmodel/train.h"
+#include "worldmodel/training/optimiser.h"
 
-// A piece of a tensor that trains.
-typedef struct Chunk {
-  size_t offset, count;
-  int flags;      // of its UsParam
-  double square;  // sum of squares of its gradient
-} Chunk;
+// Where a run is: what a checkpoint holds beside its tensors, in whose metadata it stands by name.
+#define TRAIN_STATE(X)                                                           \
+  X(int64_t, step)      /* steps taken */                                        \
+  X(double, elapsed)    /* s of training, earlier runs included */               \
+  X(double, best_error) /* of the open loop */                                   \
+  X(int, worse)         /* validations since the best */                         \
+  X(double, loss)       /* summed since the last line of the log, as the next */ \
+  X(double, rollout)                                                             \
+  X(int, count)         /* steps in them */                                      \
+  X(int64_t, validated) /* step of the last validation; 0: none yet */           \
+  X(double, one_step)   /* of that validation, as the next */                    \
+  X(double, open_loop)
+
+typedef struct TrainState {
+#define X(type, name) type name;
+  TRAIN_STATE(X)
+#undef X
+} TrainState;
 
 typedef struct Worker {
   UsTape* tape;
@@ -24,24 +37,14 @@ struct UsTrainer {
   UsTrainConfig c;  // defaults filled in
   UsTrainData train, held;
   UsPool* pool;
-  int shard, shards, workers, chunks, held_frames;
-  Chunk* chunk;         // (chunks)
-  Worker* worker;       // (workers)
-  UsLosses* losses;     // (shards)
-  double* held_error;   // (validate_batches, shards, 4): error and copy, next frame and last
-  float* gradient;      // (shards, floats), tensor memory; the first becomes the sum
-  float *m, *v, *best;  // (floats), tensor memory
+  int shard, shards, workers, held_frames;
+  UsOptimiser* optimiser;
+  Worker* worker;      // (workers)
+  UsLosses* losses;    // (shards)
+  double* held_error;  // (validate_batches, shards, 4): error and copy, next frame and last
+  float* best;         // (floats), tensor memory: the weights of best_error
   UsBatch batch, held_batch;
-  int64_t step;             // steps taken
-  double rate;              // of this step
-  float scale;              // of this step's gradient, for clipping
-  double elapsed;           // s of training, earlier runs included
-  double best_error;        // of the open loop
-  int worse;                // validations since the best
-  double loss, rollout;     // summed since the last line of the log
-  int count;                // steps in them
-  int64_t validated;        // step of the last validation; 0: none yet
-  UsValidation validation;  // the last one
+  TrainState at;
 };
 
 #endif  // UNDERSTUDY_TRAIN_INNER_H_

@@ -17,89 +17,100 @@ enum { kLogEvery = 50 };
 
 // ---- checkpoint ----
 
-// The numbers of a checkpoint besides its tensors, as text in the file's metadata.
-static void describe(const UsTrainer* t, char* out, size_t size) {
-  snprintf(out, size, "%lld %.17g %.17g %d %.17g %.17g %d %lld %.17g %.17g", (long long)t->step,
-           t->elapsed, t->best_error, t->worse, t->loss, t->rollout, t->count,
-           (long long)t->validated, t->validation.one_step, t->validation.open_loop);
+#define X(type, name) +1
+enum { kNumbers = 0 TRAIN_STATE(X) };
+#undef X
+
+// The tensors of a checkpoint in host, ordinary memory: parameters, moments, best (floats each),
+// mean (D), scale.
+static int list_tensors(const UsTrainer* t, float* host, UsTensorOut out[6]) {
+  const size_t floats = us_predictor_list(t->p)->floats;
+  const int64_t n = (int64_t)floats, d = us_predictor_config(t->p)->dim;
+  const char* const names[] = {"params", "m", "v", "best"};
+  for (int i = 0; i < 4; i++) out[i] = (UsTensorOut){names[i], 1, {n}, host + (size_t)i * floats};
+  out[4] = (UsTensorOut){"mean", 1, {d}, host + 4 * floats};
+  out[5] = (UsTensorOut){"scale", 1, {1}, host + 4 * floats + d};
+  return 6;
+}
+
+static float* make_host(const UsTrainer* t) {
+  size_t d = (size_t)us_predictor_config(t->p)->dim;
+  return malloc((4 * us_predictor_list(t->p)->floats + d + 1) * sizeof(float));
 }
 
 UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
   size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
-  float* host = malloc((4 * floats + d + 1) * sizeof(float));
+  float* host = make_host(t);
   if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
-  us_ops_get(t->device, us_predictor_params(t->p), host, floats);
-  us_ops_get(t->device, t->m, host + floats, floats);
-  us_ops_get(t->device, t->v, host + 2 * floats, floats);
+  us_optimiser_get(t->optimiser, host);
   us_ops_get(t->device, t->best, host + 3 * floats, floats);
-  float* mean = host + 4 * floats;
-  us_predictor_norm(t->p, mean, mean + d);
-  char state[256];
-  describe(t, state, sizeof(state));
-  const int64_t n = (int64_t)floats;
-  const UsTensorOut out[] = {
-      {"params", 1, {n}, host},         {"m", 1, {n}, host + floats},
-      {"v", 1, {n}, host + 2 * floats}, {"best", 1, {n}, host + 3 * floats},
-      {"mean", 1, {(int64_t)d}, mean},  {"scale", 1, {1}, mean + d},
-  };
-  const char* keys[] = {"state", "key"};
-  const char* values[] = {state, key};
-  UsStatus status = us_tensors_write(path, 6, out, 2, keys, values);
+  us_predictor_norm(t->p, host + 4 * floats, host + 4 * floats + d);
+  UsTensorOut out[6];
+  int tensors = list_tensors(t, host, out), n = 0;
+  // The state stands as texts in the file's metadata, the key behind it.
+  char text[kNumbers][32];
+  const char *keys[kNumbers + 1], *values[kNumbers + 1];
+#define X(type, name)                                              \
+  snprintf(text[n], sizeof(text[n]), "%.17g", (double)t->at.name); \
+  keys[n] = #name;                                                 \
+  values[n] = text[n];                                             \
+  n++;
+  TRAIN_STATE(X)
+#undef X
+  keys[n] = "key";
+  values[n++] = key;
+  UsStatus status = us_tensors_write(path, tensors, out, n, keys, values);
   free(host);
   return status;
 }
 
-// Reads into host (4 floats + d + 1), then takes everything over.
+// A number of the state; whole: one that has no fraction, and is finite.
+static UsStatus read_number(const char* path, const UsTensors* file, const char* name, int whole,
+                            double* out) {
+  const char* text = us_tensors_metadata(file, name);
+  char* end = NULL;
+  *out = text ? strtod(text, &end) : 0;
+  if (text && *text && !*end && (!whole || (*out >= 0 && *out <= INT32_MAX))) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected the number \"%s\" of a training state, found \"%s\"",
+                 path, name, text ? text : "nothing");
+}
+
+// Reads into host, then takes everything over.
 static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const UsTensors* file,
                           float* host) {
-  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
-  const int64_t n = (int64_t)floats, dim = (int64_t)d, one = 1;
+  size_t floats = us_predictor_list(t->p)->floats;
   const char* found = us_tensors_metadata(file, "key");
-  const char* state = us_tensors_metadata(file, "state");
-  if (!found || !state) return us_fail(US_FORMAT, "%s: expected a checkpoint, found none", path);
+  if (!found) return us_fail(US_FORMAT, "%s: expected a checkpoint, found none", path);
   if (strcmp(found, key) != 0) {
     return us_fail(US_FORMAT,
                    "%s: expected a checkpoint of the same data and options (%s), found %s", path,
                    key, found);
   }
-  const char* names[] = {"params", "m", "v", "best"};
-  for (int i = 0; i < 4; i++) {
-    US_TRY(us_tensors_read(file, names[i], 1, &n, host + (size_t)i * floats));
+  UsTensorOut part[6];
+  int tensors = list_tensors(t, host, part);
+  for (int i = 0; i < tensors; i++) {
+    US_TRY(us_tensors_read(file, part[i].name, 1, part[i].shape, (float*)part[i].data));
   }
-  float* mean = host + 4 * floats;
-  US_TRY(us_tensors_read(file, "mean", 1, &dim, mean));
-  US_TRY(us_tensors_read(file, "scale", 1, &one, mean + d));
-  long long step, validated;
-  UsTrainer s;
-  int numbers = sscanf(state, "%lld %lf %lf %d %lf %lf %d %lld %lf %lf", &step, &s.elapsed,
-                       &s.best_error, &s.worse, &s.loss, &s.rollout, &s.count, &validated,
-                       &s.validation.one_step, &s.validation.open_loop);
-  if (numbers != 10 || step < 0 || !(mean[d] > 0)) {
-    return us_fail(US_FORMAT, "%s: expected a training state, found \"%s\"", path, state);
-  }
-  t->step = step;
-  t->elapsed = s.elapsed;
-  t->best_error = s.best_error;
-  t->worse = s.worse;
-  t->loss = s.loss;
-  t->rollout = s.rollout;
-  t->count = s.count;
-  t->validated = validated;
-  t->validation = s.validation;
-  t->validation.measured = t->held.fill != NULL && validated > 0;
-  us_ops_put(t->device, us_predictor_params(t->p), host, floats);
-  us_ops_put(t->device, t->m, host + floats, floats);
-  us_ops_put(t->device, t->v, host + 2 * floats, floats);
+  TrainState at;
+  double x;
+#define X(type, name)                                         \
+  US_TRY(read_number(path, file, #name, (type)0.5 == 0, &x)); \
+  at.name = (type)x;
+  TRAIN_STATE(X)
+#undef X
+  float scale = *(const float*)part[5].data;
+  if (!(scale > 0)) return us_fail(US_FORMAT, "%s: expected a scale, found %g", path, scale);
+  t->at = at;
+  us_optimiser_put(t->optimiser, host);
   us_ops_put(t->device, t->best, host + 3 * floats, floats);
-  us_predictor_set_norm(t->p, mean, mean[d]);
+  us_predictor_set_norm(t->p, host + 4 * floats, scale);
   return US_OK;
 }
 
 UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key) {
-  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
   UsTensors* file = NULL;
   US_TRY(us_tensors_open(path, &file));
-  float* host = calloc(4 * floats + d + 1, sizeof(float));
+  float* host = make_host(t);
   UsStatus status =
       host ? load_from(t, path, key, file, host) : us_fail(US_MEMORY, "%s: out of memory", path);
   free(host);
@@ -152,9 +163,9 @@ typedef struct Loop {
 
 static double progress(const Loop* l) {
   const UsTrainConfig* c = &l->t->c;
-  double by_steps = c->steps > 0 ? (double)l->t->step / (double)c->steps : 0;
+  double by_steps = c->steps > 0 ? (double)l->t->at.step / (double)c->steps : 0;
   if (c->steps > 0 && !(c->minutes > 0)) return by_steps;
-  return fmax(by_steps, l->t->elapsed / (60 * c->minutes));
+  return fmax(by_steps, l->t->at.elapsed / (60 * c->minutes));
 }
 
 // The lines of the log are out before a checkpoint says that their steps were taken.
@@ -172,57 +183,58 @@ static UsStatus checkpoint(Loop* l) {
 
 static void log_step(Loop* l, const UsTrainStep* s) {
   UsTrainer* t = l->t;
-  t->loss += s->teacher;
-  t->rollout += s->rollout;
-  t->count++;
+  t->at.loss += s->teacher;
+  t->at.rollout += s->rollout;
+  t->at.count++;
   if (s->step % kLogEvery != 0) return;
   char text[4][US_NUMBER_CHARS];
-  double loss = t->loss / t->count, rollout = t->rollout / t->count;
+  double loss = t->at.loss / t->at.count, rollout = t->at.rollout / t->at.count;
   snprintf(l->note, sizeof(l->note), "loss %.4f  held-back %.3f / %.3f of copy-last", loss,
-           t->validation.one_step, t->validation.open_loop);
+           t->at.one_step, t->at.open_loop);
   if (l->log) {
     fprintf(l->log,
             "{\"step\": %lld, \"loss\": %s, \"rollout\": %s, \"norm\": %s, \"rate\": %s, "
             "\"seconds\": %.3f}\n",
             (long long)s->step, us_json_format(text[0], "%.6g", loss),
             us_json_format(text[1], "%.6g", rollout), us_json_format(text[2], "%.4g", s->norm),
-            us_json_format(text[3], "%.4g", s->rate), t->elapsed);
+            us_json_format(text[3], "%.4g", s->rate), t->at.elapsed);
   }
-  t->loss = t->rollout = 0;
-  t->count = 0;
+  t->at.loss = t->at.rollout = 0;
+  t->at.count = 0;
 }
 
 // Validates, once a step, and keeps the best weights; 1 when patience is at its end.
 static int validate(Loop* l) {
   UsTrainer* t = l->t;
-  if (t->validated == t->step) return t->c.patience > 0 && t->worse >= t->c.patience;
+  if (t->at.validated == t->at.step) return t->c.patience > 0 && t->at.worse >= t->c.patience;
   UsValidation v = us_trainer_validate(t);
   if (us_interrupted()) return 0;
-  t->validation = v;
-  t->validated = t->step;
+  t->at.one_step = v.one_step;
+  t->at.open_loop = v.open_loop;
+  t->at.validated = t->at.step;
   if (l->log && t->held.fill) {
     char text[2][US_NUMBER_CHARS];
-    fprintf(l->log, "{\"step\": %lld, \"one_step\": %s, \"open_loop\": %s}\n", (long long)t->step,
-            us_json_format(text[0], "%.6g", v.one_step),
+    fprintf(l->log, "{\"step\": %lld, \"one_step\": %s, \"open_loop\": %s}\n",
+            (long long)t->at.step, us_json_format(text[0], "%.6g", v.one_step),
             us_json_format(text[1], "%.6g", v.open_loop));
     fflush(l->log);
   }
   if (t->c.patience <= 0 || !t->held.fill) return 0;
-  if (v.open_loop < t->best_error) {
-    t->best_error = v.open_loop;
-    t->worse = 0;
+  if (v.open_loop < t->at.best_error) {
+    t->at.best_error = v.open_loop;
+    t->at.worse = 0;
     us_ops_copy(l->t->device, us_predictor_params(t->p), t->best, us_predictor_list(t->p)->floats);
     return 0;
   }
-  return ++t->worse >= t->c.patience;
+  return ++t->at.worse >= t->c.patience;
 }
 
 static UsStatus loop(Loop* l) {
   UsTrainer* t = l->t;
   double every = l->run->checkpoint_seconds > 0 ? l->run->checkpoint_seconds : 30;
-  int done = t->c.patience > 0 && t->worse >= t->c.patience;
+  int done = t->c.patience > 0 && t->at.worse >= t->c.patience;
   // A validation that Ctrl-C ended is made up for when the run goes on.
-  if (t->step > 0 && t->step % t->c.validate_every == 0) done = validate(l);
+  if (t->at.step > 0 && t->at.step % t->c.validate_every == 0) done = validate(l);
   while (!done && progress(l) < 1 && !us_interrupted()) {
     UsTrainStep s = us_trainer_step(t, progress(l));
     if (s.stopped) break;
@@ -232,17 +244,17 @@ static UsStatus loop(Loop* l) {
                      l->run->checkpoint ? "the last good weights are in " : "no checkpoint",
                      l->run->checkpoint ? l->run->checkpoint : "");
     }
-    t->elapsed = l->before + us_seconds() - l->started;
+    t->at.elapsed = l->before + us_seconds() - l->started;
     log_step(l, &s);
-    us_progress_show(&l->bar, t->c.steps > 0 ? (double)t->step : t->elapsed, l->note);
-    if (t->step % t->c.validate_every == 0) done = validate(l);
+    us_progress_show(&l->bar, t->c.steps > 0 ? (double)t->at.step : t->at.elapsed, l->note);
+    if (t->at.step % t->c.validate_every == 0) done = validate(l);
     if (us_seconds() - l->saved > every && !us_interrupted()) US_TRY(checkpoint(l));
   }
   if (!us_interrupted()) validate(l);
   if (!us_interrupted()) return US_OK;
   US_TRY(checkpoint(l));
   return us_fail(US_INTERRUPTED, "training: stopped at step %lld; --resume continues",
-                 (long long)t->step);
+                 (long long)t->at.step);
 }
 
 static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
@@ -250,23 +262,28 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
     US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
   }
-  US_TRY(open_log(run->log, t->step, &l.log));
-  l.before = t->elapsed;
+  US_TRY(open_log(run->log, t->at.step, &l.log));
+  l.before = t->at.elapsed;
   l.started = l.saved = us_seconds();
   l.bar = t->c.steps > 0
-              ? us_progress_start(run->label, "steps", (double)t->c.steps, (double)t->step)
-              : us_progress_start(run->label, "s", 60 * t->c.minutes, t->elapsed);
+              ? us_progress_start(run->label, "steps", (double)t->c.steps, (double)t->at.step)
+              : us_progress_start(run->label, "s", 60 * t->c.minutes, t->at.elapsed);
   UsStatus status = checkpoint(&l);
   if (status == US_OK) status = loop(&l);
   if (status == US_OK) status = checkpoint(&l);
-  if (status == US_OK && t->c.patience > 0 && isfinite(t->best_error)) {
+  if (status == US_OK && t->c.patience > 0 && isfinite(t->at.best_error)) {
     us_ops_copy(t->device, t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
-    t->validation = us_trainer_validate(t);
+    UsValidation v = us_trainer_validate(t);
+    t->at.one_step = v.one_step;
+    t->at.open_loop = v.open_loop;
     status = us_interrupt_check("training");
   }
   us_progress_end(&l.bar);
   if (l.log) fclose(l.log);
-  if (result) *result = t->validation;
+  if (result) {
+    int measured = t->held.fill && t->at.validated > 0;
+    *result = (UsValidation){t->at.one_step, t->at.open_loop, measured};
+  }
   return status;
 }
 

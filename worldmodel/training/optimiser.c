@@ -1,0 +1,155 @@
+#include "worldmodel/training/optimiser.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "worldmodel/base/progress.h"
+#include "worldmodel/ops.h"
+
+enum { kPiece = 16384 };  // floats
+
+// A piece of a tensor that trains.
+typedef struct Piece {
+  size_t at, count;
+  float factor;   // on the rate
+  float decay;    // of its weights
+  double square;  // sum of squares of its gradient
+} Piece;
+
+struct UsOptimiser {
+  UsDevice* device;
+  UsOptimiserConfig c;
+  size_t floats;
+  float* params;    // (floats), not owned
+  float* gradient;  // (shards, floats), tensor memory; the first becomes the sum
+  float *m, *v;     // (floats), tensor memory
+  int pieces;
+  Piece* piece;  // (pieces)
+  double norm;   // of the last sum
+  double rate;   // of the step that is taken
+  float scale;   // of its gradient, for clipping
+  int64_t step;
+  double seconds;
+};
+
+// ---- making ----
+
+// Cuts the tensors that train into pieces; counts them alone while there is no memory for them.
+static void cut(UsOptimiser* o, int lists, const UsParamList* const* list) {
+  size_t base = 0;
+  o->pieces = 0;
+  for (int l = 0; l < lists; base += list[l++]->floats) {
+    for (int i = 0; i < list[l]->count; i++) {
+      const UsParam* p = &list[l]->param[i];
+      float factor = !o->c.lead || p->flags & o->c.lead ? 1 : o->c.trail;
+      if (p->flags & US_PARAM_FIXED || !(factor > 0)) continue;
+      for (size_t from = 0; from < p->count; from += kPiece, o->pieces++) {
+        size_t left = p->count - from;
+        if (!o->piece) continue;
+        o->piece[o->pieces] = (Piece){.at = base + p->offset + from,
+                                      .count = left < kPiece ? left : kPiece,
+                                      .factor = factor,
+                                      .decay = p->flags & US_PARAM_DECAY ? o->c.decay : 0};
+      }
+    }
+  }
+  o->floats = base;
+}
+
+UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int lists,
+                             const UsParamList* const* list, float* params, UsOptimiser** out) {
+  *out = NULL;
+  UsOptimiser* o = calloc(1, sizeof(*o));
+  if (!o) return us_fail(US_MEMORY, "training: out of memory");
+  *o = (UsOptimiser){.device = d, .c = *config, .params = params};
+  cut(o, lists, list);
+  o->piece = calloc((size_t)o->pieces + 1, sizeof(Piece));
+  o->gradient = us_ops_alloc(d, o->floats * (size_t)config->shards);
+  o->m = us_ops_alloc(d, o->floats);
+  o->v = us_ops_alloc(d, o->floats);
+  if (!o->piece || !o->gradient || !o->m || !o->v) {
+    us_optimiser_destroy(o);
+    return us_fail(US_MEMORY, "training: out of memory");
+  }
+  cut(o, lists, list);
+  *out = o;
+  return US_OK;
+}
+
+void us_optimiser_destroy(UsOptimiser* o) {
+  if (!o) return;
+  us_ops_free(o->device, o->gradient);
+  us_ops_free(o->device, o->m);
+  us_ops_free(o->device, o->v);
+  free(o->piece);
+  free(o);
+}
+
+double us_optimiser_bytes(size_t floats, int shards) {
+  return (double)sizeof(float) * (double)floats * (shards + 2);
+}
+
+float* us_optimiser_gradient(UsOptimiser* o, int shard) {
+  float* g = o->gradient + (size_t)shard * o->floats;
+  us_ops_zero(o->device, g, o->floats);
+  return g;
+}
+
+// ---- a step, piece by piece ----
+
+static void sum_item(void* arg, int item, int worker) {
+  UsOptimiser* o = arg;
+  Piece* p = &o->piece[item];
+  if (us_interrupted()) return;
+  for (int s = 1; s < o->c.shards; s++) {
+    us_ops_add(o->device, p->count, 1, o->gradient + (size_t)s * o->floats + p->at,
+               o->gradient + p->at);
+  }
+  p->square = us_ops_square_sum(o->device, p->count, o->gradient + p->at);
+}
+
+double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
+  double start = us_seconds(), square = 0;
+  us_pool_run(pool, o->pieces, sum_item, o);
+  for (int i = 0; i < o->pieces; i++) square += o->piece[i].square;
+  o->norm = sqrt(square);
+  o->seconds += (us_seconds() - start) * us_pool_threads(pool);
+  return o->norm;
+}
+
+static void update_item(void* arg, int item, int worker) {
+  UsOptimiser* o = arg;
+  const Piece* p = &o->piece[item];
+  us_ops_adamw(o->device, p->count, (float)o->rate * p->factor, 0.9f, o->c.beta2, 1e-8f, p->decay,
+               o->scale, (int)o->step, o->gradient + p->at, o->m + p->at, o->v + p->at,
+               o->params + p->at);
+}
+
+double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool) {
+  double start = us_seconds();
+  double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1;
+  o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
+  o->scale = o->norm > o->c.clip ? (float)(o->c.clip / o->norm) : 1;
+  o->step = step;
+  us_pool_run(pool, o->pieces, update_item, o);
+  o->seconds += (us_seconds() - start) * us_pool_threads(pool);
+  return o->rate;
+}
+
+double us_optimiser_seconds(const UsOptimiser* o) {
+  return o->seconds;
+}
+
+// ---- checkpoints ----
+
+void us_optimiser_get(const UsOptimiser* o, float* host) {
+  us_ops_get(o->device, o->params, host, o->floats);
+  us_ops_get(o->device, o->m, host + o->floats, o->floats);
+  us_ops_get(o->device, o->v, host + 2 * o->floats, o->floats);
+}
+
+void us_optimiser_put(UsOptimiser* o, const float* host) {
+  us_ops_put(o->device, o->params, host, o->floats);
+  us_ops_put(o->device, o->m, host + o->floats, o->floats);
+  us_ops_put(o->device, o->v, host + 2 * o->floats, o->floats);
+}
