@@ -35,7 +35,7 @@ done <<'LIST'
 cblas worldmodel/ops/cpu/|scripts/
 (EGL|GL)/ env/sim/
 mujoco/ env/|tasks/|scripts/
-hdf5 datasets/|scripts/commands/
+hdf5 datasets/|scripts/commands/|scripts/probe/
 (cairo|popt) scripts/
 (GLFW|libav|libsw) scripts/view/
 (cuda|cublas|cmocka) none

@@ -476,6 +476,20 @@ static int teardown(void** state) {
   return 0;
 }
 
+// Nothing is opened unseen: without the helper a file is refused in one line, by its name.
+static void test_no_helper(void** state) {
+  const char* path = toy_path("unseen.h5");
+  UsVerdict v;
+  toy_write(path, 2, 2, 0);
+  setenv("UNDERSTUDY_PROBE", "/nowhere", 1);
+  UsStatus status = us_dataset_verify(path, 0, 0, &v);
+  unsetenv("UNDERSTUDY_PROBE");
+  assert_int_equal(status, US_IO);
+  assert_non_null(strstr(us_message(), "unseen.h5: "));
+  assert_non_null(strstr(us_message(), "UNDERSTUDY_PROBE"));
+  assert_int_equal(us_dataset_verify(path, 0, 0, &v), US_OK);
+}
+
 int main(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   const struct CMUnitTest tests[] = {
@@ -484,6 +498,7 @@ int main(void) {
       cmocka_unit_test(test_filters_are_named),
       cmocka_unit_test(test_ours),
       cmocka_unit_test(test_ours_damaged),
+      cmocka_unit_test(test_no_helper),
   };
   struct rlimit most = {(rlim_t)2 << 30,
                         (rlim_t)2 << 30};  // bounded memory: a lie must not allocate
