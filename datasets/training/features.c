@@ -1,17 +1,15 @@
 // The feature cache: a page of header, then the float32 rows (N, G, D), memory-mapped.
 //
-// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes. Hashing a
-// dataset reads all of it, so the header also keeps the stamp (size and time of change) of the
-// dataset file the hash was taken from: a cache with the same stamp and encoder needs no hashing.
-// `done` counts finished rows and is written after them, so an interrupted run goes on. While a run
-// computes it holds the lock of the file; others wait for it.
+// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes, so a file
+// that changed never meets old features, whatever its times say. `done` counts finished rows and is
+// written after them, so an interrupted run goes on. While a run computes it holds the lock of the
+// file; others wait for it.
 
 #define _GNU_SOURCE
 #include "datasets/features.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +30,9 @@ static const char kMagic[16] = "understudy-feat";
 typedef struct Header {
   char magic[16];
   int32_t version;
-  int32_t tokens, dim;      // G, D
-  int64_t rows, done;       // N, and how many of them are computed
-  int64_t stamp[3];         // size, seconds, nanoseconds of the dataset file
+  int32_t tokens, dim;  // G, D
+  int64_t rows, done;   // N, and how many of them are computed
+  int64_t unused[3];
   char key[US_HASH_CHARS];  // of data and encoder
   char encoder[US_HASH_CHARS];
 } Header;
@@ -53,7 +51,7 @@ static size_t file_bytes(const Header* h) {
   return kHeader + (size_t)h->rows * (size_t)h->tokens * (size_t)h->dim * sizeof(float);
 }
 
-// 1 when `path` is a cache of this shape whose header is whole; fills found.
+// 1 when `path` is a cache of this key and shape whose header is whole; fills found.
 static int read_header(const char* path, const Header* want, Header* found) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
@@ -63,7 +61,7 @@ static int read_header(const char* path, const Header* want, Header* found) {
   close(fd);
   return good && memcmp(found->magic, kMagic, sizeof(kMagic)) == 0 && found->version == kVersion &&
          found->tokens == want->tokens && found->dim == want->dim && found->rows == want->rows &&
-         memcmp(found->encoder, want->encoder, US_HASH_CHARS) == 0 && found->done >= 0 &&
+         memcmp(found->key, want->key, US_HASH_CHARS) == 0 && found->done >= 0 &&
          found->done <= found->rows && (size_t)info.st_size == file_bytes(found);
 }
 
@@ -95,17 +93,6 @@ static UsStatus map_file(UsFeatures* f) {
 
 // ---- finding ----
 
-static UsStatus read_stamp(const char* path, int64_t stamp[3]) {
-  struct stat info;
-  if (stat(path, &info) != 0) {
-    return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  }
-  stamp[0] = (int64_t)info.st_size;
-  stamp[1] = (int64_t)info.st_mtim.tv_sec;
-  stamp[2] = (int64_t)info.st_mtim.tv_nsec;
-  return US_OK;
-}
-
 // Where the cache files of `data` in `folder` (NULL: beside it) lie, up to ".features". In a folder
 // that datasets share, the hash of the dataset's path tells those of one name apart.
 static UsStatus find_stem(const char* data, const char* folder, char stem[kPath]) {
@@ -133,58 +120,17 @@ static int can_write_beside(const char* data) {
   return access(folder, W_OK) == 0;
 }
 
-// Looks for a cache that was computed from the dataset file as it is now; 1 when found.
-static int find_by_stamp(const char* stem, UsFeatures* f) {
-  char pattern[kPath];
-  snprintf(pattern, sizeof(pattern), "%.*s.features-[0-9a-f]*.bin", kPath - 64, stem);
-  glob_t list;
-  if (glob(pattern, GLOB_NOSORT, NULL, &list) != 0) return 0;
-  int good = 0;
-  for (size_t i = 0; i < list.gl_pathc && !good; i++) {
-    Header found;
-    good = read_header(list.gl_pathv[i], &f->header, &found) &&
-           memcmp(found.stamp, f->header.stamp, sizeof(found.stamp)) == 0;
-    if (good) {
-      snprintf(f->path, sizeof(f->path), "%s", list.gl_pathv[i]);
-      f->header = found;
-    }
-  }
-  globfree(&list);
-  return good;
-}
-
-// Notes the present stamp in a finished cache; a folder that cannot be written costs the next run
-// the hashing, no more.
-static void refresh_stamp(const UsFeatures* f) {
-  int fd = open(f->path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  write_at(f->path, fd, &f->header, sizeof(f->header), 0);
-  close(fd);
-}
-
-// Takes the key from the content, and what an earlier run left under that key.
-static UsStatus find_by_key(UsDataset* data, const char* stem, UsFeatures* f) {
-  char text[2 * US_HASH_CHARS] = "", hash[US_HASH_CHARS];
-  US_TRY(us_dataset_hash(data, hash));
-  snprintf(text, sizeof(text), "%s%s", hash, f->header.encoder);
-  us_hash_bytes(text, strlen(text), f->header.key);
-  snprintf(f->path, sizeof(f->path), "%.*s.features-%.*s.bin", kPath - 64, stem, kKeyChars,
-           f->header.key);
-  Header found;
-  if (read_header(f->path, &f->header, &found) &&
-      memcmp(found.key, f->header.key, US_HASH_CHARS) == 0) {
-    f->header.done = found.done;
-    if (found.done == found.rows) refresh_stamp(f);
-  }
-  return US_OK;
-}
-
-// Looks in one folder. header.done says how much is there.
+// Names the cache of this key in one folder and looks what an earlier run left under that name;
+// header.done says how much is there.
 static UsStatus find_in(UsDataset* data, const char* folder, UsFeatures* f) {
   char stem[kPath];
+  Header found;
   US_TRY(find_stem(us_dataset_path(data), folder, stem));
-  f->header.done = 0;
-  return find_by_stamp(stem, f) ? US_OK : find_by_key(data, stem, f);
+  snprintf(f->path, sizeof(f->path), "%.*s.features-%.*s.bin", kPath - 64, stem, kKeyChars,
+           f->header.key);
+  int same = read_header(f->path, &f->header, &found);
+  f->header.done = same ? found.done : 0;
+  return US_OK;
 }
 
 // Looks where caches lie, at last in the spare folder if nothing could be written beside the data.
@@ -258,8 +204,7 @@ static UsStatus start_file(UsFeatures* f, Work* w) {
   w->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (w->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", f->path, strerror(errno));
   Header found;
-  int same = read_header(f->path, &f->header, &found) &&
-             memcmp(found.key, f->header.key, US_HASH_CHARS) == 0;
+  int same = read_header(f->path, &f->header, &found);
   f->header.done = same ? found.done : 0;
   size_t bytes = file_bytes(&f->header);
   struct stat info;
@@ -306,7 +251,10 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
       .version = kVersion, .tokens = e->tokens, .dim = e->dim, .rows = us_dataset_info(data)->rows};
   memcpy(f->header.magic, kMagic, sizeof(kMagic));
   memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
-  US_TRY(read_stamp(us_dataset_path(data), f->header.stamp));
+  char both[2 * US_HASH_CHARS], hash[US_HASH_CHARS];
+  US_TRY(us_dataset_hash(data, hash));
+  snprintf(both, sizeof(both), "%s%s", hash, e->hash);
+  us_hash_bytes(both, strlen(both), f->header.key);
   US_TRY(find(data, place, f));
   if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
   return map_file(f);

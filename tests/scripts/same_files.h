@@ -3,7 +3,7 @@
 
 // Compares what two runs wrote: bytes, but for times. In JSON (and in lines of it) members that are
 // seconds, or rates by them, are left out, and so are the words `batch` and `threads` of an
-// evaluation, which name no result. In feature caches the time stamp of the dataset file is.
+// evaluation, which name no result.
 
 #include <glob.h>
 #include <stdio.h>
@@ -12,8 +12,6 @@
 
 #include "datasets/dataset.h"
 #include "worldmodel/base/file.h"
-
-enum { kCacheHeader = 4096, kCacheStamp = 48, kCacheStampBytes = 24 };
 
 static inline void drop_times(cJSON* json, int settings) {
   for (cJSON *item = json ? json->child : NULL, *next; item; item = next) {
@@ -74,8 +72,6 @@ static inline void assert_same_files(const char* a, const char* b, const char* n
       free(data[i]);
       data[i] = text;
       size[i] = strlen(text);
-    } else if (ends_with(name, ".bin") && size[i] > kCacheHeader) {
-      memset((char*)data[i] + kCacheStamp, 0, kCacheStampBytes);
     }
   }
   size_t n = size[0] < size[1] ? size[0] : size[1], at = 0;
