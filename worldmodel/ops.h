@@ -27,11 +27,16 @@ US_C_BEGIN
 
 // `count` zeroed floats, aligned to 64 bytes; NULL when out of memory. Free with us_ops_free.
 US_API float* us_ops_alloc(UsDevice* d, size_t count);
-US_API void us_ops_free(UsDevice* d, float* x);
+US_API void us_ops_free(UsDevice* d, void* x);
 US_API void us_ops_put(UsDevice* d, float* x, const float* host, size_t count);
 US_API void us_ops_get(UsDevice* d, const float* x, float* host, size_t count);
 US_API void us_ops_zero(UsDevice* d, float* x, size_t count);
 US_API void us_ops_copy(UsDevice* d, const float* x, float* y, size_t count);
+
+// As us_ops_alloc and us_ops_get, for sums: they are doubles, and stay on the device until somebody
+// wants to see them.
+US_API double* us_ops_alloc_sums(UsDevice* d, size_t count);
+US_API void us_ops_get_sums(UsDevice* d, const double* x, double* host, size_t count);
 
 // Text for benchmarks: library and kernel, such as "OpenBLAS 0.3.21 Haswell".
 US_API const char* us_ops_name(UsDevice* d);
@@ -127,30 +132,35 @@ US_API void us_ops_attend_back(UsDevice* d, int batch, int tq, int tk, int heads
 
 // ---- losses and distances ----
 
-// Smooth L1 (Huber with threshold beta, divided by beta) summed over count elements of x - target,
-// times scale; dx = its gradient. The sum runs in double. Nullable: dx.
-US_API double us_ops_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
-                               const float* target, float* dx);
+// sum (1) = smooth L1 (Huber with threshold beta, divided by beta) summed over count elements of
+// x - target, times scale; dx = its gradient. The sum runs in double. Nullable: dx.
+US_API void us_ops_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
+                             const float* target, float* dx, double* sum);
 
-// Weighted squared error: sum weight (x - target)^2, times scale; dx = its gradient. Nullable:
-// weight (all 1), dx.
-US_API double us_ops_squared_error(UsDevice* d, size_t count, float scale, const float* x,
-                                   const float* target, const float* weight, float* dx);
+// sum (1) = weighted squared error: sum weight (x - target)^2, times scale; dx = its gradient.
+// Nullable: weight (all 1), dx, sum.
+US_API void us_ops_squared_error(UsDevice* d, size_t count, float scale, const float* x,
+                                 const float* target, const float* weight, float* dx, double* sum);
 
-// out (rows), host: squared distance of row r of x (rows, width) to row r / repeat of y, divided by
+// out[r * stride] = squared distance of row r of x (rows, width) to row r / repeat of y, divided by
 // width.
 US_API void us_ops_row_distance(UsDevice* d, int rows, int width, int repeat, const float* x,
-                                const float* y, float* out);
+                                const float* y, float* out, int stride);
 
 // ---- optimiser ----
 
-// Sum of squares, in double.
-US_API double us_ops_square_sum(UsDevice* d, size_t count, const float* x);
+// sum (1) = the sum of squares, in double.
+US_API void us_ops_square_sum(UsDevice* d, size_t count, const float* x, double* sum);
 
-// AdamW (Loshchilov and Hutter 2019) on count parameters; gradients are first multiplied by `scale`
-// (clipping). step counts from 1.
+// scale (1) = what clips a gradient to the norm `limit`, given the sums of squares (count) of its
+// parts: min(1, limit / norm), or 1 when the norm is not a number.
+US_API void us_ops_clip_scale(UsDevice* d, int count, const double* squares, float limit,
+                              float* scale);
+
+// AdamW (Loshchilov and Hutter 2019) on count parameters; gradients are first multiplied by scale
+// (1). step counts from 1. Nullable: scale.
 US_API void us_ops_adamw(UsDevice* d, size_t count, float rate, float beta1, float beta2, float eps,
-                         float decay, float scale, int step, const float* gradient, float* m,
+                         float decay, const float* scale, int step, const float* gradient, float* m,
                          float* v, float* x);
 
 // ---- images ----

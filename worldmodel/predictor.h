@@ -162,12 +162,20 @@ US_API UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
 US_API double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config);
 US_API void us_tape_destroy(UsTape* t);
 
-// The losses of a shard (config.batch samples) of a batch of `total` samples: sums over shards are
-// the losses of the batch. gradient (list floats), tensor memory, accumulates; with action_only,
-// only in the tensors of the action blocks. Nullable: gradient. When the caller wants to stop
-// (us_interrupted) it ends between blocks, and losses and gradient mean nothing.
-US_API UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
-                                  int action_only, float* gradient);
+// Forward and backward over a shard (config.batch samples) of a batch of `total` samples. Its
+// losses, whose sums over shards are those of the batch, go to sums (max(k, 1)), tensor memory, for
+// us_losses_of. gradient (list floats), tensor memory, accumulates; with action_only,
+// only in the tensors of the action blocks. Nullable: gradient; sums, then the tape keeps them.
+// When the caller wants to stop (us_interrupted) it ends between blocks, and losses and gradient
+// mean nothing.
+US_API void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
+                              int action_only, float* gradient, double* sums);
+
+// The losses that sums (max(k, 1)), ordinary memory, stand for.
+US_API UsLosses us_losses_of(const UsLossConfig* config, const double* sums);
+
+// Those of the last us_predictor_loss whose sums the tape keeps.
+US_API UsLosses us_tape_losses(UsTape* t);
 
 // Predictions of the last us_predictor_loss, normalised, ordinary memory: teacher-forced
 // (B, T - first, G, D) and rolled out (max(k, 1), B, G, D), whose first is frame C. Nullable: both.

@@ -28,7 +28,10 @@ US_C_BEGIN
 // The kinds; a config.json that names none has the first.
 #define US_WORLD_MODELS(X) X(predictor)
 
-enum { US_CONTEXT_MAX = 8 };  // most frames of a context
+enum {
+  US_CONTEXT_MAX = 8,     // most frames of a context
+  US_HORIZON_MOST = 1000  // and of a rollout
+};
 
 typedef struct UsWorldModelClass UsWorldModelClass;
 
@@ -50,12 +53,12 @@ typedef struct UsRollout {
   const float* cache;    // (cache) of that context, tensor memory
   double step;           // s between predicted frames
   int count;             // candidates, at most those of the work
-  int horizon;           // H
+  int horizon;           // H, at most US_HORIZON_MOST
   const float* actions;  // (count, H, K, A), ordinary memory; NULL for a model without actions
   const float* past;     // (past, K, A) blocks that led through the context, ordinary memory.
                          // Nullable: all 0
   const float* goal;     // (G, D) tensor memory. Nullable
-  float* distance;       // (count, H), ordinary memory: mean squared difference to the goal.
+  float* distance;       // (count, H) tensor memory: mean squared difference to the goal.
                          // Nullable
   float* last;           // (count, G, D) tensor memory: the last frame. Nullable
   float* frames;         // (H, candidates of the work, G, D) tensor memory: every frame. Nullable

@@ -32,6 +32,7 @@ typedef struct Worker {
   UsRolloutWork* tile;    // for rollouts
   UsRolloutWork* single;  // for steps
   float* next;            // (G, D) tensor memory
+  float* distance;        // (tile, US_HORIZON_MOST) tensor memory
 } Worker;
 
 typedef struct Model {
@@ -48,6 +49,7 @@ typedef struct Model {
   float* goals;     // (N, G, D) tensor memory
   float* cache;     // (N, cache) tensor memory
   float* fresh;     // (N, G, D) tensor memory, what was encoded last
+  float* scores;    // (N) tensor memory, distances to the goals
   Worker* worker;   // (workers)
   int* stale;       // (N) slots whose cache has to be computed
   uint8_t* pixels;  // (N, height, width, 3)
@@ -82,11 +84,13 @@ static void model_close(UsEnv* e) {
     m->w->cls->work_destroy(m->worker[i].tile);
     m->w->cls->work_destroy(m->worker[i].single);
     us_ops_free(m->device, m->worker[i].next);
+    us_ops_free(m->device, m->worker[i].distance);
   }
   us_ops_free(m->device, m->contexts);
   us_ops_free(m->device, m->goals);
   us_ops_free(m->device, m->cache);
   us_ops_free(m->device, m->fresh);
+  us_ops_free(m->device, m->scores);
   free(m->worker);
   free(m->slot);
   free(m->stale);
@@ -138,14 +142,15 @@ static int allocate(Model* m) {
   m->goals = us_ops_alloc(m->device, n * m->one);
   m->cache = us_ops_alloc(m->device, n * m->w->cache);
   m->fresh = us_ops_alloc(m->device, n * m->one);
+  m->scores = us_ops_alloc(m->device, n);
   m->stale = calloc(n, sizeof(*m->stale));
   m->pixels = calloc(n * image + 1, 1);
   m->states = calloc(n * (size_t)m->base.info.state + 1, sizeof(double));
   m->latents = calloc(n * frame, sizeof(float));
   m->past = calloc(n * m->pasts + 1, sizeof(float));
   m->worker = calloc((size_t)m->workers, sizeof(*m->worker));
-  if (!m->slot || !m->contexts || !m->goals || !m->cache || !m->fresh || !m->stale || !m->pixels ||
-      !m->states || !m->latents || !m->past || !m->worker) {
+  if (!m->slot || !m->contexts || !m->goals || !m->cache || !m->fresh || !m->scores || !m->stale ||
+      !m->pixels || !m->states || !m->latents || !m->past || !m->worker) {
     return 0;
   }
   for (int i = 0; i < m->workers; i++) {
@@ -153,7 +158,8 @@ static int allocate(Model* m) {
     w->tile = m->w->cls->work_create(m->w, m->tile);
     w->single = m->w->cls->work_create(m->w, 1);
     w->next = us_ops_alloc(m->device, m->one);
-    if (!w->tile || !w->single || !w->next) return 0;
+    w->distance = us_ops_alloc(m->device, (size_t)m->tile * US_HORIZON_MOST);
+    if (!w->tile || !w->single || !w->next || !w->distance) return 0;
   }
   return 1;
 }
@@ -330,7 +336,8 @@ static float slot_reward(Model* m, int slot) {
   if (!m->slot[slot].goal) return 0;
   float distance;
   us_ops_row_distance(m->device, 1, (int)m->one, 1, newest_of(m, slot),
-                      m->goals + (size_t)slot * m->one, &distance);
+                      m->goals + (size_t)slot * m->one, m->scores + slot, 1);
+  us_ops_get(m->device, m->scores + slot, &distance, 1);
   return reward_of(distance);
 }
 
@@ -392,15 +399,17 @@ static void rollout_item(void* arg, int item, int worker) {
                           .actions = r->actions + candidate * (size_t)r->horizon * m->block,
                           .past = past_of(m, slot),
                           .goal = m->goals + (size_t)slot * m->one,
-                          .distance = rewards,
+                          .distance = m->worker[worker].distance,
                           .clip = 1};
   m->w->cls->rollout(m->w, m->worker[worker].tile, &task);
+  us_ops_get(m->device, task.distance, rewards, numbers);
   for (size_t k = 0; k < numbers; k++) rewards[k] = reward_of(rewards[k]);
 }
 
 static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                           const float* actions, float* rewards) {
   Model* m = of(e);
+  US_ASSERT(horizon <= US_HORIZON_MOST);
   Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, rewards};
   size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon;
   for (size_t i = 0; i < numbers; i++) rewards[i] = -INFINITY;  // of those that Ctrl-C leaves out

@@ -49,7 +49,8 @@ typedef struct Rollout {
   UsRolloutWork* m;
   int tile;
   float *context, *cache, *goal;  // tensor memory
-  float *actions, *distance;      // (tile, H, K, A), (tile, H)
+  float* distance;                // (tile, H) tensor memory
+  float* actions;                 // (tile, H, K, A)
 } Rollout;
 
 static void drop_rollout(Rollout* r) {
@@ -58,7 +59,7 @@ static void drop_rollout(Rollout* r) {
   us_ops_free(us_device_cpu(), r->cache);
   us_ops_free(us_device_cpu(), r->goal);
   free(r->actions);
-  free(r->distance);
+  us_ops_free(us_device_cpu(), r->distance);
 }
 
 static UsStatus out_of_memory(void) {
@@ -75,7 +76,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   r->cache = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
   r->goal = us_ops_alloc(us_device_cpu(), one);
   r->actions = malloc(numbers * sizeof(float));
-  r->distance = malloc((size_t)(tile * kHorizon) * sizeof(float));
+  r->distance = us_ops_alloc(us_device_cpu(), (size_t)(tile * kHorizon));
   float* host = malloc(frames * one * sizeof(float));
   if (!r->m || !r->context || !r->cache || !r->goal || !r->actions || !r->distance || !host) {
     free(host);

@@ -8,11 +8,14 @@
 // Result, name, parameters, arguments of every us_ops_ function, in the order of ops.h.
 #define US_OPS(X)                                                                                  \
   X(float*, alloc, (UsDevice * d, size_t count), (d, count))                                       \
-  X(void, free, (UsDevice * d, float* x), (d, x))                                                  \
+  X(void, free, (UsDevice * d, void* x), (d, x))                                                   \
   X(void, put, (UsDevice * d, float* x, const float* host, size_t count), (d, x, host, count))     \
   X(void, get, (UsDevice * d, const float* x, float* host, size_t count), (d, x, host, count))     \
   X(void, zero, (UsDevice * d, float* x, size_t count), (d, x, count))                             \
   X(void, copy, (UsDevice * d, const float* x, float* y, size_t count), (d, x, y, count))          \
+  X(double*, alloc_sums, (UsDevice * d, size_t count), (d, count))                                 \
+  X(void, get_sums, (UsDevice * d, const double* x, double* host, size_t count),                   \
+    (d, x, host, count))                                                                           \
   X(const char*, name, (UsDevice * d), (d))                                                        \
   X(void, linear,                                                                                  \
     (UsDevice * d, int rows, int out, int in, const float* x, const float* w, const float* b,      \
@@ -73,21 +76,25 @@
     (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const float* q, const float* k,  \
      const float* v, const float* probs, const float* dy, float* dq, float* dk, float* dv),        \
     (d, batch, tq, tk, heads, dim, q, k, v, probs, dy, dq, dk, dv))                                \
-  X(double, smooth_l1,                                                                             \
+  X(void, smooth_l1,                                                                               \
     (UsDevice * d, size_t count, float beta, float scale, const float* x, const float* target,     \
-     float* dx),                                                                                   \
-    (d, count, beta, scale, x, target, dx))                                                        \
-  X(double, squared_error,                                                                         \
+     float* dx, double* sum),                                                                      \
+    (d, count, beta, scale, x, target, dx, sum))                                                   \
+  X(void, squared_error,                                                                           \
     (UsDevice * d, size_t count, float scale, const float* x, const float* target,                 \
-     const float* weight, float* dx),                                                              \
-    (d, count, scale, x, target, weight, dx))                                                      \
+     const float* weight, float* dx, double* sum),                                                 \
+    (d, count, scale, x, target, weight, dx, sum))                                                 \
   X(void, row_distance,                                                                            \
-    (UsDevice * d, int rows, int width, int repeat, const float* x, const float* y, float* out),   \
-    (d, rows, width, repeat, x, y, out))                                                           \
-  X(double, square_sum, (UsDevice * d, size_t count, const float* x), (d, count, x))               \
+    (UsDevice * d, int rows, int width, int repeat, const float* x, const float* y, float* out,    \
+     int stride),                                                                                  \
+    (d, rows, width, repeat, x, y, out, stride))                                                   \
+  X(void, square_sum, (UsDevice * d, size_t count, const float* x, double* sum),                   \
+    (d, count, x, sum))                                                                            \
+  X(void, clip_scale, (UsDevice * d, int count, const double* squares, float limit, float* scale), \
+    (d, count, squares, limit, scale))                                                             \
   X(void, adamw,                                                                                   \
     (UsDevice * d, size_t count, float rate, float beta1, float beta2, float eps, float decay,     \
-     float scale, int step, const float* gradient, float* m, float* v, float* x),                  \
+     const float* scale, int step, const float* gradient, float* m, float* v, float* x),           \
     (d, count, rate, beta1, beta2, eps, decay, scale, step, gradient, m, v, x))                    \
   X(void, patches,                                                                                 \
     (UsDevice * d, int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,     \

@@ -32,7 +32,6 @@ struct UsRolloutWork {
   float* angles;    // (C, G, pairs, 2)
   float* actions;   // (m, past + 1, K A)
   float* host;      // (C, G, pairs, 2) ordinary memory
-  float* reward;    // (m) ordinary memory
   float* played;    // (m, past + 1, K A) ordinary memory
 };
 
@@ -69,9 +68,8 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
   t->block = us_ops_alloc(p->base.device, m.used);
   t->host =
       calloc((size_t)(c->context * predictor_tokens(c) * predictor_pairs(c)) * 2, sizeof(float));
-  t->reward = calloc((size_t)candidates, sizeof(float));
   t->played = calloc((size_t)(candidates * predictor_inputs(c) + 1), sizeof(float));
-  if (!t->block || !t->host || !t->reward || !t->played) {
+  if (!t->block || !t->host || !t->played) {
     us_predictor_work_destroy(t);
     return NULL;
   }
@@ -84,7 +82,6 @@ void us_predictor_work_destroy(UsRolloutWork* m) {
   if (!m) return;
   us_ops_free(m->device, m->block);
   free(m->host);
-  free(m->reward);
   free(m->played);
   free(m);
 }
@@ -246,15 +243,6 @@ static void put_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollout*
              (size_t)(task->count * predictor_inputs(&p->c)));
 }
 
-static void get_distance(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
-  int width = predictor_tokens(&p->c) * p->c.dim;
-  us_ops_row_distance(p->base.device, task->count, width, task->count, m->out, task->goal,
-                      m->reward);
-  for (int i = 0; i < task->count; i++) {
-    task->distance[(size_t)i * (size_t)task->horizon + (size_t)f] = m->reward[i];
-  }
-}
-
 void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task) {
   const UsPredictorConfig* c = &p->c;
   US_ASSERT(task->count > 0 && task->count <= m->tile);
@@ -272,7 +260,10 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
     if (task->recompute) recompute(p, m, f);
     if (c->action > 0) put_actions(p, m, task, f);
     advance(p, m);
-    if (task->goal && task->distance) get_distance(p, m, task, f);
+    if (task->goal && task->distance) {
+      us_ops_row_distance(p->base.device, task->count, (int)one, task->count, m->out, task->goal,
+                          task->distance + f, task->horizon);
+    }
     if (task->frames) us_ops_copy(p->base.device, m->out, task->frames + (size_t)f * each, each);
     if (f + 1 == task->horizon) break;
     if (!task->recompute) keep(p, m, m->out, m->angles, f % c->context);

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "worldmodel/predictor/predictor_pass.h"
 
@@ -35,8 +36,10 @@ struct UsTape {
   float* dlast;        // (rows, D)
   float* dfed;         // (B, G, D)
   Temps temps;
-  uint8_t* mask;  // host
-  float* angles;  // host (B, T, G, pairs, 2)
+  double* sums;       // (2, 1 + fed) tensor memory
+  double* seen_sums;  // (2, 1 + fed) host
+  uint8_t* mask;      // host
+  float* angles;      // host (B, T, G, pairs, 2)
 };
 
 // ---- memory ----
@@ -123,11 +126,12 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, size_t*
   t->own = calloc(passes, sizeof(*t->own));
   t->fedback = calloc(passes, sizeof(*t->fedback));
   t->own_angles = calloc(passes, sizeof(*t->own_angles));
+  t->seen_sums = calloc(2 * passes, sizeof(*t->seen_sums));
   t->mask = calloc((size_t)tq * (size_t)tk, 1);
   t->angles = calloc((size_t)t->c.batch * (size_t)(t->c.frames * g * predictor_pairs(c)) * 2,
                      sizeof(float));
   if (!t->pass || !t->layers || !t->own || !t->fedback || !t->own_angles || !t->mask ||
-      !t->angles) {
+      !t->seen_sums || !t->angles) {
     us_tape_destroy(t);
     return NULL;
   }
@@ -150,7 +154,8 @@ UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
   UsTape* t = measure(p, config, &floats);
   if (!t) return NULL;
   t->block = us_ops_alloc(p->base.device, floats);
-  if (!t->block) {
+  t->sums = us_ops_alloc_sums(p->base.device, 2 * ((size_t)t->fed + 1));
+  if (!t->block || !t->sums) {
     us_tape_destroy(t);
     return NULL;
   }
@@ -168,6 +173,8 @@ double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config) {
 void us_tape_destroy(UsTape* t) {
   if (!t) return;
   us_ops_free(t->device, t->block);
+  us_ops_free(t->device, t->sums);
+  free(t->seen_sums);
   free(t->pass);
   free(t->layers);
   free(t->own);
@@ -335,12 +342,13 @@ static void gather_targets(const UsPredictor* p, UsTape* t, int i) {
                      (size_t)t->c.frames * one, t->targets, count * one);
 }
 
-// Loss of pass i times scale; its gradient goes to t->dout.
-static double pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int gradient) {
+// Loss of pass i times scale into *sum; its gradient goes to t->dout.
+static void pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int gradient,
+                      double* sum) {
   const Pass* s = &t->pass[i];
   gather_targets(p, t, i);
-  return us_ops_smooth_l1(p->base.device, (size_t)s->rows * (size_t)p->c.dim, t->c.beta,
-                          (float)scale, s->out, t->targets, gradient ? t->dout : NULL);
+  us_ops_smooth_l1(p->base.device, (size_t)s->rows * (size_t)p->c.dim, t->c.beta, (float)scale,
+                   s->out, t->targets, gradient ? t->dout : NULL, sum);
 }
 
 static void clear_memory(const UsPredictor* p, int rows, const Memory* m) {
@@ -357,8 +365,8 @@ static void fed_backward(const UsPredictor* p, UsTape* t, int i, const Gradient*
     us_ops_add(p->base.device, (size_t)rows * (size_t)p->c.dim, 1, t->dlast, t->dfed);
 }
 
-UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
-                           int action_only, float* gradient) {
+void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
+                       int action_only, float* gradient, double* sums) {
   const UsPredictorConfig* c = &p->c;
   US_ASSERT(shard->batch == t->c.batch && shard->frames == t->c.frames);
   US_ASSERT(c->action == 0 || shard->actions);
@@ -367,8 +375,8 @@ UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard
   double numbers = (double)total * (double)one;
   double teacher_scale = 1 / (numbers * count), roll_scale = t->fed ? 1 / (numbers * t->fed) : 0;
   const Gradient grads = {.trunk = action_only ? NULL : gradient, .action = gradient};
-  UsLosses out = {0};
 
+  if (!sums) sums = t->sums;
   load(p, t, shard);
   forward(p, t);
   if (gradient) {
@@ -376,14 +384,14 @@ UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard
     for (int i = 0; i < t->fed; i++) clear_memory(p, b * g, &t->own[i]);
   }
   for (int i = t->fed; i >= 1; i--) {
-    out.rollout += pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL) / t->c.weight;
+    pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL, sums + i);
     if (!gradient) continue;
     if (i < t->fed) us_ops_add(p->base.device, (size_t)b * one, 1, t->dfed, t->dout);
     backward(p, t, i, &grads);
     fed_backward(p, t, i - 1, &grads);
   }
-  out.teacher = pass_loss(p, t, 0, teacher_scale, gradient != NULL);
-  if (!gradient) return out;
+  pass_loss(p, t, 0, teacher_scale, gradient != NULL, sums);
+  if (!gradient) return;
   if (t->fed) {
     us_ops_add_blocks(p->base.device, b, (int)one, t->dfed, one,
                       t->dout + (size_t)(c->context - t->c.first) * one, (size_t)count * one);
@@ -392,7 +400,18 @@ UsLosses us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard
   if (!action_only) {
     memory_backward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real, NULL, gradient);
   }
+}
+
+UsLosses us_losses_of(const UsLossConfig* config, const double* sums) {
+  double weight = config->weight > 0 ? config->weight : 1;
+  UsLosses out = {.teacher = sums[0]};
+  for (int i = config->rollout - 1; i >= 1; i--) out.rollout += sums[i] / weight;
   return out;
+}
+
+UsLosses us_tape_losses(UsTape* t) {
+  us_ops_get_sums(t->device, t->sums, t->seen_sums, (size_t)t->fed + 1);
+  return us_losses_of(&t->c, t->seen_sums);
 }
 
 // ---- what the last call predicted ----
@@ -417,14 +436,19 @@ void us_tape_predictions(UsTape* t, float* teacher, float* rollout) {
 
 void us_tape_errors(UsTape* t, double* error, double* copy) {
   size_t one = t->one, sample = (size_t)t->c.frames * one, each = (size_t)t->c.batch * one;
+  size_t count = (size_t)t->fed + 1;
   float scale = (float)(1 / (double)each);
   for (int j = 0; j <= t->fed; j++) {
     us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context + j) * one,
                        sample, t->targets, one);
     predicted(t, j, t->dout);
-    error[j] = us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL);
+    us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL, t->sums + j);
     us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context - 1) * one,
                        sample, t->dout, one);
-    copy[j] = us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL);
+    us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL,
+                         t->sums + count + (size_t)j);
   }
+  us_ops_get_sums(t->device, t->sums, t->seen_sums, 2 * count);
+  memcpy(error, t->seen_sums, count * sizeof(double));
+  memcpy(copy, t->seen_sums + count, count * sizeof(double));
 }

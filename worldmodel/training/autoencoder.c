@@ -18,18 +18,17 @@
 typedef struct Shard {
   UsVitWork* vit;
   UsDecoderWork* decoder;
-  float* gradient;        // (floats) tensor memory
-  float* latents;         // (frames, D) tensor memory: with noise
-  float* dlatents;        // (frames, D) tensor memory
-  float* dpatches;        // (frames, P, 3, patch, patch) tensor memory
-  float* weight;          // (frames, P, 3, patch, patch) tensor memory: of the loss
-  float* anchor;          // (frames, D) tensor memory: targets z*
-  float* danchor;         // (frames, D) tensor memory
-  float* target;          // (frames, D) ordinary memory
-  float* scratch;         // of us_anchor_target
-  float* host;            // (frames, P, 3, patch, patch) ordinary memory
-  uint8_t* pixels;        // (frames, height, width, 3)
-  double loss, distance;  // distance: the anchored part
+  float* gradient;  // (floats) tensor memory
+  float* latents;   // (frames, D) tensor memory: with noise
+  float* dlatents;  // (frames, D) tensor memory
+  float* dpatches;  // (frames, P, 3, patch, patch) tensor memory
+  float* weight;    // (frames, P, 3, patch, patch) tensor memory: of the loss
+  float* anchor;    // (frames, D) tensor memory: targets z*
+  float* danchor;   // (frames, D) tensor memory
+  float* target;    // (frames, D) ordinary memory
+  float* scratch;   // of us_anchor_target
+  float* host;      // (frames, P, 3, patch, patch) ordinary memory
+  uint8_t* pixels;  // (frames, height, width, 3)
 } Shard;
 
 struct UsAutoencoder {
@@ -47,7 +46,9 @@ struct UsAutoencoder {
   float* weights;    // (floats) tensor memory, as the next two
   float* m;
   float* v;
-  double* squares;  // (tensors) sum of squares of each gradient
+  double* sums;     // (shards, 2) loss and anchored part, then (tensors) squares; tensor memory
+  double* figures;  // those, read once a step
+  float* scale;     // (1) tensor memory: clips the gradient
   Shard* shard;     // (shards)
 };
 
@@ -161,11 +162,15 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   a->weights = us_ops_alloc(a->device, a->floats);
   a->m = us_ops_alloc(a->device, a->floats);
   a->v = us_ops_alloc(a->device, a->floats);
-  a->squares = calloc((size_t)(a->vit->params.count + a->decoder->params.count), sizeof(double));
+  size_t sums = (size_t)(2 * a->config.shards + a->vit->params.count + a->decoder->params.count);
+  a->sums = us_ops_alloc_sums(a->device, sums);
+  a->figures = calloc(sums, sizeof(double));
+  a->scale = us_ops_alloc(a->device, 1);
   a->set = calloc((size_t)a->sets, sizeof(UsFrameSet));
   a->mean = calloc((size_t)a->sets, bytes);
   a->shard = calloc((size_t)a->config.shards, sizeof(Shard));
-  int ok = a->weights && a->m && a->v && a->squares && a->set && a->mean && a->shard;
+  int ok = a->weights && a->m && a->v && a->sums && a->figures && a->scale && a->set && a->mean &&
+           a->shard;
   if (!ok) return us_fail(US_MEMORY, "out of memory for training an encoder");
   memcpy(a->set, set, (size_t)a->sets * sizeof(UsFrameSet));
   for (int i = 0; i < a->sets; i++) {
@@ -208,7 +213,9 @@ void us_autoencoder_destroy(UsAutoencoder* a) {
   free(a->shard);
   free(a->set);
   free(a->mean);
-  free(a->squares);
+  free(a->figures);
+  us_ops_free(a->device, a->sums);
+  us_ops_free(a->device, a->scale);
   us_ops_free(a->device, a->weights);
   us_ops_free(a->device, a->m);
   us_ops_free(a->device, a->v);
@@ -305,18 +312,17 @@ static void shard_item(void* arg, int i, int worker) {
   if (decodes(a)) {
     disturb(a, i, z);
     const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
-    s->loss = us_ops_squared_error(a->device, count, scale, y, us_vit_work_patches(s->vit),
-                                   s->weight, s->dpatches);
+    us_ops_squared_error(a->device, count, scale, y, us_vit_work_patches(s->vit), s->weight,
+                         s->dpatches, a->sums + 2 * i);
     us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches,
                         s->dlatents, s->gradient + a->vit->params.floats);
   } else {
     us_ops_zero(a->device, s->dlatents, latents);
-    s->loss = 0;
   }
   if (a->anchor) {
     float share = c->anchor / ((float)latents * (float)c->shards);
-    s->distance =
-        us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor) / c->anchor;
+    us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor,
+                         a->sums + 2 * i + 1);
     us_ops_add(a->device, latents, 1, s->danchor, s->dlatents);
   }
   us_vit_backward(a->vit, a->weights, s->vit, s->dlatents, s->gradient);
@@ -336,17 +342,16 @@ static void sum_item(void* arg, int i, int worker) {
   UsAutoencoder* a = arg;
   size_t at;
   const UsParam* p = tensor(a, i, &at);
-  a->squares[i] = 0;
   if (p->flags & US_PARAM_FIXED) return;
   float* g = a->shard[0].gradient + at;
   for (int s = 1; s < a->config.shards; s++)
     us_ops_add(a->device, p->count, 1, a->shard[s].gradient + at, g);
-  a->squares[i] = us_ops_square_sum(a->device, p->count, g);
+  us_ops_square_sum(a->device, p->count, g, a->sums + 2 * a->config.shards + i);
 }
 
 typedef struct Update {
   UsAutoencoder* a;
-  float rate, scale;
+  float rate;
 } Update;
 
 static void update_item(void* arg, int i, int worker) {
@@ -356,7 +361,7 @@ static void update_item(void* arg, int i, int worker) {
   const UsParam* p = tensor(a, i, &at);
   if (p->flags & US_PARAM_FIXED) return;
   us_ops_adamw(a->device, p->count, u->rate, 0.9f, 0.99f, 1e-8f,
-               p->flags & US_PARAM_DECAY ? a->config.decay : 0, u->scale, a->step + 1,
+               p->flags & US_PARAM_DECAY ? a->config.decay : 0, a->scale, a->step + 1,
                a->shard[0].gradient + at, a->m + at, a->v + at, a->weights + at);
 }
 
@@ -367,18 +372,19 @@ double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   us_pool_run(pool, tensors, sum_item, a);
   if (us_interrupted()) return 0;
   double loss = 0, squares = 0;
+  us_ops_get_sums(a->device, a->sums, a->figures, (size_t)(2 * c->shards + tensors));
   a->distance = 0;
   for (int i = 0; i < c->shards; i++) {
-    loss += a->shard[i].loss;
-    a->distance += a->shard[i].distance;
+    if (decodes(a)) loss += a->figures[2 * i];
+    if (a->anchor) a->distance += a->figures[2 * i + 1] / c->anchor;
   }
-  for (int i = 0; i < tensors; i++) squares += a->squares[i];
+  for (int i = 0; i < tensors; i++) squares += a->figures[2 * c->shards + i];
   double norm = sqrt(squares);
   if (!isfinite(loss) || !isfinite(norm)) return NAN;
   double rise = a->step < c->warmup ? (a->step + 1.0) / c->warmup : 1;
   double fall = 0.5 * (1 + cos(M_PI * fmin(1, (double)a->step / c->steps)));
   Update u = {.a = a, .rate = (float)(c->rate * rise * fall)};
-  u.scale = norm > c->clip ? (float)(c->clip / norm) : 1;
+  us_ops_clip_scale(a->device, tensors, a->sums + 2 * c->shards, c->clip, a->scale);
   us_pool_run(pool, tensors, update_item, &u);
   a->step++;
   return loss;

@@ -11,9 +11,8 @@ enum { kPiece = 16384 };  // floats
 // A piece of a tensor that trains.
 typedef struct Piece {
   size_t at, count;
-  float factor;   // on the rate
-  float decay;    // of its weights
-  double square;  // sum of squares of its gradient
+  float factor;  // on the rate
+  float decay;   // of its weights
 } Piece;
 
 struct UsOptimiser {
@@ -24,10 +23,12 @@ struct UsOptimiser {
   float* gradient;  // (shards, floats), tensor memory; the first becomes the sum
   float *m, *v;     // (floats), tensor memory
   int pieces;
-  Piece* piece;  // (pieces)
-  double norm;   // of the last sum
-  double rate;   // of the step that is taken
-  float scale;   // of its gradient, for clipping
+  Piece* piece;     // (pieces)
+  double* squares;  // (pieces) sums of squares of the gradient, tensor memory
+  double* figures;  // those, read once a step
+  double norm;      // of the last sum
+  double rate;      // of the step that is taken
+  float* scale;     // (1) clips its gradient, tensor memory
   int64_t step;
   double seconds;
 };
@@ -67,7 +68,10 @@ UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int l
   o->gradient = us_ops_alloc(d, o->floats * (size_t)config->shards);
   o->m = us_ops_alloc(d, o->floats);
   o->v = us_ops_alloc(d, o->floats);
-  if (!o->piece || !o->gradient || !o->m || !o->v) {
+  o->squares = us_ops_alloc_sums(d, (size_t)o->pieces + 1);
+  o->figures = calloc((size_t)o->pieces + 1, sizeof(double));
+  o->scale = us_ops_alloc(d, 1);
+  if (!o->piece || !o->gradient || !o->m || !o->v || !o->squares || !o->figures || !o->scale) {
     us_optimiser_destroy(o);
     return us_fail(US_MEMORY, "training: out of memory");
   }
@@ -81,6 +85,9 @@ void us_optimiser_destroy(UsOptimiser* o) {
   us_ops_free(o->device, o->gradient);
   us_ops_free(o->device, o->m);
   us_ops_free(o->device, o->v);
+  us_ops_free(o->device, o->squares);
+  us_ops_free(o->device, o->scale);
+  free(o->figures);
   free(o->piece);
   free(o);
 }
@@ -99,19 +106,20 @@ float* us_optimiser_gradient(UsOptimiser* o, int shard) {
 
 static void sum_item(void* arg, int item, int worker) {
   UsOptimiser* o = arg;
-  Piece* p = &o->piece[item];
+  const Piece* p = &o->piece[item];
   if (us_interrupted()) return;
   for (int s = 1; s < o->c.shards; s++) {
     us_ops_add(o->device, p->count, 1, o->gradient + (size_t)s * o->floats + p->at,
                o->gradient + p->at);
   }
-  p->square = us_ops_square_sum(o->device, p->count, o->gradient + p->at);
+  us_ops_square_sum(o->device, p->count, o->gradient + p->at, o->squares + item);
 }
 
 double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
   double start = us_seconds(), square = 0;
   us_pool_run(pool, o->pieces, sum_item, o);
-  for (int i = 0; i < o->pieces; i++) square += o->piece[i].square;
+  us_ops_get_sums(o->device, o->squares, o->figures, (size_t)o->pieces);
+  for (int i = 0; i < o->pieces; i++) square += o->figures[i];
   o->norm = sqrt(square);
   o->seconds += (us_seconds() - start) * us_pool_threads(pool);
   return o->norm;
@@ -129,7 +137,7 @@ double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool
   double start = us_seconds();
   double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1;
   o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
-  o->scale = o->norm > o->c.clip ? (float)(o->c.clip / o->norm) : 1;
+  us_ops_clip_scale(o->device, o->pieces, o->squares, o->c.clip, o->scale);
   o->step = step;
   us_pool_run(pool, o->pieces, update_item, o);
   o->seconds += (us_seconds() - start) * us_pool_threads(pool);

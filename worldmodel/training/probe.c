@@ -153,7 +153,7 @@ static void backward(Probe* q) {
   size_t b1 = (size_t)HIDDEN * q->in, w2 = b1 + HIDDEN, b2 = w2 + (size_t)q->out * HIDDEN;
   us_ops_zero(us_device_cpu(), q->dw, parameters(q));
   us_ops_squared_error(us_device_cpu(), (size_t)BATCH * q->out, 1.0f / (float)(BATCH * q->out),
-                       q->p, q->by, NULL, q->dp);
+                       q->p, q->by, NULL, q->dp, NULL);
   us_ops_linear_back(us_device_cpu(), BATCH, q->out, HIDDEN, q->active, q->w + w2, q->dp,
                      q->dhidden, q->dw + w2, q->dw + b2);
   us_ops_gelu_back(us_device_cpu(), (size_t)BATCH * HIDDEN, q->hidden, q->dhidden, q->dhidden);
@@ -207,7 +207,7 @@ static void fit_network(Probe* q, uint64_t seed, float* r2) {
     take_batch(q, &rng);
     forward(q);
     backward(q);
-    us_ops_adamw(us_device_cpu(), parameters(q), (float)rate, 0.9f, 0.99f, 1e-8f, 1e-2f, 1.0f, step,
+    us_ops_adamw(us_device_cpu(), parameters(q), (float)rate, 0.9f, 0.99f, 1e-8f, 1e-2f, NULL, step,
                  q->dw, q->m, q->v, q->w);
   }
   us_progress_end(&bar);

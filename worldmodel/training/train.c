@@ -97,6 +97,11 @@ static int make_workers(UsTrainer* t) {
   return 1;
 }
 
+// Sums that the loss of a shard gives.
+static size_t loss_sums(const UsTrainer* t) {
+  return t->c.rollout > 1 ? (size_t)t->c.rollout : 1;
+}
+
 static UsStatus allocate(UsTrainer* t) {
   const UsTrainConfig* c = &t->c;
   const UsParamList* list = us_predictor_list(t->p);
@@ -111,10 +116,11 @@ static UsStatus allocate(UsTrainer* t) {
   US_TRY(
       us_optimiser_create(t->device, &config, 1, &list, us_predictor_params(t->p), &t->optimiser));
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
-  t->losses = calloc((size_t)t->shards, sizeof(*t->losses));
+  t->figures = calloc((size_t)t->shards * loss_sums(t), sizeof(double));
+  t->sums = us_ops_alloc_sums(t->device, (size_t)t->shards * loss_sums(t));
   t->held_error = calloc((size_t)(4 * c->validate_batches * t->shards), sizeof(double));
   t->best = us_ops_alloc(t->device, list->floats);
-  int ok = t->worker && t->losses && t->held_error && t->best &&
+  int ok = t->worker && t->figures && t->sums && t->held_error && t->best &&
            place_batch(t->p, c->batch, c->frames, &t->batch) &&
            (!t->held.fill || place_batch(t->p, c->batch, t->held_frames, &t->held_batch));
   return ok && make_workers(t) ? US_OK : us_fail(US_MEMORY, "training: out of memory");
@@ -177,7 +183,8 @@ void us_trainer_destroy(UsTrainer* t) {
   free_batch(&t->batch);
   free_batch(&t->held_batch);
   free(t->worker);
-  free(t->losses);
+  us_ops_free(t->device, t->sums);
+  free(t->figures);
   free(t->held_error);
   free(t);
 }
@@ -226,8 +233,9 @@ static void shard_item(void* arg, int item, int worker) {
   fill(t, &t->train, t->at.step, item, &t->batch);
   double filled = us_seconds();
   UsBatch shard = slice(t, &t->batch, item);
-  t->losses[item] = us_predictor_loss(t->p, w->tape, &shard, t->c.batch, t->c.action_only,
-                                      us_optimiser_gradient(t->optimiser, item));
+  us_predictor_loss(t->p, w->tape, &shard, t->c.batch, t->c.action_only,
+                    us_optimiser_gradient(t->optimiser, item),
+                    t->sums + (size_t)item * loss_sums(t));
   w->sampling += filled - start;
   w->busy += us_seconds() - start;
 }
@@ -241,9 +249,12 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
     out.finite = out.stopped = 1;
     return out;
   }
+  const UsLossConfig loss = loss_of_training(t);
+  us_ops_get_sums(t->device, t->sums, t->figures, (size_t)t->shards * loss_sums(t));
   for (int i = 0; i < t->shards; i++) {
-    out.teacher += t->losses[i].teacher;
-    out.rollout += t->losses[i].rollout;
+    UsLosses l = us_losses_of(&loss, t->figures + (size_t)i * loss_sums(t));
+    out.teacher += l.teacher;
+    out.rollout += l.rollout;
   }
   // What is not finite leaves the weights as they were.
   out.finite = isfinite(out.teacher + out.rollout + out.norm);
@@ -270,7 +281,7 @@ static void validate_item(void* arg, int item, int worker) {
   if (us_interrupted()) return;
   fill(t, &t->held, batch, item, &t->held_batch);
   UsBatch shard = slice(t, &t->held_batch, item);
-  us_predictor_loss(t->p, tape, &shard, t->shard, 0, NULL);
+  us_predictor_loss(t->p, tape, &shard, t->shard, 0, NULL, NULL);
   us_tape_errors(tape, error, copy);
   double* out = t->held_error + 4 * (size_t)(batch * t->shards + item);
   out[0] = error[0];

@@ -40,7 +40,8 @@ struct UsTrainer {
   int shard, shards, workers, held_frames;
   UsOptimiser* optimiser;
   Worker* worker;      // (workers)
-  UsLosses* losses;    // (shards)
+  double* sums;        // (shards, loss sums) of us_predictor_loss, tensor memory
+  double* figures;     // those, read once a step
   double* held_error;  // (validate_batches, shards, 4): error and copy, next frame and last
   float* best;         // (floats), tensor memory: the weights of best_error
   UsBatch batch, held_batch;

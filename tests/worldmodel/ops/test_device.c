@@ -49,7 +49,11 @@ static float* room_alloc(UsDevice* d, size_t count) {
   return used <= kRoom ? x : NULL;
 }
 
-static void room_free(UsDevice* d, float* x) {}
+static double* room_alloc_sums(UsDevice* d, size_t count) {
+  return (double*)room_alloc(d, 2 * count);
+}
+
+static void room_free(UsDevice* d, void* x) {}
 
 static UsDevice* open_fenced(void) {
   static UsOps ops = {
@@ -61,6 +65,7 @@ static UsDevice* open_fenced(void) {
   room = mmap(NULL, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   assert_ptr_not_equal(room, MAP_FAILED);
   ops.alloc = room_alloc;
+  ops.alloc_sums = room_alloc_sums;
   ops.free = room_free;
   used = 0;
   calls = 0;
@@ -107,7 +112,8 @@ static void run_predictor(UsDevice* d, Figures* out) {
       .batch = kBatch, .frames = kFrames, .latents = latents, .times = times, .actions = actions};
   UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
   float* gradient = us_ops_alloc(d, floats);
-  out->losses = us_predictor_loss(p, t, &b, kBatch, 0, gradient);
+  us_predictor_loss(p, t, &b, kBatch, 0, gradient, NULL);
+  out->losses = us_tape_losses(t);
   us_ops_get(d, gradient, out->gradient, floats);
   us_tape_predictions(t, NULL, out->output);
   us_tape_destroy(t);
@@ -115,6 +121,7 @@ static void run_predictor(UsDevice* d, Figures* out) {
 
   UsRolloutWork* m = us_predictor_work_create(p, 2);
   float *context = us_ops_alloc(d, 2 * one), *cache = us_ops_alloc(d, us_predictor_model(p)->cache);
+  float* distance = us_ops_alloc(d, 2 * kHorizon);
   us_ops_put(d, context, latents, 2 * one);
   us_predictor_cache(p, m, context, (double[]){0, 0.25}, cache);
   us_predictor_rollout(p, m,
@@ -125,7 +132,9 @@ static void run_predictor(UsDevice* d, Figures* out) {
                                     .horizon = kHorizon,
                                     .actions = actions,
                                     .goal = context,
-                                    .distance = out->distance});
+                                    .distance = distance});
+  us_ops_get(d, distance, out->distance, 2 * kHorizon);
+  us_ops_free(d, distance);
   us_predictor_work_destroy(m);
   us_ops_free(d, context);
   us_ops_free(d, cache);

@@ -241,33 +241,53 @@ static void test_losses(void** state) {
     huber += d < 0.7 ? d * d / 1.4 : d - 0.35;
     square += w[i] * d * d;
   }
-  close_to(us_ops_smooth_l1(us_device_cpu(), N, 0.7f, 0.1f, x, t, NULL), 0.1 * huber, 1e-5);
-  close_to(us_ops_smooth_l1(us_device_cpu(), N, 0.7f, 0.1f, x, t, dx), 0.1 * huber, 1e-5);
-  close_to(us_ops_squared_error(us_device_cpu(), N, 0.5f, x, t, w, dx), 0.5 * square, 1e-5);
+  double sum;
+  us_ops_smooth_l1(us_device_cpu(), N, 0.7f, 0.1f, x, t, NULL, &sum);
+  close_to(sum, 0.1 * huber, 1e-5);
+  us_ops_smooth_l1(us_device_cpu(), N, 0.7f, 0.1f, x, t, dx, &sum);
+  close_to(sum, 0.1 * huber, 1e-5);
+  us_ops_squared_error(us_device_cpu(), N, 0.5f, x, t, w, dx, &sum);
+  close_to(sum, 0.5 * square, 1e-5);
   close_to(dx[3], w[3] * (x[3] - t[3]), 1e-6);
-  close_to(us_ops_squared_error(us_device_cpu(), N, 1.0f, x, x, NULL, dx), 0.0, 0.0);
-  float distance[4];
-  us_ops_row_distance(us_device_cpu(), 4, 25, 2, x, t, distance);
+  us_ops_squared_error(us_device_cpu(), N, 1.0f, x, x, NULL, dx, &sum);
+  close_to(sum, 0.0, 0.0);
+  float distance[12] = {0};
+  us_ops_row_distance(us_device_cpu(), 4, 25, 2, x, t, distance, 3);
   for (int r = 0; r < 4; ++r) {
     double s = 0.0;
     for (int i = 0; i < 25; ++i) s += pow((double)x[r * 25 + i] - t[r / 2 * 25 + i], 2.0) / 25.0;
-    close_to(distance[r], s, 1e-5);
+    close_to(distance[3 * r], s, 1e-5);
+    close_to(distance[3 * r + 1], 0.0, 0.0);
   }
   double squares = 0.0;
   for (int i = 0; i < N; ++i) squares += (double)x[i] * x[i];
-  close_to(us_ops_square_sum(us_device_cpu(), N, x), squares, 1e-9);
+  us_ops_square_sum(us_device_cpu(), N, x, &sum);
+  close_to(sum, squares, 1e-9);
   us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), t), us_ops_free(us_device_cpu(), w),
       us_ops_free(us_device_cpu(), dx);
+}
+
+// The norm of (3, 4) is 5; under the limit and without a norm nothing is clipped.
+static void test_clip_scale(void** state) {
+  const double squares[] = {9, 16}, none[] = {NAN};
+  float scale;
+  us_ops_clip_scale(us_device_cpu(), 2, squares, 2, &scale);
+  close_to(scale, 0.4, 1e-6);
+  us_ops_clip_scale(us_device_cpu(), 2, squares, 5, &scale);
+  close_to(scale, 1, 0);
+  us_ops_clip_scale(us_device_cpu(), 1, none, 5, &scale);
+  close_to(scale, 1, 0);
 }
 
 static void test_adamw(void** state) {
   enum { N = 37 };
   float *x = noise(N, 1), *g = noise(N, 2), *m = us_ops_alloc(us_device_cpu(), N),
         *v = us_ops_alloc(us_device_cpu(), N);
+  const float half = 0.5f;
   double rx[N], rm[N] = {0}, rv[N] = {0};
   for (int i = 0; i < N; ++i) rx[i] = x[i];
   for (int step = 1; step <= 20; ++step) {
-    us_ops_adamw(us_device_cpu(), N, 0.01f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.5f, step, g, m, v, x);
+    us_ops_adamw(us_device_cpu(), N, 0.01f, 0.9f, 0.99f, 1e-8f, 0.1f, &half, step, g, m, v, x);
     for (int i = 0; i < N; ++i) {
       double gi = 0.5 * g[i];
       rx[i] *= 1.0 - 0.01 * 0.1;
@@ -324,6 +344,7 @@ int main(void) {
       cmocka_unit_test(test_attend),
       cmocka_unit_test(test_attend_in_pieces),
       cmocka_unit_test(test_losses),
+      cmocka_unit_test(test_clip_scale),
       cmocka_unit_test(test_adamw),
       cmocka_unit_test(test_patches),
   };

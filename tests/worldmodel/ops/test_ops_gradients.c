@@ -193,22 +193,29 @@ static void test_attend(void** state) {
 // ---- losses ----
 
 static double loss_smooth_l1(void) {
-  return us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, NULL);
+  double sum;
+  us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, NULL, &sum);
+  return sum;
 }
 static double loss_square(void) {
-  return us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, NULL);
+  double sum;
+  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, NULL, &sum);
+  return sum;
 }
 static double loss_plain(void) {
-  return us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, NULL);
+  double sum;
+  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, NULL, &sum);
+  return sum;
 }
 
 static void test_losses(void** state) {
   fresh(state);
-  us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, dx);
+  double sum;
+  us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, dx, &sum);
   check("smooth_l1", loss_smooth_l1, 100, x, dx);
-  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, dx);
+  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, dx, &sum);
   check("squared_error", loss_square, 100, x, dx);
-  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, dx);
+  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, dx, &sum);
   check("unweighted", loss_plain, 100, x, dx);
 }
 

@@ -31,7 +31,7 @@ float* us_cpu_alloc(UsDevice* d, size_t count) {
   return x;
 }
 
-void us_cpu_free(UsDevice* d, float* x) {
+void us_cpu_free(UsDevice* d, void* x) {
   free(x);
 }
 
@@ -41,6 +41,14 @@ void us_cpu_put(UsDevice* d, float* x, const float* host, size_t count) {
 
 void us_cpu_get(UsDevice* d, const float* x, float* host, size_t count) {
   if (count) memcpy(host, x, count * sizeof(float));
+}
+
+double* us_cpu_alloc_sums(UsDevice* d, size_t count) {
+  return count < SIZE_MAX / 2 ? (double*)us_cpu_alloc(d, 2 * count) : NULL;
+}
+
+void us_cpu_get_sums(UsDevice* d, const double* x, double* host, size_t count) {
+  if (count) memcpy(host, x, count * sizeof(double));
 }
 
 void us_cpu_zero(UsDevice* d, float* x, size_t count) {
@@ -88,8 +96,8 @@ US_INLINE float huber(float d, float beta, float inverse) {
   return t < beta ? 0.5f * d * d * inverse : t - 0.5f * beta;
 }
 
-US_CLONES double us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float scale,
-                                  const float* x, const float* target, float* dx) {
+US_CLONES void us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
+                                const float* target, float* dx, double* total) {
   enum { LANES = 8 };
   float inverse = beta > 0.0f ? 1.0f / beta : 0.0f;
   double s[LANES] = {0}, sum = 0.0;
@@ -107,11 +115,12 @@ US_CLONES double us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float s
       dx[i] = fabsf(d) < beta ? scale * d * inverse : sign;
     }
   }
-  return sum * (double)scale;
+  *total = sum * (double)scale;
 }
 
-US_CLONES double us_cpu_squared_error(UsDevice* d, size_t count, float scale, const float* x,
-                                      const float* target, const float* weight, float* dx) {
+US_CLONES void us_cpu_squared_error(UsDevice* d, size_t count, float scale, const float* x,
+                                    const float* target, const float* weight, float* dx,
+                                    double* total) {
   enum { LANES = 8 };
   double s[LANES] = {0}, sum = 0.0;
   size_t i = 0;
@@ -131,11 +140,11 @@ US_CLONES double us_cpu_squared_error(UsDevice* d, size_t count, float scale, co
   } else if (dx) {
     for (i = 0; i < count; ++i) dx[i] = 2.0f * scale * (x[i] - target[i]);
   }
-  return sum * (double)scale;
+  if (total) *total = sum * (double)scale;
 }
 
 US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat, const float* x,
-                                   const float* y, float* out) {
+                                   const float* y, float* out, int stride) {
   for (int r = 0; r < rows; ++r) {
     const float* a = x + (size_t)r * width;
     const float* b = y + (size_t)(r / repeat) * width;
@@ -145,13 +154,13 @@ US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat,
       for (int j = 0; j < US_LANES; ++j) s[j] += (a[i + j] - b[i + j]) * (a[i + j] - b[i + j]);
     }
     for (int j = 0; i + j < width; ++j) s[j] += (a[i + j] - b[i + j]) * (a[i + j] - b[i + j]);
-    out[r] = us_lanes_sum(s) / (float)width;
+    out[(size_t)r * stride] = us_lanes_sum(s) / (float)width;
   }
 }
 
 // ---- optimiser ----
 
-US_CLONES double us_cpu_square_sum(UsDevice* d, size_t count, const float* x) {
+US_CLONES void us_cpu_square_sum(UsDevice* d, size_t count, const float* x, double* total) {
   enum { LANES = 8 };
   double s[LANES] = {0}, sum = 0.0;
   size_t i = 0;
@@ -160,18 +169,26 @@ US_CLONES double us_cpu_square_sum(UsDevice* d, size_t count, const float* x) {
   }
   for (; i < count; ++i) sum += (double)x[i] * (double)x[i];
   for (int j = 0; j < LANES; ++j) sum += s[j];
-  return sum;
+  *total = sum;
+}
+
+void us_cpu_clip_scale(UsDevice* d, int count, const double* squares, float limit, float* scale) {
+  double square = 0.0;
+  for (int i = 0; i < count; ++i) square += squares[i];
+  double norm = sqrt(square);
+  *scale = norm > (double)limit ? (float)((double)limit / norm) : 1.0f;
 }
 
 US_CLONES void us_cpu_adamw(UsDevice* d, size_t count, float rate, float beta1, float beta2,
-                            float eps, float decay, float scale, int step, const float* gradient,
-                            float* m, float* v, float* x) {
+                            float eps, float decay, const float* scale, int step,
+                            const float* gradient, float* m, float* v, float* x) {
   US_ASSERT(step >= 1);
+  float by = scale ? *scale : 1.0f;
   float keep = 1.0f - rate * decay, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
   float a = (float)((double)rate / (1.0 - pow((double)beta1, step)));
   float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
   for (size_t i = 0; i < count; ++i) {
-    float g = gradient[i] * scale;
+    float g = gradient[i] * by;
     float mi = beta1 * m[i] + left1 * g, vi = beta2 * v[i] + left2 * g * g;
     m[i] = mi;
     v[i] = vi;
