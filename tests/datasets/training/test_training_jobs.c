@@ -1,0 +1,129 @@
+// The training jobs as functions: a folder comes out that opens, a finished run is known again, and
+// every setting that a result depends on makes it another run.
+
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "datasets/training_jobs.h"
+#include "tests/datasets/toy_dataset.h"
+#include "worldmodel/model_folder.h"
+
+static char data[256], pretrained[256], model[256], encoder[256];
+
+static UsPretrainConfig small_pretrain(void) {
+  static const char* files[] = {data, NULL};
+  UsPretrainConfig c = us_pretrain_defaults();
+  c.data = files, c.out = pretrained, c.encoder = encoder;
+  c.steps = 2, c.batch = 4, c.width = 16, c.depth = 1, c.heads = 2, c.gap = 2, c.threads = 1;
+  return c;
+}
+
+static UsFinetuneConfig small_finetune(void) {
+  UsFinetuneConfig c = us_finetune_defaults();
+  c.data = data, c.out = model, c.encoder = encoder, c.init = pretrained;
+  c.steps = 2, c.batch = 4, c.width = 16, c.depth = 1, c.heads = 2, c.block = 1, c.threads = 1;
+  return c;
+}
+
+static void test_folders(void** state) {
+  UsPretrainConfig p = small_pretrain();
+  UsFinetuneConfig f = small_finetune();
+  UsTrainResult r;
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+  assert_true(r.steps == 2 && !r.complete && !r.validation.measured);  // too short at 5 steps
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  assert_true(r.steps == 2 && !r.complete && r.horizon == 5 && r.validation.measured);
+  UsModel* m;
+  assert_int_equal(us_model_open(model, &m), US_OK);
+  assert_true(us_model_info(m)->block == 1 && us_model_info(m)->contexts > 0);
+  us_model_destroy(m);
+  assert_int_equal(us_finetune(&f, &r), US_USAGE);
+  assert_non_null(strstr(us_message(), "is there already"));
+  f.resume = 1;
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  assert_true(r.complete);
+}
+
+// Another value of a setting, within its range.
+static void change(const UsSetting* s, void* config) {
+  void* at = (char*)config + s->at;
+  if (s->type == US_SETTING_INT) *(int*)at = *(int*)at ? 2 * *(int*)at : 9;
+  if (s->type == US_SETTING_SEED) ++*(uint64_t*)at;
+  if (s->type == US_SETTING_REAL) *(double*)at += 1;
+  if (s->type == US_SETTING_FLOAT) *(float*)at *= 2;
+  if (s->type == US_SETTING_FLAG) *(int*)at = !*(int*)at;
+}
+
+static void test_every_setting_names_the_run(void** state) {
+  int results = 0, others = 0;
+  for (const UsSetting* s = us_finetune_settings; s->name; s++) {
+    UsFinetuneConfig f = small_finetune();
+    UsTrainResult r;
+    f.resume = 1;
+    f.init = NULL, f.mode = "scratch";  // sizes may differ
+    if (s->type == US_SETTING_TEXT || !strcmp(s->name, "resume") || !strcmp(s->name, "overwrite")) {
+      continue;
+    }
+    f.out = toy_path("scratch");
+    if (results + others == 0) {
+      f.overwrite = 1, f.resume = 0;
+      if (us_finetune(&f, &r) != US_OK) fail_msg("%s", us_message());
+      f.overwrite = 0, f.resume = 1;
+    }
+    change(s, &f);
+    UsStatus status = us_finetune(&f, &r);
+    if (s->use == US_SETTING_FREE) {
+      if (status != US_OK || !r.complete) fail_msg("%s: %s", s->name, us_message());
+      others++;
+    } else {
+      int known = status == US_FORMAT && strstr(us_message(), "of other data or options");
+      if (!known) fail_msg("%s: status %d, %s", s->name, status, us_message());
+      results++;
+    }
+  }
+  assert_true(results > 15);
+  assert_int_equal(others, 2);  // threads, checkpoint_seconds
+}
+
+static void test_refusals(void** state) {
+  UsFinetuneConfig f = small_finetune();
+  UsTrainResult r;
+  f.overwrite = 1;
+  f.mode = "sideways";
+  assert_int_equal(us_finetune(&f, &r), US_USAGE);
+  f.mode = NULL, f.heads = 0;
+  assert_int_equal(us_finetune(&f, &r), US_USAGE);
+  assert_non_null(strstr(us_message(), "--heads"));
+  f.heads = 2, f.out = NULL;
+  assert_int_equal(us_finetune(&f, &r), US_USAGE);
+  UsPretrainConfig p = small_pretrain();
+  static const char* const none[] = {NULL};
+  p.data = none, p.overwrite = 1;
+  assert_int_equal(us_pretrain(&p, &r), US_USAGE);
+  assert_non_null(strstr(us_message(), "--data"));
+}
+
+int main(void) {
+  snprintf(data, sizeof(data), "%s", toy_path("jobs.h5"));
+  snprintf(pretrained, sizeof(pretrained), "%s", toy_path("pretrained"));
+  snprintf(model, sizeof(model), "%s", toy_path("model"));
+  snprintf(encoder, sizeof(encoder), "%s", toy_path("encoder"));
+  toy_write(data, 20, 20, 0);
+  const double mean[TOY_STATE] = {900, 900, 900, 900}, std[TOY_STATE] = {500, 500, 500, 500};
+  UsEncoder* e;
+  US_ASSERT(us_encoder_make_state(TOY_STATE, mean, std, &e) == US_OK);
+  US_ASSERT(us_encoder_save(e, encoder) == US_OK);
+  us_encoder_destroy(e);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_folders),
+      cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_refusals),
+  };
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  toy_folder_remove();
+  return failed;
+}
