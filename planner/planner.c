@@ -1,7 +1,10 @@
 #include "planner/planner.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "env/env_class.h"
 
 const UsPlannerClass* const us_planners[] = {
 #define X(name, summary) &us_planner_##name,
@@ -25,14 +28,10 @@ static const UsPlannerClass* find(const char* name) {
   return NULL;
 }
 
-UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
-  US_ASSERT(name && c);
-  if (!find(name)) {
-    return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(US_NAME_SHOWN) ", found \"%s\"",
-                   name);
-  }
+// Each setting in its range, and what one allows another.
+static UsStatus check_settings(const UsPlannerConfig* c) {
+  if (!c) return us_fail(US_USAGE, "planner: expected settings, found none");
   US_TRY(us_settings_check(us_planner_settings, c));
-  // What one setting allows another.
   const struct {
     const char *name, *of;
     int value, most;
@@ -50,12 +49,29 @@ UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
   return US_OK;
 }
 
+UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
+  if (!name || !find(name)) {
+    return us_fail(US_USAGE, "planner: expected one of" US_PLANNERS(US_NAME_SHOWN) ", found \"%s\"",
+                   name ? name : "");
+  }
+  return check_settings(c);
+}
+
 UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
                            UsPlanner** out) {
-  US_ASSERT(env && out);
   *out = NULL;
   US_TRY(us_planner_check(name, config));
-  const UsPlannerClass* cls = find(name);
+  return us_planner_make(find(name), env, config, out);
+}
+
+UsStatus us_planner_make(const UsPlannerClass* cls, UsEnv* env, const UsPlannerConfig* config,
+                         UsPlanner** out) {
+  char who[64];
+  *out = NULL;
+  if (!env) return us_fail(US_USAGE, "planner: expected an env, found none");
+  US_TRY(check_settings(config));
+  snprintf(who, sizeof(who), "planner %s", cls->name);
+  US_TRY(us_env_need(env, who, cls->needs));
   US_TRY(cls->create(env, config, out));
   (*out)->cls = cls;
   (*out)->env = env;
@@ -67,21 +83,15 @@ void us_planner_destroy(UsPlanner* p) {
   if (p) p->cls->destroy(p);
 }
 
-static void check_slots(const UsPlanner* p, int n, const int* slots) {
-  int all = us_env_info(p->env)->slots;
-  US_ASSERT(n >= 0 && n <= all && (slots || n == 0));
-  for (int i = 0; i < n; i++) US_ASSERT(slots[i] >= 0 && slots[i] < all);
-}
-
-void us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes) {
-  check_slots(p, n, slots);
-  US_ASSERT(episodes || n == 0);
+UsStatus us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes) {
+  US_TRY(us_env_check_slots(p->env, n, slots));
+  if (n > 0 && !episodes) return us_fail(US_USAGE, "planner: expected %d episodes, found none", n);
   p->cls->start(p, n, slots, episodes);
+  return US_OK;
 }
 
 void us_planner_plan(UsPlanner* p, int n, const int* slots, float* actions) {
-  check_slots(p, n, slots);
-  US_ASSERT(actions || n == 0);
+  US_ASSERT(us_env_check_slots(p->env, n, slots) == US_OK && (actions || n == 0));
   if (n == 0) return;
   p->cls->plan(p, n, slots, actions);
   p->plans += n;

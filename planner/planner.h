@@ -13,7 +13,8 @@
 // A planner is one file, planner/planners/<name>.c, with one table us_planner_<name>, and one line
 // in US_PLANNERS.
 //
-// Threads: calls on one planner come from one thread at a time; inside, the pool works.
+// What a call takes of sizes, names and slots is checked with a status; plan, the inner call,
+// asserts. Threads: calls on one planner come from one thread at a time; inside, the pool works.
 // Nothing allocates after create.
 
 #include "env/env.h"
@@ -71,6 +72,7 @@ typedef struct UsPlanner UsPlanner;
 // The table of one planner. A planner is a struct whose first member is UsPlanner.
 typedef struct UsPlannerClass {
   const char* name;
+  unsigned needs;  // entries that the env must have, bits of UsEnvEntry: US_ENV_rollout_gradient
   UsStatus (*create)(UsEnv* env, const UsPlannerConfig* config, UsPlanner** out);
   void (*destroy)(UsPlanner* p);
   void (*start)(UsPlanner* p, int n, const int* slots, const uint64_t* episodes);
@@ -96,16 +98,21 @@ extern US_API const UsPlannerClass* const us_planners[];
 US_API UsStatus us_planner_check(const char* name, const UsPlannerConfig* config);
 
 // Makes the planner `name` for all slots of `env`, which must outlive it. Fails as
-// us_planner_check does. On failure *out is NULL.
+// us_planner_check does, and with US_UNSUPPORTED where the env lacks an entry that the planner
+// needs. On failure *out is NULL.
 US_API UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
                                   UsPlanner** out);
+
+// The same of a planner that is in no list.
+US_API UsStatus us_planner_make(const UsPlannerClass* cls, UsEnv* env,
+                                const UsPlannerConfig* config, UsPlanner** out);
 
 // NULL is fine.
 US_API void us_planner_destroy(UsPlanner* p);
 
 // Begins episodes in the listed slots and forgets their last plans. slots (n), episodes (n): the
-// numbers that name the episodes' random streams.
-US_API void us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes);
+// numbers that name the episodes' random streams. US_USAGE for a slot that there is not.
+US_API UsStatus us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes);
 
 // Plans from the present state of the listed slots: slots (n), actions (n, replan, K, A) in
 // [-1, 1]. The next plan of a slot supposes that these blocks were played.

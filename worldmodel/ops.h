@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worldmodel/base/rng.h"
 #include "worldmodel/device.h"
 
 US_C_BEGIN
@@ -170,6 +171,46 @@ US_API void us_ops_adamw(UsDevice* d, size_t count, float rate, float beta1, flo
 // weight is (width, channel, patch, patch).
 US_API void us_ops_patches(UsDevice* d, int n, int gh, int gw, int patch, const uint8_t* frames,
                            const float* mean, const float* std, float* patches);
+
+// ---- search by sampling ----
+// A plan is a row of `length` numbers. Calls work on n slots: candidates, their noise, rewards and
+// costs lie by place i in the list, (n, samples, ..); what a slot keeps between calls lies by slot,
+// at row slot[i] of (N, ..). Costs are doubles and orders ints, in tensor memory of as many bytes.
+
+// x (n, samples, length): standard normal numbers. Row (i, k) is drawn from stream[i] with k added
+// to its name c. stream: host (n).
+US_API void us_ops_noise(UsDevice* d, int n, int samples, int length, const UsRng* stream,
+                         float* x);
+
+// Correlates every second row of x (rows, length), those of odd place r % period, with itself `lag`
+// numbers before: x_j = carry x_{j - lag} + sqrt(1 - carry^2) x_j.
+US_API void us_ops_correlate(UsDevice* d, int rows, int period, int length, int lag, float carry,
+                             float* x);
+
+// Noise x (n, samples, length) becomes candidates, x = clip(mean + deviation x, -1, 1), of which
+// the first of each slot is the mean. slot: host (n); mean, deviation (N, length).
+US_API void us_ops_sample(UsDevice* d, int n, int samples, int length, const int* slot,
+                          const float* mean, const float* deviation, float* x);
+
+// cost (n, samples) = minus the sum of weight (n, horizon), host, times rewards (n, samples,
+// horizon), of which those of weight 0 are not looked at; INFINITY where the sum is not finite.
+US_API void us_ops_cost(UsDevice* d, int n, int samples, int horizon, const float* weight,
+                        const float* rewards, double* cost);
+
+// The elites of each slot: the least costs of the first `keep` of old (N, elites, length) with
+// old_cost (N, elites) and of candidates x (n, samples, length) with cost (n, samples), best first,
+// ties to the old, then to the first. Writes best (N, elites, length), best_cost (N, elites), which
+// is INFINITY where finite costs end, and order (n, elites): k < keep for old k, else keep + k.
+US_API void us_ops_elites(UsDevice* d, int n, int samples, int length, int elites, int keep,
+                          const int* slot, const float* x, const double* cost, const float* old,
+                          const double* old_cost, int* order, float* best, double* best_cost);
+
+// Moves mean and deviation (N, length) to those of the elites best (N, elites, length) whose
+// best_cost is finite, m old + (1 - m) new, the deviation not below `least`. Sums run best first;
+// without elites all stays.
+US_API void us_ops_fit(UsDevice* d, int n, int length, int elites, const int* slot,
+                       const float* best, const double* best_cost, float m, float least,
+                       float* mean, float* deviation);
 
 US_C_END
 

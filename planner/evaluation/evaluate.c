@@ -47,10 +47,23 @@ static void layout_result(UsResult* r) {
 static UsStatus check(const UsEvaluation* e) {
   const UsEnvInfo *sim = us_env_info(e->sim), *answer = us_env_info(e->answer);
   const UsDatasetInfo* data = us_dataset_info(e->data);
-  US_ASSERT(e->count >= 0 && e->count <= e->pairs->count);
-  US_ASSERT(e->budget > 0 && e->budget % sim->block == 0);
-  US_ASSERT(e->subgoals >= 0 && e->subgoals <= us_most_subgoals(e->budget / sim->block));
-  US_ASSERT(answer->slots == sim->slots);
+  if (e->count < 0 || e->count > e->pairs->count) {
+    return us_fail(US_USAGE, "row %s: expected at most the %d pairs that there are, found %d",
+                   e->label, e->pairs->count, e->count);
+  }
+  if (e->budget <= 0 || e->budget % sim->block != 0) {
+    return us_fail(US_USAGE, "row %s: expected a budget of whole blocks of %d env steps, found %d",
+                   e->label, sim->block, e->budget);
+  }
+  int most = us_most_subgoals(e->budget / sim->block);
+  if (e->subgoals < 0 || e->subgoals > most) {
+    return us_fail(US_USAGE, "row %s: expected at most %d sub-goals, found %d", e->label, most,
+                   e->subgoals);
+  }
+  if (answer->slots != sim->slots) {
+    return us_fail(US_USAGE, "%s: expected the %d slots of %s, found %d", answer->name, sim->slots,
+                   sim->name, answer->slots);
+  }
   if (data->state != sim->state || data->action != sim->action) {
     return us_fail(
         US_FORMAT, "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
@@ -71,7 +84,10 @@ static UsStatus check(const UsEvaluation* e) {
                    us_dataset_path(e->data), answer->width, answer->height, answer->name,
                    data->width, data->height);
   }
-  US_ASSERT(sim->height == answer->height && sim->width == answer->width);
+  if (sim->height != answer->height || sim->width != answer->width) {
+    return us_fail(US_USAGE, "%s: expected frames of %d x %d pixels as %s sees, found %d x %d",
+                   sim->name, answer->width, answer->height, answer->name, sim->width, sim->height);
+  }
   return US_OK;
 }
 

@@ -146,7 +146,7 @@ UsStatus us_evaluate_place(Run* r) {
   vary(r);
   US_TRY(place_truth(r));
   US_TRY(place_answer(r));
-  us_planner_start(r->e->planner, r->n, r->slot, r->number);
+  US_TRY(us_planner_start(r->e->planner, r->n, r->slot, r->number));
   us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
   int blocks = r->result->blocks;
   for (int i = 0; i < r->n; i++) {

@@ -183,7 +183,10 @@ static UsStatus film(const UsResult* r, const UsDataset* data, const UsPairs* pa
 UsStatus us_result_film(const UsResult* r, const UsDataset* data, const UsPairs* pairs, int episode,
                         int rest, UsEnv* sim, uint8_t* pixels) {
   const UsEnvInfo* info = us_env_info(sim);
-  US_ASSERT(info->slots == 1 && episode >= 0 && episode < r->count);
+  if (info->slots != 1 || episode < 0 || episode >= r->count) {
+    return us_fail(US_USAGE, "film of episode %d: expected one of %d and an env of one slot",
+                   episode, r->count);
+  }
   double* state = malloc((size_t)info->state * sizeof(double));
   if (!state) return us_fail(US_MEMORY, "film of episode %d: out of memory", episode);
   UsStatus status = film(r, data, pairs, episode, rest, sim, state, pixels);

@@ -239,7 +239,7 @@ static UsStatus start_pair(UsShow* s) {
 
 static UsStatus start_plan(UsShow* s) {
   Inner* in = s->own;
-  us_planner_start(in->planner, 1, &slot, &s->seed);
+  US_TRY(us_planner_start(in->planner, 1, &slot, &s->seed));
   return show_goal(s);
 }
 

@@ -102,11 +102,62 @@ static void wrong_settings_are_refused(void** state) {
   us_planner_destroy(NULL);
 }
 
+// A planner that goes by gradients, of which the point has none until it gets the entry.
+static UsStatus toy_create(UsEnv* env, const UsPlannerConfig* config, UsPlanner** out) {
+  static UsPlanner toy;
+  *out = &toy;
+  return US_OK;
+}
+
+static void toy_gradient(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                         const float* actions, const float* weights, float* rewards,
+                         float* gradient) {}
+
+static void what_an_env_lacks_is_refused_by_name(void** state) {
+  (void)state;
+  PointEnv e;
+  point_open(&e, 1, kBlock);
+  strcpy(e.base.info.name, "point:here");
+  const UsPlannerClass toy = {
+      .name = "toy", .needs = US_ENV_rollout_gradient, .create = toy_create};
+  UsPlannerConfig config = us_planner_defaults();
+  UsPlanner* p;
+  assert_int_equal(us_planner_make(&toy, &e.base, &config, &p), US_UNSUPPORTED);
+  assert_null(p);
+  const char* const words[] = {"planner toy", "rollout_gradient", "point:here"};
+  for (int i = 0; i < 3; i++) assert_non_null(strstr(us_message(), words[i]));
+  UsEnvClass with = *e.base.cls;
+  with.rollout_gradient = toy_gradient;
+  e.base.cls = &with;
+  assert_int_equal(us_planner_make(&toy, &e.base, &config, &p), US_OK);
+  assert_ptr_equal(p->cls, &toy);
+}
+
+static void slots_that_are_not_there_are_refused(void** state) {
+  (void)state;
+  PointEnv e;
+  point_open(&e, 2, kBlock);
+  UsPlannerConfig config = us_planner_defaults();
+  UsPlanner* p;
+  assert_int_equal(us_planner_create("cem", &e.base, &config, &p), US_OK);
+  const int slots[] = {0, 2};
+  const uint64_t episodes[] = {1, 2};
+  assert_int_equal(us_planner_start(p, 2, slots, episodes), US_USAGE);
+  assert_int_equal(us_planner_start(p, 1, slots, NULL), US_USAGE);
+  assert_int_equal(us_planner_start(p, 1, slots, episodes), US_OK);
+  us_planner_destroy(p);
+  assert_int_equal(us_planner_create("cem", NULL, &config, &p), US_USAGE);
+  assert_int_equal(us_planner_create(NULL, &e.base, &config, &p), US_USAGE);
+  assert_int_equal(us_planner_create("cem", &e.base, NULL, &p), US_USAGE);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_planner_keeps_the_contract),
       cmocka_unit_test(random_is_uniform_and_imagines_nothing),
       cmocka_unit_test(wrong_settings_are_refused),
+      cmocka_unit_test(what_an_env_lacks_is_refused_by_name),
+      cmocka_unit_test(slots_that_are_not_there_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

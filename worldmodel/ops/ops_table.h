@@ -99,7 +99,29 @@
   X(void, patches,                                                                                 \
     (UsDevice * d, int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,     \
      const float* std, float* patches),                                                            \
-    (d, n, gh, gw, patch, frames, mean, std, patches))
+    (d, n, gh, gw, patch, frames, mean, std, patches))                                             \
+  X(void, noise, (UsDevice * d, int n, int samples, int length, const UsRng* stream, float* x),    \
+    (d, n, samples, length, stream, x))                                                            \
+  X(void, correlate,                                                                               \
+    (UsDevice * d, int rows, int period, int length, int lag, float carry, float* x),              \
+    (d, rows, period, length, lag, carry, x))                                                      \
+  X(void, sample,                                                                                  \
+    (UsDevice * d, int n, int samples, int length, const int* slot, const float* mean,             \
+     const float* deviation, float* x),                                                            \
+    (d, n, samples, length, slot, mean, deviation, x))                                             \
+  X(void, cost,                                                                                    \
+    (UsDevice * d, int n, int samples, int horizon, const float* weight, const float* rewards,     \
+     double* cost),                                                                                \
+    (d, n, samples, horizon, weight, rewards, cost))                                               \
+  X(void, elites,                                                                                  \
+    (UsDevice * d, int n, int samples, int length, int elites, int keep, const int* slot,          \
+     const float* x, const double* cost, const float* old, const double* old_cost, int* order,     \
+     float* best, double* best_cost),                                                              \
+    (d, n, samples, length, elites, keep, slot, x, cost, old, old_cost, order, best, best_cost))   \
+  X(void, fit,                                                                                     \
+    (UsDevice * d, int n, int length, int elites, const int* slot, const float* best,              \
+     const double* best_cost, float m, float least, float* mean, float* deviation),                \
+    (d, n, length, elites, slot, best, best_cost, m, least, mean, deviation))
 
 typedef struct UsOps {
 #define X(result, name, parameters, arguments) result(*name) parameters;

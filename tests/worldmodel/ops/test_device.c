@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "planner/planner.h"
+#include "tests/planner/point_env.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/ops/ops_table.h"
 #include "worldmodel/predictor.h"
@@ -179,6 +181,22 @@ static void run_vit(UsDevice* d, Figures* out) {
   us_vit_destroy(v);
 }
 
+// Three plans of two episodes by sampling; the rewards come from an env on the host.
+static void run_planner(UsDevice* d, Figures* out) {
+  PointEnv e;
+  point_open(&e, 2, 2);
+  e.base.info.device = d;
+  UsPlannerConfig c = us_planner_defaults();
+  c.samples = 16;
+  UsPlanner* p;
+  assert_int_equal(us_planner_create("cem", &e.base, &c, &p), US_OK);
+  const int slots[] = {1, 0};
+  const uint64_t episodes[] = {5, 6};
+  assert_int_equal(us_planner_start(p, 2, slots, episodes), US_OK);
+  for (int k = 0; k < 3; k++) us_planner_plan(p, 2, slots, out->output + 8 * k);
+  us_planner_destroy(p);
+}
+
 static void compare(void (*work)(UsDevice* d, Figures* out)) {
   Figures *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b)), *none = calloc(1, sizeof(*none));
   work(us_device_cpu(), a);
@@ -202,6 +220,10 @@ static void test_vit_on_both(void** state) {
   compare(run_vit);
 }
 
+static void test_planner_on_both(void** state) {
+  compare(run_planner);
+}
+
 static void test_names(void** state) {
   UsDevice* d;
   assert_int_equal(us_device_open("cpu", &d), US_OK);
@@ -213,8 +235,8 @@ static void test_names(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_predictor_on_both),
-                                     cmocka_unit_test(test_vit_on_both),
-                                     cmocka_unit_test(test_names)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_predictor_on_both), cmocka_unit_test(test_vit_on_both),
+      cmocka_unit_test(test_planner_on_both), cmocka_unit_test(test_names)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
