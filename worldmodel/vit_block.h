@@ -98,12 +98,14 @@ typedef struct UsBlockTemps {
 US_API void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamList* list,
                             UsBlock* out);
 
-// Floats that the activations (or temps) of `rows` tokens take, and their placing in memory that
-// holds as many.
-US_API size_t us_block_acts_size(const UsBlockShape* c, int rows);
-US_API void us_block_acts_place(const UsBlockShape* c, int rows, float* memory, UsBlockActs* out);
-US_API size_t us_block_temps_size(const UsBlockShape* c, int rows);
-US_API void us_block_temps_place(const UsBlockShape* c, int rows, float* memory, UsBlockTemps* out);
+// Lays out the activations of a stack of blocks over `rows` tokens: x (layers + 1), the blocks'
+// inputs and the output, each (rows, w), and acts (layers). Without training, where no backward
+// pass needs them, all blocks share one set.
+US_API void us_block_take(const UsBlockShape* c, int layers, int rows, int training, UsArena* arena,
+                          float** x, UsBlockActs* acts);
+
+// The same for the scratch of a backward pass.
+US_API void us_block_take_temps(const UsBlockShape* c, int rows, UsArena* arena, UsBlockTemps* out);
 
 // y of x, both (frames, T, w). weights: the flat array. y may alias x.
 US_API void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* weights,

@@ -27,6 +27,10 @@ UsStatus us_arena_alloc(UsArena* a) {
   return US_OK;
 }
 
+void us_arena_place(UsArena* a, void* block) {
+  *a = (UsArena){.base = block, .room = a->size};
+}
+
 void us_arena_free(UsArena* a) {
   if (!a) return;
   free(a->base);

@@ -33,6 +33,10 @@ US_API void* us_arena_take(UsArena* a, size_t count, size_t size);
 // Allocates what was counted and starts the placing pass.
 US_API UsStatus us_arena_alloc(UsArena* a);
 
+// Starts the placing pass in a block of the caller's, aligned to 64, that has room for a->size
+// bytes. It may be memory of a device: the arena never reads or writes it, and does not free it.
+US_API void us_arena_place(UsArena* a, void* block);
+
 // Frees the block. NULL is fine.
 US_API void us_arena_free(UsArena* a);
 

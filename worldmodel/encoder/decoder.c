@@ -65,42 +65,23 @@ void us_decoder_destroy(UsDecoder* d) {
   free(d);
 }
 
-// The next `count` floats of the block; NULL while measuring.
-static float* take(float* memory, size_t* used, size_t count) {
-  float* at = memory ? memory + *used : NULL;
-  *used += (count + 15) / 16 * 16;
-  return at;
-}
-
-// Places the work in memory, or counts its floats when memory is NULL.
-static size_t place(const UsDecoder* d, UsDecoderWork* k, float* memory) {
+// Lays the work out, tensor memory.
+static void place(const UsDecoder* d, UsDecoderWork* k, UsArena* a) {
   const UsVitConfig* c = &d->config;
   int rows = k->frames * us_vit_patches(c);
-  size_t used = 0, tokens = (size_t)rows * (size_t)c->hidden;
+  size_t tokens = (size_t)rows * (size_t)c->hidden;
   size_t cells = (size_t)(k->frames * us_vit_cells(c) * c->merge_dim);
-  size_t acts = us_block_acts_size(&d->shape, rows);
-  k->cells = take(memory, &used, cells);
-  k->spread = take(memory, &used, tokens);
-  for (int i = 0; i <= c->layers; i++) {
-    k->x[i] = i && !k->training ? k->x[0] : take(memory, &used, tokens);
-    if (i == c->layers) break;
-    if (i && !k->training) {
-      k->acts[i] = k->acts[0];
-      continue;
-    }
-    float* at = take(memory, &used, acts);
-    if (at) us_block_acts_place(&d->shape, rows, at, &k->acts[i]);
-  }
-  k->normed = take(memory, &used, tokens);
-  k->stats = take(memory, &used, (size_t)rows * 2);
-  k->patches = take(memory, &used, (size_t)rows * 3 * (size_t)(c->patch * c->patch));
-  if (!k->training) return used;
-  float* temps = take(memory, &used, us_block_temps_size(&d->shape, rows));
-  if (temps) us_block_temps_place(&d->shape, rows, temps, &k->temps);
-  k->dx = take(memory, &used, tokens);
-  k->dspread = take(memory, &used, tokens);
-  k->dcells = take(memory, &used, cells);
-  return used;
+  k->cells = US_TAKE(a, float, cells);
+  k->spread = US_TAKE(a, float, tokens);
+  us_block_take(&d->shape, c->layers, rows, k->training, a, k->x, k->acts);
+  k->normed = US_TAKE(a, float, tokens);
+  k->stats = US_TAKE(a, float, (size_t)rows * 2);
+  k->patches = US_TAKE(a, float, (size_t)rows * 3 * (size_t)(c->patch * c->patch));
+  if (!k->training) return;
+  us_block_take_temps(&d->shape, rows, a, &k->temps);
+  k->dx = US_TAKE(a, float, tokens);
+  k->dspread = US_TAKE(a, float, tokens);
+  k->dcells = US_TAKE(a, float, cells);
 }
 
 UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int training) {
@@ -111,12 +92,17 @@ UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int traini
   k->training = training;
   k->x = calloc((size_t)d->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)d->config.layers, sizeof(UsBlockActs));
-  if (k->x && k->acts) k->memory = us_ops_alloc(d->config.device, place(d, k, NULL));
+  UsArena a = {0};
+  if (k->x && k->acts) {
+    place(d, k, &a);
+    k->memory = us_ops_alloc(k->device, a.size / sizeof(float));
+  }
   if (!k->memory) {
     us_decoder_work_destroy(k);
     return NULL;
   }
-  place(d, k, k->memory);
+  us_arena_place(&a, k->memory);
+  place(d, k, &a);
   return k;
 }
 

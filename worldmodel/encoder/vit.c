@@ -124,56 +124,32 @@ void us_vit_destroy(UsVit* v) {
   free(v);
 }
 
-// The next `count` floats of the block; NULL while measuring.
-static float* take(float* memory, size_t* used, size_t count) {
-  float* at = memory ? memory + *used : NULL;
-  *used += (count + 15) / 16 * 16;
-  return at;
-}
-
-static void place_blocks(const UsVit* v, UsVitWork* k, float* memory, size_t* used) {
-  int rows = k->frames * v->tokens;
-  size_t acts = us_block_acts_size(&v->shape, rows);
-  size_t tokens = (size_t)rows * (size_t)v->config.hidden;
-  for (int i = 0; i <= v->config.layers; i++) {
-    k->x[i] = i && !k->training ? k->x[0] : take(memory, used, tokens);
-    if (i == v->config.layers) break;
-    if (i && !k->training) {
-      k->acts[i] = k->acts[0];
-      continue;
-    }
-    float* at = take(memory, used, acts);
-    if (at) us_block_acts_place(&v->shape, rows, at, &k->acts[i]);
-  }
-}
-
-// Places the work in memory, or counts its floats when memory is NULL.
-static size_t place(const UsVit* v, UsVitWork* k, float* memory) {
+// Lays the work out, tensor memory.
+static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   const UsVitConfig* c = &v->config;
-  size_t used = 0, n = (size_t)k->frames, patches = n * (size_t)us_vit_patches(c);
+  size_t n = (size_t)k->frames, patches = n * (size_t)us_vit_patches(c);
   size_t rows = n * (size_t)v->tokens, cells = n * (size_t)us_vit_cells(c);
-  size_t hidden = (size_t)c->hidden, merge_dim = (size_t)c->merge_dim;
+  size_t tokens = rows * (size_t)c->hidden, body = patches * (size_t)c->hidden;
+  size_t gathered = cells ? body : 0, merged = cells * (size_t)c->merge_dim;
   size_t global = n * (size_t)c->global_dim;
-  k->patches = take(memory, &used, patches * 3 * (size_t)(c->patch * c->patch));
-  k->embedded = take(memory, &used, patches * hidden);
-  place_blocks(v, k, memory, &used);
-  k->normed = take(memory, &used, rows * hidden);
-  k->stats = take(memory, &used, rows * 2);
-  k->body = v->prefix ? take(memory, &used, patches * hidden) : k->normed;
-  k->cells = take(memory, &used, cells ? patches * hidden : 0);
-  k->merged = take(memory, &used, cells * merge_dim);
-  k->global = take(memory, &used, global);
-  k->global_stats = take(memory, &used, n * 2);
-  k->latent = c->norm ? take(memory, &used, global) : k->global;
-  if (!k->training) return used;
-  float* temps = take(memory, &used, us_block_temps_size(&v->shape, (int)rows));
-  if (temps) us_block_temps_place(&v->shape, (int)rows, temps, &k->temps);
-  k->dx = take(memory, &used, rows * hidden);
-  k->dbody = take(memory, &used, patches * hidden);
-  k->dcells = take(memory, &used, cells ? patches * hidden : 0);
-  k->dmerged = take(memory, &used, cells * merge_dim);
-  k->dglobal = take(memory, &used, global);
-  return used;
+  k->patches = US_TAKE(a, float, patches * 3 * (size_t)(c->patch * c->patch));
+  k->embedded = US_TAKE(a, float, body);
+  us_block_take(&v->shape, c->layers, (int)rows, k->training, a, k->x, k->acts);
+  k->normed = US_TAKE(a, float, tokens);
+  k->stats = US_TAKE(a, float, rows * 2);
+  k->body = v->prefix ? US_TAKE(a, float, body) : k->normed;
+  k->cells = US_TAKE(a, float, gathered);
+  k->merged = US_TAKE(a, float, merged);
+  k->global = US_TAKE(a, float, global);
+  k->global_stats = US_TAKE(a, float, n * 2);
+  k->latent = c->norm ? US_TAKE(a, float, global) : k->global;
+  if (!k->training) return;
+  us_block_take_temps(&v->shape, (int)rows, a, &k->temps);
+  k->dx = US_TAKE(a, float, tokens);
+  k->dbody = US_TAKE(a, float, body);
+  k->dcells = US_TAKE(a, float, gathered);
+  k->dmerged = US_TAKE(a, float, merged);
+  k->dglobal = US_TAKE(a, float, global);
 }
 
 UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
@@ -184,12 +160,17 @@ UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
   k->training = training;
   k->x = calloc((size_t)v->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)v->config.layers, sizeof(UsBlockActs));
-  if (k->x && k->acts) k->memory = us_ops_alloc(v->config.device, place(v, k, NULL));
+  UsArena a = {0};
+  if (k->x && k->acts) {
+    place(v, k, &a);
+    k->memory = us_ops_alloc(k->device, a.size / sizeof(float));
+  }
   if (!k->memory) {
     us_vit_work_destroy(k);
     return NULL;
   }
-  place(v, k, k->memory);
+  us_arena_place(&a, k->memory);
+  place(v, k, &a);
   return k;
 }
 

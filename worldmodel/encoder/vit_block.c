@@ -13,39 +13,23 @@ void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamList* lis
 #undef X
 }
 
-// Floats of a field of `rows` tokens, rounded up to whole cache lines.
-static size_t field_size(int rows, int floats) {
-  return ((size_t)rows * (size_t)floats + 15) / 16 * 16;
-}
-
-size_t us_block_acts_size(const UsBlockShape* c, int rows) {
-  size_t size = 0;
-#define X(field, floats) size += field_size(rows, floats);
-  US_BLOCK_ACTS(X)
+void us_block_take(const UsBlockShape* c, int layers, int rows, int training, UsArena* arena,
+                   float** x, UsBlockActs* acts) {
+  for (int i = 0; i <= layers; i++) {
+    x[i] = i && !training ? x[0] : US_TAKE(arena, float, (size_t)rows*(size_t)c->width);
+    if (i == layers) break;
+    if (i && !training) {
+      acts[i] = acts[0];
+      continue;
+    }
+#define X(field, floats) acts[i].field = US_TAKE(arena, float, (size_t)rows*(size_t)(floats));
+    US_BLOCK_ACTS(X)
 #undef X
-  return size;
+  }
 }
 
-void us_block_acts_place(const UsBlockShape* c, int rows, float* memory, UsBlockActs* out) {
-#define X(field, floats) \
-  out->field = memory;   \
-  memory += field_size(rows, floats);
-  US_BLOCK_ACTS(X)
-#undef X
-}
-
-size_t us_block_temps_size(const UsBlockShape* c, int rows) {
-  size_t size = 0;
-#define X(field, floats) size += field_size(rows, floats);
-  US_BLOCK_TEMPS(X)
-#undef X
-  return size;
-}
-
-void us_block_temps_place(const UsBlockShape* c, int rows, float* memory, UsBlockTemps* out) {
-#define X(field, floats) \
-  out->field = memory;   \
-  memory += field_size(rows, floats);
+void us_block_take_temps(const UsBlockShape* c, int rows, UsArena* arena, UsBlockTemps* out) {
+#define X(field, floats) out->field = US_TAKE(arena, float, (size_t)rows*(size_t)(floats));
   US_BLOCK_TEMPS(X)
 #undef X
 }

@@ -58,8 +58,10 @@ static void gauss(int points, int size, double sigma, float* weights) {
   }
 }
 
-int us_anchor_scratch(const UsAnchor* a) {
-  return a->features + a->width * 3 + a->height * a->width * 3;
+size_t us_anchor_scratch(int height, int width) {
+  size_t points = 0, line = (size_t)width * 3;
+  for (int s = 0; s < kScales; s++) points += (size_t)(points_of[s] * points_of[s]);
+  return points * 3 + line + (size_t)height * line;
 }
 
 // features of one frame of a set, before centring; scratch as us_anchor_scratch without them.
@@ -137,7 +139,7 @@ static void weigh_scales(UsAnchor* a, int set, int n, float* x) {
 static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
   int each = kFrames / sets, n = each * sets;
   float* x = malloc((size_t)n * (size_t)a->features * sizeof(float));
-  float* scratch = malloc((size_t)us_anchor_scratch(a) * sizeof(float));
+  float* scratch = malloc(us_anchor_scratch(a->height, a->width) * sizeof(float));
   UsStatus status = US_OK;
   if (!x || !scratch) {
     status = us_fail(US_MEMORY, "out of memory for the targets of an encoder");

@@ -16,6 +16,7 @@
 //
 // Threads: constant after us_anchor_create.
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "worldmodel/base/status.h"
@@ -36,8 +37,8 @@ UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set
 // NULL is fine.
 void us_anchor_destroy(UsAnchor* a);
 
-// Floats of scratch memory that us_anchor_target needs.
-int us_anchor_scratch(const UsAnchor* a);
+// Floats of scratch memory that us_anchor_target needs for frames of this size.
+size_t us_anchor_scratch(int height, int width);
 
 // target (dim), ordinary memory, of a frame (height, width, 3) of set number `set` with this mean
 // image.

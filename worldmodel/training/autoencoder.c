@@ -7,48 +7,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worldmodel/training/anchor.h"
+#include "worldmodel/base/arena.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/encoder/decoder.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/tensor_file.h"
+#include "worldmodel/training/anchor.h"
+#include "worldmodel/training/optimiser.h"
 
-// What one shard computes.
+// What one shard computes: tensor memory, then ordinary memory.
 typedef struct Shard {
   UsVitWork* vit;
   UsDecoderWork* decoder;
-  float* gradient;  // (floats) tensor memory
-  float* latents;   // (frames, D) tensor memory: with noise
-  float* dlatents;  // (frames, D) tensor memory
-  float* dpatches;  // (frames, P, 3, patch, patch) tensor memory
-  float* weight;    // (frames, P, 3, patch, patch) tensor memory: of the loss
-  float* anchor;    // (frames, D) tensor memory: targets z*
-  float* danchor;   // (frames, D) tensor memory
-  float* target;    // (frames, D) ordinary memory
+  float* latents;   // (frames, D): with noise
+  float* dlatents;  // (frames, D)
+  float* anchor;    // (frames, D): targets z*
+  float* danchor;   // (frames, D)
+  float* dpatches;  // (frames, P, 3, patch, patch)
+  float* weight;    // (frames, P, 3, patch, patch): of the loss
+
+  float* target;    // (frames, D)
   float* scratch;   // of us_anchor_target
-  float* host;      // (frames, P, 3, patch, patch) ordinary memory
+  float* host;      // (frames, P, 3, patch, patch), at least (frames, D)
   uint8_t* pixels;  // (frames, height, width, 3)
 } Shard;
 
 struct UsAutoencoder {
   UsDevice* device;
   UsAutoencoderConfig config;
-  UsFrameSet* set;  // (sets)
-  uint8_t* mean;    // (sets, height, width, 3): mean images
   int sets;
   int step;  // steps done
   UsVit* vit;
   UsDecoder* decoder;
   UsAnchor* anchor;  // NULL without
-  double distance;   // mean (z - z*)^2 of the last step
-  size_t floats;     // of weights: the ViT's, then the decoder's
-  float* weights;    // (floats) tensor memory, as the next two
-  float* m;
-  float* v;
-  double* sums;     // (shards, 2) loss and anchored part, then (tensors) squares; tensor memory
-  double* figures;  // those, read once a step
-  float* scale;     // (1) tensor memory: clips the gradient
+  UsOptimiser* optimiser;
+  double distance;  // mean (z - z*)^2 of the last step
+  size_t floats;    // of weights: the ViT's, then the decoder's
+
+  float* tensors;  // the block of tensor memory
+  float* weights;  // (floats)
+  double* sums;    // (shards, 2) loss and anchored part of each shard, tensor memory
+
+  UsArena arena;    // the block of ordinary memory
+  UsFrameSet* set;  // (sets)
+  uint8_t* mean;    // (sets, height, width, 3): mean images
+  double* figures;  // (shards, 2): sums, read once a step
   Shard* shard;     // (shards)
 };
 
@@ -93,42 +97,29 @@ static UsStatus mean_image(const UsFrameSet* set, size_t bytes, uint8_t* mean) {
   return us_interrupt_check("the mean image");
 }
 
-static int shard_create(const UsAutoencoder* a, Shard* s) {
-  const UsVitConfig* c = &a->config.vit;
-  int n = a->config.shard_frames;
-  size_t pixels = (size_t)n * frame_bytes(c), latents = (size_t)(n * c->global_dim);
-  s->vit = us_vit_work_create(a->vit, n, 1);
-  s->decoder = us_decoder_work_create(a->decoder, n, 1);
-  s->gradient = us_ops_alloc(a->device, a->floats);
-  s->latents = us_ops_alloc(a->device, latents);
-  s->dlatents = us_ops_alloc(a->device, latents);
-  s->dpatches = us_ops_alloc(a->device, pixels);
-  s->weight = us_ops_alloc(a->device, pixels);
-  s->host = calloc(pixels + latents, sizeof(float));
-  s->pixels = calloc(pixels, 1);
-  s->anchor = us_ops_alloc(a->device, latents);
-  s->danchor = us_ops_alloc(a->device, latents);
-  s->target = calloc(latents, sizeof(float));
-  s->scratch = calloc(a->anchor ? (size_t)us_anchor_scratch(a->anchor) : 1, sizeof(float));
-  return s->anchor && s->danchor && s->target && s->scratch && s->vit && s->decoder &&
-         s->gradient && s->latents && s->dlatents && s->dpatches && s->weight && s->host &&
-         s->pixels;
-}
-
-static void shard_destroy(const UsAutoencoder* a, Shard* s) {
-  us_vit_work_destroy(s->vit);
-  us_decoder_work_destroy(s->decoder);
-  us_ops_free(a->device, s->gradient);
-  us_ops_free(a->device, s->latents);
-  us_ops_free(a->device, s->dlatents);
-  us_ops_free(a->device, s->dpatches);
-  us_ops_free(a->device, s->weight);
-  us_ops_free(a->device, s->anchor);
-  us_ops_free(a->device, s->danchor);
-  free(s->scratch);
-  free(s->target);
-  free(s->host);
-  free(s->pixels);
+// Lays everything out but what models and optimiser take themselves: tensors, and ordinary memory.
+static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
+  const UsAutoencoderConfig* c = &a->config;
+  size_t frames = (size_t)c->shard_frames, latents = frames * (size_t)c->vit.global_dim;
+  size_t bytes = frame_bytes(&c->vit), pixels = frames * bytes;
+  a->weights = US_TAKE(tensors, float, a->floats);
+  a->set = US_TAKE(host, UsFrameSet, a->sets);
+  a->mean = US_TAKE(host, uint8_t, (size_t)a->sets * bytes);
+  a->figures = US_TAKE(host, double, 2 * c->shards);
+  a->shard = US_TAKE(host, Shard, c->shards);
+  for (int i = 0; i < c->shards; i++) {
+    Shard measured, *s = a->shard ? &a->shard[i] : &measured;
+    s->latents = US_TAKE(tensors, float, latents);
+    s->dlatents = US_TAKE(tensors, float, latents);
+    s->anchor = US_TAKE(tensors, float, latents);
+    s->danchor = US_TAKE(tensors, float, latents);
+    s->dpatches = US_TAKE(tensors, float, pixels);
+    s->weight = US_TAKE(tensors, float, pixels);
+    s->target = US_TAKE(host, float, latents);
+    s->scratch = US_TAKE(host, float, us_anchor_scratch(c->vit.height, c->vit.width));
+    s->host = US_TAKE(host, float, pixels + latents);
+    s->pixels = US_TAKE(host, uint8_t, pixels);
+  }
 }
 
 // First weights: both models' lists, the layers before a norm or a sum as they come.
@@ -155,30 +146,44 @@ static UsStatus make_anchor(UsAutoencoder* a) {
 }
 
 static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
-  size_t bytes = frame_bytes(&a->config.vit);
-  US_TRY(us_vit_create(&a->config.vit, &a->vit));
-  US_TRY(us_decoder_create(&a->config.vit, &a->decoder));
+  const UsAutoencoderConfig* c = &a->config;
+  size_t bytes = frame_bytes(&c->vit);
+  // The models, whose lists say how many weights there are.
+  US_TRY(us_vit_create(&c->vit, &a->vit));
+  US_TRY(us_decoder_create(&c->vit, &a->decoder));
   a->floats = a->vit->params.floats + a->decoder->params.floats;
-  a->weights = us_ops_alloc(a->device, a->floats);
-  a->m = us_ops_alloc(a->device, a->floats);
-  a->v = us_ops_alloc(a->device, a->floats);
-  size_t sums = (size_t)(2 * a->config.shards + a->vit->params.count + a->decoder->params.count);
-  a->sums = us_ops_alloc_sums(a->device, sums);
-  a->figures = calloc(sums, sizeof(double));
-  a->scale = us_ops_alloc(a->device, 1);
-  a->set = calloc((size_t)a->sets, sizeof(UsFrameSet));
-  a->mean = calloc((size_t)a->sets, bytes);
-  a->shard = calloc((size_t)a->config.shards, sizeof(Shard));
-  int ok = a->weights && a->m && a->v && a->sums && a->figures && a->scale && a->set && a->mean &&
-           a->shard;
+
+  // Both blocks, the works of the models and the optimiser.
+  UsArena tensors = {0};
+  layout(a, &tensors, &a->arena);
+  US_TRY(us_arena_alloc(&a->arena));
+  a->tensors = us_ops_alloc(a->device, tensors.size / sizeof(float));
+  a->sums = us_ops_alloc_sums(a->device, 2 * (size_t)c->shards);
+  int ok = a->tensors && a->sums;
+  if (ok) us_arena_place(&tensors, a->tensors);
+  layout(a, &tensors, &a->arena);
+  for (int i = 0; ok && i < c->shards; i++) {
+    a->shard[i].vit = us_vit_work_create(a->vit, c->shard_frames, 1);
+    a->shard[i].decoder = us_decoder_work_create(a->decoder, c->shard_frames, 1);
+    ok = a->shard[i].vit && a->shard[i].decoder;
+  }
   if (!ok) return us_fail(US_MEMORY, "out of memory for training an encoder");
+  const UsOptimiserConfig o = {.shards = c->shards,
+                               .rate = c->rate,
+                               .warmup = c->warmup,
+                               .beta2 = 0.99f,
+                               .decay = c->decay,
+                               .clip = c->clip};
+  const UsParamList* const lists[] = {&a->vit->params, &a->decoder->params};
+  US_TRY(us_optimiser_create(a->device, &o, 2, lists, a->weights, &a->optimiser));
+
+  // What is read off the frames.
   memcpy(a->set, set, (size_t)a->sets * sizeof(UsFrameSet));
   for (int i = 0; i < a->sets; i++) {
     US_TRY(mean_image(&set[i], bytes, a->mean + (size_t)i * bytes));
   }
-  if (a->config.anchor > 0) US_TRY(make_anchor(a));
-  for (int i = 0; ok && i < a->config.shards; i++) ok = shard_create(a, &a->shard[i]);
-  return ok ? init_weights(a) : us_fail(US_MEMORY, "out of memory for training an encoder");
+  if (c->anchor > 0) US_TRY(make_anchor(a));
+  return init_weights(a);
 }
 
 UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set, int sets,
@@ -209,16 +214,14 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
 
 void us_autoencoder_destroy(UsAutoencoder* a) {
   if (!a) return;
-  for (int i = 0; a->shard && i < a->config.shards; i++) shard_destroy(a, &a->shard[i]);
-  free(a->shard);
-  free(a->set);
-  free(a->mean);
-  free(a->figures);
+  for (int i = 0; a->arena.base && a->shard && i < a->config.shards; i++) {
+    us_vit_work_destroy(a->shard[i].vit);
+    us_decoder_work_destroy(a->shard[i].decoder);
+  }
+  us_optimiser_destroy(a->optimiser);
+  us_ops_free(a->device, a->tensors);
   us_ops_free(a->device, a->sums);
-  us_ops_free(a->device, a->scale);
-  us_ops_free(a->device, a->weights);
-  us_ops_free(a->device, a->m);
-  us_ops_free(a->device, a->v);
+  us_arena_free(&a->arena);
   us_vit_destroy(a->vit);
   us_decoder_destroy(a->decoder);
   us_anchor_destroy(a->anchor);
@@ -297,95 +300,55 @@ static void disturb(UsAutoencoder* a, int i, const float* z) {
   us_ops_add(a->device, count, c->noise, s->dlatents, s->latents);
 }
 
+// The losses of shard i and their gradient.
 static void shard_item(void* arg, int i, int worker) {
   UsAutoencoder* a = arg;
   if (us_interrupted()) return;
   const UsAutoencoderConfig* c = &a->config;
   Shard* s = &a->shard[i];
   const float* decoder_weights = a->weights + a->vit->params.floats;
+  float* gradient = us_optimiser_gradient(a->optimiser, i);
   size_t count = (size_t)c->shard_frames * frame_bytes(&c->vit);
-  float scale = c->pixels / ((float)count * (float)c->shards);
-  draw_frames(a, i);
-  us_ops_zero(a->device, s->gradient, a->floats);
-  const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
   size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
+  draw_frames(a, i);
+  const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
+
+  // Pixels, through the decoder.
   if (decodes(a)) {
+    float scale = c->pixels / ((float)count * (float)c->shards);
     disturb(a, i, z);
     const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
     us_ops_squared_error(a->device, count, scale, y, us_vit_work_patches(s->vit), s->weight,
                          s->dpatches, a->sums + 2 * i);
     us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches,
-                        s->dlatents, s->gradient + a->vit->params.floats);
+                        s->dlatents, gradient + a->vit->params.floats);
   } else {
     us_ops_zero(a->device, s->dlatents, latents);
   }
+
+  // The anchor, and both back through the encoder.
   if (a->anchor) {
     float share = c->anchor / ((float)latents * (float)c->shards);
     us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor,
                          a->sums + 2 * i + 1);
     us_ops_add(a->device, latents, 1, s->danchor, s->dlatents);
   }
-  us_vit_backward(a->vit, a->weights, s->vit, s->dlatents, s->gradient);
-}
-
-// Tensor i of both lists, and its place in the joint array.
-static const UsParam* tensor(const UsAutoencoder* a, int i, size_t* at) {
-  const UsParamList* first = &a->vit->params;
-  const UsParam* p =
-      i < first->count ? &first->param[i] : &a->decoder->params.param[i - first->count];
-  *at = p->offset + (i < first->count ? 0 : first->floats);
-  return p;
-}
-
-// Sums the shards' gradients of a tensor in the first shard's.
-static void sum_item(void* arg, int i, int worker) {
-  UsAutoencoder* a = arg;
-  size_t at;
-  const UsParam* p = tensor(a, i, &at);
-  if (p->flags & US_PARAM_FIXED) return;
-  float* g = a->shard[0].gradient + at;
-  for (int s = 1; s < a->config.shards; s++)
-    us_ops_add(a->device, p->count, 1, a->shard[s].gradient + at, g);
-  us_ops_square_sum(a->device, p->count, g, a->sums + 2 * a->config.shards + i);
-}
-
-typedef struct Update {
-  UsAutoencoder* a;
-  float rate;
-} Update;
-
-static void update_item(void* arg, int i, int worker) {
-  Update* u = arg;
-  UsAutoencoder* a = u->a;
-  size_t at;
-  const UsParam* p = tensor(a, i, &at);
-  if (p->flags & US_PARAM_FIXED) return;
-  us_ops_adamw(a->device, p->count, u->rate, 0.9f, 0.99f, 1e-8f,
-               p->flags & US_PARAM_DECAY ? a->config.decay : 0, a->scale, a->step + 1,
-               a->shard[0].gradient + at, a->m + at, a->v + at, a->weights + at);
+  us_vit_backward(a->vit, a->weights, s->vit, s->dlatents, gradient);
 }
 
 double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   const UsAutoencoderConfig* c = &a->config;
-  int tensors = a->vit->params.count + a->decoder->params.count;
   us_pool_run(pool, c->shards, shard_item, a);
-  us_pool_run(pool, tensors, sum_item, a);
+  double norm = us_optimiser_sum(a->optimiser, pool), loss = 0;
   if (us_interrupted()) return 0;
-  double loss = 0, squares = 0;
-  us_ops_get_sums(a->device, a->sums, a->figures, (size_t)(2 * c->shards + tensors));
+  us_ops_get_sums(a->device, a->sums, a->figures, 2 * (size_t)c->shards);
   a->distance = 0;
   for (int i = 0; i < c->shards; i++) {
     if (decodes(a)) loss += a->figures[2 * i];
     if (a->anchor) a->distance += a->figures[2 * i + 1] / c->anchor;
   }
-  for (int i = 0; i < tensors; i++) squares += a->figures[2 * c->shards + i];
-  double norm = sqrt(squares);
   if (!isfinite(loss) || !isfinite(norm)) return NAN;
-  double rise = a->step < c->warmup ? (a->step + 1.0) / c->warmup : 1;
-  double fall = 0.5 * (1 + cos(M_PI * fmin(1, (double)a->step / c->steps)));
-  Update u = {.a = a, .rate = (float)(c->rate * rise * fall)};
-  us_ops_clip_scale(a->device, tensors, a->sums + 2 * c->shards, c->clip, a->scale);
-  us_pool_run(pool, tensors, update_item, &u);
+  us_optimiser_update(a->optimiser, a->step + 1, (double)a->step / c->steps, pool);
   a->step++;
   return loss;
 }
@@ -399,11 +362,10 @@ static UsStatus checkpoint_failed(const char* path, size_t floats) {
 UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path) {
   float* host = malloc(3 * a->floats * sizeof(float));
   if (!host) return checkpoint_failed(path, a->floats);
-  const float* const part[3] = {a->weights, a->m, a->v};
+  us_optimiser_get(a->optimiser, host);
   const char* const names[3] = {"weights", "adam.m", "adam.v"};
   UsTensorOut out[3];
   for (int i = 0; i < 3; i++) {
-    us_ops_get(a->device, part[i], host + (size_t)i * a->floats, a->floats);
     out[i] = (UsTensorOut){.name = names[i],
                            .rank = 1,
                            .shape = {(int64_t)a->floats},
@@ -444,9 +406,7 @@ static UsStatus load_open(UsAutoencoder* a, const char* path, const UsTensors* f
   US_TRY(us_tensors_read(file, "weights", 1, &shape, host));
   US_TRY(us_tensors_read(file, "adam.m", 1, &shape, host + a->floats));
   US_TRY(us_tensors_read(file, "adam.v", 1, &shape, host + 2 * a->floats));
-  us_ops_put(a->device, a->weights, host, a->floats);
-  us_ops_put(a->device, a->m, host + a->floats, a->floats);
-  us_ops_put(a->device, a->v, host + 2 * a->floats, a->floats);
+  us_optimiser_put(a->optimiser, host);
   a->step = (int)step;
   return US_OK;
 }
