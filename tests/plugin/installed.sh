@@ -34,7 +34,7 @@ done
 step "the installed headers together"
 include="$prefix/include/understudy"
 (cd "$include" && find . -name '*.h' ! -path './mujoco/*' | sed 's|^\./||') | sort >headers
-grep -qx env/env.h headers
+grep -qx env/env.h headers && grep -qx understudy.h headers
 while read -r h; do echo "#include <$h>"; done <headers >all.c
 cc -std=gnu11 -Wall -Werror -fsyntax-only -I "$include" all.c
 

@@ -2,7 +2,9 @@
 #define UNDERSTUDY_API_H_
 
 // What every public header begins with: US_API marks what the library exports, US_C_BEGIN and
-// US_C_END let C++ call it.
+// US_C_END let C++ call it. What a version promises stands in understudy.h.
+
+#define US_VERSION "0.1.0"
 
 #define US_API __attribute__((visibility("default")))
 
