@@ -154,7 +154,8 @@ static UsStatus read_contexts(const char* path, UsModel* m) {
 }
 
 // The weights' path in a folder.
-static const char* weights_path(const char* folder, const UsWorldModelClass* cls, char path[kPath]) {
+static const char* weights_path(const char* folder, const UsWorldModelClass* cls,
+                                char path[kPath]) {
   char file[64];
   snprintf(file, sizeof(file), "%s.safetensors", cls->kind);
   return us_path_join(path, kPath, folder, file);
