@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worldmodel/base/arena.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/device.h"
 
@@ -38,6 +39,10 @@ US_API void us_ops_copy(UsDevice* d, const float* x, float* y, size_t count);
 // wants to see them.
 US_API double* us_ops_alloc_sums(UsDevice* d, size_t count);
 US_API void us_ops_get_sums(UsDevice* d, const double* x, double* host, size_t count);
+
+// As us_arena_alloc, but what the arena counted becomes tensor memory: us_ops_free(d, a->base)
+// frees it.
+US_API UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a);
 
 // Text for benchmarks: library and kernel, such as "OpenBLAS 0.3.21 Haswell".
 US_API const char* us_ops_name(UsDevice* d);
@@ -110,11 +115,11 @@ US_API void us_ops_add_blocks(UsDevice* d, int rows, int width, const float* x, 
 
 // ---- attention ----
 
-// Rotates x (rows, heads, dim) in place: pair p of each head (elements p and p + dim/2) turns by
-// the angle whose cosine and sine stand in row r % period of angles (period, dim/2, 2). sign -1
-// turns back, which is also the backward pass.
+// Rotates x (rows, heads, dim), rows `stride` floats apart, in place: pair p of each head (elements
+// p and p + dim/2) turns by the angle whose cosine and sine stand in row r % period of angles
+// (period, dim/2, 2). sign -1 turns back, which is also the backward pass.
 US_API void us_ops_rotate(UsDevice* d, int rows, int period, int heads, int dim,
-                          const float* angles, int sign, float* x);
+                          const float* angles, int sign, float* x, size_t stride);
 
 enum { US_OPS_KEYS = 16 * 1024 };  // most keys of a query
 

@@ -18,6 +18,15 @@ void us_device_close(UsDevice* d) {
   if (d && d->close) d->close(d);
 }
 
+UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a) {
+  US_ASSERT(!a->base);
+  a->base = (char*)us_ops_alloc(d, a->size / sizeof(float) + 1);
+  if (!a->base) return us_fail(US_MEMORY, "out of memory: %zu bytes asked for", a->size);
+  a->room = a->size;
+  a->size = 0;
+  return US_OK;
+}
+
 #define X(result, name, parameters, arguments) \
   result us_ops_##name parameters {            \
     return d->ops->name arguments;             \

@@ -66,8 +66,8 @@
     (d, rows, width, x, xstride, y, ystride))                                                      \
   X(void, rotate,                                                                                  \
     (UsDevice * d, int rows, int period, int heads, int dim, const float* angles, int sign,        \
-     float* x),                                                                                    \
-    (d, rows, period, heads, dim, angles, sign, x))                                                \
+     float* x, size_t stride),                                                                     \
+    (d, rows, period, heads, dim, angles, sign, x, stride))                                        \
   X(void, attend,                                                                                  \
     (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,             \
      const float* q, const float* k, const float* v, float* y, float* probs),                      \

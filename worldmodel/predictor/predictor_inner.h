@@ -3,6 +3,7 @@
 
 // What the parts of the predictor share: its tensors by name, its angles. Equations in predictor.h.
 
+#include "worldmodel/base/arena.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/predictor.h"
 
@@ -98,17 +99,5 @@ static inline size_t predictor_cache(const UsPredictorConfig* c) {
 
 // Cosines and sines of the turns of the G tokens of a frame at `time`: out (G, pairs, 2), host.
 void predictor_angles(const UsPredictorConfig* c, double time, float* out);
-
-// Hands out pieces of one block of tensor memory, aligned to 64 bytes: counts while base is NULL.
-typedef struct Carve {
-  float* base;
-  size_t used;
-} Carve;
-
-static inline float* carve(Carve* c, size_t count) {
-  size_t at = c->used;
-  c->used += (count + 15) / 16 * 16;
-  return c->base ? c->base + at : NULL;
-}
 
 #endif  // UNDERSTUDY_PREDICTOR_INNER_H_

@@ -1,4 +1,10 @@
-// Forward and backward of the predictor's blocks, op by op. Equations in predictor.h.
+// Forward and backward of the predictor's blocks, op by op; in short, of block l:
+//
+//   q += O attend(R (Q norm1(q) + bq), k_l, v_l) + bo
+//   q += M2 gelu(M1 norm2(q) + b1) + b2
+//   q += A2 gelu(A1 norm3([q, a]) + c1) + c2
+//
+// and k_l = R (K_l z + bk), v_l = V_l z + bv of the tokens z. All of it: predictor.h.
 
 #include "worldmodel/predictor/predictor_pass.h"
 
@@ -6,41 +12,85 @@
 
 // ---- memory ----
 
-void memory_place(const UsPredictorConfig* c, Carve* m, int rows, Memory* out) {
+void kv_place(const UsPredictorConfig* c, UsArena* a, int rows, KvCache* out) {
   size_t floats = (size_t)c->depth * (size_t)rows * (size_t)c->width;
-  out->both = carve(m, 2 * floats);
-  out->k = carve(m, floats);
-  out->v = carve(m, floats);
-  out->dk = carve(m, floats);
-  out->dv = carve(m, floats);
+  out->both = US_TAKE(a, float, 2 * floats);
+  out->k = US_TAKE(a, float, floats);
+  out->v = US_TAKE(a, float, floats);
+  out->dk = US_TAKE(a, float, floats);
+  out->dv = US_TAKE(a, float, floats);
 }
 
-void pass_place(const UsPredictorConfig* c, Carve* m, Pass* s) {
+// Every block has activations of its own.
+static void place_kept(const UsPredictorConfig* c, UsArena* m, Pass* s) {
   PREDICTOR_SIZES(c);
   size_t rows = (size_t)s->rows, keys = (size_t)s->batch * (size_t)s->tk;
-  s->angles = carve(m, rows * (size_t)predictor_pairs(c) * 2);
-  s->last = carve(m, rows * (size_t)d);
-  s->actions = carve(m, rows * (size_t)predictor_inputs(c));
   for (int l = 0; l < n; l++) {
     Layer* a = &s->layer[l];
-#define X(field, floats) a->field = carve(m, rows * (size_t)(floats));
+#define X(field, floats) a->field = US_TAKE(m, float, rows*(size_t)(floats));
     LAYER_ROWS(X)
 #undef X
-    if (!s->mask) {  // the masked pass sees the real frames' memory itself
-      a->k = carve(m, keys * (size_t)w);
-      a->v = carve(m, keys * (size_t)w);
+    if (!s->mask) {
+      a->k = US_TAKE(m, float, keys*(size_t)w);
+      a->v = US_TAKE(m, float, keys*(size_t)w);
     }
-    a->probs = carve(m, rows * (size_t)c->heads * (size_t)s->tk);
+    a->probs = US_TAKE(m, float, rows*(size_t)c->heads*(size_t)s->tk);
   }
-  s->end = carve(m, rows * (size_t)w);
-  s->end_norm = carve(m, rows * (size_t)w);
-  s->end_stats = carve(m, rows * 2);
-  s->out = carve(m, rows * (size_t)d);
+  s->end = US_TAKE(m, float, rows*(size_t)w);
+  s->end_norm = US_TAKE(m, float, rows*(size_t)w);
+  s->end_stats = US_TAKE(m, float, rows * 2);
+}
+
+// All blocks share their activations: q goes back and forth between two arrays.
+static void place_shared(const UsPredictorConfig* c, UsArena* m, Pass* s) {
+  PREDICTOR_SIZES(c);
+  size_t rows = (size_t)s->rows;
+  float* q = US_TAKE(m, float, rows*(size_t)w);
+  float* other = US_TAKE(m, float, rows*(size_t)w);
+  float* norm = US_TAKE(m, float, rows*(size_t)j);
+  float* joined = US_TAKE(m, float, rows*(size_t)j);
+  float* turned = US_TAKE(m, float, rows*(size_t)w);
+  float* attended = US_TAKE(m, float, rows*(size_t)w);
+  float* hidden = US_TAKE(m, float, rows*(size_t)(h > u ? h : u));
+  for (int l = 0; l < n; l++) {
+    s->layer[l] = (Layer){.q = q,
+                          .norm1 = norm,
+                          .turned = turned,
+                          .attended = attended,
+                          .q1 = other,
+                          .norm2 = norm,
+                          .up = hidden,
+                          .active = hidden,
+                          .q2 = q,
+                          .joined = joined,
+                          .norm3 = norm,
+                          .aup = hidden,
+                          .aactive = hidden};
+    if (c->action == 0) continue;  // the MLP ends in q
+    float* behind = other;
+    other = q;
+    q = behind;
+  }
+  s->end = q;
+  s->end_norm = norm;
+}
+
+void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
+  size_t rows = (size_t)s->rows, numbers = rows * (size_t)c->dim;
+  s->angles = US_TAKE(m, float, (size_t)s->period*(size_t)predictor_pairs(c) * 2);
+  s->last = US_TAKE(m, float, numbers);
+  s->actions = US_TAKE(m, float, rows / (size_t)predictor_tokens(c) * (size_t)predictor_inputs(c));
+  if (s->kept) {
+    place_kept(c, m, s);
+  } else {
+    place_shared(c, m, s);
+  }
+  s->out = US_TAKE(m, float, numbers);
 }
 
 // ---- forward ----
 
-static void layer_forward(const UsPredictor* p, int l, const Pass* s, float* next) {
+static void block_forward(const UsPredictor* p, int l, const Pass* s, float* next) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const Layer* a = &s->layer[l];
@@ -51,7 +101,8 @@ static void layer_forward(const UsPredictor* p, int l, const Pass* s, float* nex
   us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q, x + b->norm1_gain, x + b->norm1_bias,
               a->norm1, a->stats1);
   us_ops_linear(p->base.device, rows, w, w, a->norm1, x + b->query_w, x + b->query_b, a->turned);
-  us_ops_rotate(p->base.device, rows, rows, heads, w / heads, s->angles, 1, a->turned);
+  us_ops_rotate(p->base.device, rows, s->period, heads, w / heads, s->angles, 1, a->turned,
+                (size_t)w);
   us_ops_attend(p->base.device, s->batch, s->tq, s->tk, heads, w / heads, s->mask, a->turned, a->k,
                 a->v, a->attended, a->probs);
   us_ops_linear(p->base.device, rows, w, w, a->attended, x + b->out_w, x + b->out_b, a->q1);
@@ -85,8 +136,8 @@ void pass_forward(const UsPredictor* p, const Pass* s) {
     us_ops_zero(p->base.device, q, (size_t)s->rows * (size_t)w);
   }
   us_ops_add_rows(p->base.device, s->rows, 1, w, x + p->at.query, q);
-  for (int l = 0; l < n && !us_interrupted(); l++) {
-    layer_forward(p, l, s, l + 1 < n ? s->layer[l + 1].q : s->end);
+  for (int l = 0; l < n && !(s->kept && us_interrupted()); l++) {
+    block_forward(p, l, s, l + 1 < n ? s->layer[l + 1].q : s->end);
   }
   us_ops_norm(p->base.device, s->rows, w, US_PREDICTOR_EPS, s->end, x + p->at.last_gain,
               x + p->at.last_bias, s->end_norm, s->end_stats);
@@ -147,7 +198,7 @@ static void attention_backward(const UsPredictor* p, int l, const Pass* s, const
                      grad(g, b->out_w), grad(g, b->out_b));
   us_ops_attend_back(p->base.device, s->batch, s->tq, s->tk, heads, w / heads, a->turned, a->k,
                      a->v, a->probs, t->dn, t->dx, t->dk, t->dv);
-  us_ops_rotate(p->base.device, rows, rows, heads, w / heads, s->angles, -1, t->dx);
+  us_ops_rotate(p->base.device, rows, s->period, heads, w / heads, s->angles, -1, t->dx, (size_t)w);
   us_ops_linear_back(p->base.device, rows, w, w, a->norm1, x + b->query_w, t->dx, t->dn,
                      grad(g, b->query_w), grad(g, b->query_b));
   us_ops_norm_back(p->base.device, rows, w, a->q, x + b->norm1_gain, a->stats1, t->dn, t->dx,
@@ -179,35 +230,45 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
 
 // ---- keys and values ----
 
-// Keys and values of tokens (rows, D) at angles (rows, pairs, 2).
-void memory_forward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
-                    const Memory* m) {
+void kv_forward(const UsPredictor* p, int frames, const float* tokens, const float* angles,
+                int period, float* both, float* turn, const KvPlace* to) {
   PREDICTOR_SIZES(&p->c);
-  size_t each = (size_t)rows * (size_t)w, wide = (size_t)n * 2 * (size_t)w;
-  us_ops_linear(p->base.device, rows, n * 2 * w, d, tokens, p->params + p->at.kv_w,
-                p->params + p->at.kv_b, m->both);
+  UsDevice* device = p->base.device;
+  int g = predictor_tokens(&p->c), rows = frames * g, heads = p->c.heads;
+  size_t wide = (size_t)n * 2 * (size_t)w, frame = (size_t)(g * w);
+  us_ops_linear(device, rows, n * 2 * w, d, tokens, p->params + p->at.kv_w, p->params + p->at.kv_b,
+                both);
   for (int l = 0; l < n; l++) {
-    float* k = m->k + (size_t)l * each;
-    const float* both = m->both + (size_t)l * 2 * (size_t)w;
-    us_ops_copy_blocks(p->base.device, rows, w, both, wide, k, (size_t)w);
-    us_ops_copy_blocks(p->base.device, rows, w, both + w, wide, m->v + (size_t)l * each, (size_t)w);
-    us_ops_rotate(p->base.device, rows, rows, p->c.heads, w / p->c.heads, angles, 1, k);
+    const float* from = both + (size_t)l * 2 * (size_t)w;
+    float *k = to->k + (size_t)l * to->block, *v = to->v + (size_t)l * to->block;
+    if (g == 1 || to->frame == frame) {
+      // Rows lie evenly in their place: they go there at once and are turned there.
+      size_t step = g == 1 ? to->frame : (size_t)w;
+      us_ops_copy_blocks(device, rows, w, from, wide, k, step);
+      us_ops_rotate(device, rows, period, heads, w / heads, angles, 1, k, step);
+      us_ops_copy_blocks(device, rows, w, from + w, wide, v, step);
+    } else {
+      us_ops_copy_blocks(device, rows, w, from, wide, turn, (size_t)w);
+      us_ops_rotate(device, rows, period, heads, w / heads, angles, 1, turn, (size_t)w);
+      us_ops_copy_blocks(device, frames, (int)frame, turn, frame, k, to->frame);
+      us_ops_copy_blocks(device, rows, w, from + w, wide, turn, (size_t)w);
+      us_ops_copy_blocks(device, frames, (int)frame, turn, frame, v, to->frame);
+    }
   }
 }
 
-// dtokens (rows, D) and the matrix's gradients from m->dk and m->dv. Nullable: dtokens, g.
-void memory_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
-                     const Memory* m, float* dtokens, float* g) {
+void kv_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
+                 const KvCache* m, float* dtokens, float* g) {
   PREDICTOR_SIZES(&p->c);
+  UsDevice* device = p->base.device;
   size_t each = (size_t)rows * (size_t)w, wide = (size_t)n * 2 * (size_t)w;
   for (int l = 0; l < n; l++) {
     float* dk = m->dk + (size_t)l * each;
     float* both = m->both + (size_t)l * 2 * (size_t)w;
-    us_ops_rotate(p->base.device, rows, rows, p->c.heads, w / p->c.heads, angles, -1, dk);
-    us_ops_copy_blocks(p->base.device, rows, w, dk, (size_t)w, both, wide);
-    us_ops_copy_blocks(p->base.device, rows, w, m->dv + (size_t)l * each, (size_t)w, both + w,
-                       wide);
+    us_ops_rotate(device, rows, rows, p->c.heads, w / p->c.heads, angles, -1, dk, (size_t)w);
+    us_ops_copy_blocks(device, rows, w, dk, (size_t)w, both, wide);
+    us_ops_copy_blocks(device, rows, w, m->dv + (size_t)l * each, (size_t)w, both + w, wide);
   }
-  us_ops_linear_back(p->base.device, rows, n * 2 * w, d, tokens, p->params + p->at.kv_w, m->both,
-                     dtokens, grad(g, p->at.kv_w), grad(g, p->at.kv_b));
+  us_ops_linear_back(device, rows, n * 2 * w, d, tokens, p->params + p->at.kv_w, m->both, dtokens,
+                     grad(g, p->at.kv_w), grad(g, p->at.kv_b));
 }

@@ -1,8 +1,9 @@
 #ifndef UNDERSTUDY_PREDICTOR_PASS_H_
 #define UNDERSTUDY_PREDICTOR_PASS_H_
 
-// One pass of the predictor's blocks over some queries, forward and backward; the tape of
-// predictor_train.c is made of these. A pass keeps what its backward needs.
+// One pass of the predictor's blocks over some queries: the tape of predictor_train.c is made of
+// such passes, and predictor_rollout.c has one. A pass for training keeps what its backward needs;
+// that of a rollout has one set of activations that its blocks use in turn.
 //
 // Threads: passes are per thread, the predictor is constant. All pointers are tensor memory.
 
@@ -39,8 +40,10 @@ typedef struct Layer {
 typedef struct Pass {
   int batch, tq, tk;
   int rows;             // batch * tq
+  int period;           // row r of the queries turns by row r % period of the angles
+  int kept;             // 1: for training
   const uint8_t* mask;  // (tq, tk), host. Nullable
-  float* angles;        // (rows, pairs, 2) of the targets
+  float* angles;        // (period, pairs, 2) of the targets
   float* last;          // (rows, D) tokens of the frame before
   float* actions;       // (rows / G, past + 1, K A)
   Layer* layer;         // (depth)
@@ -57,14 +60,21 @@ typedef struct Temps {
   float *dk, *dv;            // (batch, tk, w)
 } Temps;
 
-// Keys and values of `rows` tokens in all blocks.
-typedef struct Memory {
+// Keys and values of `rows` tokens in all blocks, and their gradients.
+typedef struct KvCache {
   float* both;  // (rows, depth, 2, w) as the matrix gives them, then their gradients
   float* k;     // (depth, rows, w), turned
   float* v;     // (depth, rows, w)
   float* dk;    // (depth, rows, w)
   float* dv;    // (depth, rows, w)
-} Memory;
+} KvCache;
+
+// Where kv_forward puts frames of G tokens.
+typedef struct KvPlace {
+  float *k, *v;  // of block 0's first frame (G, w)
+  size_t block;  // floats from block to block
+  size_t frame;  // floats from frame to frame
+} KvPlace;
 
 // Where gradients go: NULL for tensors that stay as they are.
 typedef struct Gradient {
@@ -72,9 +82,10 @@ typedef struct Gradient {
   float* action;
 } Gradient;
 
-// Takes a pass's arrays, or a memory's for `rows` tokens. A masked pass gets no k and v of its own.
-void pass_place(const UsPredictorConfig* c, Carve* m, Pass* s);
-void memory_place(const UsPredictorConfig* c, Carve* m, int rows, Memory* out);
+// Takes a pass's arrays, or a cache's for `rows` tokens. A pass with a mask or without `kept` sees
+// keys and values that its owner sets.
+void pass_place(const UsPredictorConfig* c, UsArena* a, Pass* s);
+void kv_place(const UsPredictorConfig* c, UsArena* a, int rows, KvCache* out);
 
 // Fills s->out from s->last, s->actions, s->angles and the layers' k and v.
 void pass_forward(const UsPredictor* p, const Pass* s);
@@ -87,12 +98,15 @@ typedef void (*PassSink)(void* arg, int l, const float* dk, const float* dv);
 void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const float* dout,
                    float* dlast, PassSink sink, void* arg, const Gradient* g);
 
-// Keys and values of tokens (rows, D) at angles (rows, pairs, 2).
-void memory_forward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
-                    const Memory* m);
+// Keys and values of tokens (frames, G, D), of all blocks in one product, into their place. Row r
+// turns by row r % period of angles (period, pairs, 2). both (frames G, depth, 2, w), turn
+// (frames G, w) scratch. Nullable: turn, when G = 1 or the frames of the place are packed.
+void kv_forward(const UsPredictor* p, int frames, const float* tokens, const float* angles,
+                int period, float* both, float* turn, const KvPlace* to);
 
-// dtokens (rows, D) and the gradients of the matrix from m->dk and m->dv. Nullable: dtokens, g.
-void memory_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
-                     const Memory* m, float* dtokens, float* g);
+// From m->dk and m->dv: dtokens (rows, D) and the gradients of the matrix. angles (rows, pairs, 2).
+// Nullable: dtokens, g.
+void kv_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,
+                 const KvCache* m, float* dtokens, float* g);
 
 #endif  // UNDERSTUDY_PREDICTOR_PASS_H_

@@ -18,11 +18,12 @@ struct UsTape {
   size_t one;          // G D, numbers of a frame
   int seen;            // T - 1 real frames that are keys
   int fed;             // k - 1 predicted frames that are fed back, at least 0
-  float* block;        // tensor memory, all of it
+  void* block;         // tensor memory, all of it
+  UsArena host;        // ordinary memory, all of it
   Layer* layers;       // (1 + fed, depth)
   Pass* pass;          // (1 + fed): teacher-forced, then frames C + 1 ..
-  Memory real;         // of (B, T - 1, G) tokens
-  Memory* own;         // (fed) of (B, G) tokens of predicted frame C + i
+  KvCache real;        // of (B, T - 1, G) tokens
+  KvCache* own;        // (fed) of (B, G) tokens of predicted frame C + i
   float** fedback;     // (fed) (B, G, D) prediction of frame C + i
   float* raw;          // (B, T, G, D)
   float* tokens;       // (B, T, G, D) normalised
@@ -44,7 +45,7 @@ struct UsTape {
 
 // ---- memory ----
 
-static void place_temps(const UsPredictorConfig* c, Carve* m, const UsTape* t, Temps* out) {
+static void place_temps(const UsPredictorConfig* c, UsArena* m, const UsTape* t, Temps* out) {
   PREDICTOR_SIZES(c);
   size_t rows = 0, keys = 0;
   for (int i = 0; i <= t->fed; i++) {
@@ -53,41 +54,56 @@ static void place_temps(const UsPredictorConfig* c, Carve* m, const UsTape* t, T
     if ((size_t)s->rows > rows) rows = (size_t)s->rows;
     if (k > keys) keys = k;
   }
-  out->dq = carve(m, rows * (size_t)w);
-  out->dn = carve(m, rows * (size_t)j);
-  out->dx = carve(m, rows * (size_t)j);
-  out->dj = carve(m, rows * (size_t)j);
-  out->dh = carve(m, rows * (size_t)(h > u ? h : u));
-  out->dk = carve(m, keys * (size_t)w);
-  out->dv = carve(m, keys * (size_t)w);
+  out->dq = US_TAKE(m, float, rows*(size_t)w);
+  out->dn = US_TAKE(m, float, rows*(size_t)j);
+  out->dx = US_TAKE(m, float, rows*(size_t)j);
+  out->dj = US_TAKE(m, float, rows*(size_t)j);
+  out->dh = US_TAKE(m, float, rows*(size_t)(h > u ? h : u));
+  out->dk = US_TAKE(m, float, keys*(size_t)w);
+  out->dv = US_TAKE(m, float, keys*(size_t)w);
 }
 
-static void place(const UsPredictorConfig* c, Carve* m, UsTape* t) {
+static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   size_t g = (size_t)predictor_tokens(c), d = (size_t)c->dim, b = (size_t)t->c.batch;
   size_t frames = (size_t)t->c.frames, pairs = (size_t)predictor_pairs(c);
   for (int i = 0; i <= t->fed; i++) pass_place(c, m, &t->pass[i]);
-  memory_place(c, m, (int)(b * (frames - 1) * g), &t->real);
+  kv_place(c, m, (int)(b * (frames - 1) * g), &t->real);
   size_t keys = b * (frames - 1) * g * (size_t)c->width;
   for (int l = 0; l < c->depth && m->base; l++) {
     t->pass[0].layer[l].k = t->real.k + (size_t)l * keys;
     t->pass[0].layer[l].v = t->real.v + (size_t)l * keys;
   }
   for (int i = 0; i < t->fed; i++) {
-    memory_place(c, m, (int)(b * g), &t->own[i]);
-    t->fedback[i] = carve(m, b * g * d);
-    t->own_angles[i] = carve(m, b * g * pairs * 2);
+    kv_place(c, m, (int)(b * g), &t->own[i]);
+    t->fedback[i] = US_TAKE(m, float, b* g* d);
+    t->own_angles[i] = US_TAKE(m, float, b* g* pairs * 2);
   }
-  t->raw = carve(m, b * frames * g * d);
-  t->tokens = carve(m, b * frames * g * d);
-  t->keyed = carve(m, b * frames * g * d);
-  t->targets = carve(m, b * frames * g * d);
-  t->times = carve(m, b * frames * g * pairs * 2);
-  t->key_angles = carve(m, b * frames * g * pairs * 2);
-  t->all_actions = carve(m, b * frames * (size_t)predictor_block(c));
-  t->dout = carve(m, b * frames * g * d);
-  t->dlast = carve(m, b * frames * g * d);
-  t->dfed = carve(m, b * g * d);
+  t->raw = US_TAKE(m, float, b* frames* g* d);
+  t->tokens = US_TAKE(m, float, b* frames* g* d);
+  t->keyed = US_TAKE(m, float, b* frames* g* d);
+  t->targets = US_TAKE(m, float, b* frames* g* d);
+  t->times = US_TAKE(m, float, b* frames* g* pairs * 2);
+  t->key_angles = US_TAKE(m, float, b* frames* g* pairs * 2);
+  t->all_actions = US_TAKE(m, float, b* frames*(size_t)predictor_block(c));
+  t->dout = US_TAKE(m, float, b* frames* g* d);
+  t->dlast = US_TAKE(m, float, b* frames* g* d);
+  t->dfed = US_TAKE(m, float, b* g* d);
+  t->sums = US_TAKE(m, double, 2 * (1 + t->fed));
   place_temps(c, m, t, &t->temps);
+}
+
+static void place_host(const UsPredictorConfig* c, UsTape* t) {
+  UsArena* a = &t->host;
+  size_t passes = 1 + (size_t)t->fed, g = (size_t)predictor_tokens(c);
+  size_t frames = (size_t)t->c.frames, targets = frames - (size_t)t->c.first;
+  t->pass = US_TAKE(a, Pass, passes);
+  t->layers = US_TAKE(a, Layer, passes * (size_t)c->depth);
+  t->own = US_TAKE(a, KvCache, passes);
+  t->fedback = US_TAKE(a, float*, passes);
+  t->own_angles = US_TAKE(a, float*, passes);
+  t->seen_sums = US_TAKE(a, double, 2 * passes);
+  t->mask = US_TAKE(a, uint8_t, targets * g * (size_t)t->seen * g);
+  t->angles = US_TAKE(a, float, (size_t)t->c.batch* frames* g*(size_t)predictor_pairs(c) * 2);
 }
 
 // The band: target t sees frames t - C .. t - 1.
@@ -102,8 +118,8 @@ static void fill_mask(const UsPredictorConfig* c, UsTape* t) {
   }
 }
 
-// A tape without its block of *floats.
-static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, size_t* floats) {
+// A tape without its tensor memory, which is counted.
+static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, UsArena* a) {
   const UsPredictorConfig* c = &p->c;
   int g = predictor_tokens(c);
   UsTape* t = calloc(1, sizeof(*t));
@@ -121,67 +137,47 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, size_t*
   t->fed = t->c.rollout > 1 ? t->c.rollout - 1 : 0;
   size_t passes = 1 + (size_t)t->fed, depth = (size_t)c->depth;
   int tq = (t->c.frames - t->c.first) * g, tk = t->seen * g;
-  t->pass = calloc(passes, sizeof(*t->pass));
-  t->layers = calloc(passes * depth, sizeof(*t->layers));
-  t->own = calloc(passes, sizeof(*t->own));
-  t->fedback = calloc(passes, sizeof(*t->fedback));
-  t->own_angles = calloc(passes, sizeof(*t->own_angles));
-  t->seen_sums = calloc(2 * passes, sizeof(*t->seen_sums));
-  t->mask = calloc((size_t)tq * (size_t)tk, 1);
-  t->angles = calloc((size_t)t->c.batch * (size_t)(t->c.frames * g * predictor_pairs(c)) * 2,
-                     sizeof(float));
-  if (!t->pass || !t->layers || !t->own || !t->fedback || !t->own_angles || !t->mask ||
-      !t->seen_sums || !t->angles) {
-    us_tape_destroy(t);
+  place_host(c, t);
+  if (us_arena_alloc(&t->host) != US_OK) {
+    free(t);
     return NULL;
   }
+  place_host(c, t);
   for (size_t i = 0; i < passes; i++) {
     Pass* s = &t->pass[i];
-    *s = (Pass){.batch = t->c.batch, .tq = i ? g : tq, .tk = i ? c->context * g : tk};
-    s->rows = s->batch * s->tq;
+    *s = (Pass){.batch = t->c.batch, .kept = 1, .tq = i ? g : tq, .tk = i ? c->context * g : tk};
+    s->rows = s->period = s->batch * s->tq;
     s->mask = i ? NULL : t->mask;
     s->layer = t->layers + i * depth;
   }
   fill_mask(c, t);
-  Carve m = {0};
-  place(c, &m, t);
-  *floats = m.used;
+  place(c, a, t);
   return t;
 }
 
 UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
-  size_t floats;
-  UsTape* t = measure(p, config, &floats);
+  UsArena a = {0};
+  UsTape* t = measure(p, config, &a);
   if (!t) return NULL;
-  t->block = us_ops_alloc(p->base.device, floats);
-  t->sums = us_ops_alloc_sums(p->base.device, 2 * ((size_t)t->fed + 1));
-  if (!t->block || !t->sums) {
+  if (us_ops_arena_alloc(t->device, &a) != US_OK) {
     us_tape_destroy(t);
     return NULL;
   }
-  Carve m = {.base = t->block};
-  place(&p->c, &m, t);
+  t->block = a.base;
+  place(&p->c, &a, t);
   return t;
 }
 
 double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config) {
-  size_t floats = 0;
-  us_tape_destroy(measure(p, config, &floats));
-  return (double)sizeof(float) * (double)floats;
+  UsArena a = {0};
+  us_tape_destroy(measure(p, config, &a));
+  return (double)a.size;
 }
 
 void us_tape_destroy(UsTape* t) {
   if (!t) return;
   us_ops_free(t->device, t->block);
-  us_ops_free(t->device, t->sums);
-  free(t->seen_sums);
-  free(t->pass);
-  free(t->layers);
-  free(t->own);
-  free(t->fedback);
-  free(t->own_angles);
-  free(t->mask);
-  free(t->angles);
+  us_arena_free(&t->host);
   free(t);
 }
 
@@ -192,7 +188,7 @@ typedef struct Place {
   size_t stride;  // between samples
 } Place;
 
-// Where frame `frame` of all samples lies in block l of one array of a Memory, named by its offset.
+// Where frame `frame` of all samples lies in block l of one array of a cache, named by its offset.
 static Place frame_place(const UsPredictor* p, const UsTape* t, int l, int frame, size_t member) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;  // floats of a frame
   size_t b = (size_t)t->c.batch;
@@ -211,8 +207,8 @@ static void gather(const UsPredictor* p, const UsTape* t, int i, int l) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
   size_t sample = (size_t)p->c.context * one;
   for (int c = 0; c < p->c.context; c++) {
-    Place k = frame_place(p, t, l, i + c, offsetof(Memory, k));
-    Place v = frame_place(p, t, l, i + c, offsetof(Memory, v));
+    Place k = frame_place(p, t, l, i + c, offsetof(KvCache, k));
+    Place v = frame_place(p, t, l, i + c, offsetof(KvCache, v));
     us_ops_copy_blocks(p->base.device, s->batch, (int)one, k.at, k.stride,
                        s->layer[l].k + (size_t)c * one, sample);
     us_ops_copy_blocks(p->base.device, s->batch, (int)one, v.at, v.stride,
@@ -241,8 +237,8 @@ static void scatter(void* arg, int l, const float* dk, const float* dv) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
   size_t sample = (size_t)p->c.context * one;
   for (int c = 0; c < p->c.context; c++) {
-    Place to_k = frame_place(p, t, l, i + c, offsetof(Memory, dk));
-    Place to_v = frame_place(p, t, l, i + c, offsetof(Memory, dv));
+    Place to_k = frame_place(p, t, l, i + c, offsetof(KvCache, dk));
+    Place to_v = frame_place(p, t, l, i + c, offsetof(KvCache, dv));
     us_ops_add_blocks(p->base.device, s->batch, (int)one, dk + (size_t)c * one, sample, to_k.at,
                       to_k.stride);
     us_ops_add_blocks(p->base.device, s->batch, (int)one, dv + (size_t)c * one, sample, to_v.at,
@@ -250,7 +246,7 @@ static void scatter(void* arg, int l, const float* dk, const float* dv) {
   }
 }
 
-// Backward of pass i from t->dout; its sink is the memories.
+// Backward of pass i from t->dout; its sink is the caches.
 static void backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
   Sink sink = {.p = p, .t = t, .i = i};
   pass_backward(p, &t->pass[i], &t->temps, t->dout, i > 0 ? t->dlast : NULL, scatter, &sink, g);
@@ -309,12 +305,21 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
                      (size_t)count * one);
 }
 
+// Keys and values of frames (frames, G, D) at angles (frames G, pairs, 2) into a cache of their
+// own.
+static void fill_kv(const UsPredictor* p, int frames, const float* tokens, const float* angles,
+                    const KvCache* m) {
+  size_t frame = (size_t)(predictor_tokens(&p->c) * p->c.width);
+  const KvPlace to = {m->k, m->v, .block = (size_t)frames * frame, .frame = frame};
+  kv_forward(p, frames, tokens, angles, frames * predictor_tokens(&p->c), m->both, NULL, &to);
+}
+
 static void forward(const UsPredictor* p, UsTape* t) {
   const UsPredictorConfig* c = &p->c;
   PREDICTOR_SIZES(c);
   int g = predictor_tokens(c), b = t->c.batch;
   size_t one = (size_t)g * (size_t)d;
-  memory_forward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real);
+  fill_kv(p, b * t->seen, t->keyed, t->key_angles, &t->real);
   pass_forward(p, &t->pass[0]);
   for (int i = 0; i < t->fed; i++) {
     const Pass* s = &t->pass[i + 1];
@@ -326,7 +331,7 @@ static void forward(const UsPredictor* p, UsTape* t) {
     } else {
       us_ops_copy(p->base.device, t->pass[i].out, t->fedback[i], (size_t)b * one);
     }
-    memory_forward(p, b * g, t->fedback[i], t->own_angles[i], &t->own[i]);
+    fill_kv(p, b, t->fedback[i], t->own_angles[i], &t->own[i]);
     for (int l = 0; l < n; l++) gather(p, t, i + 1, l);
     us_ops_copy(p->base.device, t->fedback[i], s->last, (size_t)b * one);
     pass_forward(p, s);
@@ -351,7 +356,7 @@ static void pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int 
                    s->out, t->targets, gradient ? t->dout : NULL, sum);
 }
 
-static void clear_memory(const UsPredictor* p, int rows, const Memory* m) {
+static void clear_kv(const UsPredictor* p, int rows, const KvCache* m) {
   size_t floats = (size_t)p->c.depth * (size_t)rows * (size_t)p->c.width;
   us_ops_zero(p->base.device, m->dk, floats);
   us_ops_zero(p->base.device, m->dv, floats);
@@ -360,7 +365,7 @@ static void clear_memory(const UsPredictor* p, int rows, const Memory* m) {
 // t->dfed (B, G, D): gradient of the prediction of frame C + i, from the passes behind it.
 static void fed_backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
   int rows = t->c.batch * predictor_tokens(&p->c);
-  memory_backward(p, rows, t->fedback[i], t->own_angles[i], &t->own[i], t->dfed, g->trunk);
+  kv_backward(p, rows, t->fedback[i], t->own_angles[i], &t->own[i], t->dfed, g->trunk);
   if (p->c.residual)
     us_ops_add(p->base.device, (size_t)rows * (size_t)p->c.dim, 1, t->dlast, t->dfed);
 }
@@ -380,8 +385,8 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
   load(p, t, shard);
   forward(p, t);
   if (gradient) {
-    clear_memory(p, b * t->seen * g, &t->real);
-    for (int i = 0; i < t->fed; i++) clear_memory(p, b * g, &t->own[i]);
+    clear_kv(p, b * t->seen * g, &t->real);
+    for (int i = 0; i < t->fed; i++) clear_kv(p, b * g, &t->own[i]);
   }
   for (int i = t->fed; i >= 1; i--) {
     pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL, sums + i);
@@ -398,7 +403,7 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
   }
   backward(p, t, 0, &grads);
   if (!action_only) {
-    memory_backward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real, NULL, gradient);
+    kv_backward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real, NULL, gradient);
   }
 }
 

@@ -145,7 +145,7 @@ static void test_rotate(void** state) {
     angles[2 * i] = cosf(0.3f * (float)i);
     angles[2 * i + 1] = sinf(0.3f * (float)i);
   }
-  us_ops_rotate(us_device_cpu(), ROWS, PERIOD, HEADS, DIM, angles, 1, turned);
+  us_ops_rotate(us_device_cpu(), ROWS, PERIOD, HEADS, DIM, angles, 1, turned, HEADS * DIM);
   for (int r = 0; r < ROWS; ++r) {
     for (int h = 0; h < HEADS; ++h) {
       for (int p = 0; p < DIM / 2; ++p) {
@@ -156,7 +156,7 @@ static void test_rotate(void** state) {
       }
     }
   }
-  us_ops_rotate(us_device_cpu(), ROWS, PERIOD, HEADS, DIM, angles, -1, turned);
+  us_ops_rotate(us_device_cpu(), ROWS, PERIOD, HEADS, DIM, angles, -1, turned, HEADS * DIM);
   for (int i = 0; i < N; ++i) close_to(turned[i], x[i], 1e-6);
   us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), turned);
 }

@@ -152,7 +152,7 @@ static void test_concat(void** state) {
 
 static double loss_rotate(void) {
   memcpy(y, x, sizeof y);
-  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, 1, y);
+  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, 1, y, 16);
   return project(ROWS * 16);
 }
 
@@ -160,7 +160,7 @@ static void test_rotate(void** state) {
   fresh(state);
   for (int i = 0; i < 3 * 4; ++i) w[2 * i + 1] = sinf(w[2 * i]), w[2 * i] = cosf(w[2 * i]);
   memcpy(dx, c, sizeof dx);
-  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, -1, dx);
+  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, -1, dx, 16);
   check("dx", loss_rotate, ROWS * 16, x, dx);
 }
 

@@ -21,13 +21,13 @@ enum {
 // ---- rotary positions ----
 
 US_CLONES void us_cpu_rotate(UsDevice* d, int rows, int period, int heads, int dim,
-                             const float* angles, int sign, float* x) {
+                             const float* angles, int sign, float* x, size_t stride) {
   int half = dim / 2;
   float turn = sign < 0 ? -1.0f : 1.0f;
   for (int r = 0; r < rows; ++r) {
     const float* angle = angles + (size_t)(r % period) * half * 2;
     for (int h = 0; h < heads; ++h) {
-      float* a = x + ((size_t)r * heads + h) * dim;
+      float* a = x + (size_t)r * stride + (size_t)h * dim;
       float* b = a + half;
       for (int p = 0; p < half; ++p) {
         float c = angle[2 * p], s = turn * angle[2 * p + 1], u = a[p], v = b[p];
