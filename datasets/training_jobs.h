@@ -68,6 +68,9 @@ struct UsTask;
 typedef struct UsFinetuneConfig {
   US_FINETUNE_SETTINGS(US_SETTING_FIELD)
   const struct UsTask* const* tasks;  // known tasks, NULL-terminated. Nullable
+  // Names of the settings that were chosen, separated by spaces; for others the task's own count
+  // (us_task_settings). NULL: those do not count.
+  const char* given;
 } UsFinetuneConfig;
 
 typedef struct UsPretrainConfig {

@@ -15,8 +15,9 @@
 #include <mujoco/mujoco.h>
 
 #include "worldmodel/base/rng.h"
+#include "worldmodel/base/settings.h"
 
-enum { US_TASK_ABI = 3, US_POLICY_MEMORY = 128, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
+enum { US_TASK_ABI = 4, US_POLICY_MEMORY = 128, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
 enum { US_FACTORS = 32 };  // most factors of variation of a task, the general ones included
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
@@ -41,6 +42,13 @@ typedef struct UsFactor {
   // no sense in this task.
   int (*apply)(mjModel* m, double x);
 } UsFactor;
+
+// A number that a job takes for this task where its caller chose none.
+typedef struct UsTaskSetting {
+  const char* job;   // "eval", which has its own settings and the planner's, or "finetune"
+  const char* name;  // of the job's list: "samples"
+  double value;
+} UsTaskSetting;
 
 // us_task_check of env/plugin.h says which values are refused. The first four fields stand first in
 // every ABI.
@@ -84,8 +92,18 @@ typedef struct UsTask {
   // (env/factors.h); ends with a NULL name. NULL: none.
   const UsFactor* factors;
 
+  // What planning and fine-tuning need beyond the defaults; ends with a NULL job. NULL: nothing.
+  const UsTaskSetting* settings;
+
   // A compiled model in place of `scene`, owned by whoever made the task. Nullable.
   const mjModel* model;
 } UsTask;
+
+// Writes a task's settings for `job` into a config that this list describes, but for those whose
+// names stand in `given`, separated by spaces. Names that the list does not have belong to another
+// list of the job. US_USAGE for one out of range. Nullable: given, which leaves the config as it
+// is.
+US_API UsStatus us_task_settings(const UsTask* task, const char* job, const char* given,
+                                 const UsSetting* list, void* config);
 
 #endif  // UNDERSTUDY_TASK_H_

@@ -56,7 +56,8 @@ extern US_API const char* const us_eval_row_titles[US_ROW_COUNT];
   X(INT, episodes, 0, 1, 1 << 20, RESULT, "N", "pairs (the protocol's)")                           \
   X(TEXT, rows, 0, 0, 0, RESULT, "LIST",                                                           \
     "of" US_EVAL_ROWS(US_NAME_SHOWN) ", separated by commas (all that it can)")                    \
-  X(INT, oracle_pairs, 128, 1, 1 << 20, RESULT, "N", "pairs of the row oracle")                    \
+  X(INT, oracle_pairs, 128, 0, 1 << 20, RESULT, "N",                                               \
+    "pairs of the row oracle; 0: it is run where --rows names it")                                 \
   X(SEED, seed, 0, 0, 0, RESULT, "S", "of pairs and planners")                                     \
   X(INT, batch, 64, 1, 1 << 16, FREE, "N", "episodes at a time; changes no result")                \
   X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                   \
@@ -76,6 +77,9 @@ typedef struct UsEvalConfig {
   US_EVAL_SETTINGS(US_SETTING_FIELD)
   UsPlannerConfig plan;               // horizon and replan 0: the protocol's; seed, pool: the job's
   const struct UsTask* const* tasks;  // that the data's task is looked up in, NULL-terminated
+  // Names of the settings that were chosen, separated by spaces; for others the task's own count
+  // (us_task_settings). NULL: those do not count.
+  const char* given;
 } UsEvalConfig;
 
 extern US_API const UsSetting us_eval_settings[];

@@ -14,18 +14,15 @@ case "${1:-}" in -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 scripts/build.sh release >/dev/null
 understudy=build/release/understudy
 
-# What a task needs beyond the defaults: training trajectories, their env steps, held-out ones, flags
-# of fine-tuning and of evaluation.
+# How much is collected: training trajectories, their env steps, held-out ones. What planning and
+# fine-tuning need stands in the task's table.
 settings() {
-  train=600 steps=200 heldout=600 heldout_steps=60 tune=() plan=()
-  local search=(--samples 128 --iterations 6 --warm-iterations 4 --elites 10)
+  train=600 steps=200 heldout=600 heldout_steps=60
   case "$1" in
-    reacher) plan=("${search[@]}" --horizon 6) ;;
-    pusht) train=1200 tune=(--steps 12000) plan=("${search[@]}" --deadline --oracle-pairs 32) ;;
-    arm_reach) steps=100; plan=(--oracle-pairs 16) ;;
-    arm_cube) steps=150; plan=(--subgoals 4 --horizon 2 --samples 128 --oracle-pairs 16) ;;
-    rope | granular)  # an env step is a whole push: no ceiling, which would take an hour
-      steps=20 heldout_steps=14 plan=(--samples 128 --warm-iterations 4 --rows model,state,random) ;;
+    pusht) train=1200 ;;
+    arm_reach) steps=100 ;;
+    arm_cube) steps=150 ;;
+    rope | granular) steps=20 heldout_steps=14 ;;  # an env step is a whole push
   esac
 }
 
@@ -42,12 +39,12 @@ for task in "$@"; do
   step "collect $heldout held-out trajectories"
   $understudy collect --task "$task" --episodes "$heldout" --steps "$heldout_steps" --seed 3 --out "$out/heldout.h5" --resume
   step "fine-tune the world model"
-  $understudy finetune --data "$out/train.h5" --mode full --out "$out/model" --resume ${tune[@]+"${tune[@]}"}
+  $understudy finetune --data "$out/train.h5" --mode full --out "$out/model" --resume
   step "the same on true states, for the state row"
-  $understudy finetune --data "$out/train.h5" --mode scratch --encoder state --out "$out/model-state" --resume ${tune[@]+"${tune[@]}"}
+  $understudy finetune --data "$out/train.h5" --mode scratch --encoder state --out "$out/model-state" --resume
   step "plan: 512 episodes, with floor and ceiling"
   $understudy eval --task "$task" --model "$out/model" --state-model "$out/model-state" \
-    --data "$out/heldout.h5" --protocol dinoworld --episodes 512 --json "$out/eval.json" --resume ${plan[@]+"${plan[@]}"}
+    --data "$out/heldout.h5" --protocol dinoworld --episodes 512 --json "$out/eval.json" --resume
   step "draw the report"
   $understudy report --json "$out/eval.json" --out "$out/report"
   step "done: $out/report/index.html"

@@ -120,7 +120,8 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
                      .data = {.block = config->block},
                      .train = {.trunk_rate = config->trunk_rate,
                                .action_only = strcmp(all.mode, "action-only") == 0},
-                     .tasks = config->tasks};
+                     .tasks = config->tasks,
+                     .given = config->given};
   int adopted = 0;
   UsStatus status = us_training_prepare(&j);
   if (status == US_OK && strcmp(all.mode, "scratch") != 0) status = adopt(&j, &all, &adopted);

@@ -25,7 +25,7 @@ UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   UsTrainingJob j = {.label = "pretrain",
                      .list = us_pretrain_settings,
-                     .config = config,
+                     .config = (void*)config,  // no task changes it
                      .c = {US_TRAINING_SETTINGS(US_TRAINING_COPY)},
                      .paths = config->data,
                      .gap = config->gap,

@@ -37,12 +37,13 @@ typedef struct UsTrainingJob {
   // Set by the job.
   const char* label;      // of the bar
   const UsSetting* list;  // all settings of the job, and their values: what the key is made of
-  const void* config;
+  void* config;
   UsTrainingConfig c;
   const char* const* paths;  // NULL-terminated
   int acts;                  // 1: the predictor knows actions, one block between frames
   int gap;                   // 0, or the most env steps between frames
   const struct UsTask* const* tasks;
+  const char* given;  // names of settings that the task's own do not replace; NULL: none are
   // Set by the stages.
   UsPool* pool;
   UsLock* lock;  // of the folder

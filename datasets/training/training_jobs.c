@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "env/task.h"
+
 enum { kPath = 4096, kNormalise = 32 };
 
 static const char* in_folder(const UsTrainingJob* j, char path[kPath], const char* name) {
@@ -57,16 +59,28 @@ static UsStatus make_predictor(UsTrainingJob* j) {
   return us_predictor_init(j->p, j->c.seed);
 }
 
+// Takes the settings of the data's task where the caller chose none.
+static UsStatus take_task_settings(UsTrainingJob* j) {
+#define US_SETTING_OF UsTrainingConfig
+  static const UsSetting shared[] = {US_TRAINING_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+  const UsTask* const* t = j->tasks;
+  while (t && *t && strcmp((*t)->name, us_dataset_info(j->data.data[0])->task) != 0) t++;
+  if (!t || !*t) return US_OK;
+  US_TRY(us_task_settings(*t, j->label, j->given, j->list, j->config));
+  return us_task_settings(*t, j->label, j->given, shared, &j->c);
+}
+
 UsStatus us_training_prepare(UsTrainingJob* j) {
   if (!j->c.encoder) j->c.encoder = "default";
   j->data.seed = j->c.seed;
-#define X(type, name, ...) j->train.name = j->c.name;
-  US_TRAIN_SETTINGS(X)
-#undef X
   US_TRY(take_folder(j));
   j->pool = us_pool_create(j->c.threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
   US_TRY(us_training_data_open(j));
+  US_TRY(take_task_settings(j));
+#define X(type, name, ...) j->train.name = j->c.name;
+  US_TRAIN_SETTINGS(X)
+#undef X
   return make_predictor(j);
 }
 

@@ -53,7 +53,8 @@ static UsStatus choose_rows(EvalJob* j) {
   int has[US_ROW_COUNT] = {[US_ROW_model] = j->c.model != NULL,
                            [US_ROW_state] = j->c.state_model != NULL,
                            [US_ROW_random] = 1,
-                           [US_ROW_oracle] = 1};
+                           [US_ROW_oracle] = j->c.oracle_pairs > 0};
+  if (j->c.rows) has[US_ROW_oracle] = 1;
   if (!j->c.rows) {
     if (!j->c.model) return us_fail(US_USAGE, "--model is missing");
     memcpy(on, has, sizeof(has));
@@ -81,6 +82,9 @@ static UsStatus choose_rows(EvalJob* j) {
     if (on[k]) strcat(strcat(j->rows, *j->rows ? "," : ""), us_eval_row_names[k]);
   }
   j->c.rows = j->rows;
+  if (on[US_ROW_oracle] && j->c.oracle_pairs == 0) {
+    j->c.oracle_pairs = (int)us_setting_find(us_eval_settings, "oracle_pairs")->preset;
+  }
   return US_OK;
 }
 
@@ -289,8 +293,20 @@ static UsStatus open_journal(EvalJob* j) {
   return US_OK;
 }
 
+// Takes the task's own settings where the caller chose none, and settles the rest anew.
+static UsStatus take_task_settings(EvalJob* j, const UsEvalConfig* asked) {
+  const UsTask* t = j->result->task;
+  if (!asked->given || !t->settings) return US_OK;
+  j->c = *asked;
+  US_TRY(us_task_settings(t, "eval", asked->given, us_eval_settings, &j->c));
+  US_TRY(us_task_settings(t, "eval", asked->given, us_planner_settings, &j->c.plan));
+  memset(j->result->on, 0, sizeof(j->result->on));
+  j->rows[0] = 0;
+  return settle(j);
+}
+
 // Opens what the rows need, draws the pairs and opens the journal beside the JSON.
-static UsStatus open_all(EvalJob* j) {
+static UsStatus open_all(EvalJob* j, const UsEvalConfig* asked) {
   const UsEvalConfig* c = &j->c;
   UsEvalResult* r = j->result;
   if (c->json) US_TRY(check_output(c->json));
@@ -299,6 +315,7 @@ static UsStatus open_all(EvalJob* j) {
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_dataset_open(c->data, &j->data));
   US_TRY(find_task(j));
+  US_TRY(take_task_settings(j, asked));
   US_TRY(us_dataset_hash(j->data, j->data_hash));
   US_TRY(open_model(j, US_ROW_model, c->model));
   US_TRY(open_model(j, US_ROW_state, c->state_model));
@@ -383,9 +400,9 @@ static UsStatus write_json(EvalJob* j) {
   return US_OK;
 }
 
-static UsStatus run_all(EvalJob* j) {
+static UsStatus run_all(EvalJob* j, const UsEvalConfig* asked) {
   US_TRY(settle(j));
-  US_TRY(open_all(j));
+  US_TRY(open_all(j, asked));
   if (j->result->complete) return US_OK;
   for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
   describe(j);
@@ -396,7 +413,7 @@ UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
   US_ASSERT(config && out);
   *out = (UsEvalResult){0};
   EvalJob j = {.c = *config, .result = out};
-  UsStatus status = run_all(&j);
+  UsStatus status = run_all(&j, config);
   close_all(&j);
   if (status != US_OK) us_eval_free(out);
   return status;

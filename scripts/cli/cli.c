@@ -154,6 +154,11 @@ static struct {
   const UsSetting* setting;
 } listed[kOptions];
 static int listed_count;
+static char given[2048];  // names of the settings that stood in the last command line
+
+const char* us_cli_given(void) {
+  return given;
+}
 
 static const UsSetting* setting_of(const struct poptOption* o) {
   for (int i = 0; i < listed_count; i++) {
@@ -271,7 +276,9 @@ static void flatten(Options* all, const struct poptOption* table) {
       row->argInfo = POPT_ARG_STRING;
       row->arg = NULL;
     }
-    if ((row->argInfo & POPT_ARG_MASK) == POPT_ARG_STRING && !row->val) {
+    unsigned type = row->argInfo & POPT_ARG_MASK;
+    int told = type == POPT_ARG_STRING || (type == POPT_ARG_NONE && setting_of(table));
+    if (told && !row->val) {
       row->val = kValue + all->count;
     }
     all->count++;
@@ -312,13 +319,16 @@ static int parse_options(const char* command, poptContext context, const Options
     if (found == kPlugin || (is_task && text[0])) {
       UsStatus status = add_tasks(text, is_task ? o->arg : NULL);
       if (status != US_OK) code = us_cli_fail(command, status);
-    } else if (o) {
+    } else if (o && text) {
       code = is_whole(o)  ? read_whole(command, o, text)
              : is_real(o) ? read_real(command, o, text)
              : text[0]    ? -1
                           : us_cli_usage(command, "--%s: expected a text, found \"\"", o->longName);
     }
     free(text);
+    const UsSetting* s = o ? setting_of(o) : NULL;
+    size_t used = strlen(given);
+    if (s) snprintf(given + used, sizeof(given) - used, "%s ", s->name);
   }
   return code;
 }
@@ -364,6 +374,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   Options options = {.count = 0};
   flatten(&options, all);
   start_tasks();
+  given[0] = 0;
   if (words) words[0] = NULL;
   int asked = 0, code = check_length(argc, argv);
   if (code >= 0) return code;

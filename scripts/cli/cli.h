@@ -58,6 +58,9 @@ void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows);
 // Frees the texts of a list that options were read into.
 void us_cli_free(const UsSetting* list, void* config);
 
+// The settings that stood in the last command line, as names separated by spaces.
+const char* us_cli_given(void);
+
 struct UsTask;
 
 // The tasks to open simulators from: the built-in ones and those of the plugins and MJCF files

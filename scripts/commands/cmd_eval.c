@@ -138,6 +138,7 @@ int us_cmd_eval(int argc, const char** argv) {
   if (code < 0) {
     UsEvalResult result;
     c.tasks = us_cli_tasks();
+    c.given = us_cli_given();
     UsStatus status = us_eval(&c, &result);
     if (status == US_OK && result.complete) printf("%s: is complete\n", c.json);
     if (status == US_OK && !result.complete) print_result(&result);

@@ -29,6 +29,7 @@ int us_cmd_finetune(int argc, const char** argv) {
   if (code < 0) {
     UsTrainResult result;
     c.tasks = us_cli_tasks();
+    c.given = us_cli_given();
     code = us_cli_trained(argv[0], c.out, us_finetune(&c, &result), &result);
   }
   us_cli_free(us_finetune_settings, &c);

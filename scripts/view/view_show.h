@@ -48,6 +48,7 @@ typedef struct UsShowConfig {
   uint64_t seed;        // of the first episode and the planner
   UsViewMode mode;      // at first
   UsPlannerConfig plan;
+  const char* given;  // names of its settings that the task's own (env/task.h) do not replace
   UsPool* pool;
 } UsShowConfig;
 

@@ -53,6 +53,8 @@ static int reach_success(const mjModel* m, const double* a, const double* goal) 
   return mju_dist3(a, goal) <= near;
 }
 
+static const UsTaskSetting reach_settings[] = {{"eval", "oracle_pairs", 16}, {NULL, NULL, 0}};
+
 const UsTask us_task_arm_reach = {
     .struct_size = sizeof(UsTask),
     .abi = US_TASK_ABI,
@@ -75,6 +77,7 @@ const UsTask us_task_arm_reach = {
     .distance = reach_distance,
     .success = reach_success,
     .policies = us_arm_reach_policies,
+    .settings = reach_settings,
 };
 
 // ---- arm_cube ----
@@ -122,6 +125,12 @@ static int cube_hard(const mjModel* m, const double* start, const double* goal) 
   return fabs(start[CUBE + 2] - goal[CUBE + 2]) > near;
 }
 
+static const UsTaskSetting cube_settings[] = {{"eval", "subgoals", 4},
+                                              {"eval", "horizon", 2},
+                                              {"eval", "samples", 128},
+                                              {"eval", "oracle_pairs", 16},
+                                              {NULL, NULL, 0}};
+
 const UsTask us_task_arm_cube = {
     .struct_size = sizeof(UsTask),
     .abi = US_TASK_ABI,
@@ -145,4 +154,5 @@ const UsTask us_task_arm_cube = {
     .success = cube_success,
     .hard = cube_hard,
     .policies = us_arm_cube_policies,
+    .settings = cube_settings,
 };

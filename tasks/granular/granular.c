@@ -76,6 +76,12 @@ static const UsPolicy policies[] = {
     {NULL, NULL, NULL},
 };
 
+// An env step is a whole push, and an oracle that simulates them takes an hour: none.
+static const UsTaskSetting settings[] = {{"eval", "samples", 128},
+                                         {"eval", "warm_iterations", 4},
+                                         {"eval", "oracle_pairs", 0},
+                                         {NULL, NULL, 0}};
+
 const UsTask us_task_granular = {
     .struct_size = sizeof(UsTask),
     .abi = US_TASK_ABI,
@@ -98,4 +104,5 @@ const UsTask us_task_granular = {
     .distance = distance,
     .success = success,
     .policies = policies,
+    .settings = settings,
 };

@@ -197,6 +197,11 @@ static const UsPolicy policies[] = {
     {NULL, NULL, NULL},
 };
 
+static const UsTaskSetting settings[] = {
+    {"finetune", "steps", 12000},   {"eval", "samples", 128}, {"eval", "iterations", 6},
+    {"eval", "warm_iterations", 4}, {"eval", "elites", 10},   {"eval", "deadline", 1},
+    {"eval", "oracle_pairs", 32},   {NULL, NULL, 0}};
+
 const UsTask us_task_pusht = {
     .struct_size = sizeof(UsTask),
     .abi = US_TASK_ABI,
@@ -221,4 +226,5 @@ const UsTask us_task_pusht = {
     .success_object = success_object,
     .hard = hard,
     .policies = policies,
+    .settings = settings,
 };

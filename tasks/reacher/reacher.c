@@ -70,6 +70,10 @@ static const UsPolicy policies[] = {
     {NULL, NULL, NULL},
 };
 
+static const UsTaskSetting settings[] = {{"eval", "samples", 128},       {"eval", "iterations", 6},
+                                         {"eval", "warm_iterations", 4}, {"eval", "elites", 10},
+                                         {"eval", "horizon", 6},         {NULL, NULL, 0}};
+
 const UsTask us_task_reacher = {
     .struct_size = sizeof(UsTask),
     .abi = US_TASK_ABI,
@@ -91,4 +95,5 @@ const UsTask us_task_reacher = {
     .distance = distance,
     .success = success,
     .policies = policies,
+    .settings = settings,
 };

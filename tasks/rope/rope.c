@@ -110,6 +110,12 @@ static const UsPolicy policies[] = {
     {NULL, NULL, NULL},
 };
 
+// An env step is a whole push, and an oracle that simulates them takes an hour: none.
+static const UsTaskSetting settings[] = {{"eval", "samples", 128},
+                                         {"eval", "warm_iterations", 4},
+                                         {"eval", "oracle_pairs", 0},
+                                         {NULL, NULL, 0}};
+
 const UsTask us_task_rope = {
     .struct_size = sizeof(UsTask),
     .abi = US_TASK_ABI,
@@ -132,4 +138,5 @@ const UsTask us_task_rope = {
     .distance = distance,
     .success = success,
     .policies = policies,
+    .settings = settings,
 };

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "datasets/training_jobs.h"
+#include "planner/eval.h"
 #include "tests/tasks/contract.h"
 
 enum { N = 16 };
@@ -43,6 +45,28 @@ static void check_table(const UsTask* t, UsEnv* e) {
   int random = 0;
   for (const UsPolicy* p = t->policies; p->name; p++) random |= strcmp(p->name, "random") == 0;
   assert_true(random || contract_plugin());
+}
+
+// What a table says for a job is known to it and in its range.
+static void check_settings(const UsTask* t, UsEnv* e) {
+  UsEvalConfig eval = us_eval_defaults();
+  UsFinetuneConfig tune = us_finetune_defaults();
+  for (const UsTaskSetting* s = t->settings; s && s->job; s++) {
+    int is_eval = strcmp(s->job, "eval") == 0;
+    assert_true(is_eval || strcmp(s->job, "finetune") == 0);
+    const UsSetting* list = is_eval ? us_eval_settings : us_finetune_settings;
+    if (is_eval && !us_setting_find(list, s->name)) list = us_planner_settings;
+    if (!us_setting_find(list, s->name)) fail_msg("%s: %s", t->name, s->name);
+  }
+  if (us_task_settings(t, "eval", "", us_eval_settings, &eval) != US_OK ||
+      us_task_settings(t, "eval", "", us_planner_settings, &eval.plan) != US_OK ||
+      us_task_settings(t, "finetune", "", us_finetune_settings, &tune) != US_OK) {
+    fail_msg("%s: %s", t->name, us_message());
+  }
+}
+
+static void settings_are_known(void** state) {
+  for_every_task(0, check_settings);
 }
 
 static void tables_are_complete(void** state) {
@@ -216,11 +240,9 @@ static void contacts_stay_shallow(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(tables_are_complete),
-      cmocka_unit_test(starts_follow_seeds),
-      cmocka_unit_test(policies_are_finite_and_seeded),
-      cmocka_unit_test(goals_have_distance_zero),
-      cmocka_unit_test(restore_is_exact),
+      cmocka_unit_test(tables_are_complete),      cmocka_unit_test(settings_are_known),
+      cmocka_unit_test(starts_follow_seeds),      cmocka_unit_test(policies_are_finite_and_seeded),
+      cmocka_unit_test(goals_have_distance_zero), cmocka_unit_test(restore_is_exact),
       cmocka_unit_test(contacts_stay_shallow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,14 @@ UsStatus us_setting_set(const UsSetting* s, void* config, const char* text) {
   return US_OK;
 }
 
+UsStatus us_setting_put(const UsSetting* s, void* config, double x) {
+  char found[32];
+  snprintf(found, sizeof(found), "%.9g", x);
+  if (s->type == US_SETTING_TEXT || !fits(s, x)) return refuse(s, found);
+  put(s, config, x);
+  return US_OK;
+}
+
 // ---- JSON ----
 
 // A float with the digits that it has, not those of the double beside it.

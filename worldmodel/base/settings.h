@@ -113,6 +113,9 @@ US_API int us_setting_fits(const UsSetting* s, const void* config);
 // US_USAGE for a text that is no such value or lies out of range. A TEXT keeps the pointer.
 US_API UsStatus us_setting_set(const UsSetting* s, void* config, const char* text);
 
+// Writes a number. US_USAGE when it lies out of range; a TEXT takes none.
+US_API UsStatus us_setting_put(const UsSetting* s, void* config, double x);
+
 // Adds every setting to an object, under its name; a TEXT that is NULL as null.
 US_API void us_settings_json(const UsSetting* list, const void* config, cJSON* object);
 

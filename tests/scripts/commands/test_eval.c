@@ -194,6 +194,24 @@ static void reports_name_the_protocols_rule(void** state) {
   }
 }
 
+// The settings of a task's table count where the command line is silent, and no further.
+static void tasks_bring_settings(void** state) {
+  char path[512];
+  us_path_join(path, sizeof(path), folder, "reacher.h5");
+  assert_int_equal(oracle_collect("reacher", 8, 40, 7, path), US_OK);
+  const char* const more[] = {"", "--samples 64 --elites 6"};
+  for (int i = 0; i < 2; i++) {
+    command(0, "eval --data %s --rows random --episodes 4 --json %s/r.json %s", path, folder,
+            more[i]);
+    cJSON* json = read_result("r.json");
+    assert_int_equal(at(json, "planner/samples")->valueint, i ? 64 : 128);
+    assert_int_equal(at(json, "planner/elites")->valueint, i ? 6 : 10);
+    assert_int_equal(at(json, "planner/horizon")->valueint, 6);
+    assert_int_equal(at(json, "planner/replan")->valueint, 1);
+    cJSON_Delete(json);
+  }
+}
+
 static void wrong_words_are_refused(void** state) {
   (void)state;
   const struct {
@@ -232,6 +250,7 @@ int main(void) {
       cmocka_unit_test(subgoals_are_noted_and_bounded),
       cmocka_unit_test(a_model_plans_and_its_training_data_are_refused),
       cmocka_unit_test(reports_name_the_protocols_rule),
+      cmocka_unit_test(tasks_bring_settings),
       cmocka_unit_test(wrong_words_are_refused),
   };
   int failed = cmocka_run_group_tests_name("eval", tests, NULL, NULL);
