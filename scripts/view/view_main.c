@@ -159,6 +159,7 @@ static UsStatus view(const Options* o) {
                          .seed = (uint64_t)o->seed,
                          .mode = choose_mode(o),
                          .plan = o->planner,
+                         .given = us_cli_given(),
                          .pool = pool};
   config.plan.pool = pool;
   UsShow show = {0};

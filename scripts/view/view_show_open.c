@@ -101,6 +101,8 @@ static UsStatus open_all(UsShow* s) {
   US_TRY(open_model(s));
   US_TRY(open_sim(s));
   US_TRY(check_data(s));
+  US_TRY(us_task_settings(s->own->task, "eval", s->config.given, us_planner_settings,
+                          &s->config.plan));
   US_TRY(us_sim_find_policy(s->own->task, s->config.policy, &s->policy));
   const UsEnvInfo* info = us_env_info(s->sim);
   s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
