@@ -48,6 +48,7 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
   pthread_cond_init(&e->change, NULL);
   e->kind = kind;
   e->device = us_device_cpu();
+  e->tile = 1;
   snprintf(e->info.kind, sizeof(e->info.kind), "%s", kind->name);
   UsStatus status = kind->parse(e, name, config);
   if (status == US_OK) {
@@ -79,8 +80,45 @@ static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
   return status;
 }
 
-// Takes the weights, checks that one work can be had, and hashes. decoder is nullable.
-static UsStatus complete(UsEncoder* e, const char* name, const float* host, const float* decoder) {
+// Encodes a tile full of one made-up frame with the first work. Frames have the same latents at
+// every place of a tile, or, where BLAS computes places differently, are taken one by one. With
+// `strict` these must be numbers that a predictor can take.
+static UsStatus try_tile(UsEncoder* e, const char* name, int strict) {
+  const UsEncoderInfo* info = &e->info;
+  if (info->state) return US_OK;  // a linear map, whose numbers were checked when they were read
+  if (!strict && e->tile == 1) return US_OK;
+  size_t bytes = (size_t)info->height * (size_t)info->width * 3, tile = (size_t)e->tile;
+  size_t count = (size_t)info->tokens * (size_t)info->dim;
+  uint8_t* frames = malloc(tile * bytes);
+  float* latents = malloc(tile * count * sizeof(float));
+  UsStatus status = US_OK;
+  if (!frames || !latents) status = us_fail(US_MEMORY, "%s: out of memory for a frame", name);
+  if (status == US_OK) {
+    for (size_t i = 0; i < tile * bytes; i++) {
+      frames[i] = (uint8_t)(i % bytes * 37 + i % bytes / 191);
+    }
+    e->kind->encode(e, e->idle[0], e->tile, frames, NULL, latents);
+    if (strict) status = us_interrupt_check(name);
+    if (us_interrupted()) e->tile = 1;  // nobody knows
+  }
+  for (size_t i = 1; status == US_OK && i < tile; i++) {
+    if (memcmp(latents, latents + i * count, count * sizeof(float))) e->tile = 1;
+  }
+  for (size_t i = 0; status == US_OK && strict && i < count; i++) {
+    if (fabsf(latents[i]) <= US_LATENT_MOST) continue;  // NaN goes on
+    status = us_fail(US_FORMAT,
+                     "%s: expected weights whose latents of a test frame are within %g, found %g",
+                     name, (double)US_LATENT_MOST, (double)latents[i]);
+  }
+  free(frames);
+  free(latents);
+  return status;
+}
+
+// Takes the weights and the first work, tries both, and hashes. decoder is nullable; strict as
+// above.
+static UsStatus complete(UsEncoder* e, const char* name, const float* host, const float* decoder,
+                         int strict) {
   us_ops_put(e->device, e->weights, host, e->params->floats);
   e->info.decoder = e->kind->draws;
   if (decoder && e->decoder_params) {
@@ -89,10 +127,14 @@ static UsStatus complete(UsEncoder* e, const char* name, const float* host, cons
     us_ops_put(e->device, e->decoder_weights, decoder, e->decoder_params->floats);
     e->info.decoder = 1;
   }
-  void* work = e->kind->work_create(e);
-  if (!work) return us_fail(US_MEMORY, "%s: out of memory for an encoder's scratch", name);
-  e->idle[e->idle_count++] = work;
-  e->made = 1;
+  for (int tile = 0; tile != e->tile;) {  // again where the tile turned out to be one frame
+    tile = e->tile;
+    if (e->made) e->kind->work_destroy(e->idle[0]);
+    e->idle[0] = e->kind->work_create(e);
+    e->idle_count = e->made = e->idle[0] != NULL;
+    if (!e->made) return us_fail(US_MEMORY, "%s: out of memory for an encoder's scratch", name);
+    US_TRY(try_tile(e, name, strict));
+  }
   return hash(e, name, host);
 }
 
@@ -101,7 +143,7 @@ UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const
   UsEncoder* e;
   *out = NULL;
   US_TRY(start(kind, name, config, &e));
-  UsStatus status = complete(e, name, host, decoder);
+  UsStatus status = complete(e, name, host, decoder, 0);
   if (status != US_OK) {
     us_encoder_destroy(e);
     return status;
@@ -160,29 +202,6 @@ static UsStatus open_default(Parts* p) {
                                 us_asset_encoder_decoder_size, &p->decoder);
 }
 
-// What weights make of a fixed frame must be numbers that a predictor can take.
-static UsStatus try_frame(const UsEncoder* e, const char* name) {
-  const UsEncoderInfo* info = &e->info;
-  if (info->state) return US_OK;  // a linear map, whose numbers were checked when they were read
-  size_t bytes = (size_t)info->height * (size_t)info->width * 3;
-  size_t count = (size_t)info->tokens * (size_t)info->dim;
-  uint8_t* frame = malloc(bytes);
-  float* latents = malloc(count * sizeof(float));
-  UsStatus status = US_OK;
-  if (!frame || !latents) status = us_fail(US_MEMORY, "%s: out of memory for a frame", name);
-  for (size_t i = 0; status == US_OK && i < bytes; i++) frame[i] = (uint8_t)(i * 37 + i / 191);
-  if (status == US_OK) us_encoder_encode(e, 1, frame, NULL, latents, NULL);
-  for (size_t i = 0; status == US_OK && i < count; i++) {
-    if (fabsf(latents[i]) <= US_LATENT_MOST) continue;  // NaN goes on
-    status = us_fail(US_FORMAT,
-                     "%s: expected weights whose latents of a test frame are within %g, found %g",
-                     name, (double)US_LATENT_MOST, (double)latents[i]);
-  }
-  free(frame);
-  free(latents);
-  return status;
-}
-
 static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   // A config without our section is a DINOv2 checkpoint as people have it.
   const cJSON* own = cJSON_GetObjectItemCaseSensitive(p->config, "understudy");
@@ -210,8 +229,7 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   if (status == US_OK && decoder) {
     status = us_params_refuse_rest(e->decoder_params, p->decoder, "", 0, NULL);
   }
-  if (status == US_OK) status = complete(e, name, host, decoder);
-  if (status == US_OK) status = try_frame(e, name);
+  if (status == US_OK) status = complete(e, name, host, decoder, 1);
   free(host);
   free(decoder);
   if (status != US_OK) {
@@ -282,10 +300,10 @@ const UsEncoderInfo* us_encoder_info(const UsEncoder* e) {
 
 // ---- frames ----
 
-// A call over n frames: items are the works that could be had, each takes the next frame.
+// A call over n frames: items are the works that could be had, each takes the next tile.
 typedef struct Job {
   const UsEncoder* e;
-  int n, next;
+  int n, step, next;  // step: frames of a tile
   const uint8_t* pixels;
   const double* states;
   float* latents;
@@ -332,12 +350,14 @@ static void job_item(void* arg, int item, int worker) {
   size_t frame = (size_t)info->height * (size_t)info->width * 3;
   size_t latent = (size_t)info->tokens * (size_t)info->dim;
   while (!us_interrupted()) {
-    size_t i = (size_t)__atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
-    if (i >= (size_t)j->n) return;
+    int first = __atomic_fetch_add(&j->next, j->step, __ATOMIC_RELAXED);
+    if (first >= j->n) return;
+    size_t i = (size_t)first;
     if (j->given) {
       j->e->kind->decode(j->e, j->work[item], j->given + i * latent, j->drawn + i * frame);
     } else {
-      j->e->kind->encode(j->e, j->work[item], j->pixels ? j->pixels + i * frame : NULL,
+      j->e->kind->encode(j->e, j->work[item], j->n - first < j->step ? j->n - first : j->step,
+                         j->pixels ? j->pixels + i * frame : NULL,
                          j->states ? j->states + i * (size_t)info->state : NULL,
                          j->latents + i * latent);
     }
@@ -346,8 +366,8 @@ static void job_item(void* arg, int item, int worker) {
 
 static UsStatus run_job(Job* j, UsPool* pool) {
   if (j->n < 1) return US_OK;
-  int wanted = us_pool_threads(pool);
-  if (wanted > j->n) wanted = j->n;
+  int wanted = us_pool_threads(pool), tiles = (j->n + j->step - 1) / j->step;
+  if (wanted > tiles) wanted = tiles;
   if (wanted > kWorks) wanted = kWorks;
   int works = take_works(j->e, wanted, j->work);
   us_pool_run(pool, works, job_item, j);
@@ -358,7 +378,7 @@ static UsStatus run_job(Job* j, UsPool* pool) {
 UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
                            float* latents, UsPool* pool) {
   US_ASSERT(e->info.state ? states != NULL : pixels != NULL);
-  Job j = {.e = e, .n = n, .latents = latents};
+  Job j = {.e = e, .n = n, .step = e->tile, .latents = latents};
   if (e->info.state) {
     j.states = states;
   } else {
@@ -370,6 +390,6 @@ UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, con
 UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,
                            UsPool* pool) {
   US_ASSERT(e->info.decoder);
-  Job j = {.e = e, .n = n, .given = latents, .drawn = pixels};
+  Job j = {.e = e, .n = n, .step = 1, .given = latents, .drawn = pixels};
   return run_job(&j, pool);
 }

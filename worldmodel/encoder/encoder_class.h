@@ -28,8 +28,10 @@ typedef struct UsEncoderClass {
   void* (*work_create)(const UsEncoder* e);
   void (*work_destroy)(void* work);
 
-  // One frame or state: latents (G, D), ordinary memory.
-  void (*encode)(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
+  // n frames or states, 1 .. e->tile: latents (n, G, D), ordinary memory. All tiles are computed
+  // alike, those of fewer frames padded: a frame's latents depend neither on n nor on its
+  // neighbours.
+  void (*encode)(const UsEncoder* e, void* work, int n, const uint8_t* pixels, const double* states,
                  float* latents);
 
   int draws;  // 1: decode needs no weights of its own
@@ -53,6 +55,7 @@ struct UsEncoder {
   float* weights;                     // (params->floats) tensor memory
   float* decoder_weights;             // (decoder_params->floats) tensor memory; NULL: no decoder
   void* self;                         // the kind's own
+  int tile;                           // frames that encode takes at once; parse may raise it from 1
 
   pthread_mutex_t lock;   // guards the free works
   pthread_cond_t change;  // a work came back

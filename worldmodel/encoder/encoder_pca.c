@@ -89,8 +89,8 @@ static void* work_create(const UsEncoder* e) {
   return NULL;
 }
 
-static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
-                   float* latents) {
+static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
+                   const double* states, float* latents) {
   const Pca* s = e->self;
   Work* k = work;
   size_t count = pixel_count(e);

@@ -75,8 +75,8 @@ static void work_destroy(void* work) {
   free(work);
 }
 
-static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
-                   float* latents) {
+static void encode(const UsEncoder* e, void* work, int frames, const uint8_t* pixels,
+                   const double* states, float* latents) {
   const State* s = e->self;
   int n = e->info.state, d = 0;
   float* mean = work;
@@ -84,7 +84,7 @@ static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const 
   us_ops_get(e->device, e->weights + s->mean, mean, (size_t)n);
   us_ops_get(e->device, e->weights + s->scale, scale, (size_t)n);
   for (int i = 0; i < n; i++) {
-    if (s->keep[i]) latents[d++] = (float)((state[i] - (double)mean[i]) * (double)scale[i]);
+    if (s->keep[i]) latents[d++] = (float)((states[i] - (double)mean[i]) * (double)scale[i]);
   }
 }
 

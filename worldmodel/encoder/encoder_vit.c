@@ -1,4 +1,4 @@
-// The `vit` kind: vit.h with one frame per call, and decoder.h for pictures.
+// The `vit` kind: vit.h with a tile of frames per call, and decoder.h for pictures.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,9 @@
 #include "worldmodel/ops.h"
 #include "worldmodel/vit.h"
 
+// Tokens of a tile: more of them do not make a matrix product faster.
+enum { kTileTokens = 1 };
+
 typedef struct Vit {
   UsVit* vit;
   UsDecoder* decoder;  // NULL: the head has no global vector
@@ -18,8 +21,9 @@ typedef struct Vit {
 
 typedef struct Work {
   UsDevice* device;
-  UsVitWork* vit;
-  UsDecoderWork* decoder;  // NULL: none
+  UsVitWork* vit;          // of a tile
+  uint8_t* tile;           // (tile, height, width, 3): a tile that is not full
+  UsDecoderWork* decoder;  // of one frame; NULL: none
   float* latent;           // (D) tensor memory
   float* patches;          // (P, 3, patch, patch) ordinary memory
 } Work;
@@ -41,6 +45,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   e->info.grid_w = c.global_dim ? 1 : c.width / c.patch / cells;
   e->info.height = c.height;
   e->info.width = c.width;
+  while (2 * e->tile * s->vit->tokens <= kTileTokens) e->tile *= 2;
   if (!c.global_dim) return US_OK;
   US_TRY(us_decoder_create(&c, &s->decoder));
   e->decoder_params = &s->decoder->params;
@@ -97,6 +102,7 @@ static void work_destroy(void* work) {
   us_vit_work_destroy(k->vit);
   us_decoder_work_destroy(k->decoder);
   us_ops_free(k->device, k->latent);
+  free(k->tile);
   free(k->patches);
   free(k);
 }
@@ -106,8 +112,9 @@ static void* work_create(const UsEncoder* e) {
   Work* k = calloc(1, sizeof(Work));
   if (!k) return NULL;
   k->device = e->device;
-  k->vit = us_vit_work_create(s->vit, 1, 0);
-  int ok = k->vit != NULL;
+  k->vit = us_vit_work_create(s->vit, e->tile, 0);
+  k->tile = calloc((size_t)e->tile, (size_t)e->info.height * (size_t)e->info.width * 3);
+  int ok = k->vit && k->tile;
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
     k->latent = us_ops_alloc(e->device, (size_t)e->info.dim);
@@ -119,12 +126,17 @@ static void* work_create(const UsEncoder* e) {
   return NULL;
 }
 
-static void encode(const UsEncoder* e, void* work, const uint8_t* pixels, const double* state,
-                   float* latents) {
+static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
+                   const double* states, float* latents) {
   const Vit* s = e->self;
   Work* k = work;
-  const float* out = us_vit_forward(s->vit, e->weights, k->vit, pixels);
-  us_ops_get(e->device, out, latents, (size_t)e->info.tokens * (size_t)e->info.dim);
+  size_t count = (size_t)n * (size_t)e->info.tokens * (size_t)e->info.dim;
+  // What stands behind the frames of a tile that is not full changes nothing of them.
+  if (n < e->tile) {
+    memcpy(k->tile, pixels, (size_t)n * (size_t)e->info.height * (size_t)e->info.width * 3);
+    pixels = k->tile;
+  }
+  us_ops_get(e->device, us_vit_forward(s->vit, e->weights, k->vit, pixels), latents, count);
 }
 
 static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {

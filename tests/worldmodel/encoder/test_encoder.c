@@ -14,6 +14,7 @@
 #include "tests/worldmodel/toy_frames.h"
 #include "worldmodel/encoder/decoder.h"
 #include "worldmodel/encoder.h"
+#include "worldmodel/ops.h"
 #include "worldmodel/tensor_file.h"
 
 enum { kSide = 32, kBytes = kSide * kSide * 3, kFrames = 64 };
@@ -91,6 +92,27 @@ static void check_bits(const UsEncoder* e) {
   free(many);
 }
 
+// Tiles of frames give what the model gives of one frame alone, but for rounding.
+static void check_tiles(const UsEncoder* e) {
+  enum { kDim = 10 };
+  UsVit* v;
+  UsVitConfig c = small;
+  c.device = us_device_cpu();
+  assert_int_equal(us_vit_create(&c, &v), US_OK);
+  float* weights = us_ops_alloc(c.device, v->params.floats);
+  us_params_init(&v->params, 1, 0, weights);
+  UsVitWork* work = us_vit_work_create(v, 1, 0);
+  float many[kFrames * kDim], one[kDim];
+  us_encoder_encode(e, kFrames, frames, NULL, many, NULL);
+  for (int i = 0; i < kFrames; i++) {
+    us_ops_get(c.device, us_vit_forward(v, weights, work, frames + i * kBytes), one, kDim);
+    for (int j = 0; j < kDim; j++) assert_true(fabsf(one[j] - many[i * kDim + j]) < 1e-5f);
+  }
+  us_vit_work_destroy(work);
+  us_ops_free(c.device, weights);
+  us_vit_destroy(v);
+}
+
 // Saving and opening keeps latents, pictures and hash.
 static void check_round_trip(const UsEncoder* e) {
   const UsEncoderInfo* info = us_encoder_info(e);
@@ -119,6 +141,7 @@ static void test_vit(void** state) {
   assert_int_equal(info->grid_h * info->grid_w, 1);
   assert_int_equal(info->decoder, 1);
   check_bits(e);
+  check_tiles(e);
   check_round_trip(e);
   us_encoder_destroy(e);
 }
