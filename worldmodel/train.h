@@ -83,9 +83,6 @@ US_API UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, U
 // NULL is fine.
 US_API void us_trainer_destroy(UsTrainer* t);
 
-// The config with its defaults filled in.
-US_API const UsTrainConfig* us_trainer_config(const UsTrainer* t);
-
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
 // predictor's normalisation. Only Ctrl-C and US_MEMORY can fail.
 US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);

@@ -47,6 +47,7 @@ struct UsFeatures {
 
 // ---- the file ----
 
+// Of a file whose rows are all there; it has this size from the start.
 static size_t file_bytes(const Header* h) {
   return kHeader + (size_t)h->rows * (size_t)h->tokens * (size_t)h->dim * sizeof(float);
 }
@@ -65,6 +66,7 @@ static int read_header(const char* path, const Header* want, Header* found) {
          found->done <= found->rows && (size_t)info.st_size == file_bytes(found);
 }
 
+// Writes all of it, whatever the system takes at once.
 static UsStatus write_at(const char* path, int fd, const void* data, size_t size, size_t offset) {
   const char* bytes = data;
   while (size > 0) {
@@ -78,6 +80,7 @@ static UsStatus write_at(const char* path, int fd, const void* data, size_t size
   return US_OK;
 }
 
+// Maps the finished file; the pages come as training asks for them.
 static UsStatus map_file(UsFeatures* f) {
   f->bytes = file_bytes(&f->header);
   int fd = open(f->path, O_RDONLY | O_CLOEXEC);
@@ -101,6 +104,7 @@ static UsStatus find_stem(const char* data, const char* folder, char stem[kPath]
   if (n + 64 > kPath) return us_fail(US_IO, "%s: the path is too long", data);
   snprintf(stem, kPath, "%.*s", (int)n, data);
   if (!folder) return US_OK;
+  // <folder>/<name>-<hash of the whole path>
   US_TRY(us_folder_make(folder));
   char hash[US_HASH_CHARS];
   char* whole = realpath(data, NULL);
@@ -145,6 +149,7 @@ static UsStatus find(UsDataset* data, const UsFeaturesPlace* place, UsFeatures* 
 
 // ---- computing ----
 
+// What computing takes beside the file.
 typedef struct Work {
   UsDataset* data;
   const UsEncoder* encoder;
@@ -158,6 +163,7 @@ typedef struct Work {
   int fd;
 } Work;
 
+// Encodes n rows and writes them, then the count that says they are there.
 static UsStatus encode_piece(UsFeatures* f, Work* w, int64_t first, int n, const uint8_t* pixels) {
   const double* states = us_dataset_states(w->data) + first * us_dataset_info(w->data)->state;
   US_TRY(us_encoder_encode(w->encoder, n, pixels, states, w->latents, w->pool));
@@ -182,6 +188,7 @@ static UsStatus encode_chunk(UsFeatures* f, Work* w, int64_t first, int n, UsPro
   return US_OK;
 }
 
+// Encodes what is missing, chunk by chunk; the caller may stop it anywhere.
 static UsStatus encode_rows(UsFeatures* f, Work* w) {
   int64_t rows = f->header.rows;
   UsProgress bar = us_progress_start("encode", "frames", (double)rows, (double)f->header.done);
@@ -199,7 +206,9 @@ static UsStatus encode_rows(UsFeatures* f, Work* w) {
   return status;
 }
 
+// Takes the file for this run and gives it its size, if the disk has room for what is missing.
 static UsStatus start_file(UsFeatures* f, Work* w) {
+  // Whoever held it may have finished it, or stopped: its rows count.
   US_TRY(us_lock_wait(f->path, &w->lock));
   w->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (w->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", f->path, strerror(errno));
@@ -216,12 +225,14 @@ static UsStatus start_file(UsFeatures* f, Work* w) {
   return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
 }
 
+// Computes the rows that are missing and leaves a file with all of them.
 static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder, UsPool* pool) {
   const UsDatasetInfo* info = us_dataset_info(data);
   int reads_pixels = us_encoder_info(encoder)->height > 0;
   Work w = {.data = data, .encoder = encoder, .pool = pool, .fd = -1};
   size_t latent = f->row * sizeof(float);
   if (reads_pixels) w.frame = (size_t)info->height * (size_t)info->width * 3;
+  // Chunks of some megabytes, pieces of at least a frame for every worker.
   w.chunk = (int)fmin(kChunk, fmax(1, chunk_bytes / (double)(latent + w.frame)));
   w.piece = us_pool_threads(pool) < w.chunk ? us_pool_threads(pool) : w.chunk;
   w.latents = malloc((size_t)w.chunk * latent);
@@ -246,11 +257,13 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
                          const UsFeaturesPlace* place, UsPool* pool) {
   const UsEncoderInfo* e = us_encoder_info(encoder);
   US_TRY(us_encoder_fits(e, us_dataset_path(data), us_dataset_info(data)));
+  // What the file must say.
   f->row = (size_t)e->tokens * (size_t)e->dim;
   f->header = (Header){
       .version = kVersion, .tokens = e->tokens, .dim = e->dim, .rows = us_dataset_info(data)->rows};
   memcpy(f->header.magic, kMagic, sizeof(kMagic));
   memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
+  // Its key, then the file: there, or computed.
   char both[2 * US_HASH_CHARS], hash[US_HASH_CHARS];
   US_TRY(us_dataset_hash(data, hash));
   snprintf(both, sizeof(both), "%s%s", hash, e->hash);

@@ -24,7 +24,7 @@ UsFinetuneConfig us_finetune_defaults(void) {
 // says in one line why and starts from scratch.
 static UsStatus adopt(UsTrainingJob* j, const UsFinetuneConfig* c, int* adopted) {
   const char* name = c->init ? c->init : "the embedded predictor";
-  int must = c->init || j->train.action_only;
+  int must = c->init || j->train.action_only;  // what was asked for by name, or cannot be missed
   UsPredictor* source = NULL;
   char hash[US_HASH_CHARS] = "";
   UsStatus status = us_pretrained_open(c->init ? c->init : "default", &source, hash);
@@ -33,6 +33,7 @@ static UsStatus adopt(UsTrainingJob* j, const UsFinetuneConfig* c, int* adopted)
     us_log("starting from scratch: %s", us_message());
     return US_OK;
   }
+  // It fits when it knows these tokens and has these sizes.
   const char* why = NULL;
   if (strcmp(hash, us_encoder_info(j->data.encoder)->hash) != 0) {
     why = "was trained on the tokens of another encoder";
@@ -58,6 +59,7 @@ static UsStatus draw_contexts(const UsTrainingJob* j, float** context, float** p
                                   .frames = c->context,
                                   .block = c->block,
                                   .episodes = j->data.trained[0]};
+  // Each is a batch of one sample, whose place is in the arrays of all.
   size_t each = (size_t)c->context * (size_t)(c->grid_h * c->grid_w * c->dim);
   size_t moves = (size_t)c->past * (size_t)(c->block * c->action);
   float times[US_CONTEXT_MAX];
@@ -74,6 +76,7 @@ static UsStatus draw_contexts(const UsTrainingJob* j, float** context, float** p
   return *context && *past ? US_OK : us_fail(US_MEMORY, "%s: out of memory", j->c.out);
 }
 
+// Writes the model folder, config last.
 static UsStatus save(const UsTrainingJob* j, UsValidation v) {
   const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
   float *context = NULL, *past = NULL;
@@ -110,6 +113,7 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   UsFinetuneConfig all = *config;  // with what a NULL means
   if (!all.mode) all.mode = "full";
   US_TRY(check_mode(all.mode));
+  // One file, whose task has a block of its own; the mode says what trains.
   const char* const paths[] = {config->data, NULL};
   UsTrainingJob j = {.label = "finetune",
                      .list = us_finetune_settings,
@@ -122,10 +126,13 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
                                .action_only = strcmp(all.mode, "action-only") == 0},
                      .tasks = config->tasks,
                      .given = config->given};
+  // Data, encoder, features, a predictor with first weights; those of a pretrained one where it
+  // fits. The key of the run then knows what it started from.
   int adopted = 0;
   UsStatus status = us_training_prepare(&j);
   if (status == US_OK && strcmp(all.mode, "scratch") != 0) status = adopt(&j, &all, &adopted);
   all.init = !adopted ? "none" : all.init ? all.init : "default";
+  // Training, then the folder; one that is whole already stays as it is.
   if (status == US_OK) status = us_training_run(&j, adopted, result);
   if (status == US_OK && !result->complete) status = save(&j, result->validation);
   us_training_end(&j, status == US_OK);

@@ -27,10 +27,12 @@ typedef struct Drawer {
   UsProgress bar;
 } Drawer;
 
+// Start rows of an episode: with a block before them and the goal behind them.
 static int64_t candidates(const Drawer* d, int64_t episode) {
   return us_dataset_lengths(d->data)[episode] - d->block - d->ahead;
 }
 
+// Fisher and Yates, by a stream of its own.
 static void shuffle(Drawer* d, int64_t episodes) {
   UsRng rng = us_rng(d->seed, US_RNG_PAIRS, 0, 0, 1);
   for (int64_t e = 0; e < episodes; e++) d->order[e] = e;
@@ -50,6 +52,7 @@ static int is_taken(const UsPairs* p, int64_t start) {
 
 // Adds the pair of a start row, unless it is solved there; *gave: 1 when it was added.
 static UsStatus add_pair(Drawer* d, int64_t episode, int64_t start, int* gave) {
+  // What the task measures at both ends says whether there is anything left to do.
   *gave = 0;
   UsPair pair = {start - d->block, start, start + d->ahead, (int32_t)episode, 0, 0};
   int width = us_dataset_info(d->data)->state;
@@ -59,6 +62,7 @@ static UsStatus add_pair(Drawer* d, int64_t episode, int64_t start, int* gave) {
   US_TRY(us_sim_measure(d->sim, 1, states + pair.start * width, from));
   US_TRY(us_sim_measure(d->sim, 1, states + pair.goal * width, to));
   if (!d->keep_solved && d->task->success(m, from, to)) return US_OK;
+  // How far it is, and whether the task calls that hard.
   pair.distance = (float)d->task->distance(m, from, to);
   if (d->task->hard) pair.hard = d->task->hard(m, from, to) != 0;
   d->out->pair[d->out->count++] = pair;
@@ -107,6 +111,7 @@ static UsStatus draw_level(Drawer* d, int level) {
       int64_t e = d->order[i];
       US_TRY(us_progress_step(&d->bar, d->out->count, us_dataset_path(d->data)));
       if (d->given[e] >= level || candidates(d, e) < 1) continue;
+      // Its draws are named by their number, so pair i does not depend on `count`.
       int gave;
       US_TRY(try_episode(d, e, &gave));
       d->given[e] += gave;
@@ -116,6 +121,7 @@ static UsStatus draw_level(Drawer* d, int level) {
   return US_OK;
 }
 
+// Order for qsort: far ones first, then early ones.
 static int farther(const void* a, const void* b) {
   const UsPair *x = *(UsPair*const*)a, *y = *(UsPair*const*)b;
   if (x->distance != y->distance) return x->distance < y->distance ? 1 : -1;
@@ -133,6 +139,7 @@ static UsStatus mark_far(UsPairs* p) {
   return US_OK;
 }
 
+// Names the pairs by the rows that they take from the file.
 static UsStatus hash_pairs(UsPairs* p) {
   int64_t* rows = calloc((size_t)p->count, 3 * sizeof(int64_t));
   if (!rows) return us_fail(US_MEMORY, "out of memory");
@@ -166,6 +173,7 @@ static UsStatus too_few(const Drawer* d) {
                  longest, (long long)starts);
 }
 
+// Level after level until there are enough, or no chance finds one more.
 static UsStatus draw_all(Drawer* d) {
   UsPairs* out = d->out;
   int64_t episodes = us_dataset_info(d->data)->episodes;
@@ -177,6 +185,7 @@ static UsStatus draw_all(Drawer* d) {
   for (int level = 1; out->count < d->count; level++) {
     int before = out->count;
     US_TRY(draw_level(d, level));
+    // A level that gave nothing: what is left is taken in order.
     if (out->count > before) continue;
     US_TRY(take_rest(d));
     if (out->count < d->count) {
@@ -185,10 +194,12 @@ static UsStatus draw_all(Drawer* d) {
     }
   }
   us_progress_end(&d->bar);
+  // A task that does not say what is hard: the farther half is.
   if (!d->task->hard) US_TRY(mark_far(out));
   return hash_pairs(out);
 }
 
+// Refuses a simulator of another task than the file's.
 static UsStatus check_sim(const UsDataset* data, UsEnv* sim) {
   const UsDatasetInfo* info = us_dataset_info(data);
   const UsEnvInfo* env = us_env_info(sim);

@@ -12,6 +12,7 @@ UsPretrainConfig us_pretrain_defaults(void) {
   return c;
 }
 
+// Writes the predictor's folder, config last.
 static UsStatus save(const UsTrainingJob* j, UsValidation v) {
   cJSON* notes = us_training_notes(j, v);
   us_training_clear(j);
@@ -30,6 +31,7 @@ UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
                      .paths = config->data,
                      .gap = config->gap,
                      .tasks = config->tasks};
+  // Data, encoder, features, a predictor with first weights; training; the folder.
   UsStatus status = us_training_prepare(&j);
   if (status == US_OK) status = us_training_run(&j, 0, result);
   if (status == US_OK && !result->complete) status = save(&j, result->validation);

@@ -8,6 +8,7 @@
 #include "datasets/features.h"
 #include "worldmodel/base/rng.h"
 
+// The columns of its episodes, of which the first drawn one is number 0.
 struct UsSampler {
   UsSamplerConfig config;
   const int32_t* length;  // (E)
@@ -22,6 +23,7 @@ struct UsSampler {
   int64_t* first_window;  // (episodes + 1)
 };
 
+// Fills first_window and gives how many there are.
 static int64_t count_windows(UsSampler* s) {
   int64_t total = 0;
   for (int64_t e = 0; e < s->episodes; e++) {
@@ -38,6 +40,7 @@ UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
   US_ASSERT(config->frames >= 1 && config->block >= 1 && config->gap_max >= 0);
   const UsDatasetInfo* info = us_dataset_info(data);
   US_ASSERT(config->first >= 0 && config->first < info->episodes);
+  // What is read of the dataset, from the first drawn episode on.
   UsSampler* s = calloc(1, sizeof(*s));
   if (!s) return us_fail(US_MEMORY, "out of memory");
   *s = (UsSampler){.config = *config,
@@ -51,6 +54,7 @@ UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
   s->span = (config->frames - 1) * (config->gap_max ? config->gap_max : config->block);
   int64_t behind = info->episodes - config->first;
   s->episodes = config->episodes > 0 && config->episodes < behind ? config->episodes : behind;
+  // The windows, of which there must be one; 32 bits draw them.
   s->first_window = calloc((size_t)s->episodes + 1, sizeof(*s->first_window));
   UsStatus status = US_OK;
   int64_t windows = s->first_window ? count_windows(s) : 0;
@@ -140,11 +144,13 @@ void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   UsRng gaps = us_rng(c->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 1);
   int64_t first =
       c->use == US_SAMPLE_TRAINING ? draw_window(s, step, b, gaps) : draw_even(s, step, b);
+  // Frames, a gap after the other.
   int64_t row = first;
   for (int t = 0; t < c->frames; t++) {
     if (t > 0) row += draw_gap(c, &gaps);
     put_frame(s, b, t, row, first, out);
   }
+  // With one block between frames the actions lie one behind the other.
   if (!out->actions) return;
   size_t width = (size_t)(c->frames - 1) * (size_t)c->block * (size_t)s->action;
   memcpy(out->actions + (size_t)b * width, s->actions + first * s->action, width * sizeof(float));

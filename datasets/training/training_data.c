@@ -12,6 +12,7 @@ enum { kDefaultBlock = 5 };
 
 // ---- opening ----
 
+// Env steps between frames, as the task has them.
 static int task_block(const struct UsTask* const* tasks, const char* name) {
   const UsTask* t;
   return us_scene_find(name, name, tasks, &t) == US_OK ? t->block : kDefaultBlock;
@@ -23,6 +24,7 @@ static int64_t count_training(int64_t episodes) {
   return episodes > held ? episodes - held : episodes;
 }
 
+// Refuses frames of another size: one encoder reads them all.
 static UsStatus check_same(const UsDataset* first, const UsDataset* other) {
   const UsDatasetInfo *a = us_dataset_info(first), *b = us_dataset_info(other);
   if (a->height == b->height && a->width == b->width) return US_OK;
@@ -84,6 +86,7 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
   UsTrainingData* d = &j->data;
   d->holds = 1;
   for (int i = 0; i < d->count; i++) {
+    // The first episodes train, those behind them are held back.
     int64_t behind = us_dataset_info(d->data[i])->episodes - d->trained[i];
     const UsSamplerConfig train = {.seed = j->c.seed,
                                    .frames = frames,
@@ -106,6 +109,7 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
   return US_OK;
 }
 
+// Which dataset a sample comes from; training and validation have streams of their own.
 static int pick_dataset(const UsTrainingData* d, int64_t step, int b, uint32_t stream) {
   if (d->count == 1) return 0;
   UsRng r = us_rng(d->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, stream);

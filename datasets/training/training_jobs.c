@@ -30,8 +30,10 @@ static UsStatus take_folder(UsTrainingJob* j) {
   if (c->overwrite && c->resume) {
     return us_fail(US_USAGE, "expected --resume or --overwrite, found both");
   }
+  // From here on the folder is this run's, or somebody else's.
   US_TRY(us_folder_make_above(c->out));
   US_TRY(us_lock_take(c->out, &j->lock));
+  // What is in it is neither lost nor gone on with unasked.
   if (c->overwrite || c->resume) return US_OK;
   if (us_file_exists(in_folder(j, path, "config.json"))) {
     return us_fail(US_USAGE, "%s: is there already; --overwrite replaces it", c->out);
@@ -44,11 +46,13 @@ static UsStatus take_folder(UsTrainingJob* j) {
   return US_OK;
 }
 
+// The predictor for these tokens and actions, with first weights.
 static UsStatus make_predictor(UsTrainingJob* j) {
   const UsEncoderInfo* e = us_encoder_info(j->data.encoder);
   UsPredictorConfig c =
       us_predictor_config_default(e->grid_h, e->grid_w, e->dim, j->acts ? j->data.block : 1,
                                   j->acts ? us_dataset_info(j->data.data[0])->action : 0);
+  // The sizes that the run chose.
 #define X(type, name, ...) c.name = j->c.name;
   US_PREDICTOR_SETTINGS(X)
 #undef X
@@ -71,8 +75,10 @@ static UsStatus take_task_settings(UsTrainingJob* j) {
 }
 
 UsStatus us_training_prepare(UsTrainingJob* j) {
+  // What the settings leave open.
   if (!j->c.encoder) j->c.encoder = "default";
   j->data.seed = j->c.seed;
+  // The stages: each needs those before it, and all leave what us_training_end frees.
   US_TRY(take_folder(j));
   j->pool = us_pool_create(j->c.threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
@@ -97,6 +103,7 @@ static void make_key(UsTrainingJob* j) {
   for (int i = 0; i < j->data.count; i++) {
     cJSON_AddItemToArray(files, cJSON_CreateString(j->data.hash[i]));
   }
+  // The text of all this, hashed; the seed stands beside it for people.
   char* text = cJSON_PrintUnformatted(all);
   us_hash_bytes(text ? text : "", text ? strlen(text) : 0, hash);
   snprintf(j->key, sizeof(j->key), "seed %llu, %.12s", (unsigned long long)j->c.seed, hash);
@@ -128,6 +135,7 @@ static UsStatus find_complete(const UsTrainingJob* j, int* complete) {
 
 UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   char log[kPath], checkpoint[kPath];
+  // Samples for training and validation.
   j->train = us_train_defaults(j->p, &j->train);
   int held_frames = us_predictor_config(j->p)->context + j->train.horizon;
   US_TRY(us_training_data_sample(j, j->train.frames, held_frames));
@@ -139,6 +147,7 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data};
   US_TRY(us_trainer_create(j->p, &j->train, (UsTrainData){us_training_source, &j->data}, held,
                            j->pool, &j->t));
+  // Weights without a normalisation take that of their data.
   if (!ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
   US_TRY(us_folder_make(j->c.out));
   const UsTrainRun run = {.label = j->label,
@@ -158,6 +167,7 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
 cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "key", j->key);
+  // The data, by name and content; a path is nobody's business.
   cJSON* files = cJSON_AddArrayToObject(json, "data");
   for (int i = 0; i < j->data.count; i++) {
     cJSON* file = cJSON_CreateObject();
@@ -176,6 +186,7 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   us_json_add(json, "seed", (double)j->c.seed);
   us_json_add(json, "steps", (double)us_trainer_steps(j->t));
   us_json_add(json, "frames", j->train.frames);
+  // How well it does.
   if (v.measured) {
     us_json_add(json, "one_step_to_copy_last", v.one_step);
     us_json_add(json, "open_loop_to_copy_last", v.open_loop);

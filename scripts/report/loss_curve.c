@@ -1,3 +1,5 @@
+// Two plots side by side: the losses of training, and errors on held-back episodes.
+
 #include "scripts/report/loss_curve.h"
 
 #include <stdio.h>
@@ -10,6 +12,7 @@
 
 enum { kPath = 4096 };
 
+// One line of a plot.
 typedef struct Curve {
   int count;
   double *x, *y;  // (count)
@@ -31,6 +34,7 @@ static UsStatus draw(const Curve curve[4], const char* path) {
   US_TRY(us_picture_create(1000, 420, &p));
   const UsPlot loss = {"training loss", "step", "smooth L1", 1, 0, 0};
   const UsPlot held = {"held-back error / copy-last", "step", NULL, 1, 0, 0};
+  // Without a rollout loss its line is left out.
   int rolled = 0;
   for (int i = 0; i < curve[1].count; i++) rolled |= curve[1].y[i] > 0;
   us_picture_lines(p, (UsBox){0, 0, 500, 420}, &loss, rolled ? 2 : 1, s);
@@ -49,6 +53,7 @@ UsStatus us_loss_curve_draw(const char* folder) {
   us_path_join(path, kPath, folder, "loss.png");
   US_TRY(us_file_read(log, 0, &data, &size));
   for (size_t i = 0; i < size; i++) lines += ((char*)data)[i] == '\n';
+  // Room for a point of every curve in every line.
   double* numbers = malloc(8 * lines * sizeof(double));
   if (!numbers) {
     free(data);
@@ -58,6 +63,7 @@ UsStatus us_loss_curve_draw(const char* folder) {
   for (size_t i = 0; i < 4; i++) {
     curve[i] = (Curve){0, numbers + 2 * i * lines, numbers + (2 * i + 1) * lines};
   }
+  // Lines of steps and lines of validations: each has the numbers of its curves.
   char* rest = NULL;
   for (char* l = strtok_r(data, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
     cJSON* json;

@@ -1,3 +1,6 @@
+// Features of a frame: its difference from the mean image, blurred by Gaussians of four widths and
+// read at a few points each. They are linear in the frame, so principal components of them are too.
+
 #include "worldmodel/training/anchor.h"
 
 #include <math.h>
@@ -10,6 +13,7 @@
 
 enum { kScales = 4, kFrames = 4096 };
 
+// One width of the blur: matrices that blur and pick points at once.
 typedef struct Scale {
   int rows, columns;  // sample points
   float* down;        // (rows, height): blur and subsample along a column
@@ -19,16 +23,19 @@ typedef struct Scale {
 
 struct UsAnchor {
   UsArena arena;
-  int height, width, dim, sets, features;
+  int height, width, dim, sets;
+  size_t features;
   Scale scale[kScales];
   float* mean;        // (features)
   float* components;  // (dim, features), scaled to unit average variance of the targets
 };
 
+// The wide blurs give the way that something moved, the narrow ones its place.
 static const double sigma_of[kScales] = {1 / 16.0, 1 / 8.0, 1 / 4.0, 3 / 8.0};  // of the side
 static const int points_of[kScales] = {16, 8, 4, 4};
 static const float weight_of[kScales] = {0.3f, 1, 1, 1};
 
+// Measures the arena, or places in it what it was measured for.
 static void layout(UsAnchor* a) {
   a->features = 0;
   for (int s = 0; s < kScales; s++) {
@@ -38,8 +45,9 @@ static void layout(UsAnchor* a) {
     c->down = US_TAKE(&a->arena, float, c->rows * a->height);
     c->across = US_TAKE(&a->arena, float, c->columns * a->width);
     c->factor = US_TAKE(&a->arena, float, a->sets);
-    a->features += c->rows * c->columns * 3;
+    a->features += (size_t)(c->rows * c->columns * 3);
   }
+  // What the fit finds: the features' mean and the components.
   a->mean = US_TAKE(&a->arena, float, a->features);
   a->components = US_TAKE(&a->arena, float, a->dim * a->features);
 }
@@ -68,13 +76,16 @@ size_t us_anchor_scratch(int height, int width) {
 static void read_features(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
                           float* scratch, float* features) {
   int line = a->width * 3;
+  // Scratch: the difference image, then one line of it.
   float* difference = scratch;              // (height, width, 3)
   float* row = scratch + a->height * line;  // (width, 3)
+  // What moves: the mean image has what stands still.
   for (int i = 0; i < a->height * line; i++) {
     difference[i] = ((float)frame[i] - (float)mean[i]) / 255;
   }
   for (int s = 0; s < kScales; s++) {
     const Scale* c = &a->scale[s];
+    // A Gaussian falls apart into columns and lines: first one line of points down the image ...
     for (int i = 0; i < c->rows; i++) {
       memset(row, 0, (size_t)line * sizeof(float));
       for (int y = 0; y < a->height; y++) {
@@ -82,6 +93,7 @@ static void read_features(const UsAnchor* a, int set, const uint8_t* frame, cons
         if (w < 1e-6f) continue;
         for (int x = 0; x < line; x++) row[x] += w * difference[y * line + x];
       }
+      // ... then the points along that line, channel by channel.
       for (int j = 0; j < c->columns; j++) {
         float sum[3] = {0, 0, 0};
         for (int x = 0; x < a->width; x++) {
@@ -112,49 +124,52 @@ static UsStatus read_rows(const UsAnchor* a, const UsAnchorSet* set, int sets, i
 }
 
 // Makes every scale count by its weight in a set: the deviation of its features over rows x (n).
-static void weigh_scales(UsAnchor* a, int set, int n, float* x) {
-  int first = 0;
+static void weigh_scales(UsAnchor* a, int set, size_t n, float* x) {
+  size_t first = 0;
   for (int s = 0; s < kScales; s++) {
-    int count = a->scale[s].rows * a->scale[s].columns * 3;
+    size_t count = (size_t)(a->scale[s].rows * a->scale[s].columns * 3);
     double variance = 0;
-    for (int f = first; f < first + count; f++) {
+    // The variance of a scale is the sum over its features.
+    for (size_t f = first; f < first + count; f++) {
       double sum = 0, squares = 0;
-      for (int i = 0; i < n; i++) {
-        double v = x[(size_t)i * (size_t)a->features + (size_t)f];
+      for (size_t i = 0; i < n; i++) {
+        double v = x[i * a->features + f];
         sum += v;
         squares += v * v;
       }
-      variance += squares / n - sum / n * (sum / n);
+      variance += squares / (double)n - sum / (double)n * (sum / (double)n);
     }
+    // Later frames get the factor as they are read; these rows get it here.
     float factor = variance > 0 ? weight_of[s] / (float)sqrt(variance) : 0;
     a->scale[s].factor[set] = factor;
-    for (int i = 0; i < n; i++) {
-      for (int f = first; f < first + count; f++)
-        x[(size_t)i * (size_t)a->features + (size_t)f] *= factor;
+    for (size_t i = 0; i < n; i++) {
+      for (size_t f = first; f < first + count; f++) x[i * a->features + f] *= factor;
     }
     first += count;
   }
 }
 
+// Factors of the scales, then the components of the features so weighed.
 static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
-  int each = kFrames / sets, n = each * sets;
-  float* x = malloc((size_t)n * (size_t)a->features * sizeof(float));
+  size_t each = (size_t)(kFrames / sets), n = each * (size_t)sets;
+  float* x = malloc(n * a->features * sizeof(float));
   float* scratch = malloc(us_anchor_scratch(a->height, a->width) * sizeof(float));
   UsStatus status = US_OK;
   if (!x || !scratch) {
     status = us_fail(US_MEMORY, "out of memory for the targets of an encoder");
   } else {
     double variance;
-    status = read_rows(a, set, sets, each, scratch, x);
+    status = read_rows(a, set, sets, (int)each, scratch, x);
     for (int i = 0; status == US_OK && i < sets; i++) {
-      weigh_scales(a, i, each, x + (size_t)i * (size_t)each * (size_t)a->features);
+      weigh_scales(a, i, each, x + (size_t)i * each * a->features);
     }
     if (status == US_OK) {
-      status = us_principal(n, (size_t)a->features, x, a->dim, a->mean, a->components, &variance);
+      status = us_principal((int)n, a->features, x, a->dim, a->mean, a->components, &variance);
     }
+    // Targets get a deviation of 1 on the average, as a latent has.
     if (status == US_OK) {
       float scale = variance > 0 ? (float)sqrt(a->dim / variance) : 0;
-      for (int i = 0; i < a->dim * a->features; i++) a->components[i] *= scale;
+      for (size_t i = 0; i < (size_t)a->dim * a->features; i++) a->components[i] *= scale;
     }
   }
   free(x);
@@ -171,14 +186,16 @@ UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set
   a->width = width;
   a->dim = dim;
   a->sets = sets;
+  // One block of memory, measured and placed.
   layout(a);
   UsStatus status = us_arena_alloc(&a->arena);
-  if (status == US_OK && dim > a->features) {
+  if (status == US_OK && (size_t)dim > a->features) {
     status =
-        us_fail(US_USAGE, "expected a vector of at most %d numbers, found %d", a->features, dim);
+        us_fail(US_USAGE, "expected a vector of at most %zu numbers, found %d", a->features, dim);
   }
   if (status == US_OK) {
     layout(a);
+    // The Gaussians depend on the size alone; the fit needs them, with factors of 1 at first.
     for (int s = 0; s < kScales; s++) {
       gauss(points_of[s], height, sigma_of[s] * height, a->scale[s].down);
       gauss(points_of[s], width, sigma_of[s] * width, a->scale[s].across);
@@ -203,12 +220,13 @@ void us_anchor_destroy(UsAnchor* a) {
 void us_anchor_target(const UsAnchor* a, int set, const uint8_t* frame, const uint8_t* mean,
                       float* scratch, float* target) {
   float* features = scratch;
+  // Features around their mean, then one product with every component.
   read_features(a, set, frame, mean, scratch + a->features, features);
-  for (int f = 0; f < a->features; f++) features[f] -= a->mean[f];
+  for (size_t f = 0; f < a->features; f++) features[f] -= a->mean[f];
   for (int d = 0; d < a->dim; d++) {
-    const float* c = a->components + (size_t)d * (size_t)a->features;
+    const float* c = a->components + (size_t)d * a->features;
     double sum = 0;
-    for (int f = 0; f < a->features; f++) sum += (double)c[f] * features[f];
+    for (size_t f = 0; f < a->features; f++) sum += (double)c[f] * features[f];
     target[d] = (float)sum;
   }
 }

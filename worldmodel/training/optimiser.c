@@ -1,3 +1,6 @@
+// Tensors are cut into pieces, and a piece is what a worker sums, squares and updates: its numbers
+// never depend on who does it, or on what lies beside it.
+
 #include "worldmodel/training/optimiser.h"
 
 #include <math.h>
@@ -42,8 +45,10 @@ static void cut(UsOptimiser* o, int lists, const UsParamList* const* list) {
   for (int l = 0; l < lists; base += list[l++]->floats) {
     for (int i = 0; i < list[l]->count; i++) {
       const UsParam* p = &list[l]->param[i];
+      // Whether it trains, and at which rate.
       float factor = !o->c.lead || p->flags & o->c.lead ? 1 : o->c.trail;
       if (p->flags & US_PARAM_FIXED || !(factor > 0)) continue;
+      // Pieces of one size but for the last, so that the pool shares large tensors too.
       for (size_t from = 0; from < p->count; from += kPiece, o->pieces++) {
         size_t left = p->count - from;
         if (!o->piece) continue;
@@ -63,6 +68,7 @@ UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int l
   UsOptimiser* o = calloc(1, sizeof(*o));
   if (!o) return us_fail(US_MEMORY, "training: out of memory");
   *o = (UsOptimiser){.device = d, .c = *config, .params = params};
+  // Counted, taken, filled.
   cut(o, lists, list);
   o->piece = calloc((size_t)o->pieces + 1, sizeof(Piece));
   o->gradient = us_ops_alloc(d, o->floats * (size_t)config->shards);
@@ -104,6 +110,7 @@ float* us_optimiser_gradient(UsOptimiser* o, int shard) {
 
 // ---- a step, piece by piece ----
 
+// The sum over the shards, in their order, and its square, which stays on the device.
 static void sum_item(void* arg, int item, int worker) {
   UsOptimiser* o = arg;
   const Piece* p = &o->piece[item];
@@ -118,6 +125,7 @@ static void sum_item(void* arg, int item, int worker) {
 double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
   double start = us_seconds(), square = 0;
   us_pool_run(pool, o->pieces, sum_item, o);
+  // One read a step, and a sum in the order of the pieces.
   us_ops_get_sums(o->device, o->squares, o->figures, (size_t)o->pieces);
   for (int i = 0; i < o->pieces; i++) square += o->figures[i];
   o->norm = sqrt(square);
@@ -125,6 +133,7 @@ double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
   return o->norm;
 }
 
+// AdamW on one piece.
 static void update_item(void* arg, int item, int worker) {
   UsOptimiser* o = arg;
   const Piece* p = &o->piece[item];
@@ -135,8 +144,10 @@ static void update_item(void* arg, int item, int worker) {
 
 double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool) {
   double start = us_seconds();
+  // Linear warm-up, then down the cosine; a tensor's own factor comes with its piece.
   double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1;
   o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
+  // The clipping scale comes from the squares where they lie.
   us_ops_clip_scale(o->device, o->pieces, o->squares, o->c.clip, o->scale);
   o->step = step;
   us_pool_run(pool, o->pieces, update_item, o);
@@ -149,6 +160,7 @@ double us_optimiser_seconds(const UsOptimiser* o) {
 }
 
 // ---- checkpoints ----
+// The gradient is no part of one: a step that is not whole did not happen.
 
 void us_optimiser_get(const UsOptimiser* o, float* host) {
   us_ops_get(o->device, o->params, host, o->floats);

@@ -43,6 +43,7 @@ static int shard_size(const UsPredictor* p, const UsTrainConfig* c) {
   return shard;
 }
 
+// Takes the memory of a batch, in which every sample has its place.
 static int place_batch(const UsPredictor* p, int batch, int frames, UsBatch* out) {
   const UsPredictorConfig* c = us_predictor_config(p);
   size_t n = (size_t)batch * (size_t)frames;
@@ -60,6 +61,7 @@ static void free_batch(UsBatch* b) {
   free(b->actions);
 }
 
+// What the loss of a shard is asked for, and of a held-back one: there the whole open loop.
 static UsLossConfig loss_of_training(const UsTrainer* t) {
   const UsTrainConfig* c = &t->c;
   return (UsLossConfig){.batch = t->shard,
@@ -87,6 +89,7 @@ static double bytes_of(const UsTrainer* t) {
          t->workers * tapes;
 }
 
+// A worker computes one shard after the other on tapes of its own.
 static int make_workers(UsTrainer* t) {
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   for (int i = 0; i < t->workers; i++) {
@@ -102,8 +105,10 @@ static size_t loss_sums(const UsTrainer* t) {
   return t->c.rollout > 1 ? (size_t)t->c.rollout : 1;
 }
 
+// All memory of a trainer, so that steps take none.
 static UsStatus allocate(UsTrainer* t) {
   const UsTrainConfig* c = &t->c;
+  // The optimiser: action blocks lead, the rest follows at its own rate or stands still.
   const UsParamList* list = us_predictor_list(t->p);
   const UsOptimiserConfig config = {.shards = t->shards,
                                     .rate = c->rate,
@@ -115,53 +120,64 @@ static UsStatus allocate(UsTrainer* t) {
                                     .trail = c->action_only ? 0 : c->trunk_rate};
   US_TRY(
       us_optimiser_create(t->device, &config, 1, &list, us_predictor_params(t->p), &t->optimiser));
+  // Numbers per worker, shard and validation.
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
   t->figures = calloc((size_t)t->shards * loss_sums(t), sizeof(double));
   t->sums = us_ops_alloc_sums(t->device, (size_t)t->shards * loss_sums(t));
   t->held_error = calloc((size_t)(4 * c->validate_batches * t->shards), sizeof(double));
   t->best = us_ops_alloc(t->device, list->floats);
+  // Samples: the pool fills them in place, shard by shard.
   int ok = t->worker && t->figures && t->sums && t->held_error && t->best &&
            place_batch(t->p, c->batch, c->frames, &t->batch) &&
            (!t->held.fill || place_batch(t->p, c->batch, t->held_frames, &t->held_batch));
   return ok && make_workers(t) ? US_OK : us_fail(US_MEMORY, "training: out of memory");
 }
 
+// Refuses what does not go together.
+static UsStatus check(const UsPredictorConfig* p, const UsTrainConfig* c) {
+  int context = p->context, tokens = p->grid_h * p->grid_w;
+  // Samples: long enough for context and rollout, short enough for attention over all of them.
+  if (c->frames < context + (c->rollout > 1 ? c->rollout : 1)) {
+    return us_fail(US_USAGE,
+                   "training: %d frames are too few for a context of %d and a rollout of %d",
+                   c->frames, context, c->rollout);
+  }
+  if (c->horizon > kHorizonMost) {
+    return us_fail(US_USAGE, "training: expected a horizon of at most %d, found %d", kHorizonMost,
+                   c->horizon);
+  }
+  int seen = c->frames - 1 > context + c->horizon - 1 ? c->frames - 1 : context + c->horizon - 1;
+  if (seen > US_OPS_KEYS / tokens) {
+    return us_fail(US_USAGE,
+                   "training: expected samples of at most %d tokens, found %d frames of %d",
+                   US_OPS_KEYS, seen, tokens);
+  }
+  // An end, and something to train.
+  if (c->steps <= 0 && !(c->minutes > 0)) {
+    return us_fail(US_USAGE, "training: expected a number of steps or minutes, found neither");
+  }
+  if (c->action_only && p->action == 0) {
+    return us_fail(US_USAGE, "training: a predictor without actions has no action blocks to train");
+  }
+  return US_OK;
+}
+
 UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
                            UsTrainData held, UsPool* pool, UsTrainer** out) {
   *out = NULL;
-  int context = us_predictor_config(p)->context;
   UsTrainConfig c = us_train_defaults(p, config);
-  if (c.frames < context + (c.rollout > 1 ? c.rollout : 1)) {
-    return us_fail(US_USAGE,
-                   "training: %d frames are too few for a context of %d and a rollout of %d",
-                   c.frames, context, c.rollout);
-  }
-  if (c.horizon > kHorizonMost) {
-    return us_fail(US_USAGE, "training: expected a horizon of at most %d, found %d", kHorizonMost,
-                   c.horizon);
-  }
-  const UsPredictorConfig* sizes = us_predictor_config(p);
-  int seen = c.frames - 1 > context + c.horizon - 1 ? c.frames - 1 : context + c.horizon - 1;
-  if (seen > US_OPS_KEYS / (sizes->grid_h * sizes->grid_w)) {
-    return us_fail(US_USAGE,
-                   "training: expected samples of at most %d tokens, found %d frames of %d",
-                   US_OPS_KEYS, seen, sizes->grid_h * sizes->grid_w);
-  }
-  if (c.steps <= 0 && !(c.minutes > 0)) {
-    return us_fail(US_USAGE, "training: expected a number of steps or minutes, found neither");
-  }
-  if (c.action_only && us_predictor_config(p)->action == 0) {
-    return us_fail(US_USAGE, "training: a predictor without actions has no action blocks to train");
-  }
+  US_TRY(check(us_predictor_config(p), &c));
   UsTrainer* t = calloc(1, sizeof(*t));
   if (!t) return us_fail(US_MEMORY, "training: out of memory");
   *t = (UsTrainer){.p = p, .c = c, .train = train, .held = held, .pool = pool};
   t->device = us_predictor_model(p)->device;
+  // The shards depend on the config alone, so that results do not depend on the threads.
   t->shard = shard_size(p, &c);
   t->shards = c.batch / t->shard;
   t->workers = us_pool_threads(pool);
-  t->held_frames = context + c.horizon;
+  t->held_frames = us_predictor_config(p)->context + c.horizon;
   t->at = (TrainState){.best_error = INFINITY, .one_step = NAN, .open_loop = NAN};
+  // What the machine does not have is refused before it is taken.
   UsStatus status = us_machine_need_memory("training", bytes_of(t));
   if (status == US_OK) status = allocate(t);
   if (status != US_OK) {
@@ -189,9 +205,6 @@ void us_trainer_destroy(UsTrainer* t) {
   free(t);
 }
 
-const UsTrainConfig* us_trainer_config(const UsTrainer* t) {
-  return &t->c;
-}
 int64_t us_trainer_steps(const UsTrainer* t) {
   return t->at.step;
 }
@@ -221,10 +234,12 @@ static UsBatch slice(const UsTrainer* t, const UsBatch* b, int shard) {
   return out;
 }
 
+// Asks a source for the samples of one shard.
 static void fill(const UsTrainer* t, const UsTrainData* data, int64_t step, int shard, UsBatch* b) {
   for (int i = 0; i < t->shard; i++) data->fill(data->source, step, shard * t->shard + i, b);
 }
 
+// Samples and gradient of one shard.
 static void shard_item(void* arg, int item, int worker) {
   UsTrainer* t = arg;
   Worker* w = &t->worker[worker];
@@ -242,6 +257,7 @@ static void shard_item(void* arg, int item, int worker) {
 
 UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
   UsTrainStep out = {.step = ++t->at.step};
+  // The gradient of every shard, then of the batch. A step that was stopped did not happen.
   us_pool_run(t->pool, t->shards, shard_item, t);
   out.norm = us_optimiser_sum(t->optimiser, t->pool);
   if (us_interrupted()) {
@@ -249,6 +265,7 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
     out.finite = out.stopped = 1;
     return out;
   }
+  // The losses, in one read from the device.
   const UsLossConfig loss = loss_of_training(t);
   us_ops_get_sums(t->device, t->sums, t->figures, (size_t)t->shards * loss_sums(t));
   for (int i = 0; i < t->shards; i++) {
@@ -256,7 +273,7 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
     out.teacher += l.teacher;
     out.rollout += l.rollout;
   }
-  // What is not finite leaves the weights as they were.
+  // The weights follow; what is not finite leaves them as they were.
   out.finite = isfinite(out.teacher + out.rollout + out.norm);
   if (out.finite) {
     out.rate = us_optimiser_update(t->optimiser, out.step, progress, t->pool);
@@ -268,11 +285,14 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
 
 // ---- validation ----
 
+// A batch of held-back samples, as a pool's item gets it.
 typedef struct HeldBatch {
   UsTrainer* t;
   int batch;
 } HeldBatch;
 
+// Errors of one shard: of the next frame and of the last, beside those of repeating the frame
+// before.
 static void validate_item(void* arg, int item, int worker) {
   UsTrainer* t = ((HeldBatch*)arg)->t;
   int batch = ((HeldBatch*)arg)->batch;
@@ -293,10 +313,12 @@ static void validate_item(void* arg, int item, int worker) {
 UsValidation us_trainer_validate(UsTrainer* t) {
   if (!t->held.fill) return (UsValidation){NAN, NAN, 0};
   double sum[4] = {0};
+  // Always the same batches, so that validations of a run compare.
   for (int b = 0; b < t->c.validate_batches; b++) {
     HeldBatch h = {t, b};
     us_pool_run(t->pool, t->shards, validate_item, &h);
   }
+  // Ratios of sums, which a sample without motion cannot upset; added in the order of shards.
   for (int i = 0; i < t->c.validate_batches * t->shards; i++) {
     for (int k = 0; k < 4; k++) sum[k] += t->held_error[4 * i + k];
   }
@@ -311,6 +333,7 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   double* sum = calloc(2 * (size_t)d, sizeof(double));
   float* mean = calloc((size_t)d, sizeof(float));
   UsStatus status = sum && mean ? US_OK : us_fail(US_MEMORY, "training: out of memory");
+  // Sums and squares, number by number of a token, over the batches that training begins with.
   UsProgress bar = us_progress_start("normalise", "batches", batches, 0);
   for (int b = 0; b < batches && status == US_OK; b++) {
     for (int s = 0; s < t->shards && !us_interrupted(); s++) {
@@ -326,6 +349,7 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
     status = us_progress_step(&bar, b + 1, "training");
   }
   us_progress_end(&bar);
+  // A mean for each number, one deviation for all: numbers that vary little stay small.
   double n = (double)batches * tokens, variance = 0;
   for (int i = 0; i < d && status == US_OK; i++) {
     double m = sum[i] / n;

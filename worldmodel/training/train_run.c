@@ -42,6 +42,7 @@ UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
   size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
   float* host = make_host(t);
   if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
+  // Tensors: one read of each from the device.
   us_optimiser_get(t->optimiser, host);
   us_ops_get(t->device, t->best, host + 3 * floats, floats);
   us_predictor_norm(t->p, host + 4 * floats, host + 4 * floats + d);
@@ -86,11 +87,13 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
                    "%s: expected a checkpoint of the same data and options (%s), found %s", path,
                    key, found);
   }
+  // Tensors with their shapes, which refuse a checkpoint of other sizes.
   UsTensorOut part[6];
   int tensors = list_tensors(t, host, part);
   for (int i = 0; i < tensors; i++) {
     US_TRY(us_tensors_read(file, part[i].name, 1, part[i].shape, (float*)part[i].data));
   }
+  // The state, number by number.
   TrainState at;
   double x;
 #define X(type, name)                                         \
@@ -100,6 +103,7 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
 #undef X
   float scale = *(const float*)part[5].data;
   if (!(scale > 0)) return us_fail(US_FORMAT, "%s: expected a scale, found %g", path, scale);
+  // All of it is good: the trainer changes only now.
   t->at = at;
   us_optimiser_put(t->optimiser, host);
   us_ops_put(t->device, t->best, host + 3 * floats, floats);
@@ -139,6 +143,7 @@ static UsStatus trim_log(const char* path, int64_t step) {
   return status;
 }
 
+// Opens the log behind `step`; a new run starts a new one.
 static UsStatus open_log(const char* path, int64_t step, FILE** out) {
   *out = NULL;
   if (!path) return US_OK;
@@ -151,6 +156,7 @@ static UsStatus open_log(const char* path, int64_t step, FILE** out) {
 
 // ---- loop ----
 
+// A run of the loop over a trainer.
 typedef struct Loop {
   UsTrainer* t;
   const UsTrainRun* run;
@@ -161,6 +167,7 @@ typedef struct Loop {
   char note[96];          // of the bar
 } Loop;
 
+// How far the run is, in [0, 1]: by steps, by minutes, or by what ends first.
 static double progress(const Loop* l) {
   const UsTrainConfig* c = &l->t->c;
   double by_steps = c->steps > 0 ? (double)l->t->at.step / (double)c->steps : 0;
@@ -174,6 +181,7 @@ static UsStatus flush_log(const Loop* l) {
   return us_fail(US_IO, "%s: cannot be written: %s", l->run->log, strerror(errno));
 }
 
+// Saves the state, if the run has a place for it.
 static UsStatus checkpoint(Loop* l) {
   l->saved = us_seconds();
   US_TRY(flush_log(l));
@@ -181,6 +189,8 @@ static UsStatus checkpoint(Loop* l) {
   return us_trainer_save(l->t, l->run->checkpoint, l->run->key ? l->run->key : "");
 }
 
+// Adds a step to the sums and, every so many, writes their means: a line of the log and the note of
+// the bar. The sums are part of the state, so a resumed log has the same lines.
 static void log_step(Loop* l, const UsTrainStep* s) {
   UsTrainer* t = l->t;
   t->at.loss += s->teacher;
@@ -203,15 +213,20 @@ static void log_step(Loop* l, const UsTrainStep* s) {
   t->at.count = 0;
 }
 
+static void keep_validation(UsTrainer* t, UsValidation v) {
+  t->at.one_step = v.one_step;
+  t->at.open_loop = v.open_loop;
+}
+
 // Validates, once a step, and keeps the best weights; 1 when patience is at its end.
 static int validate(Loop* l) {
   UsTrainer* t = l->t;
   if (t->at.validated == t->at.step) return t->c.patience > 0 && t->at.worse >= t->c.patience;
   UsValidation v = us_trainer_validate(t);
   if (us_interrupted()) return 0;
-  t->at.one_step = v.one_step;
-  t->at.open_loop = v.open_loop;
+  keep_validation(t, v);
   t->at.validated = t->at.step;
+  // A line of the log of its own, out at once: people watch it.
   if (l->log && t->held.fill) {
     char text[2][US_NUMBER_CHARS];
     fprintf(l->log, "{\"step\": %lld, \"one_step\": %s, \"open_loop\": %s}\n",
@@ -219,6 +234,7 @@ static int validate(Loop* l) {
             us_json_format(text[1], "%.6g", v.open_loop));
     fflush(l->log);
   }
+  // Patience: better weights are kept, and so many validations without any end the run.
   if (t->c.patience <= 0 || !t->held.fill) return 0;
   if (v.open_loop < t->at.best_error) {
     t->at.best_error = v.open_loop;
@@ -238,18 +254,21 @@ static UsStatus loop(Loop* l) {
   while (!done && progress(l) < 1 && !us_interrupted()) {
     UsTrainStep s = us_trainer_step(t, progress(l));
     if (s.stopped) break;
+    // The checkpoint on disk is left as it is: its weights are good.
     if (!s.finite) {
       return us_fail(US_DIVERGED, "training: step %lld: the loss is not finite (%g); %s%s",
                      (long long)s.step, s.teacher + s.rollout,
                      l->run->checkpoint ? "the last good weights are in " : "no checkpoint",
                      l->run->checkpoint ? l->run->checkpoint : "");
     }
+    // What the step was, how the run stands, and now and then its state on disk.
     t->at.elapsed = l->before + us_seconds() - l->started;
     log_step(l, &s);
     us_progress_show(&l->bar, t->c.steps > 0 ? (double)t->at.step : t->at.elapsed, l->note);
     if (t->at.step % t->c.validate_every == 0) done = validate(l);
     if (us_seconds() - l->saved > every && !us_interrupted()) US_TRY(checkpoint(l));
   }
+  // The end: the last weights are measured. Or the caller wants to stop: the state is kept.
   if (!us_interrupted()) validate(l);
   if (!us_interrupted()) return US_OK;
   US_TRY(checkpoint(l));
@@ -259,6 +278,7 @@ static UsStatus loop(Loop* l) {
 
 static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
   Loop l = {.t = t, .run = run};
+  // Where an earlier run stopped: weights, optimizer, step, log.
   if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
     US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
   }
@@ -268,14 +288,15 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   l.bar = t->c.steps > 0
               ? us_progress_start(run->label, "steps", (double)t->c.steps, (double)t->at.step)
               : us_progress_start(run->label, "s", 60 * t->c.minutes, t->at.elapsed);
+  // The first checkpoint is there before the first step, so a place that cannot be written is told
+  // at once.
   UsStatus status = checkpoint(&l);
   if (status == US_OK) status = loop(&l);
   if (status == US_OK) status = checkpoint(&l);
+  // With patience the best weights are the result, and their errors.
   if (status == US_OK && t->c.patience > 0 && isfinite(t->at.best_error)) {
     us_ops_copy(t->device, t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
-    UsValidation v = us_trainer_validate(t);
-    t->at.one_step = v.one_step;
-    t->at.open_loop = v.open_loop;
+    keep_validation(t, us_trainer_validate(t));
     status = us_interrupt_check("training");
   }
   us_progress_end(&l.bar);
