@@ -60,7 +60,7 @@ US_API void us_ops_linear_back(UsDevice* d, int rows, int out, int in, const flo
 
 // ---- element by element ----
 
-// y (count) += a x.
+// y (count) += a x. y may alias x.
 US_API void us_ops_add(UsDevice* d, size_t count, float a, const float* x, float* y);
 
 // y = gelu(x) = x/2 (1 + erf(x / sqrt 2)), the exact form, to float rounding. y may alias x.
@@ -68,6 +68,9 @@ US_API void us_ops_gelu(UsDevice* d, size_t count, const float* x, float* y);
 
 // dx = dy gelu'(x). dx may alias dy.
 US_API void us_ops_gelu_back(UsDevice* d, size_t count, const float* x, const float* dy, float* dx);
+
+// x (count) = x within [low, high], where it is a number at all.
+US_API void us_ops_clip(UsDevice* d, size_t count, float low, float high, float* x);
 
 // ---- rows and columns ----
 

@@ -28,10 +28,7 @@ US_C_BEGIN
 // The kinds; a config.json that names none has the first.
 #define US_WORLD_MODELS(X) X(predictor)
 
-enum {
-  US_CONTEXT_MAX = 8,     // most frames of a context
-  US_HORIZON_MOST = 1000  // and of a rollout
-};
+enum { US_CONTEXT_MAX = 8 };  // most frames of a context
 
 typedef struct UsWorldModelClass UsWorldModelClass;
 
@@ -53,9 +50,9 @@ typedef struct UsRollout {
   const float* cache;    // (cache) of that context, tensor memory
   double step;           // s between predicted frames
   int count;             // candidates, at most those of the work
-  int horizon;           // H, at most US_HORIZON_MOST
-  const float* actions;  // (count, H, K, A), ordinary memory; NULL for a model without actions
-  const float* past;     // (past, K, A) blocks that led through the context, ordinary memory.
+  int horizon;           // H
+  const float* actions;  // (count, H, K, A) tensor memory; NULL for a model without actions
+  const float* past;     // (past, K, A) blocks that led through the context, tensor memory.
                          // Nullable: all 0
   const float* goal;     // (G, D) tensor memory. Nullable
   float* distance;       // (count, H) tensor memory: mean squared difference to the goal.

@@ -1,8 +1,10 @@
 // The stand-in env: a trained world model behind env.h.
 //
-// A slot is the C newest latents, real or imagined, their times and a goal. Latents are normalised
-// and lie in tensor memory. What the model makes of a context once (its cache) is computed when the
-// first rollout after a change asks for them.
+// A slot is the C newest latents, real or predicted, their times, the blocks of actions between
+// them and a goal. Latents are normalised; they and all else that rollouts read lie in the tensor
+// memory of the model's device, so that a rollout brings its actions there once and its rewards
+// back once. What the model makes of a slot's context (its cache) is computed when the first
+// rollout or step after a change asks for it.
 //
 // The reward is minus the mean squared difference of normalised latents to the goal's.
 //
@@ -16,6 +18,7 @@
 #include <string.h>
 
 #include "env/env_class.h"
+#include "worldmodel/base/frame.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
@@ -31,33 +34,41 @@ typedef struct Slot {
 typedef struct Worker {
   UsRolloutWork* tile;    // for rollouts
   UsRolloutWork* single;  // for steps
-  float* next;            // (G, D) tensor memory
-  float* distance;        // (tile, US_HORIZON_MOST) tensor memory
 } Worker;
 
 typedef struct Model {
   UsEnv base;
   UsModel* model;
-  UsDevice* device;  // of the world model
   const UsWorldModel* w;
+  UsDevice* device;  // of the world model
   const UsEncoder* encoder;
-  int context, tokens, dim, tile, workers, limit;
-  size_t one;       // G D
-  double step;      // s between frames
-  Slot* slot;       // (N)
-  float* contexts;  // (N, C, G, D) tensor memory
-  float* goals;     // (N, G, D) tensor memory
-  float* cache;     // (N, cache) tensor memory
-  float* fresh;     // (N, G, D) tensor memory, what was encoded last
-  float* scores;    // (N) tensor memory, distances to the goals
-  Worker* worker;   // (workers)
-  int* stale;       // (N) slots whose cache has to be computed
-  uint8_t* pixels;  // (N, height, width, 3)
-  double* states;   // (N, S)
-  float* latents;   // (N, G, D) raw, ordinary memory
-  float* past;      // (N, past, K, A) the blocks that led through the context, ordinary memory
-  size_t block;     // K A
-  size_t pasts;     // past K A
+  int context, tokens, tile, workers, limit;
+  size_t one;    // G D
+  size_t block;  // K A
+  size_t past;   // numbers of a slot's past blocks
+  double step;   // s between frames
+
+  UsArena host;      // ordinary memory:
+  Slot* slot;        // (N)
+  Worker* worker;    // (workers)
+  int* stale;        // (N) slots whose cache has to be computed
+  uint8_t* pixels;   // (N, height, width, 3)
+  double* states;    // (N, S)
+  float* features;   // (N, G, D) as the encoder gives them
+  float* distances;  // (N)
+
+  UsArena tensor;   // tensor memory:
+  float* contexts;  // (N, C, G, D)
+  float* pasts;     // (N, past, K, A) the blocks that led through the contexts
+  float* goals;     // (N, G, D)
+  float* caches;    // (N, cache)
+  float* fresh;     // (N, G, D) what was encoded or predicted last
+  float* raw;       // (N, G, D) not normalised
+  float* played;    // (N, K, A) actions of a step or of what was observed
+  float* apart;     // (N) distances
+
+  float* staged;  // tensor memory for actions and distances of a rollout, as large as the largest
+  size_t room;    // its floats
 } Model;
 
 static Model* of(UsEnv* e) {
@@ -72,8 +83,16 @@ static float* newest_of(Model* m, int slot) {
   return context_of(m, slot) + (size_t)(m->context - 1) * m->one;
 }
 
+static float* goal_of(Model* m, int slot) {
+  return m->goals + (size_t)slot * m->one;
+}
+
 static float* past_of(Model* m, int slot) {
-  return m->past + (size_t)slot * m->pasts;
+  return m->pasts + (size_t)slot * m->past;
+}
+
+static float* cache_of(Model* m, int slot) {
+  return m->caches + (size_t)slot * m->w->cache;
 }
 
 // ---- open and close ----
@@ -83,21 +102,12 @@ static void model_close(UsEnv* e) {
   for (int i = 0; m->worker && i < m->workers; i++) {
     m->w->cls->work_destroy(m->worker[i].tile);
     m->w->cls->work_destroy(m->worker[i].single);
-    us_ops_free(m->device, m->worker[i].next);
-    us_ops_free(m->device, m->worker[i].distance);
   }
-  us_ops_free(m->device, m->contexts);
-  us_ops_free(m->device, m->goals);
-  us_ops_free(m->device, m->cache);
-  us_ops_free(m->device, m->fresh);
-  us_ops_free(m->device, m->scores);
-  free(m->worker);
-  free(m->slot);
-  free(m->stale);
-  free(m->pixels);
-  free(m->states);
-  free(m->latents);
-  free(m->past);
+  if (m->device) {
+    us_ops_free(m->device, m->tensor.base);
+    us_ops_free(m->device, m->staged);
+  }
+  us_arena_free(&m->host);
   us_model_destroy(m->model);
   free(m);
 }
@@ -118,53 +128,66 @@ static UsStatus check_config(const char* name, const UsModelInfo* info, const Us
 
 static void fill_info(Model* m, const char* name, const UsEnvConfig* c) {
   const UsModelInfo* from = us_model_info(m->model);
-  const UsEncoderInfo* encoder = us_encoder_info(m->encoder);
   UsEnvInfo* info = &m->base.info;
   snprintf(info->name, sizeof(info->name), "%s", name);
   snprintf(info->task, sizeof(info->task), "%s", from->task);
+  snprintf(info->hash, sizeof(info->hash), "%s", from->hash);
   info->slots = c->slots;
   info->block = from->block;
   info->action = from->action;
-  info->state = encoder->state;
+  info->state = us_encoder_info(m->encoder)->state;
   info->observation = (int)m->one;
   info->height = from->height;
   info->width = from->width;
   info->context = m->context;
   info->dt = from->dt;
-  memcpy(info->hash, from->hash, sizeof(info->hash));
+  info->device = m->device;
 }
 
-static int allocate(Model* m) {
-  size_t n = (size_t)m->base.info.slots, frame = (size_t)m->context * m->one;
-  size_t image = (size_t)m->base.info.height * (size_t)m->base.info.width * 3;
-  m->slot = calloc(n, sizeof(*m->slot));
-  m->contexts = us_ops_alloc(m->device, n * frame);
-  m->goals = us_ops_alloc(m->device, n * m->one);
-  m->cache = us_ops_alloc(m->device, n * m->w->cache);
-  m->fresh = us_ops_alloc(m->device, n * m->one);
-  m->scores = us_ops_alloc(m->device, n);
-  m->stale = calloc(n, sizeof(*m->stale));
-  m->pixels = calloc(n * image + 1, 1);
-  m->states = calloc(n * (size_t)m->base.info.state + 1, sizeof(double));
-  m->latents = calloc(n * frame, sizeof(float));
-  m->past = calloc(n * m->pasts + 1, sizeof(float));
-  m->worker = calloc((size_t)m->workers, sizeof(*m->worker));
-  if (!m->slot || !m->contexts || !m->goals || !m->cache || !m->fresh || !m->scores || !m->stale ||
-      !m->pixels || !m->states || !m->latents || !m->past || !m->worker) {
-    return 0;
-  }
+static void place_host(Model* m, UsArena* a) {
+  const UsEnvInfo* info = &m->base.info;
+  size_t n = (size_t)info->slots;
+  m->slot = US_TAKE(a, Slot, n);
+  m->worker = US_TAKE(a, Worker, m->workers);
+  m->stale = US_TAKE(a, int, n);
+  m->pixels = US_TAKE(a, uint8_t, n * us_frame_bytes(info->height, info->width));
+  m->states = US_TAKE(a, double, n*(size_t)info->state);
+  m->features = US_TAKE(a, float, n * m->one);
+  m->distances = US_TAKE(a, float, n);
+}
+
+static void place_tensors(Model* m, UsArena* a) {
+  size_t n = (size_t)m->base.info.slots;
+  m->contexts = US_TAKE(a, float, n*(size_t)m->context * m->one);
+  m->pasts = US_TAKE(a, float, n * m->past);
+  m->goals = US_TAKE(a, float, n * m->one);
+  m->caches = US_TAKE(a, float, n * m->w->cache);
+  m->fresh = US_TAKE(a, float, n * m->one);
+  m->raw = US_TAKE(a, float, n * m->one);
+  m->played = US_TAKE(a, float, n * m->block);
+  m->apart = US_TAKE(a, float, n);
+}
+
+static UsStatus allocate(Model* m) {
+  place_host(m, &m->host);
+  US_TRY(us_arena_alloc(&m->host));
+  place_host(m, &m->host);
+
+  // Tensor memory is measured and placed likewise, in a block of the device.
+  place_tensors(m, &m->tensor);
+  US_TRY(us_ops_arena_alloc(m->device, &m->tensor));
+  place_tensors(m, &m->tensor);
+
   for (int i = 0; i < m->workers; i++) {
     Worker* w = &m->worker[i];
     w->tile = m->w->cls->work_create(m->w, m->tile);
     w->single = m->w->cls->work_create(m->w, 1);
-    w->next = us_ops_alloc(m->device, m->one);
-    w->distance = us_ops_alloc(m->device, (size_t)m->tile * US_HORIZON_MOST);
-    if (!w->tile || !w->single || !w->next || !w->distance) return 0;
+    if (!w->tile || !w->single) return us_fail(US_MEMORY, "out of memory for rollouts");
   }
-  return 1;
+  return US_OK;
 }
 
-static void reset_all(Model* m);
+static void start(Model* m, int slot, uint64_t seed);
 
 static UsStatus model_open(const char* name, const char* what, const struct UsTask* const* tasks,
                            const UsEnvConfig* config, UsEnv** out) {
@@ -173,61 +196,59 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   if (!m) return us_fail(US_MEMORY, "%s: out of memory", name);
   m->base.cls = &us_env_class_model;
   m->base.pool = config->pool;
-  m->device = us_device_cpu();
-  m->workers = us_pool_threads(config->pool);
   UsStatus status = us_model_open(what, &m->model);
   if (status == US_OK) status = check_config(name, us_model_info(m->model), config);
   if (status != US_OK) {
     model_close(&m->base);
     return status;
   }
+
+  // Sizes, all from the world model that the folder holds.
   m->w = us_model_world(m->model);
+  m->device = m->w->device;
   m->encoder = us_model_encoder(m->model);
-  const UsWorldModel* c = m->w;
-  m->device = c->device;
-  m->context = c->context;
-  m->tokens = c->grid_h * c->grid_w;
-  m->dim = c->dim;
-  m->one = (size_t)(m->tokens * m->dim);
-  m->block = (size_t)(c->block * c->action);
-  m->pasts = (size_t)c->past * m->block;
-  m->tile = c->tile;
-  m->step = us_model_info(m->model)->dt * c->block;
+  m->context = m->w->context;
+  m->tokens = m->w->grid_h * m->w->grid_w;
+  m->tile = m->w->tile;
+  m->one = (size_t)m->tokens * (size_t)m->w->dim;
+  m->block = (size_t)m->w->block * (size_t)m->w->action;
+  m->past = (size_t)m->w->past * m->block;
+  m->step = us_model_info(m->model)->dt * m->w->block;
+  m->workers = us_pool_threads(config->pool);
   m->limit = config->limit;
-  m->base.save_size = sizeof(Slot) + (((size_t)m->context + 1) * m->one + m->pasts) * sizeof(float);
+  m->base.save_size = sizeof(Slot) + (((size_t)m->context + 1) * m->one + m->past) * sizeof(float);
   fill_info(m, name, config);
-  if (!allocate(m)) {
+
+  status = allocate(m);
+  if (status != US_OK) {
     model_close(&m->base);
-    return us_fail(US_MEMORY, "%s: out of memory for %d slots", name, config->slots);
+    return us_fail(status, "%s: %d slots: %s", name, config->slots, us_message());
   }
-  reset_all(m);
+  for (int i = 0; i < config->slots; i++) start(m, i, (uint64_t)i);
   *out = &m->base;
   return US_OK;
 }
 
 // ---- reset ----
 
-// Raw latents `host` (frames G, D) into tensor memory `to`, normalised.
+// Features `host` (frames G, D) into tensor memory `to`, as latents.
 static void put_latents(Model* m, int frames, const float* host, float* to) {
   us_ops_put(m->device, to, host, (size_t)frames * m->one);
   m->w->cls->normalise(m->w, frames * m->tokens, to, to);
 }
 
+// Begins an episode from a context of the folder's bank, drawn by the seed.
 static void start(Model* m, int slot, uint64_t seed) {
   Slot* s = &m->slot[slot];
   UsRng r = us_rng(seed, US_RNG_CONTEXT, 0, 0, 0);
   size_t pick = us_rng_below(&r, (uint32_t)us_model_info(m->model)->contexts);
   const float* bank = us_model_contexts(m->model);
   put_latents(m, m->context, bank + pick * (size_t)m->context * m->one, context_of(m, slot));
-  if (m->pasts) {
-    memcpy(past_of(m, slot), us_model_past(m->model) + pick * m->pasts, m->pasts * sizeof(float));
+  if (m->past) {
+    us_ops_put(m->device, past_of(m, slot), us_model_past(m->model) + pick * m->past, m->past);
   }
   *s = (Slot){0};
   for (int i = 0; i < m->context; i++) s->times[i] = (i + 1 - m->context) * m->step;
-}
-
-static void reset_all(Model* m) {
-  for (int i = 0; i < m->base.info.slots; i++) start(m, i, (uint64_t)i);
 }
 
 static void model_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
@@ -251,7 +272,7 @@ static UsStatus need_parts(const UsEnv* e, int n, const UsObs* obs) {
 // Encodes obs (n), n at most N, into m->fresh (n, G, D), normalised.
 static UsStatus encode(Model* m, int n, const UsObs* obs) {
   const UsEnvInfo* info = &m->base.info;
-  size_t image = (size_t)info->height * (size_t)info->width * 3, states = (size_t)info->state;
+  size_t image = us_frame_bytes(info->height, info->width), states = (size_t)info->state;
   for (int i = 0; i < n; i++) {
     if (states) {
       memcpy(m->states + (size_t)i * states, obs[i].state, states * sizeof(double));
@@ -260,35 +281,27 @@ static UsStatus encode(Model* m, int n, const UsObs* obs) {
     }
   }
   US_TRY(us_encoder_encode(m->encoder, n, states ? NULL : m->pixels, states ? m->states : NULL,
-                           m->latents, m->base.pool));
-  put_latents(m, n, m->latents, m->fresh);
+                           m->features, m->base.pool));
+  put_latents(m, n, m->features, m->fresh);
   return US_OK;
 }
 
-// Drops the oldest frame of a slot and appends latent (G, D) at `time`, to which action (K, A) led.
-// Nullable: action (0).
-static void append(Model* m, int slot, const float* latent, double time, const float* action) {
-  Slot* s = &m->slot[slot];
-  float* context = context_of(m, slot);
-  for (int i = 0; i + 1 < m->context; i++) {
-    us_ops_copy(m->device, context + (size_t)(i + 1) * m->one, context + (size_t)i * m->one,
-                m->one);
-    s->times[i] = s->times[i + 1];
+// Drops the oldest of `count` pieces of `size` floats and appends another.
+static void shift(Model* m, float* pieces, size_t count, size_t size, const float* piece) {
+  for (size_t i = 0; i + 1 < count; i++) {
+    us_ops_copy(m->device, pieces + (i + 1) * size, pieces + i * size, size);
   }
-  us_ops_copy(m->device, latent, newest_of(m, slot), m->one);
-  s->times[m->context - 1] = time;
-  s->cached = 0;
-  if (!m->pasts) return;
-  float* past = past_of(m, slot);
-  memmove(past, past + m->block, (m->pasts - m->block) * sizeof(float));
-  for (size_t i = 0; i < m->block; i++) {
-    past[m->pasts - m->block + i] = action ? fmaxf(-1, fminf(1, action[i])) : 0;
-  }
+  us_ops_copy(m->device, piece, pieces + (count - 1) * size, size);
 }
 
-// One frame says nothing about motion: it stands for all C, one block apart.
-static void begin(Model* m, int slot, const float* latent, double time) {
-  for (int i = m->context - 1; i >= 0; i--) append(m, slot, latent, time - i * m->step, NULL);
+// Appends latent (G, D), seen at `time`, to which action (K, A) led, to a slot's context.
+static void append(Model* m, int slot, const float* latent, double time, const float* action) {
+  Slot* s = &m->slot[slot];
+  shift(m, context_of(m, slot), (size_t)m->context, m->one, latent);
+  if (m->past) shift(m, past_of(m, slot), (size_t)m->w->past, m->block, action);
+  memmove(s->times, s->times + 1, (size_t)(m->context - 1) * sizeof(double));
+  s->times[m->context - 1] = time;
+  s->cached = 0;
 }
 
 static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
@@ -300,10 +313,12 @@ static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
     for (int i = 0; i < count; i++) {
       const UsObs* o = &obs[from + i];
       const float* latent = m->fresh + (size_t)i * m->one;
-      if (o->first) {
-        begin(m, slots[from + i], latent, o->time);
-      } else {
-        append(m, slots[from + i], latent, o->time, o->action);
+      us_ops_zero(m->device, m->played, m->block);
+      if (o->action && !o->first) us_ops_put(m->device, m->played, o->action, m->block);
+      us_ops_clip(m->device, m->block, -1, 1, m->played);
+      // One frame says nothing about motion: the first stands for all C, one block apart.
+      for (int k = o->first ? m->context - 1 : 0; k >= 0; k--) {
+        append(m, slots[from + i], latent, o->time - k * m->step, m->played);
       }
     }
   }
@@ -318,9 +333,23 @@ static UsStatus model_set_goal(UsEnv* e, int n, const int* slots, const UsObs* o
     US_TRY(encode(m, count, obs + from));
     for (int i = 0; i < count; i++) {
       int slot = slots[from + i];
-      us_ops_copy(m->device, m->fresh + (size_t)i * m->one, m->goals + (size_t)slot * m->one,
-                  m->one);
+      us_ops_copy(m->device, m->fresh + (size_t)i * m->one, goal_of(m, slot), m->one);
       m->slot[slot].goal = 1;
+    }
+  }
+  return US_OK;
+}
+
+static UsStatus model_latents(UsEnv* e, int n, const int* slots, float* now, float* goal) {
+  Model* m = of(e);
+  for (int i = 0; i < n; i++) {
+    size_t at = (size_t)i * m->one;
+    if (now) us_ops_copy(m->device, newest_of(m, slots[i]), now + at, m->one);
+    if (!goal) continue;
+    if (m->slot[slots[i]].goal) {
+      us_ops_copy(m->device, goal_of(m, slots[i]), goal + at, m->one);
+    } else {
+      us_ops_zero(m->device, goal + at, m->one);
     }
   }
   return US_OK;
@@ -332,148 +361,163 @@ static float reward_of(float distance) {
   return isfinite(distance) ? -distance : -INFINITY;
 }
 
-static float slot_reward(Model* m, int slot) {
-  if (!m->slot[slot].goal) return 0;
-  float distance;
-  us_ops_row_distance(m->device, 1, (int)m->one, 1, newest_of(m, slot),
-                      m->goals + (size_t)slot * m->one, m->scores + slot, 1);
-  us_ops_get(m->device, m->scores + slot, &distance, 1);
-  return reward_of(distance);
-}
-
 static void model_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
-  for (int i = 0; i < n; i++) {
-    if (distance) distance[i] = -slot_reward(of(e), slots[i]);
-    if (success) success[i] = 0;
+  Model* m = of(e);
+  if (success) memset(success, 0, (size_t)n);
+  for (int i = 0; distance && i < n; i++) {
+    distance[i] = 0;
+    if (!m->slot[slots[i]].goal) continue;
+    us_ops_row_distance(m->device, 1, (int)m->one, 1, newest_of(m, slots[i]), goal_of(m, slots[i]),
+                        m->apart, 1);
+    us_ops_get(m->device, m->apart, &distance[i], 1);
+    distance[i] = -reward_of(distance[i]);
   }
 }
 
 // ---- rollout ----
-
-typedef struct Rollout {
-  Model* m;
-  const int* slots;
-  int samples, horizon, tiles;  // tiles of a slot
-  const float* actions;
-  float* rewards;
-} Rollout;
 
 static void cache_item(void* arg, int item, int worker) {
   Model* m = arg;
   int slot = m->stale[item];
   if (us_interrupted()) return;
   m->w->cls->observe(m->w, m->worker[worker].tile, context_of(m, slot), m->slot[slot].times,
-                     m->cache + (size_t)slot * m->w->cache);
+                     cache_of(m, slot));
 }
 
-// Computes the caches that the listed slots lack.
+// Computes the caches that the listed slots lack. Nullable: slots (all).
 static void fill_caches(Model* m, int n, const int* slots) {
   int count = 0;
   for (int i = 0; i < n; i++) {
-    Slot* s = &m->slot[slots[i]];
-    if (s->cached) continue;
+    Slot* s = &m->slot[slots ? slots[i] : i];
+    if (!s->cached) m->stale[count++] = slots ? slots[i] : i;
     s->cached = 1;
-    m->stale[count++] = slots[i];
   }
   us_pool_run(m->base.pool, count, cache_item, m);
 }
 
+typedef struct Rollout {
+  Model* m;
+  const int* slots;
+  int samples, horizon, tiles;  // tiles of a slot
+  const float* actions;         // (n, samples, horizon, K, A) tensor memory
+  float* distances;             // (n, samples, horizon) tensor memory
+} Rollout;
+
+// One tile of candidates of one slot.
 static void rollout_item(void* arg, int item, int worker) {
   const Rollout* r = arg;
   Model* m = r->m;
   if (us_interrupted()) return;
   int i = item / r->tiles, first = item % r->tiles * m->tile, slot = r->slots[i];
   int count = r->samples - first < m->tile ? r->samples - first : m->tile;
-  size_t candidate = (size_t)i * (size_t)r->samples + (size_t)first;
-  float* rewards = r->rewards + candidate * (size_t)r->horizon;
-  size_t numbers = (size_t)count * (size_t)r->horizon;
+  size_t at = ((size_t)i * (size_t)r->samples + (size_t)first) * (size_t)r->horizon;
   if (!m->slot[slot].goal) {
-    memset(rewards, 0, numbers * sizeof(float));
+    us_ops_zero(m->device, r->distances + at, (size_t)count * (size_t)r->horizon);
     return;
   }
   const UsRollout task = {.context = context_of(m, slot),
-                          .cache = m->cache + (size_t)slot * m->w->cache,
+                          .cache = cache_of(m, slot),
                           .step = m->step,
                           .count = count,
                           .horizon = r->horizon,
-                          .actions = r->actions + candidate * (size_t)r->horizon * m->block,
+                          .actions = r->actions + at * m->block,
                           .past = past_of(m, slot),
-                          .goal = m->goals + (size_t)slot * m->one,
-                          .distance = m->worker[worker].distance,
+                          .goal = goal_of(m, slot),
+                          .distance = r->distances + at,
                           .clip = 1};
   m->w->cls->rollout(m->w, m->worker[worker].tile, &task);
-  us_ops_get(m->device, task.distance, rewards, numbers);
-  for (size_t k = 0; k < numbers; k++) rewards[k] = reward_of(rewards[k]);
+}
+
+// Tensor memory of at least so many floats, kept for the next call; NULL when out of memory.
+static float* stage(Model* m, size_t floats) {
+  if (floats <= m->room) return m->staged;
+  us_ops_free(m->device, m->staged);
+  m->staged = us_ops_alloc(m->device, floats);
+  m->room = m->staged ? floats : 0;
+  if (!m->staged && !m->base.error.text[0]) {
+    snprintf(m->base.error.text, sizeof(m->base.error.text), "out of memory for %zu actions",
+             floats);
+  }
+  return m->staged;
+}
+
+static void roll(Model* m, int n, const int* slots, int samples, int horizon, const float* actions,
+                 float* distances) {
+  Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, distances};
+  fill_caches(m, n, slots);
+  us_pool_run(m->base.pool, n * r.tiles, rollout_item, &r);
 }
 
 static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                           const float* actions, float* rewards) {
   Model* m = of(e);
-  US_ASSERT(horizon <= US_HORIZON_MOST);
-  Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, rewards};
+  size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon, all = numbers * m->block;
+  float* staged = stage(m, all + numbers);
+  if (staged) {
+    us_ops_put(m->device, staged, actions, all);
+    roll(m, n, slots, samples, horizon, staged, staged + all);
+    us_ops_get(m->device, staged + all, rewards, numbers);
+  }
+  // Ctrl-C leaves candidates out, so that none of the numbers means anything.
+  int whole = staged && !us_interrupted();
+  for (size_t i = 0; i < numbers; i++) rewards[i] = whole ? reward_of(rewards[i]) : -INFINITY;
+}
+
+static void model_rollout_device(UsEnv* e, int n, const int* slots, int samples, int horizon,
+                                 const float* actions, float* rewards) {
   size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon;
-  for (size_t i = 0; i < numbers; i++) rewards[i] = -INFINITY;  // of those that Ctrl-C leaves out
-  fill_caches(m, n, slots);
-  us_pool_run(e->pool, n * r.tiles, rollout_item, &r);
+  roll(of(e), n, slots, samples, horizon, actions, rewards);
+  us_ops_add(of(e)->device, numbers, -2, rewards, rewards);  // x - 2 x: minus the distance, exactly
 }
 
 // ---- step ----
 
-typedef struct Step {
-  Model* m;
-  const float* actions;  // (N, K, A)
-  const UsStep* out;
-} Step;
-
-// The newest latent of a slot, raw, into host (G, D).
-static void get_latent(Model* m, int slot, Worker* w, float* host) {
-  m->w->cls->denormalise(m->w, m->tokens, newest_of(m, slot), w->next);
-  us_ops_get(m->device, w->next, host, m->one);
-}
-
+// Predicts the next latent of a slot into m->fresh and takes it into the context.
 static void step_item(void* arg, int item, int worker) {
-  const Step* s = arg;
-  Model* m = s->m;
-  const UsEnvInfo* info = &m->base.info;
-  Worker* w = &m->worker[worker];
+  Model* m = arg;
   Slot* slot = &m->slot[item];
-  const float* action = s->actions + (size_t)item * m->block;
+  float* next = m->fresh + (size_t)item * m->one;
+  const float* action = m->played + (size_t)item * m->block;
   const UsRollout task = {.context = context_of(m, item),
-                          .cache = m->cache + (size_t)item * m->w->cache,
+                          .cache = cache_of(m, item),
                           .step = m->step,
                           .count = 1,
                           .horizon = 1,
                           .actions = action,
                           .past = past_of(m, item),
-                          .last = w->next,
-                          .clip = 1};
-  m->w->cls->rollout(m->w, w->single, &task);
-  append(m, item, w->next, slot->times[m->context - 1] + m->step, action);
-  slot->steps += info->block;
-
-  float* latent = m->latents + (size_t)item * m->one;
-  get_latent(m, item, w, latent);
-  int finite = 1;
-  for (size_t i = 0; i < m->one; i++) finite &= isfinite(latent[i]) != 0;
-  const UsStep* out = s->out;
-  if (out->observation)
-    memcpy(out->observation + (size_t)item * m->one, latent, m->one * sizeof(float));
-  if (out->reward) out->reward[item] = finite ? slot_reward(m, item) : -INFINITY;
-  if (out->terminated) out->terminated[item] = !finite;
-  if (out->truncated) out->truncated[item] = m->limit > 0 && slot->steps >= m->limit;
-  if (out->success) memset(out->success + (size_t)(item * info->block), 0, (size_t)info->block);
-  if (out->object) memset(out->object + (size_t)(item * info->block), 0, (size_t)info->block);
+                          .last = next};
+  m->w->cls->rollout(m->w, m->worker[worker].single, &task);
+  append(m, item, next, slot->times[m->context - 1] + m->step, action);
+  slot->steps += m->base.info.block;
 }
 
 static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
   Model* m = of(e);
-  Step s = {m, actions, out};
-  int count = 0;
-  for (int i = 0; i < e->info.slots; i++) {
-    if (!m->slot[i].cached) m->stale[count++] = i;
+  const int n = e->info.slots;
+  const size_t blocks = (size_t)n * m->block;
+  fill_caches(m, n, NULL);
+  us_ops_put(m->device, m->played, actions, blocks);
+  us_ops_clip(m->device, blocks, -1, 1, m->played);
+  us_pool_run(e->pool, n, step_item, m);
+
+  // Observations and distances of all slots come back at once.
+  m->w->cls->denormalise(m->w, n * m->tokens, m->fresh, m->raw);
+  us_ops_get(m->device, m->raw, m->features, (size_t)n * m->one);
+  us_ops_row_distance(m->device, n, (int)m->one, 1, m->fresh, m->goals, m->apart, 1);
+  us_ops_get(m->device, m->apart, m->distances, (size_t)n);
+  for (int i = 0; i < n; i++) {
+    const float* latent = m->features + (size_t)i * m->one;
+    int finite = 1;
+    for (size_t k = 0; k < m->one; k++) finite &= isfinite(latent[k]) != 0;
+    float reward = m->slot[i].goal ? reward_of(m->distances[i]) : 0;
+    if (out->reward) out->reward[i] = finite ? reward : -INFINITY;
+    if (out->terminated) out->terminated[i] = !finite;
+    if (out->truncated) out->truncated[i] = m->limit > 0 && m->slot[i].steps >= m->limit;
   }
-  us_pool_run(e->pool, count, cache_item, m);
-  us_pool_run(e->pool, e->info.slots, step_item, &s);
+  size_t rules = (size_t)n * (size_t)e->info.block;
+  if (out->observation) memcpy(out->observation, m->features, (size_t)n * m->one * sizeof(float));
+  if (out->success) memset(out->success, 0, rules);
+  if (out->object) memset(out->object, 0, rules);
 }
 
 // ---- look and render ----
@@ -481,33 +525,29 @@ static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
 // Pictures of the listed slots (n, height, width, 3).
 static UsStatus model_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
   Model* m = of(e);
-  size_t image = (size_t)e->info.height * (size_t)e->info.width * 3;
+  size_t image = us_frame_bytes(e->info.height, e->info.width);
   if (!us_encoder_info(m->encoder)->decoder) {
     return us_fail(US_UNSUPPORTED, "%s: the model's encoder has no decoder to draw with",
                    e->info.name);
   }
   for (int from = 0; from < n; from += e->info.slots) {
     int count = n - from < e->info.slots ? n - from : e->info.slots;
-    for (int i = 0; i < count; i++) {
-      get_latent(m, slots[from + i], &m->worker[0], m->latents + (size_t)i * m->one);
-    }
+    US_TRY(model_latents(e, count, slots + from, m->raw, NULL));
+    m->w->cls->denormalise(m->w, count * m->tokens, m->raw, m->raw);
+    us_ops_get(m->device, m->raw, m->features, (size_t)count * m->one);
     US_TRY(
-        us_encoder_decode(m->encoder, count, m->latents, pixels + (size_t)from * image, e->pool));
+        us_encoder_decode(m->encoder, count, m->features, pixels + (size_t)from * image, e->pool));
   }
   return US_OK;
 }
 
 static UsStatus model_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
   Model* m = of(e);
-  size_t image = (size_t)e->info.height * (size_t)e->info.width * 3;
   for (int i = 0; i < n; i++) {
     if (obs[i].state || obs[i].proprio) {
       return us_fail(US_UNSUPPORTED, "%s: a model knows neither state nor proprio", e->info.name);
     }
-    if (obs[i].pixels) {
-      US_TRY(model_render(e, 1, &slots[i], m->pixels));
-      memcpy(obs[i].pixels, m->pixels, image);
-    }
+    if (obs[i].pixels) US_TRY(model_render(e, 1, &slots[i], obs[i].pixels));
     obs[i].time = m->slot[slots[i]].times[m->context - 1];
   }
   return US_OK;
@@ -515,25 +555,26 @@ static UsStatus model_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
 
 // ---- save and restore ----
 
+// Bytes of a slot: Slot, then context, goal and past blocks as floats.
 static void model_save(UsEnv* e, int slot, void* bytes) {
   Model* m = of(e);
   size_t frames = (size_t)m->context * m->one;
-  float* latents = (float*)((char*)bytes + sizeof(Slot));
+  float* numbers = (float*)((char*)bytes + sizeof(Slot));
   memcpy(bytes, &m->slot[slot], sizeof(Slot));
-  us_ops_get(m->device, context_of(m, slot), latents, frames);
-  us_ops_get(m->device, m->goals + (size_t)slot * m->one, latents + frames, m->one);
-  memcpy(latents + frames + m->one, past_of(m, slot), m->pasts * sizeof(float));
+  us_ops_get(m->device, context_of(m, slot), numbers, frames);
+  us_ops_get(m->device, goal_of(m, slot), numbers + frames, m->one);
+  us_ops_get(m->device, past_of(m, slot), numbers + frames + m->one, m->past);
 }
 
 static void model_restore(UsEnv* e, int slot, const void* bytes) {
   Model* m = of(e);
   size_t frames = (size_t)m->context * m->one;
-  const float* latents = (const float*)((const char*)bytes + sizeof(Slot));
+  const float* numbers = (const float*)((const char*)bytes + sizeof(Slot));
   memcpy(&m->slot[slot], bytes, sizeof(Slot));
   m->slot[slot].cached = 0;
-  us_ops_put(m->device, context_of(m, slot), latents, frames);
-  us_ops_put(m->device, m->goals + (size_t)slot * m->one, latents + frames, m->one);
-  memcpy(past_of(m, slot), latents + frames + m->one, m->pasts * sizeof(float));
+  us_ops_put(m->device, context_of(m, slot), numbers, frames);
+  us_ops_put(m->device, goal_of(m, slot), numbers + frames, m->one);
+  us_ops_put(m->device, past_of(m, slot), numbers + frames + m->one, m->past);
 }
 
 const UsEnvClass us_env_class_model = {
@@ -550,4 +591,6 @@ const UsEnvClass us_env_class_model = {
     .render = model_render,
     .save = model_save,
     .restore = model_restore,
+    .latents = model_latents,
+    .rollout_device = model_rollout_device,
 };

@@ -58,7 +58,7 @@ static void drop_rollout(Rollout* r) {
   us_ops_free(us_device_cpu(), r->context);
   us_ops_free(us_device_cpu(), r->cache);
   us_ops_free(us_device_cpu(), r->goal);
-  free(r->actions);
+  us_ops_free(us_device_cpu(), r->actions);
   us_ops_free(us_device_cpu(), r->distance);
 }
 
@@ -75,9 +75,10 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   r->context = us_ops_alloc(us_device_cpu(), frames * one);
   r->cache = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
   r->goal = us_ops_alloc(us_device_cpu(), one);
-  r->actions = malloc(numbers * sizeof(float));
+  r->actions = us_ops_alloc(us_device_cpu(), numbers);
   r->distance = us_ops_alloc(us_device_cpu(), (size_t)(tile * kHorizon));
-  float* host = malloc(frames * one * sizeof(float));
+  size_t most = frames * one > numbers ? frames * one : numbers;
+  float* host = malloc(most * sizeof(float));
   if (!r->m || !r->context || !r->cache || !r->goal || !r->actions || !r->distance || !host) {
     free(host);
     drop_rollout(r);
@@ -85,8 +86,9 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   }
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&rng, host, (int)(frames * one));
-  us_rng_fill_normal(&rng, r->actions, (int)numbers);
   us_ops_put(us_device_cpu(), r->context, host, frames * one);
+  us_rng_fill_normal(&rng, host, (int)numbers);
+  us_ops_put(us_device_cpu(), r->actions, host, numbers);
   free(host);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;

@@ -30,6 +30,8 @@
   X(void, gelu, (UsDevice * d, size_t count, const float* x, float* y), (d, count, x, y))          \
   X(void, gelu_back, (UsDevice * d, size_t count, const float* x, const float* dy, float* dx),     \
     (d, count, x, dy, dx))                                                                         \
+  X(void, clip, (UsDevice * d, size_t count, float low, float high, float* x),                     \
+    (d, count, low, high, x))                                                                      \
   X(void, norm,                                                                                    \
     (UsDevice * d, int rows, int width, float eps, const float* x, const float* gain,              \
      const float* bias, float* y, float* stats),                                                   \

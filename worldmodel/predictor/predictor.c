@@ -12,6 +12,7 @@
 #include "worldmodel/predictor/predictor_inner.h"
 #include "worldmodel/tensor_file.h"
 
+enum { MOST_DIM = 8192 };  // most numbers of a token
 enum { kSalt = 0x70726564 };  // keeps the first weights apart from those of other models of a seed
 
 // ---- config ----
@@ -20,7 +21,7 @@ enum { kSalt = 0x70726564 };  // keeps the first weights apart from those of oth
 #define CONFIG_MEMBERS(X)       \
   X(grid_h, 1, 256)             \
   X(grid_w, 1, 256)             \
-  X(dim, 1, 8192)               \
+  X(dim, 1, MOST_DIM)           \
   X(width, 2, 8192)             \
   X(depth, 1, 256)              \
   X(heads, 1, 256)              \
@@ -211,10 +212,14 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
 
 void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale) {
   US_ASSERT(scale > 0);
-  int d = p->c.dim;
-  for (int i = 0; i < d; i++) {
-    const float values[4] = {1 / scale, -mean[i] / scale, scale, mean[i]};
-    for (int k = 0; k < 4; k++) us_ops_put(p->base.device, p->norm + k * d + i, &values[k], 1);
+  float row[MOST_DIM];
+  size_t d = (size_t)p->c.dim;
+  for (size_t k = 0; k < 4; k++) {
+    for (size_t i = 0; i < d; i++) {
+      const float values[4] = {1 / scale, -mean[i] / scale, scale, mean[i]};
+      row[i] = values[k];
+    }
+    us_ops_put(p->base.device, p->norm + k * d, row, d);
   }
 }
 
@@ -307,7 +312,7 @@ static UsStatus read_all(const UsPredictor* p, const char* name, const UsTensors
 }
 
 // What follows from fixed latents around the mean and from fixed actions, into host: (G, D) as the
-// blocks give it, then (G, D) back in raw numbers. context (C, G, D), out (G, D) tensor memory;
+// blocks give it, then (G, D) back in raw numbers. context (C G D + K A), out (G, D) tensor memory;
 // host (max(C, 2) G D), actions (K, A).
 static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context, float* memory,
                          float* out, float* host, float* actions) {
@@ -321,7 +326,9 @@ static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context,
   for (int i = rows * c->dim - 1; i >= 0; i--) {
     host[i] = host[i % c->dim] + scale * ((float)(i * 37 % 101) / 50 - 1);
   }
+  float* played = context + (size_t)(rows * c->dim);
   us_ops_put(p->base.device, context, host, (size_t)(rows * c->dim));
+  us_ops_put(p->base.device, played, actions, (size_t)blocks);
   us_predictor_normalise(p, rows, context, context);
   us_predictor_cache(p, m, context, times, memory);
   const UsRollout task = {.context = context,
@@ -329,7 +336,7 @@ static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context,
                           .step = 0.25,
                           .count = 1,
                           .horizon = 1,
-                          .actions = actions,
+                          .actions = played,
                           .last = out};
   us_predictor_rollout(p, m, &task);
   size_t one = (size_t)(predictor_tokens(c) * c->dim);
@@ -344,7 +351,8 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
   size_t one = (size_t)(predictor_tokens(c) * c->dim), all = one * (size_t)c->context;
   size_t most = all > 2 * one ? all : 2 * one;
   UsRolloutWork* m = us_predictor_work_create(p, 1);
-  float *context = us_ops_alloc(p->base.device, all), *out = us_ops_alloc(p->base.device, one);
+  float* context = us_ops_alloc(p->base.device, all + (size_t)predictor_block(c));
+  float* out = us_ops_alloc(p->base.device, one);
   float* memory = us_ops_alloc(p->base.device, p->base.cache);
   float* host = calloc(most + (size_t)predictor_block(c), sizeof(float));
   UsStatus status = US_OK;

@@ -23,7 +23,6 @@ struct UsRolloutWork {
   float* shown;    // (C, R, D) the C frames before the target, for `recompute`
   float* context;  // (G, pairs, 2) angles of a frame of the context
   float* angles;   // (G, pairs, 2) ordinary memory
-  float* played;   // (m, past + 1, K A) ordinary memory
   Layer layer[];   // (depth)
 };
 
@@ -58,10 +57,9 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
                    .period = g,
                    .layer = m->layer};
   m->angles = calloc((size_t)(g * predictor_pairs(c)) * 2, sizeof(float));
-  m->played = calloc((size_t)(candidates * predictor_inputs(c) + 1), sizeof(float));
   UsArena a = {0};
   place(c, &a, m);
-  if (!m->angles || !m->played || us_ops_arena_alloc(m->device, &a) != US_OK) {
+  if (!m->angles || us_ops_arena_alloc(m->device, &a) != US_OK) {
     us_predictor_work_destroy(m);
     return NULL;
   }
@@ -74,7 +72,6 @@ void us_predictor_work_destroy(UsRolloutWork* m) {
   if (!m) return;
   us_ops_free(m->device, m->block);
   free(m->angles);
-  free(m->played);
   free(m);
 }
 
@@ -130,24 +127,19 @@ static void recompute(const UsPredictor* p, UsRolloutWork* m, int f) {
 
 // ---- the frames of a tile ----
 
-static float clipped(float x) {
-  return x < -1 ? -1 : x > 1 ? 1 : x;  // NaN stays
-}
-
-// Actions of the target of frame f for the pass, past blocks first; idle candidates do nothing.
-static void put_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
-  size_t ka = (size_t)predictor_block(&p->c), row = (size_t)task->horizon * ka;
-  float* to = m->played;
-  for (size_t i = 0; i < (size_t)task->count; i++) {
-    for (int b = f - p->c.past; b <= f; b++, to += ka) {
-      const float* from = task->actions + i * row + (size_t)(b < 0 ? 0 : b) * ka;
-      if (b < 0 && !task->past) continue;  // stays 0
-      if (b < 0) from = task->past + (size_t)(p->c.past + b) * ka;
-      for (size_t k = 0; k < ka; k++) to[k] = task->clip ? clipped(from[k]) : from[k];
-    }
+// Actions of the target of frame f for the pass, past blocks first; idle candidates, and blocks
+// that nobody knows, stay 0.
+static void gather_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
+  int ka = predictor_block(&p->c), inputs = predictor_inputs(&p->c);
+  float* to = m->pass.actions;
+  for (int b = f - p->c.past; b <= f; b++, to += ka) {
+    const float* from = b < 0 ? task->past : task->actions + (size_t)b * (size_t)ka;
+    if (!from) continue;
+    if (b < 0) from += (size_t)(p->c.past + b) * (size_t)ka;
+    us_ops_copy_blocks(m->device, task->count, ka, from, b < 0 ? 0 : (size_t)(task->horizon * ka),
+                       to, (size_t)inputs);
   }
-  us_ops_put(m->device, m->pass.actions, m->played,
-             (size_t)(task->count * predictor_inputs(&p->c)));
+  if (task->clip) us_ops_clip(m->device, (size_t)(task->count * inputs), -1, 1, m->pass.actions);
 }
 
 // What frame f leaves behind: its distance to the goal, and itself.
@@ -173,7 +165,6 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
 
   // The newest frame and the slot's keys and values, for every candidate; no actions yet.
   us_ops_zero(m->device, s->actions, inputs);
-  memset(m->played, 0, inputs * sizeof(float));
   us_ops_copy_blocks(m->device, m->tile, (int)one, task->context + (size_t)(c->context - 1) * one,
                      0, s->last, one);
   if (!task->recompute) load_cache(p, m, task->cache);
@@ -181,7 +172,7 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
   for (int f = 0; f < task->horizon; f++) {
     put_angles(p, m, (f + 1) * task->step, s->angles);
     if (task->recompute) recompute(p, m, f);
-    if (c->action > 0) put_actions(p, m, task, f);
+    if (c->action > 0) gather_actions(p, m, task, f);
     pass_forward(p, s);
     give_frame(p, m, task, f);
     if (f + 1 == task->horizon) break;

@@ -183,6 +183,46 @@ static void test_rollout_same_bits(void** state) {
   us_pool_destroy(pool);
 }
 
+// What lies on the device is what comes from it: rewards of a rollout there, and latents whose mean
+// squared difference is the distance.
+static void test_device(void** state) {
+  enum { kActions = 3 * kSamples * kHorizon * kToyAction, kRewards = 3 * kSamples * kHorizon };
+  static float actions[kActions], want[kRewards], got[kRewards];
+  UsEnv *e = prepared(3, NULL), *fresh = open_env(1, NULL);
+  UsDevice* d = us_env_info(e)->device;
+  const int slots[3] = {2, 0, 1};
+  fill(actions, kActions, 6);
+  actions[3] = 7;  // clipped in both
+  assert_int_equal(us_env_need(e, "test", US_ENV_latents | US_ENV_rollout_device), US_OK);
+  float *there = us_ops_alloc(d, kActions), *back = us_ops_alloc(d, kRewards);
+  us_ops_put(d, there, actions, kActions);
+  us_env_rollout(e, 3, slots, kSamples, kHorizon, actions, want);
+  us_env_rollout_device(e, 3, slots, kSamples, kHorizon, there, back);
+  us_ops_get(d, back, got, kRewards);
+  assert_memory_equal(want, got, sizeof(want));
+  us_ops_get(d, there, got, kToyAction * 2);
+  assert_true(got[3] == 7);
+
+  float now[3 * kToyDim], goal[3 * kToyDim], distance[3];
+  assert_int_equal(us_env_latents(e, 3, slots, there, back), US_OK);
+  us_ops_get(d, there, now, 3 * kToyDim);
+  us_ops_get(d, back, goal, 3 * kToyDim);
+  us_env_score(e, 3, slots, distance, NULL);
+  for (int i = 0; i < 3; i++) {
+    double sum = 0;
+    for (int k = i * kToyDim; k < (i + 1) * kToyDim; k++) sum += pow((double)(now[k] - goal[k]), 2);
+    assert_float_equal(sum / kToyDim, distance[i], 1e-5);
+    assert_true(distance[i] > 0.01f);
+  }
+  assert_int_equal(us_env_latents(fresh, 1, (int[]){0}, NULL, back), US_OK);  // it has no goal
+  us_ops_get(d, back, goal, kToyDim);
+  assert_true(goal[0] == 0 && goal[1] == 0 && goal[2] == 0);
+  us_ops_free(d, there);
+  us_ops_free(d, back);
+  us_env_close(e);
+  us_env_close(fresh);
+}
+
 static void test_step_same_bits(void** state) {
   UsPool* pool = us_pool_create(2);
   UsEnv *all = prepared(kSlots, pool), *single = open_env(1, NULL);
@@ -299,6 +339,7 @@ int main(void) {
       cmocka_unit_test(test_save_restore_fork),
       cmocka_unit_test(test_rollout_is_looped_step),
       cmocka_unit_test(test_rollout_same_bits),
+      cmocka_unit_test(test_device),
       cmocka_unit_test(test_step_same_bits),
       cmocka_unit_test(test_observe),
       cmocka_unit_test(test_past),

@@ -279,6 +279,18 @@ static void test_clip_scale(void** state) {
   close_to(scale, 1, 0);
 }
 
+// Numbers move to the nearer bound; what is no number stays.
+static void test_clip(void** state) {
+  const float from[5] = {-3, -1, 0.25f, INFINITY, NAN};
+  float* x = us_ops_alloc(us_device_cpu(), 5);
+  us_ops_put(us_device_cpu(), x, from, 5);
+  us_ops_clip(us_device_cpu(), 5, -1, 1, x);
+  float got[5];
+  us_ops_get(us_device_cpu(), x, got, 5);
+  assert_true(got[0] == -1 && got[1] == -1 && got[2] == 0.25f && got[3] == 1 && isnan(got[4]));
+  us_ops_free(us_device_cpu(), x);
+}
+
 static void test_adamw(void** state) {
   enum { N = 37 };
   float *x = noise(N, 1), *g = noise(N, 2), *m = us_ops_alloc(us_device_cpu(), N),
@@ -344,6 +356,7 @@ int main(void) {
       cmocka_unit_test(test_attend),
       cmocka_unit_test(test_attend_in_pieces),
       cmocka_unit_test(test_losses),
+      cmocka_unit_test(test_clip),
       cmocka_unit_test(test_clip_scale),
       cmocka_unit_test(test_adamw),
       cmocka_unit_test(test_patches),

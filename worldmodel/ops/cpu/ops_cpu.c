@@ -65,6 +65,10 @@ US_CLONES void us_cpu_add(UsDevice* d, size_t count, float a, const float* x, fl
   for (size_t i = 0; i < count; ++i) y[i] += a * x[i];
 }
 
+US_CLONES void us_cpu_clip(UsDevice* d, size_t count, float low, float high, float* x) {
+  for (size_t i = 0; i < count; ++i) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+
 // Far out t Q(t) vanishes; the bound keeps infinity times zero away and lets NaN through.
 US_INLINE float bounded_abs(float x) {
   float t = fabsf(x);
