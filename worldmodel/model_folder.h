@@ -11,7 +11,7 @@
 //   contexts.safetensors   start contexts: `contexts` (n, C, G, D), raw features, frames one block
 //                          apart, oldest first
 //
-// and, for people, log.jsonl and loss.png. config.json is written last: a folder with it is whole.
+// and, for people, log.jsonl and loss.svg. config.json is written last: a folder with it is whole.
 //
 // A pretrained predictor (without actions) is a smaller folder: config.json, model.safetensors.
 //

@@ -10,7 +10,7 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
   // A run that was killed before its picture is whole; the next one draws what is missing.
   char picture[4096];
   if (status == US_OK &&
-      !(r->complete && us_file_exists(us_path_join(picture, sizeof(picture), out, "loss.png")))) {
+      !(r->complete && us_file_exists(us_path_join(picture, sizeof(picture), out, "loss.svg")))) {
     status = us_loss_curve_draw(out);
   }
   if (status != US_OK) return us_cli_fail(command, status);

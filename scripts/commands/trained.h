@@ -5,7 +5,7 @@
 
 #include "datasets/training_jobs.h"
 
-// Draws loss.png in the folder of a job that is done and prints how it went, or its failure.
+// Draws loss.svg in the folder of a job that is done and prints how it went, or its failure.
 // Returns the exit code.
 int us_cli_trained(const char* command, const char* out, UsStatus status, const UsTrainResult* r);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scripts/report/picture.h"
+#include "scripts/report/chart.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/progress.h"
 
@@ -30,17 +30,22 @@ static UsStatus draw(const Curve curve[4], const char* path) {
   for (int i = 0; i < 4; i++) {
     s[i] = (UsSeries){names[i], curve[i].count, curve[i].x, curve[i].y, i >= 2};
   }
-  UsPicture* p = NULL;
-  US_TRY(us_picture_create(1000, 420, &p));
   const UsPlot loss = {"training loss", "step", "smooth L1", 1, 0, 0};
   const UsPlot held = {"held-back error / copy-last", "step", NULL, 1, 0, 0};
   // Without a rollout loss its line is left out.
   int rolled = 0;
   for (int i = 0; i < curve[1].count; i++) rolled |= curve[1].y[i] > 0;
-  us_picture_lines(p, (UsBox){0, 0, 500, 420}, &loss, rolled ? 2 : 1, s);
-  us_picture_lines(p, (UsBox){500, 0, 500, 420}, &held, 2, s + 2);
-  UsStatus status = us_picture_save(p, path);
-  us_picture_destroy(p);
+  char* text = NULL;
+  size_t size = 0;
+  FILE* out = open_memstream(&text, &size);
+  if (!out) return us_fail(US_MEMORY, "%s: out of memory", path);
+  us_chart_begin(out, 1000, 420);
+  us_chart_lines(out, (UsBox){0, 0, 500, 420}, &loss, rolled ? 2 : 1, s);
+  us_chart_lines(out, (UsBox){500, 0, 500, 420}, &held, 2, s + 2);
+  us_chart_end(out);
+  fclose(out);
+  UsStatus status = us_file_write(path, text, size);
+  free(text);
   return status;
 }
 
@@ -50,7 +55,7 @@ UsStatus us_loss_curve_draw(const char* folder) {
   size_t size = 0, lines = 1, number = 0;
   char log[kPath], path[kPath], name[kPath + 32];
   us_path_join(log, kPath, folder, "log.jsonl");
-  us_path_join(path, kPath, folder, "loss.png");
+  us_path_join(path, kPath, folder, "loss.svg");
   US_TRY(us_file_read(log, 0, &data, &size));
   for (size_t i = 0; i < size; i++) lines += ((char*)data)[i] == '\n';
   // Room for a point of every curve in every line.

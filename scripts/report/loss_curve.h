@@ -5,7 +5,7 @@
 
 #include "worldmodel/base/status.h"
 
-// Draws log.jsonl of a training folder as its loss.png. A line that is no JSON is told by us_log
+// Draws log.jsonl of a training folder as its loss.svg. A line that is no JSON is told by us_log
 // and left out.
 UsStatus us_loss_curve_draw(const char* folder);
 

@@ -1,16 +1,16 @@
 #ifndef UNDERSTUDY_PICTURE_H_
 #define UNDERSTUDY_PICTURE_H_
 
-// Pictures for reports and loss curves: a white canvas that text, frames, line plots and bar charts
-// are drawn on, saved as PNG. Drawn with cairo, in DejaVu Sans.
+// Pictures with frames in them: a white canvas that text, shapes and frames are drawn on, saved as
+// PNG. Drawn with cairo, in DejaVu Sans. Charts are text (chart.h).
 //
 // Lengths are pixels; x runs right and y down from the upper left corner. Drawing cannot fail:
 // trouble shows when the picture is saved. Whatever leaves the canvas is clipped.
 //
 //   UsPicture* p;
 //   US_TRY(us_picture_create(800, 480, &p));
-//   us_picture_lines(p, (UsBox){0, 0, 800, 480}, &plot, 2, series);
-//   UsStatus status = us_picture_save(p, "runs/pm/loss.png");
+//   us_picture_frame(p, 8, 8, 4, 64, 64, pixels);
+//   UsStatus status = us_picture_save(p, "frame.png");
 //   us_picture_destroy(p);
 //
 // Threads: a picture belongs to one thread at a time.
@@ -77,49 +77,9 @@ void us_picture_line(UsPicture* p, double x0, double y0, double x1, double y1, d
 void us_picture_frame(UsPicture* p, double x, double y, double scale, int height, int width,
                       const uint8_t* pixels);
 
-// ---- whole charts ----
-
 // `count` frames (count, height, width, 3) side by side with `gap` pixels between; caption (count)
 // stands above each. The caption needs 16 pixels above y. Nullable: caption, and any of its texts.
 void us_picture_strip(UsPicture* p, double x, double y, double scale, double gap, int count,
                       int height, int width, const uint8_t* pixels, const char* const* caption);
-
-typedef struct UsSeries {
-  const char* name;  // for the legend. Nullable
-  int count;
-  const double* x;  // (count)
-  const double* y;  // (count); what is not finite (or not positive on a log axis) breaks the line
-  int dots;         // 1: a dot at every point
-} UsSeries;
-
-typedef struct UsPlot {
-  const char* title;     // Nullable
-  const char* x_label;   // Nullable
-  const char* y_label;   // Nullable
-  int log_y;             // 1: decades
-  double y_low, y_high;  // range of the axis; both 0: what the data need
-} UsPlot;
-
-// A line plot of n series with axes, ticks, title and legend inside `box`. series (n).
-void us_picture_lines(UsPicture* p, UsBox box, const UsPlot* plot, int n, const UsSeries* series);
-
-typedef struct UsBar {
-  double value;      // NaN: no bar
-  double low, high;  // ends of the interval; NaN: none
-} UsBar;
-
-typedef struct UsBars {
-  const char* title;    // Nullable
-  const char* y_label;  // Nullable
-  double y_high;        // top of the axis, which starts at 0; 0: what the data need
-  const char* format;   // of value labels, as "%.1f"; NULL: "%g"
-  int groups, bars;
-  const char* const* group_name;  // (groups), below the axis
-  const char* const* bar_name;    // (bars), in the legend
-  const UsBar* bar;               // (groups, bars)
-} UsBars;
-
-// A bar chart with intervals and value labels inside `box`.
-void us_picture_bars(UsPicture* p, UsBox box, const UsBars* bars);
 
 #endif  // UNDERSTUDY_PICTURE_H_

@@ -47,12 +47,12 @@ static const Command commands[] = {
      {"long.features-*.bin", "m/config.json", "m/predictor.safetensors"}},
     {"pretrain",
      "pretrain --data %1$s/a.h5 --encoder pca --steps 140 --gap 3 --out %1$s/p " SIZES,
-     {"p/config.json", "p/model.safetensors", "p/log.jsonl", "p/loss.png"}},
+     {"p/config.json", "p/model.safetensors", "p/log.jsonl", "p/loss.svg"}},
     {"finetune",
      "finetune --data %1$s/a.h5 --mode scratch --encoder state --patience 9 --steps 700 --out "
      "%1$s/m " SIZES,
      {"m/config.json", "m/predictor.safetensors", "m/contexts.safetensors", "m/encoder/config.json",
-      "m/log.jsonl", "m/loss.png"}},
+      "m/log.jsonl", "m/loss.svg"}},
     {"eval",
      "eval --model %2$s/model --data %2$s/held.h5 --rows model,random,oracle --episodes 12 "
      "--oracle-pairs 4 --batch 2 --threads 1 --samples 32 --elites 6 --keep 3 --iterations 2 "

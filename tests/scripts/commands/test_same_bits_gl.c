@@ -73,7 +73,7 @@ static void test_same_bits(void** state) {
                                       "pretrained/config.json",
                                       "pretrained/model.safetensors",
                                       "pretrained/log.jsonl",
-                                      "pretrained/loss.png",
+                                      "pretrained/loss.svg",
                                       "model/config.json",
                                       "model/predictor.safetensors",
                                       "model/contexts.safetensors",

@@ -1,0 +1,360 @@
+// A chart is laid out from its box inwards: title, legend, axis labels and tick labels take their
+// room, the rest is the plot area. Data reach pixels through one Axes value.
+
+#include "scripts/report/chart.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { kMaxTicks = 64 };
+static const double kTitleSize = 15, kLabelSize = 12, kTickSize = 11;
+
+// ---- what SVG is made of ----
+
+void us_chart_begin(FILE* f, int width, int height) {
+  fprintf(f,
+          "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' viewBox='0 0 %d %d' "
+          "style='max-width:100%%;height:auto' font-family='DejaVu Sans, Verdana, sans-serif'>\n",
+          width, height, width, height);
+  fprintf(f, "<rect width='%d' height='%d' fill='#ffffff'/>\n", width, height);
+}
+
+void us_chart_end(FILE* f) {
+  fputs("</svg>\n", f);
+}
+
+static void write_text(FILE* f, const char* text) {
+  for (; *text; text++) {
+    if (*text == '<' || *text == '&') {
+      fputs(*text == '<' ? "&lt;" : "&amp;", f);
+    } else {
+      fputc(*text, f);
+    }
+  }
+  fputs("</text>\n", f);
+}
+
+// One line of text whose capitals are vertically centred on y.
+static void say(FILE* f, double x, double y, double size, int color, UsAlign align,
+                const char* text) {
+  static const char* const anchor[] = {"start", "middle", "end"};
+  fprintf(f, "<text x='%.1f' y='%.1f' font-size='%.1f' fill='#%06x' text-anchor='%s'>", x,
+          y + 0.365 * size, size, (unsigned)color, anchor[align]);
+  write_text(f, text);
+}
+
+// The label of a vertical axis, a quarter turn to the left, centred on (x, y).
+static void say_turned(FILE* f, double x, double y, const char* text) {
+  fprintf(f,
+          "<text transform='translate(%.1f %.1f) rotate(-90)' font-size='%.1f' fill='#%06x' "
+          "text-anchor='middle'>",
+          x + 0.365 * kLabelSize, y, kLabelSize, (unsigned)US_INK);
+  write_text(f, text);
+}
+
+// About the width of a text, whose letters nobody has measured here.
+static double text_width(double size, const char* text) {
+  return 0.6 * size * (double)strlen(text);
+}
+
+static void fill(FILE* f, UsBox b, int color) {
+  fprintf(f, "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='#%06x'/>\n", b.x, b.y,
+          b.width, b.height, (unsigned)color);
+}
+
+static void stroke(FILE* f, double x0, double y0, double x1, double y1, double thickness,
+                   int color) {
+  fprintf(f, "<path d='M%.1f %.1fL%.1f %.1f' stroke='#%06x' stroke-width='%.1f'/>\n", x0, y0, x1,
+          y1, (unsigned)color, thickness);
+}
+
+// ---- axes ----
+
+typedef struct Axes {
+  UsBox area;                           // of the plot, in pixels
+  double x_low, x_high, y_low, y_high;  // of the data; y as log10 when log_y
+  int log_y;
+} Axes;
+
+static double place_x(const Axes* a, double x) {
+  return a->area.x + (x - a->x_low) / (a->x_high - a->x_low) * a->area.width;
+}
+
+static double place_y(const Axes* a, double y) {
+  if (a->log_y) y = log10(y);
+  return a->area.y + a->area.height * (1 - (y - a->y_low) / (a->y_high - a->y_low));
+}
+
+// A step of 1, 2 or 5 times a power of ten that gives about `want` ticks.
+static double nice_step(double range, int want) {
+  double raw = range / want, unit = pow(10, floor(log10(raw))), part = raw / unit;
+  return unit * (part <= 1.0001 ? 1 : part <= 2.0001 ? 2 : part <= 5.0001 ? 5 : 10);
+}
+
+static int linear_ticks(double low, double high, int want, double* tick) {
+  double step = nice_step(high - low, want < 2 ? 2 : want);
+  int n = 0;
+  double slack = 1e-9 * (high - low);
+  for (double k = ceil((low - slack) / step); k * step <= high + slack && n < kMaxTicks; k++) {
+    tick[n++] = k == 0 ? 0 : k * step;
+  }
+  return n;
+}
+
+// Decades, with 2 and 5 between them when there are few. low, high: log10.
+static int log_ticks(double low, double high, double* tick) {
+  int n = 0, fine = high - low < 2.5, every = 1 + (int)((high - low) / 10);
+  for (int k = (int)floor(low); k <= (int)ceil(high); k += every) {
+    for (int m = 1; m <= 5; m = m == 1 ? 2 : m + 3) {
+      double y = k + log10(m);
+      if (y >= low - 1e-9 && y <= high + 1e-9 && n < kMaxTicks) tick[n++] = m * pow(10, k);
+      if (!fine) break;
+    }
+  }
+  return n;
+}
+
+static void tick_text(double value, char text[32]) {
+  double size = fabs(value);
+  if (size >= 1e6) {
+    snprintf(text, 32, "%gM", value / 1e6);
+  } else if (size >= 1e4) {
+    snprintf(text, 32, "%gk", value / 1e3);
+  } else {
+    snprintf(text, 32, "%g", value);
+  }
+}
+
+static int y_ticks(const Axes* a, double* tick) {
+  if (a->log_y) return log_ticks(a->y_low, a->y_high, tick);
+  return linear_ticks(a->y_low, a->y_high, (int)(a->area.height / 45), tick);
+}
+
+static void draw_y_axis(FILE* f, const Axes* a, const char* label, double label_x) {
+  double tick[kMaxTicks];
+  char text[32];
+  int n = y_ticks(a, tick);
+  for (int i = 0; i < n; i++) {
+    double y = round(place_y(a, tick[i])) + 0.5;
+    stroke(f, a->area.x, y, a->area.x + a->area.width, y, 1, US_GRID);
+    tick_text(tick[i], text);
+    say(f, a->area.x - 7, y, kTickSize, US_FAINT, US_RIGHT, text);
+  }
+  if (label) {
+    say_turned(f, label_x, a->area.y + a->area.height / 2, label);
+  }
+}
+
+static void draw_x_axis(FILE* f, const Axes* a, const char* label) {
+  double tick[kMaxTicks];
+  char text[32];
+  double bottom = a->area.y + a->area.height;
+  int n = linear_ticks(a->x_low, a->x_high, (int)(a->area.width / 80), tick);
+  for (int i = 0; i < n; i++) {
+    double x = round(place_x(a, tick[i])) + 0.5;
+    stroke(f, x, bottom, x, bottom + 4, 1, US_FAINT);
+    tick_text(tick[i], text);
+    say(f, x, bottom + 14, kTickSize, US_FAINT, US_CENTER, text);
+  }
+  if (label) {
+    say(f, a->area.x + a->area.width / 2, bottom + 33, kLabelSize, US_INK, US_CENTER, label);
+  }
+}
+
+static double tick_room(const Axes* a) {
+  double tick[kMaxTicks], room = 0;
+  char text[32];
+  int n = y_ticks(a, tick);
+  for (int i = 0; i < n; i++) {
+    tick_text(tick[i], text);
+    room = fmax(room, text_width(kTickSize, text));
+  }
+  return room + 10;
+}
+
+// Names in their colours, wrapped to `width`; returns the height they take. With draw = 0 it only
+// measures.
+static double legend(FILE* f, double x, double y, double width, int n,
+                     const char* (*name)(const void* list, int i), const void* list, int draw) {
+  double at = x, line = 0;
+  int any = 0;
+  for (int i = 0; i < n; i++) {
+    const char* text = name(list, i);
+    if (!text) continue;
+    double need = 18 + text_width(kTickSize, text) + 16;
+    if (any && at + need > x + width) {
+      at = x;
+      line += 18;
+    }
+    if (draw) {
+      fill(f, (UsBox){at, y + line + 4, 12, 10}, us_picture_color(i));
+      say(f, at + 18, y + line + 9, kTickSize, US_INK, US_LEFT, text);
+    }
+    at += need;
+    any = 1;
+  }
+  return any ? line + 18 : 0;
+}
+
+// Draws title and legend, and leaves in a->area what is left of the box for the plot.
+static void lay_out(FILE* f, UsBox box, const char* title, const char* x_label, const char* y_label,
+                    int n, const char* (*name)(const void*, int), const void* list, Axes* a) {
+  double top = box.y + 14, bottom = box.y + box.height - (x_label ? 46 : 28);
+  if (title) {
+    say(f, box.x + 16, top + 7, kTitleSize, US_INK, US_LEFT, title);
+    top += 28;
+  }
+  double height = legend(f, 0, 0, box.width - 32, n, name, list, 0);
+  legend(f, box.x + 16, top, box.width - 32, n, name, list, 1);
+  top += height + (height > 0 ? 8 : 0);
+  a->area = (UsBox){0, top, 0, fmax(bottom - top, 10)};
+  double left = box.x + 12 + (y_label ? 20 : 0) + tick_room(a);
+  a->area.x = round(left);
+  a->area.width = fmax(box.x + box.width - 20 - a->area.x, 10);
+}
+
+// ---- lines ----
+
+static const char* series_name(const void* list, int i) {
+  return ((const UsSeries*)list)[i].name;
+}
+
+static int shown(const UsPlot* plot, double x, double y) {
+  return isfinite(x) && isfinite(y) && (!plot->log_y || y > 0);
+}
+
+static void widen(double* low, double* high, double share) {
+  if (!(*low <= *high)) {  // no data
+    *low = 0;
+    *high = 1;
+  }
+  double room = (*high - *low) * share;
+  if (*high - *low < 1e-12 * fmax(1e-12, fabs(*high))) room = *high != 0 ? 0.1 * fabs(*high) : 0.5;
+  *low -= room;
+  *high += room;
+}
+
+static void data_range(const UsPlot* plot, int n, const UsSeries* series, Axes* a) {
+  a->x_low = a->y_low = INFINITY;
+  a->x_high = a->y_high = -INFINITY;
+  for (int s = 0; s < n; s++) {
+    for (int i = 0; i < series[s].count; i++) {
+      double x = series[s].x[i], y = series[s].y[i];
+      if (!shown(plot, x, y)) continue;
+      if (plot->log_y) y = log10(y);
+      a->x_low = fmin(a->x_low, x);
+      a->x_high = fmax(a->x_high, x);
+      a->y_low = fmin(a->y_low, y);
+      a->y_high = fmax(a->y_high, y);
+    }
+  }
+  double floor_y = a->y_low;
+  widen(&a->x_low, &a->x_high, 0);
+  widen(&a->y_low, &a->y_high, 0.05);
+  if (!plot->log_y && floor_y >= 0 && a->y_low < 0) a->y_low = 0;
+  if (plot->y_low != 0 || plot->y_high != 0) {
+    a->y_low = plot->log_y ? log10(plot->y_low) : plot->y_low;
+    a->y_high = plot->log_y ? log10(plot->y_high) : plot->y_high;
+  }
+}
+
+// The line, broken where nothing can be shown, and its dots.
+static void draw_series(FILE* f, const Axes* a, const UsPlot* plot, const UsSeries* s, int color) {
+  int open = 0;
+  fputs("<path d='", f);
+  for (int i = 0; i < s->count; i++) {
+    int can = shown(plot, s->x[i], s->y[i]);
+    if (can) {
+      fprintf(f, "%c%.1f %.1f", open ? 'L' : 'M', place_x(a, s->x[i]), place_y(a, s->y[i]));
+    }
+    open = can;
+  }
+  fprintf(f, "' fill='none' stroke='#%06x' stroke-width='1.8' stroke-linejoin='round'/>\n",
+          (unsigned)color);
+  for (int i = 0; s->dots && i < s->count; i++) {
+    if (!shown(plot, s->x[i], s->y[i])) continue;
+    fprintf(f, "<circle cx='%.1f' cy='%.1f' r='3' fill='#%06x'/>\n", place_x(a, s->x[i]),
+            place_y(a, s->y[i]), (unsigned)color);
+  }
+}
+
+void us_chart_lines(FILE* f, UsBox box, const UsPlot* plot, int n, const UsSeries* series) {
+  Axes a = {.log_y = plot->log_y};
+  data_range(plot, n, series, &a);
+  lay_out(f, box, plot->title, plot->x_label, plot->y_label, n, series_name, series, &a);
+  draw_y_axis(f, &a, plot->y_label, box.x + 18);
+  draw_x_axis(f, &a, plot->x_label);
+  // An inner drawing with the same coordinates cuts off what leaves the plot.
+  UsBox cut = {a.area.x, a.area.y - 4, a.area.width + 4, a.area.height + 8};
+  fprintf(f, "<svg x='%.1f' y='%.1f' width='%.1f' height='%.1f' viewBox='%.1f %.1f %.1f %.1f'>\n",
+          cut.x, cut.y, cut.width, cut.height, cut.x, cut.y, cut.width, cut.height);
+  for (int s = 0; s < n; s++) draw_series(f, &a, plot, &series[s], us_picture_color(s));
+  fputs("</svg>\n", f);
+  double bottom = round(a.area.y + a.area.height) + 0.5;
+  stroke(f, a.area.x, bottom, a.area.x + a.area.width, bottom, 1, US_FAINT);
+}
+
+// ---- bars ----
+
+static const char* bar_name(const void* list, int i) {
+  return ((const UsBars*)list)->bar_name[i];
+}
+
+static void draw_bar(FILE* f, const Axes* a, const UsBar* bar, double x, double width, int color,
+                     const char* format) {
+  if (!isfinite(bar->value)) {
+    say(f, x + width / 2, a->area.y + a->area.height - 8, kTickSize, US_FAINT, US_CENTER, "n/a");
+    return;
+  }
+  double y = place_y(a, bar->value), bottom = a->area.y + a->area.height, top = y;
+  fill(f, (UsBox){x, y, width, bottom - y}, color);
+  if (isfinite(bar->low) && isfinite(bar->high)) {
+    double middle = round(x + width / 2) + 0.5, cap = fmin(5, width / 4);
+    double low = place_y(a, bar->low), high = place_y(a, bar->high);
+    stroke(f, middle, low, middle, high, 1.2, US_INK);
+    stroke(f, middle - cap, low, middle + cap, low, 1.2, US_INK);
+    stroke(f, middle - cap, high, middle + cap, high, 1.2, US_INK);
+    top = fmin(top, high);
+  }
+  char text[64];
+  double size = kTickSize;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(text, sizeof(text), format, bar->value);
+#pragma GCC diagnostic pop
+  double need = text_width(size, text);
+  if (need > width + 6) size *= fmax(0.7, (width + 6) / need);
+  say(f, x + width / 2, top - 9, size, US_INK, US_CENTER, text);
+}
+
+static double bars_top(const UsBars* bars) {
+  double top = 0;
+  for (int i = 0; i < bars->groups * bars->bars; i++) {
+    if (isfinite(bars->bar[i].value)) top = fmax(top, bars->bar[i].value);
+    if (isfinite(bars->bar[i].high)) top = fmax(top, bars->bar[i].high);
+  }
+  return top > 0 ? 1.05 * top : 1;
+}
+
+void us_chart_bars(FILE* f, UsBox box, const UsBars* bars) {
+  US_ASSERT(bars->groups >= 1 && bars->bars >= 1);
+  Axes a = {.x_high = bars->groups, .y_high = bars->y_high > 0 ? bars->y_high : bars_top(bars)};
+  lay_out(f, box, bars->title, NULL, bars->y_label, bars->bars, bar_name, bars, &a);
+  a.area.y += 14;  // room for the value above a full bar
+  a.area.height = fmax(a.area.height - 14, 10);
+  draw_y_axis(f, &a, bars->y_label, box.x + 18);
+  double group = a.area.width / bars->groups;
+  double slot = fmin(group * 0.8 / bars->bars, 90), width = slot * 0.86;
+  double bottom = a.area.y + a.area.height;
+  for (int g = 0; g < bars->groups; g++) {
+    double middle = a.area.x + (g + 0.5) * group;
+    for (int b = 0; b < bars->bars; b++) {
+      double x = middle + (b - bars->bars / 2.0) * slot + (slot - width) / 2;
+      draw_bar(f, &a, &bars->bar[g * bars->bars + b], x, width, us_picture_color(b),
+               bars->format ? bars->format : "%g");
+    }
+    say(f, middle, bottom + 14, kLabelSize, US_INK, US_CENTER, bars->group_name[g]);
+  }
+  stroke(f, a.area.x, round(bottom) + 0.5, a.area.x + a.area.width, round(bottom) + 0.5, 1,
+         US_FAINT);
+}
