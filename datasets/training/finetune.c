@@ -9,6 +9,9 @@
 
 #define US_SETTING_OF UsFinetuneConfig
 const UsSetting us_finetune_settings[] = {US_FINETUNE_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+#undef US_SETTING_OF
+#define US_SETTING_OF UsTrainingConfig
+static const UsSetting settings[] = {US_FINETUNE_SETTINGS(US_SETTING_ROW) US_SETTING_END};
 
 enum { kContexts = 256 };
 
@@ -22,12 +25,12 @@ UsFinetuneConfig us_finetune_defaults(void) {
 
 // Takes over a pretrained predictor, *adopted; where there is none to take and none was asked for,
 // says in one line why and starts from scratch.
-static UsStatus adopt(UsTrainingJob* j, const UsFinetuneConfig* c, int* adopted) {
-  const char* name = c->init ? c->init : "the embedded predictor";
-  int must = c->init || j->train.action_only;  // what was asked for by name, or cannot be missed
+static UsStatus adopt(UsTrainingJob* j, int* adopted) {
+  const char *init = j->c.init, *name = init ? init : "the embedded predictor";
+  int must = init || j->train.action_only;  // what was asked for by name, or cannot be missed
   UsPredictor* source = NULL;
   char hash[US_HASH_CHARS] = "";
-  UsStatus status = us_pretrained_open(c->init ? c->init : "default", &source, hash);
+  UsStatus status = us_pretrained_open(init ? init : "default", &source, hash);
   if (status != US_OK) {
     if (must) return status;
     us_log("starting from scratch: %s", us_message());
@@ -110,28 +113,25 @@ static UsStatus check_mode(const char* mode) {
 
 UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
-  UsFinetuneConfig all = *config;  // with what a NULL means
-  if (!all.mode) all.mode = "full";
-  US_TRY(check_mode(all.mode));
-  // One file, whose task has a block of its own; the mode says what trains.
+  const char* mode = config->mode ? config->mode : "full";
+  US_TRY(check_mode(mode));
   const char* const paths[] = {config->data, NULL};
   UsTrainingJob j = {.label = "finetune",
-                     .list = us_finetune_settings,
-                     .config = &all,
-                     .c = {US_TRAINING_SETTINGS(US_TRAINING_COPY)},
+                     .list = settings,
+                     .c = {US_FINETUNE_SETTINGS(US_TRAINING_COPY)},
                      .paths = paths,
                      .acts = 1,
-                     .data = {.block = config->block},
-                     .train = {.trunk_rate = config->trunk_rate,
-                               .action_only = strcmp(all.mode, "action-only") == 0},
                      .tasks = config->tasks,
                      .given = config->given};
   // Data, encoder, features, a predictor with first weights; those of a pretrained one where it
   // fits. The key of the run then knows what it started from.
   int adopted = 0;
+  j.c.mode = mode;
   UsStatus status = us_training_prepare(&j);
-  if (status == US_OK && strcmp(all.mode, "scratch") != 0) status = adopt(&j, &all, &adopted);
-  all.init = !adopted ? "none" : all.init ? all.init : "default";
+  j.train.trunk_rate = j.c.trunk_rate;
+  j.train.action_only = strcmp(mode, "action-only") == 0;
+  if (status == US_OK && strcmp(mode, "scratch") != 0) status = adopt(&j, &adopted);
+  j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.
   if (status == US_OK) status = us_training_run(&j, adopted, result);
   if (status == US_OK && !result->complete) status = save(&j, result->validation);

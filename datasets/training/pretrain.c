@@ -5,6 +5,9 @@
 
 #define US_SETTING_OF UsPretrainConfig
 const UsSetting us_pretrain_settings[] = {US_PRETRAIN_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+#undef US_SETTING_OF
+#define US_SETTING_OF UsTrainingConfig
+static const UsSetting settings[] = {US_PRETRAIN_SETTINGS(US_SETTING_ROW) US_SETTING_END};
 
 UsPretrainConfig us_pretrain_defaults(void) {
   UsPretrainConfig c = {0};
@@ -25,11 +28,9 @@ static UsStatus save(const UsTrainingJob* j, UsValidation v) {
 UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   UsTrainingJob j = {.label = "pretrain",
-                     .list = us_pretrain_settings,
-                     .config = (void*)config,  // no task changes it
-                     .c = {US_TRAINING_SETTINGS(US_TRAINING_COPY)},
+                     .list = settings,
+                     .c = {US_PRETRAIN_SETTINGS(US_TRAINING_COPY)},
                      .paths = config->data,
-                     .gap = config->gap,
                      .tasks = config->tasks};
   // Data, encoder, features, a predictor with first weights; training; the folder.
   UsStatus status = us_training_prepare(&j);

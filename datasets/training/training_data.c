@@ -12,12 +12,6 @@ enum { kDefaultBlock = 5 };
 
 // ---- opening ----
 
-// Env steps between frames, as the task has them.
-static int task_block(const struct UsTask* const* tasks, const char* name) {
-  const UsTask* t;
-  return us_scene_find(name, name, tasks, &t) == US_OK ? t->block : kDefaultBlock;
-}
-
 // The last twentieth of the episodes is held back.
 static int64_t count_training(int64_t episodes) {
   int64_t held = (episodes + 19) / 20;
@@ -60,7 +54,17 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
     d->trained[i] = count_training(us_dataset_info(d->data[i])->episodes);
     US_TRY(us_dataset_hash(d->data[i], d->hash[i]));
   }
-  if (!d->block) d->block = task_block(j->tasks, us_dataset_info(d->data[0])->task);
+  // A task that is not known here has no settings, no more.
+  const char* task = us_dataset_info(d->data[0])->task;
+  if (us_scene_find(task, task, j->tasks, &j->task) != US_OK) j->task = NULL;
+  return US_OK;
+}
+
+UsStatus us_training_data_encode(UsTrainingJob* j) {
+  UsTrainingData* d = &j->data;
+  int own = j->task ? j->task->block : kDefaultBlock;
+  d->seed = j->c.seed;
+  d->block = j->c.block ? j->c.block : own;
   // One encoder for all, and what it makes of their frames.
   US_TRY(us_dataset_encoder(j->c.encoder, d->data[0], j->tasks, j->pool, &d->encoder));
   const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
@@ -91,7 +95,7 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
     const UsSamplerConfig train = {.seed = j->c.seed,
                                    .frames = frames,
                                    .block = d->block,
-                                   .gap_max = j->gap,
+                                   .gap_max = j->c.gap,
                                    .episodes = d->trained[i]};
     const UsSamplerConfig last = {.seed = j->c.seed,
                                   .use = US_SAMPLE_HELD,

@@ -20,31 +20,31 @@ typedef struct UsTrainingData {
   char hash[US_TRAINING_FILES][US_HASH_CHARS];
   int64_t trained[US_TRAINING_FILES];  // episodes that train; those behind are held back
   UsEncoder* encoder;
+  uint64_t seed;
   int block;  // K
   int holds;  // 1: every dataset has a held-back episode that is long enough
-  uint64_t seed;
 } UsTrainingData;
 
-// The settings that both jobs have.
+// The settings of either job. A job's list of this struct is its own list with US_SETTING_OF
+// UsTrainingConfig, its values those of its `config`, by US_TRAINING_COPY.
 typedef struct UsTrainingConfig {
-  US_TRAINING_SETTINGS(US_SETTING_FIELD)
+  US_FINETUNE_SETTINGS(US_SETTING_FIELD)
+  int gap;  // of us_pretrain: the most env steps between frames; 0: a block
 } UsTrainingConfig;
 
-// Initialises one from a job's `config`: {US_TRAINING_SETTINGS(US_TRAINING_COPY)}.
 #define US_TRAINING_COPY(type, name, ...) .name = config->name,
 
 typedef struct UsTrainingJob {
   // Set by the job.
   const char* label;      // of the bar
-  const UsSetting* list;  // all settings of the job, and their values: what the key is made of
-  void* config;
+  const UsSetting* list;  // the settings of the job in c: what the key is made of
   UsTrainingConfig c;
   const char* const* paths;  // NULL-terminated
   int acts;                  // 1: the predictor knows actions, one block between frames
-  int gap;                   // 0, or the most env steps between frames
   const struct UsTask* const* tasks;
   const char* given;  // names of settings that the task's own do not replace; NULL: none are
   // Set by the stages.
+  const struct UsTask* task;  // of the first file; NULL: not among tasks
   UsPool* pool;
   UsLock* lock;  // of the folder
   UsTrainingData data;
@@ -74,8 +74,11 @@ void us_training_end(UsTrainingJob* j, int whole);
 
 // ---- the stages of the data ----
 
-// Opens and hashes the files, then the encoder (made from the first) and features.
+// Opens and hashes the files and finds the task of the first.
 UsStatus us_training_data_open(UsTrainingJob* j);
+
+// Opens the encoder, or makes it from the first file, and computes the features.
+UsStatus us_training_data_encode(UsTrainingJob* j);
 
 // Makes the samplers: T = frames at K or varied gaps, held-back ones of `held` frames.
 UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held);

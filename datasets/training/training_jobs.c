@@ -23,7 +23,7 @@ static UsStatus take_folder(UsTrainingJob* j) {
   const UsTrainingConfig* c = &j->c;
   if (!j->paths || !j->paths[0]) return us_fail(US_USAGE, "--data: expected a file, found none");
   if (!c->out) return us_fail(US_USAGE, "--out: expected a folder, found none");
-  US_TRY(us_settings_check(j->list, j->config));
+  US_TRY(us_settings_check(j->list, &j->c));
   if (c->steps < 1 && !(c->minutes > 0)) {
     return us_fail(US_USAGE, "--steps: expected at least 1, or --minutes, found %d", c->steps);
   }
@@ -63,27 +63,16 @@ static UsStatus make_predictor(UsTrainingJob* j) {
   return us_predictor_init(j->p, j->c.seed);
 }
 
-// Takes the settings of the data's task where the caller chose none.
-static UsStatus take_task_settings(UsTrainingJob* j) {
-#define US_SETTING_OF UsTrainingConfig
-  static const UsSetting shared[] = {US_TRAINING_SETTINGS(US_SETTING_ROW) US_SETTING_END};
-  const UsTask* const* t = j->tasks;
-  while (t && *t && strcmp((*t)->name, us_dataset_info(j->data.data[0])->task) != 0) t++;
-  if (!t || !*t) return US_OK;
-  US_TRY(us_task_settings(*t, j->label, j->given, j->list, j->config));
-  return us_task_settings(*t, j->label, j->given, shared, &j->c);
-}
-
 UsStatus us_training_prepare(UsTrainingJob* j) {
   // What the settings leave open.
   if (!j->c.encoder) j->c.encoder = "default";
-  j->data.seed = j->c.seed;
   // The stages: each needs those before it, and all leave what us_training_end frees.
   US_TRY(take_folder(j));
   j->pool = us_pool_create(j->c.threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
   US_TRY(us_training_data_open(j));
-  US_TRY(take_task_settings(j));
+  if (j->task) US_TRY(us_task_settings(j->task, j->label, j->given, j->list, &j->c));
+  US_TRY(us_training_data_encode(j));
 #define X(type, name, ...) j->train.name = j->c.name;
   US_TRAIN_SETTINGS(X)
 #undef X
@@ -96,7 +85,7 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
 static void make_key(UsTrainingJob* j) {
   char hash[US_HASH_CHARS];
   cJSON* all = cJSON_CreateObject();
-  us_settings_key(j->list, j->config, all);
+  us_settings_key(j->list, &j->c, all);
   cJSON_AddItemToObject(all, "predictor", us_predictor_config_json(us_predictor_config(j->p)));
   cJSON_AddStringToObject(all, "encoder", us_encoder_info(j->data.encoder)->hash);
   cJSON* files = cJSON_AddArrayToObject(all, "files");
@@ -180,7 +169,7 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
     cJSON_AddItemToArray(files, file);
   }
   // What was asked for, and what became of it.
-  us_settings_key(j->list, j->config, json);
+  us_settings_key(j->list, &j->c, json);
   const char* const filled[] = {"seed", "steps", "frames"};
   for (int i = 0; i < 3; i++) cJSON_DeleteItemFromObjectCaseSensitive(json, filled[i]);
   us_json_add(json, "seed", (double)j->c.seed);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "datasets/training_jobs.h"
+#include "env/task.h"
 #include "tests/datasets/toy_dataset.h"
 #include "worldmodel/model_folder.h"
 
@@ -89,6 +90,28 @@ static void test_every_setting_names_the_run(void** state) {
   assert_int_equal(others, 2);  // threads, checkpoint_seconds
 }
 
+// A task's own settings count where the caller gave none, those of the data's windows too.
+static void test_task_settings(void** state) {
+  static const UsTaskSetting own[] = {
+      {"finetune", "steps", 3}, {"finetune", "block", 2}, {"eval", "block", 9}, {NULL, NULL, 0}};
+  static const UsTask toy = {.name = "toy", .block = 4, .settings = own};
+  static const UsTask* const tasks[] = {&toy, NULL};
+  UsFinetuneConfig f = small_finetune();
+  UsTrainResult r;
+  UsModel* m;
+  f.mode = "scratch", f.init = NULL, f.out = toy_path("own"), f.tasks = tasks, f.overwrite = 1;
+  f.given = "batch steps width";
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  assert_int_equal(us_model_open(f.out, &m), US_OK);
+  assert_true(r.steps == 2 && us_model_info(m)->block == 2);
+  us_model_destroy(m);
+  f.given = "block";
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  assert_int_equal(us_model_open(f.out, &m), US_OK);
+  assert_true(r.steps == 3 && us_model_info(m)->block == 1);
+  us_model_destroy(m);
+}
+
 static void test_refusals(void** state) {
   UsFinetuneConfig f = small_finetune();
   UsTrainResult r;
@@ -121,6 +144,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_folders),
       cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings),
       cmocka_unit_test(test_refusals),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
