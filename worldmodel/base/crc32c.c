@@ -1,3 +1,6 @@
+// CRC-32C (Castagnoli), eight bytes a step: by the processor's instruction, or by tables that say
+// what each of the eight bytes contributes.
+
 #include "worldmodel/base/crc32c.h"
 
 #include <pthread.h>
@@ -16,9 +19,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void fill_tables(void) {
   for (uint32_t b = 0; b < 256; b++) {
     uint32_t crc = b;
+    // The remainder of one byte, bit by bit.
     for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? kPolynomial : 0);
     table[0][b] = crc;
   }
+  // The same with k more zero bytes behind it.
   for (int k = 1; k < kSlices; k++) {
     for (int b = 0; b < 256; b++) {
       table[k][b] = table[k - 1][b] >> 8 ^ table[0][table[k - 1][b] & 255];
@@ -30,12 +35,14 @@ uint32_t us_crc32c_tables(uint32_t crc, const void* data, size_t size) {
   pthread_once(&once, fill_tables);
   const uint8_t* p = data;
   crc = ~crc;
+  // Eight bytes at once; the old remainder is mixed into the first four.
   for (; size >= kSlices; p += kSlices, size -= kSlices) {
     uint8_t mixed[kSlices];
     for (int i = 0; i < kSlices; i++) mixed[i] = p[i] ^ (uint8_t)(i < 4 ? crc >> 8 * i : 0);
     crc = 0;
     for (int i = 0; i < kSlices; i++) crc ^= table[kSlices - 1 - i][mixed[i]];
   }
+  // What is left, byte by byte.
   for (; size > 0; p++, size--) crc = crc >> 8 ^ table[0][(crc ^ *p) & 255];
   return ~crc;
 }

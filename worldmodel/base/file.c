@@ -1,3 +1,5 @@
+// Files and folders as a whole, and SHA-256 of them.
+
 #define _GNU_SOURCE
 #include "worldmodel/base/file.h"
 
@@ -15,6 +17,8 @@
 
 enum { kPath = 4096, kNames = 64 };  // bytes of a path, and of names of files at its end
 enum { kPiece = 16 << 20 };          // bytes between two looks at Ctrl-C
+
+// ---- reading and writing ----
 
 // Reads `size` bytes.
 static UsStatus read_all(const char* path, FILE* f, char* bytes, size_t size) {
@@ -34,6 +38,7 @@ static UsStatus read_all(const char* path, FILE* f, char* bytes, size_t size) {
 UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size) {
   *data = NULL;
   *size = 0;
+  // Only a file has a size to read.
   struct stat info;
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {  // opening a pipe would wait
     return us_fail(US_IO, "%s: expected a file, found something else", path);
@@ -47,6 +52,7 @@ UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size)
     status = us_fail(US_FORMAT, "%s: expected at most %zu bytes, found %lld", path, limit,
                      (long long)info.st_size);
   } else {
+    // A zero stands behind the bytes, so that texts can be used as they are.
     size_t n = (size_t)info.st_size;
     char* bytes = malloc(n + 1);
     if (!bytes) {
@@ -66,6 +72,7 @@ UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size)
 static int write_all(int fd, const char* data, size_t size) {
   while (size > 0) {
     ssize_t n = write(fd, data, size);
+    // A signal may interrupt, a full disk may take a part.
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return -1;
     data += n;
@@ -75,10 +82,13 @@ static int write_all(int fd, const char* data, size_t size) {
 }
 
 UsStatus us_file_write(const char* path, const void* data, size_t size) {
+  // The bytes go to a file beside, which takes the name when it is whole and on the disk: whoever
+  // reads finds the old file or the new one.
   char* temporary = NULL;
   if (asprintf(&temporary, "%s.tmp", path) < 0) return us_fail(US_MEMORY, "out of memory");
   int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   int bad = fd < 0 || write_all(fd, data, size) != 0 || fsync(fd) != 0;
+  // Some file systems tell of a failed write only here.
   int error = errno;
   if (fd >= 0 && close(fd) != 0 && !bad) {
     bad = 1;
@@ -88,10 +98,13 @@ UsStatus us_file_write(const char* path, const void* data, size_t size) {
     bad = 1;
     error = errno;
   }
+  // A failure leaves what was there before.
   if (bad && fd >= 0) unlink(temporary);
   free(temporary);
   return bad ? us_fail(US_IO, "%s: cannot be written: %s", path, strerror(error)) : US_OK;
 }
+
+// ---- folders ----
 
 int us_file_exists(const char* path) {
   return access(path, F_OK) == 0;
@@ -108,12 +121,14 @@ UsStatus us_folder_make(const char* path) {
   char part[kPath];
   US_TRY(us_folder_check(path));
   size_t n = strlen(path);
+  // Every folder on the way is made, from the top.
   for (size_t i = 1; i <= n; i++) {
     if (path[i] != '/' && path[i] != 0) continue;
     memcpy(part, path, i);
     part[i] = 0;
     struct stat info;
     if (mkdir(part, 0777) == 0) continue;
+    // A link to a folder is one too.
     int error = errno;
     if (error == EEXIST && stat(part, &info) == 0 && S_ISDIR(info.st_mode)) continue;
     return us_fail(US_IO, "%s: the folder cannot be made: %s", part, strerror(error));
@@ -134,6 +149,8 @@ const char* us_path_join(char* out, size_t size, const char* folder, const char*
   US_ASSERT(n >= 0 && (size_t)n < size);
   return out;
 }
+
+// ---- hashes ----
 
 static void hex_of(const unsigned char digest[32], char hex[US_HASH_CHARS]) {
   for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
@@ -157,6 +174,7 @@ UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]) {
     status = us_fail(US_MEMORY, "%s: out of memory", path);
   } else {
     EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    // Large files show how far they are and let themselves be stopped.
     struct stat info;
     double size = fstat(fileno(f), &info) == 0 ? (double)info.st_size / 1e6 : 0;
     UsProgress bar = us_progress_start("hash", "MB", size, 0);
@@ -183,11 +201,13 @@ UsStatus us_hash_parts(const char* what, int count, const void* const* data, con
   if (!context) return us_fail(US_MEMORY, "%s: out of memory", what);
   EVP_DigestInit_ex(context, EVP_sha256(), NULL);
   for (int i = 0; i < count; i++) {
+    // In pieces, between which the caller may stop it.
     for (size_t at = 0; at < size[i] && !us_interrupted(); at += kPiece) {
       EVP_DigestUpdate(context, (const char*)data[i] + at,
                        size[i] - at < kPiece ? size[i] - at : kPiece);
     }
   }
+  // A run that was stopped gives its status, and a digest that means nothing.
   unsigned char digest[EVP_MAX_MD_SIZE];
   EVP_DigestFinal_ex(context, digest, NULL);
   EVP_MD_CTX_free(context);

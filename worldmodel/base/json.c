@@ -82,6 +82,7 @@ static char* put_code(int code, char* to) {
     *to++ = (char)code;
     return to;
   }
+  // Further bytes hold six bits each, the first one what is left.
   int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
   static const int lead[] = {0, 0xc0, 0xe0, 0xf0};
   *to++ = (char)(lead[more] | code >> 6 * more);
@@ -93,6 +94,7 @@ static char* put_code(int code, char* to) {
 static UsStatus read_escape(Reader* r, char** to) {
   static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
   char c = r->at < r->size ? r->text[r->at] : 0;
+  // The short ones stand for one character each.
   const char* known = c ? strchr(from, c) : NULL;
   if (known) {
     r->at++;
@@ -100,6 +102,7 @@ static UsStatus read_escape(Reader* r, char** to) {
     return US_OK;
   }
   if (!take(r, 'u')) return refuse_here(r, "an escape");
+  // A character beyond 16 bits is written as two halves, which only count together.
   int code = read_hex(r);
   if (code < 0) return refuse_here(r, "a hex digit");
   if (code >= 0xdc00 && code < 0xe000) return refuse(r, "a lone surrogate");
@@ -115,6 +118,7 @@ static UsStatus read_escape(Reader* r, char** to) {
 // Fills out, which has room for the text between the quotes; stops behind the closing one.
 static UsStatus fill_text(Reader* r, char* out) {
   while (!take(r, '"')) {
+    // What no text may hold, then what stands for something else, then whole characters.
     if (r->at >= r->size) return refuse_here(r, "the end of a text");
     if ((unsigned char)r->text[r->at] < 0x20) return refuse(r, "a control character in a text");
     if (take(r, '\\')) {
@@ -133,6 +137,7 @@ static UsStatus fill_text(Reader* r, char* out) {
 
 // A text, behind its opening quote. No escape is shorter than what it stands for.
 static UsStatus read_text(Reader* r, char** out) {
+  // Room up to the closing quote.
   size_t end = r->at;
   while (end < r->size && r->text[end] != '"') end += r->text[end] == '\\' ? 2 : 1;
   char* text = cJSON_malloc(end - r->at + 2);
@@ -156,12 +161,14 @@ static size_t skip_digits(Reader* r) {
 
 // Passes a number; *plain: it is an integer that is not "-0".
 static UsStatus skip_number(Reader* r, int* plain) {
+  // A zero stands alone before the point.
   int minus = take(r, '-'), zero = take(r, '0');
   *plain = !(minus && zero);
   if (zero && r->at < r->size && r->text[r->at] >= '0' && r->text[r->at] <= '9') {
     return refuse(r, "a number with a leading zero");
   }
   if (!zero && skip_digits(r) == 0) return refuse_here(r, "a digit");
+  // Fraction and exponent have a digit each at least.
   if (take(r, '.')) {
     *plain = 0;
     if (skip_digits(r) == 0) return refuse_here(r, "a digit");
@@ -175,6 +182,7 @@ static UsStatus skip_number(Reader* r, int* plain) {
 }
 
 static UsStatus read_number(Reader* r, cJSON** out) {
+  // The number's own text, for strtod, which wants the point of the locale.
   int plain;
   size_t from = r->at;
   US_TRY(skip_number(r, &plain));
@@ -188,12 +196,14 @@ static UsStatus read_number(Reader* r, cJSON** out) {
   double x = strtod(text, NULL);
   if (point) *point = '.';
   *out = cJSON_CreateNumber(x);
+  // Written otherwise than cJSON would write it: the text stays with the number.
   if (*out && (!plain || fabs(x) >= kExact)) {
     (*out)->valuestring = text;
   } else {
     cJSON_free(text);
   }
   if (!*out) return no_memory(r);
+  // A number beyond every double is named by its first byte.
   r->at = isfinite(x) ? r->at : from;
   return isfinite(x) ? US_OK : refuse(r, "a number beyond 1.8e308");
 }
@@ -207,6 +217,7 @@ static int compare_names(const void* a, const void* b) {
 // Two members of one name mean two things to two readers.
 static UsStatus check_names(const Reader* r, const cJSON* object, size_t n) {
   if (n < 2) return US_OK;
+  // Sorted, twins stand side by side.
   const char** names = malloc(n * sizeof(*names));
   if (!names) return no_memory(r);
   size_t i = 0;
@@ -231,10 +242,12 @@ static UsStatus read_member(Reader* r, cJSON* object) {
   if (!take(r, '"')) return refuse_here(r, "a name");
   US_TRY(read_text(r, &name));
   UsStatus status = US_OK;
+  // Names end at their NUL in C: one inside could hide another name.
   if (strstr(name, "\xc0\x80")) status = refuse(r, "a NUL in a name");
   skip_space(r);
   if (status == US_OK && !take(r, ':')) status = refuse_here(r, "':'");
   if (status == US_OK) status = read_value(r, &value);
+  // Nothing of a member that failed stays.
   if (status != US_OK) {
     cJSON_free(name);
     cJSON_Delete(value);
@@ -248,10 +261,12 @@ static UsStatus read_member(Reader* r, cJSON* object) {
 // Members or elements up to `close`, behind the opening bracket.
 static UsStatus read_list(Reader* r, cJSON* list, char close) {
   size_t n = 0;
+  // Each level is a level of calls here, and again where the tree is freed.
   if (++r->depth > US_JSON_DEPTH) return refuse(r, "too many brackets in each other");
   skip_space(r);
   while (n > 0 || !take(r, close)) {
     cJSON* value = NULL;
+    // A value, of an object with its name before it; a failure leaves it to the tree's owner.
     if (close == '}') {
       US_TRY(read_member(r, list));
     } else {
@@ -260,6 +275,7 @@ static UsStatus read_list(Reader* r, cJSON* list, char close) {
       US_TRY(status);
     }
     n++;
+    // Then an end or a comma, behind which another must follow.
     skip_space(r);
     if (take(r, close)) break;
     if (!take(r, ',')) return refuse_here(r, close == '}' ? "',' or '}'" : "',' or ']'");
@@ -270,6 +286,7 @@ static UsStatus read_list(Reader* r, cJSON* list, char close) {
 
 // Passes `word` and gives its value.
 static UsStatus read_word(Reader* r, const char* word, cJSON* value, cJSON** out) {
+  // The value is the caller's to delete, also where the word is another.
   size_t n = strlen(word);
   *out = value;
   if (!value) return no_memory(r);
@@ -288,6 +305,7 @@ static UsStatus read_string(Reader* r, cJSON** out) {
     cJSON_free(text);
     return no_memory(r);
   }
+  // As a text without a copy of it.
   (*out)->type = cJSON_String;
   (*out)->valuestring = text;
   return US_OK;
@@ -311,6 +329,7 @@ static UsStatus read_value(Reader* r, cJSON** out) {
 }
 
 static UsStatus read_all(Reader* r, cJSON** out) {
+  // Then one object with nothing but space around it.
   if (r->size >= 3 && memcmp(r->text, "\xef\xbb\xbf", 3) == 0) {
     return refuse(r, "a byte order mark");
   }
@@ -326,6 +345,7 @@ static UsStatus read_all(Reader* r, cJSON** out) {
 UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out) {
   Reader r = {.name = name, .text = text, .size = size};
   *out = NULL;
+  // A failure anywhere gives up the whole tree.
   UsStatus status = read_all(&r, out);
   if (status != US_OK) {
     cJSON_Delete(*out);
@@ -350,6 +370,7 @@ UsStatus us_json_read(const char* path, cJSON** out) {
 // line break at its end; *size: its bytes. NULL when out of memory.
 static char* make_valid(const char* text, size_t* size) {
   size_t left = strlen(text), n;
+  // Three bytes for one at most.
   char *out = malloc(3 * left + 1), *to = out;
   for (; out && left > 0; text += n, left -= n) {
     n = us_utf8(text, left, NULL);
@@ -378,12 +399,14 @@ int us_json_whole(const cJSON* value, uint64_t* out) {
   if (!cJSON_IsNumber(value)) return 0;
   const char* text = value->valuestring;
   double x = value->valuedouble;
+  // Beyond 2^53 the text alone has all digits.
   if (text) {
     char* end;
     errno = 0;
     *out = strtoull(text, &end, 10);
     return text[0] != '-' && *end == 0 && errno == 0;
   }
+  // Below, a double without a fraction is the integer.
   if (!(x >= 0 && x < kExact) || x != floor(x)) return 0;
   *out = (uint64_t)x;
   return 1;
@@ -420,6 +443,7 @@ UsStatus us_json_number(const char* name, const cJSON* object, const char* key, 
   if (!cJSON_IsNumber(value)) {
     return us_fail(US_FORMAT, "%s: expected a number for \"%s\", found another type", name, key);
   }
+  // NaN is in no range.
   double x = value->valuedouble;
   if (!(x >= low && x <= high)) {
     return us_fail(US_FORMAT, "%s: expected \"%s\" in [%g, %g], found %g", name, key, low, high, x);
@@ -432,6 +456,7 @@ UsStatus us_json_int(const char* name, const cJSON* object, const char* key, int
                      const int* fallback, int* out) {
   double x = 0, y = fallback ? *fallback : 0;
   US_TRY(us_json_number(name, object, key, low, high, fallback ? &y : NULL, &x));
+  // 1.0 and 1e3 are no integers: the parser kept their texts.
   const cJSON* value = cJSON_GetObjectItemCaseSensitive(object, key);
   const char* text = value ? value->valuestring : NULL;
   if (text || x != floor(x)) {
@@ -465,6 +490,7 @@ UsStatus us_json_text(const char* name, const cJSON* object, const char* key, co
   if (strstr(text, "\xc0\x80")) {
     return us_fail(US_FORMAT, "%s: expected a text for \"%s\", found one with a NUL", name, key);
   }
+  // Nothing is cut: a text that does not fit is refused.
   if (strlen(text) >= size) {
     return us_fail(US_FORMAT, "%s: expected \"%s\" of at most %zu bytes, found %zu", name, key,
                    size - 1, strlen(text));

@@ -63,6 +63,7 @@ static unsigned long long start_of(long pid) {
   size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
   if (f) fclose(f);
   text[n] = 0;
+  // Field 22, and field 3 is Z for one that has ended.
   const char* at = strrchr(text, ')');  // the name before it may hold anything
   if (!at || strncmp(at, ") Z", 3) == 0) return 0;
   int found = sscanf(at + 1,
@@ -105,6 +106,7 @@ static int read_owner(int fd, Owner* o) {
 static int write_owner(int fd, int exclusive) {
   char text[kText];
   Owner o = find_self();
+  // The file is cut first, since the text before may be longer.
   int n = snprintf(text, sizeof(text), format_out, o.pid, o.host, o.since, o.boot[0] ? o.boot : "-",
                    o.space[0] ? o.space : "-", o.started, exclusive ? "exclusive" : "flock");
   return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) == n;
@@ -112,10 +114,12 @@ static int write_owner(int fd, int exclusive) {
 
 // 1 when the owner is known to be gone; of another host or container nothing is known.
 static int is_gone(const Owner* o) {
+  // Another host: not known. An earlier boot: gone. Another container: not known.
   Owner self = find_self();
   if (strcmp(o->host, self.host) != 0) return 0;
   if (strcmp(o->boot, self.boot[0] ? self.boot : "-") != 0) return 1;
   if (strcmp(o->space, self.space[0] ? self.space : "-") != 0) return 0;
+  // The same pid that started at another time is another process.
   unsigned long long started = start_of(o->pid);
   if (self.started == 0) return kill((pid_t)o->pid, 0) != 0 && errno == ESRCH;  // no /proc here
   return started != o->started;
@@ -130,6 +134,7 @@ static const char* last_part(const char* path) {
 
 // The lock file of an absolute path; that inside the folder when its parent cannot be written.
 static UsStatus name_beside(const char* whole, char name[kPath]) {
+  // Beside it, or inside where only the folder itself may be written.
   char copy[kPath];
   struct stat info;
   snprintf(copy, sizeof(copy), "%s", whole);
@@ -143,6 +148,7 @@ static UsStatus name_beside(const char* whole, char name[kPath]) {
 // Two ways of naming one output give one name: its folder is made absolute, links are resolved.
 static UsStatus find_names(const char* path, char name[2][kPath]) {
   char copy[kPath], folder[PATH_MAX], whole[kPath], target[PATH_MAX];
+  // Slashes at the end name the same folder.
   size_t n = strlen(path);
   while (n > 1 && path[n - 1] == '/') n--;
   if (n == 0 || n >= PATH_MAX) {
@@ -153,11 +159,14 @@ static UsStatus find_names(const char* path, char name[2][kPath]) {
   struct stat info;
   int link = lstat(copy, &info) == 0 && S_ISLNK(info.st_mode);
   name[1][0] = 0;
+  // A path without a name of its own exists as a whole.
   if (!base[0] || strcmp(base, ".") == 0 || strcmp(base, "..") == 0) {
     if (!realpath(copy, whole)) return us_fail(US_IO, "%s: %s", path, strerror(errno));
     return name_beside(whole, name[0]);
   }
+  // A link has the lock of its own name and that of what it links to.
   if (link && realpath(copy, target)) US_TRY(name_beside(target, name[1]));
+  // The output need not be there yet, its folder must.
   char part[kPath];
   snprintf(part, sizeof(part), "%s", base);
   if (!realpath(dirname(copy), folder)) {
@@ -186,11 +195,13 @@ static int is_current(const char* name, int fd) {
 
 // Removes the stale lock file of an owner that is gone. Of several that try, one gets to it.
 static Outcome remove_stale(const char* name) {
+  // Of those that see a stale file, who makes this one may remove it.
   char step[kPath + 8];
   Owner o;
   snprintf(step, sizeof(step), "%s.stale", name);
   int mine = open(step, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (mine < 0) return errno == EEXIST ? BUSY : BROKEN;
+  // Read again: the file may be a new owner's by now.
   int fd = open(name, O_RDONLY | O_CLOEXEC);
   if (fd >= 0 && read_owner(fd, &o) && is_gone(&o)) unlink(name);
   if (fd >= 0) close(fd);
@@ -209,7 +220,9 @@ static Outcome hold_made(int fd, const char* name, int made, Owner* owner) {
 
 static Outcome hold(int fd, const char* name, int made, Owner* owner) {
   if (us_lock_flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    // Locked, but its last holder has removed the name meanwhile: there is a new file to try.
     if (!is_current(name, fd)) return AGAIN;
+    // Made by a process to which this file system gave no locks.
     if (read_owner(fd, owner) && owner->exclusive && !is_gone(owner)) return BUSY;
     return write_owner(fd, 0) ? TAKEN : BROKEN;
   }
@@ -220,6 +233,7 @@ static Outcome hold(int fd, const char* name, int made, Owner* owner) {
 }
 
 static Outcome try_file(const char* name, int* out, Owner* owner) {
+  // Made, or opened where it is there; between the two it may go.
   *owner = (Owner){0};
   int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666), made = fd >= 0;
   if (!made && errno == EEXIST) {
@@ -228,6 +242,7 @@ static Outcome try_file(const char* name, int* out, Owner* owner) {
   }
   if (fd < 0) return BROKEN;
   Outcome outcome = hold(fd, name, made, owner);
+  // A file of ours that could not be filled is nobody's lock.
   int error = errno;
   if (outcome == BROKEN && made) unlink(name);
   if (outcome != TAKEN) close(fd);
@@ -238,6 +253,7 @@ static Outcome try_file(const char* name, int* out, Owner* owner) {
 
 static void drop_file(const char* name, int* fd) {
   if (*fd < 0) return;
+  // Removed while it is still held, so that nobody locks a file that is about to go.
   if (is_current(name, *fd)) unlink(name);
   close(*fd);
   *fd = -1;
@@ -249,10 +265,12 @@ static Outcome try_lock(UsLock* l, Owner* owner) {
   for (int i = 0; i < 2 && outcome == TAKEN && l->name[i][0]; i++) {
     for (int tries = 0; tries < kTries; tries++) {
       outcome = try_file(l->name[i], &l->fd[i], owner);
+      // Whoever looks at a lock holds it for a moment and has no name in it.
       if (outcome != AGAIN && !(outcome == BUSY && (owner->pid == 0 || is_gone(owner)))) break;
       usleep(kPause);
     }
   }
+  // Both or none.
   int error = errno;
   if (outcome != TAKEN) {
     drop_file(l->name[0], &l->fd[0]);
@@ -305,6 +323,7 @@ static void watch_forks(void) {
 
 static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome, UsLock** out) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
+  // What this process holds already is shared by who joins it.
   pthread_once(&once, watch_forks);
   *out = NULL;
   *outcome = BROKEN;
@@ -317,6 +336,7 @@ static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome
     free(l);
     return status;
   }
+  // The list and the files change together.
   pthread_mutex_lock(&guard);
   UsLock* known = joins ? held : NULL;
   while (known && strcmp(known->name[0], l->name[0]) != 0) known = known->next;
@@ -329,6 +349,7 @@ static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome
   }
   int error = errno;
   pthread_mutex_unlock(&guard);
+  // Messages: who has it, or why it cannot be had.
   if (*outcome == BUSY || *outcome == AGAIN) {
     status = refuse(path, l->name[0], owner);
   } else if (*outcome == BROKEN) {
@@ -358,6 +379,7 @@ UsStatus us_lock_wait(const char* path, UsLock** out) {
     UsStatus status = take(path, 0, &owner, &outcome, out);
     if (status == US_OK || (outcome != BUSY && outcome != AGAIN)) return status;
     if (us_interrupted()) return us_fail(US_INTERRUPTED, "%s: stopped waiting for it", path);
+    // The holder is told once.
     if (!told) us_log("%s; waiting for it", us_message());
     usleep(kWait);
   }
@@ -366,6 +388,7 @@ UsStatus us_lock_wait(const char* path, UsLock** out) {
 void us_lock_release(UsLock* l) {
   if (!l) return;
   pthread_mutex_lock(&guard);
+  // The last one takes it from the list and removes the files.
   int last = --l->shares == 0;
   UsLock** at = &held;
   while (last && *at && *at != l) at = &(*at)->next;
@@ -382,6 +405,7 @@ static int ask_file(const char* name, Owner* o) {
   int fd = open(name, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   int is = read_owner(fd, o) && !is_gone(o);
+  // The text may be older than its lock: a shared lock that is given says that nobody has it.
   if (is && !o->exclusive && us_lock_flock(fd, LOCK_SH | LOCK_NB) == 0) is = 0;
   close(fd);
   return is;

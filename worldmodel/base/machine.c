@@ -63,6 +63,7 @@ static int find_group(const char* controller, char* path) {
   read_text("/proc/self", "cgroup", text);
   char* rest = NULL;
   for (char* line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+    // A line is "number:controllers:path"; version 2 has no controllers.
     char* names = strchr(line, ':');
     char* place = names ? strchr(names + 1, ':') : NULL;
     if (!place) continue;
@@ -83,6 +84,7 @@ static int find_group(const char* controller, char* path) {
 static double least_of(const char* controller, Ask ask) {
   char group[kPath], folder[2 * kPath];
   if (!find_group(controller, group)) return INFINITY;
+  // Every folder up to the root may set a limit.
   double least = INFINITY;
   for (;;) {
     snprintf(folder, sizeof(folder), "/sys/fs/cgroup%s%s%s", controller[0] ? "/" : "", controller,
@@ -103,6 +105,7 @@ static double ask_time(const char* folder) {
 }
 
 static double ask_time_1(const char* folder) {
+  // -1: no limit.
   double quota = read_number(folder, "cpu.cfs_quota_us"),
          period = read_number(folder, "cpu.cfs_period_us");
   return quota > 0 && period > 0 ? quota / period : INFINITY;
@@ -113,6 +116,7 @@ static double left_of(const char* folder, const char* most, const char* used, co
   char text[kText];
   double limit = read_number(folder, most), now = read_number(folder, used);
   if (!(limit >= 0) || !(now >= 0)) return INFINITY;
+  // Pages that hold files nobody uses go first when memory is asked for.
   read_text(folder, "memory.stat", text);
   double idle = number_of(text, pages);
   return fmax(limit - now + (idle > 0 ? idle : 0), 0);
@@ -129,6 +133,7 @@ static double ask_memory_1(const char* folder) {
 // ---- what there is ----
 
 static int count_affinity(void) {
+  // The kernel refuses a set that is too small for its processors.
   for (int most = CPU_SETSIZE; most <= 1 << 20; most *= 2) {
     cpu_set_t* set = CPU_ALLOC((size_t)most);
     size_t size = CPU_ALLOC_SIZE((size_t)most);
@@ -141,6 +146,7 @@ static int count_affinity(void) {
 }
 
 int us_machine_processors(void) {
+  // A share of a processor's time is a processor.
   double quota = fmin(least_of("", ask_time), least_of("cpu", ask_time_1));
   int n = count_affinity();
   if (quota < n) n = (int)ceil(quota);
@@ -150,6 +156,7 @@ int us_machine_processors(void) {
 double us_machine_memory(void) {
   char text[kText];
   read_text("/proc", "meminfo", text);
+  // What the machine has, and what its groups allow of it.
   double free = 1024 * number_of(text, "MemAvailable:");
   if (!(free >= 0)) free = INFINITY;
   return fmin(free, fmin(least_of("", ask_memory), least_of("memory", ask_memory_1)));
@@ -184,6 +191,7 @@ static Amount amount(double bytes) {
 
 static UsStatus need(UsStatus status, const char* what, const char* kind, double bytes,
                      double free) {
+  // Refused before it is tried: taking it could end other processes.
   if (bytes > free) {
     return us_fail(status, "%s: needs %s of %s, found %s", what, amount(bytes).text, kind,
                    amount(free).text);

@@ -1,3 +1,5 @@
+// A loop is handed out item by item through a counter; helpers sleep between loops.
+
 #define _GNU_SOURCE
 #include "worldmodel/base/pool.h"
 
@@ -44,6 +46,7 @@ static int is_wanted(void* pool) {
 
 static void work(UsPool* p, int worker) {
   for (;;) {
+    // Whoever is free takes the next item, so no order of items may matter.
     int i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED);
     if (i >= p->items) return;
     if (worker == 0) ask(p);
@@ -58,12 +61,14 @@ static void* helper(void* arg) {
   us_hooks_set((UsHooks){.stop = is_wanted, .data = p});
   pthread_mutex_lock(&p->lock);
   for (;;) {
+    // A loop that has begun since the last one, or the end.
     while (!p->stop && p->loop == seen) pthread_cond_wait(&p->wake, &p->lock);
     if (p->stop) break;
     seen = p->loop;
     pthread_mutex_unlock(&p->lock);
     work(p, w->index);
     pthread_mutex_lock(&p->lock);
+    // The last one to leave wakes the caller.
     if (--p->busy == 0) pthread_cond_signal(&p->done);
   }
   pthread_mutex_unlock(&p->lock);
@@ -83,11 +88,13 @@ UsPool* us_pool_create(int threads) {
   p->threads = 1;
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->wake, NULL);
+  // The caller waits on a clock that never jumps.
   pthread_condattr_t clock;
   pthread_condattr_init(&clock);
   pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
   pthread_cond_init(&p->done, &clock);
   pthread_condattr_destroy(&clock);
+  // Where the system gives fewer threads the pool has fewer; worker 0 is the caller.
   for (int i = 1; i < threads; i++) {
     workers[i] = (Worker){.pool = p, .index = i};
     if (pthread_create(&workers[i].thread, NULL, helper, &workers[i]) != 0) break;
@@ -119,6 +126,7 @@ void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg) {
     for (int i = 0; i < items; i++) item(arg, i, 0);
     return;
   }
+  // The loop is set up, then the helpers are woken.
   pthread_mutex_lock(&p->lock);
   US_ASSERT(p->busy == 0);
   p->items = items;
@@ -131,6 +139,7 @@ void us_pool_run(UsPool* p, int items, UsPoolItem item, void* arg) {
   pthread_cond_broadcast(&p->wake);
   pthread_mutex_unlock(&p->lock);
   work(p, 0);
+  // Helpers may still be at their last items: meanwhile the caller's hooks are asked.
   pthread_mutex_lock(&p->lock);
   while (p->busy > 0) {
     struct timespec until;

@@ -1,8 +1,12 @@
+// The thread's hooks and the calls of them; without hooks every call is a test of a pointer.
+
 #include "worldmodel/base/progress.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
+
+// ---- clocks ----
 
 static double clock_seconds(clockid_t id) {
   struct timespec t;
@@ -18,6 +22,8 @@ double us_cpu_seconds(void) {
   return clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+// ---- hooks ----
+
 static __thread UsHooks present;
 
 UsHooks us_hooks_set(UsHooks hooks) {
@@ -27,6 +33,7 @@ UsHooks us_hooks_set(UsHooks hooks) {
 }
 
 UsProgress us_progress_start(const char* label, const char* unit, double total, double done) {
+  // The first call shows what an earlier run did.
   UsProgress p = {.label = label, .unit = unit, .total = total, .first = done, .on = 1};
   p.start = us_seconds();
   us_progress_show(&p, done, NULL);
@@ -40,6 +47,7 @@ void us_progress_show(UsProgress* p, double done, const char* note) {
 }
 
 void us_progress_end(UsProgress* p) {
+  // A last call with on = 0, once.
   if (!p->on) return;
   p->on = 0;
   p->note = "";
@@ -63,6 +71,7 @@ UsStatus us_interrupt_check(const char* what) {
 
 void us_log(const char* format, ...) {
   if (!present.log) return;
+  // Lines are cut at the end, which callers keep for what matters least.
   char line[1024];
   va_list args;
   va_start(args, format);

@@ -1,3 +1,6 @@
+// Philox4x32-10 (Salmon et al., 2011): ten rounds that scramble a counter under a key, so that
+// every number of every stream can be had by itself.
+
 #include "worldmodel/base/rng.h"
 
 #include <math.h>
@@ -8,6 +11,8 @@ void us_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]
   uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
   uint32_t k0 = key[0], k1 = key[1];
   for (int round = 0; round < 10; round++) {
+    // Two products; their upper halves meet the other words and the key, their lower ones change
+    // places.
     uint64_t p0 = (uint64_t)0xD2511F53u * c0;
     uint64_t p1 = (uint64_t)0xCD9E8D57u * c2;
     uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
@@ -16,6 +21,7 @@ void us_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]
     c3 = (uint32_t)p0;
     c0 = n0;
     c2 = n2;
+    // The next round's key.
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
@@ -36,6 +42,7 @@ UsRng us_rng(uint64_t seed, UsRngPurpose purpose, uint64_t a, uint64_t b, uint64
 }
 
 uint32_t us_rng_bits(UsRng* r) {
+  // Four words a block of the counter.
   if (r->left == 0) {
     us_philox(r->counter, r->key, r->word);
     r->counter[0]++;
@@ -55,6 +62,7 @@ double us_rng_range(UsRng* r, double low, double high) {
 uint32_t us_rng_below(UsRng* r, uint32_t n) {
   US_ASSERT(n > 0);
   uint32_t limit = UINT32_MAX - UINT32_MAX % n;  // a multiple of n
+  // Words beyond it would make small numbers likelier: they are drawn anew.
   uint32_t x;
   do x = us_rng_bits(r);
   while (x >= limit);
@@ -62,6 +70,7 @@ uint32_t us_rng_below(UsRng* r, uint32_t n) {
 }
 
 float us_rng_normal(UsRng* r) {
+  // Box and Muller: two uniform numbers make two normal ones, of which one waits.
   if (r->spare_full) {
     r->spare_full = 0;
     return r->spare;

@@ -1,3 +1,6 @@
+// A setting is a name, a type and a place in a struct; everything else is a loop over a list of
+// them.
+
 #include "worldmodel/base/settings.h"
 
 #include <ctype.h>
@@ -11,6 +14,7 @@
 
 const UsSetting* us_setting_find(const UsSetting* list, const char* name) {
   for (const UsSetting* s = list; s->name; s++) {
+    // Options write - where fields have _.
     const char *a = s->name, *b = name;
     while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
     if (!*a && !*b) return s;
@@ -101,6 +105,7 @@ static UsStatus refuse(const UsSetting* s, const char* found) {
 }
 
 UsStatus us_settings_check(const UsSetting* list, const void* config) {
+  // A default may lie outside its range, as 0 for "the task's own" does.
   for (const UsSetting* s = list; s->name; s++) {
     if (s->type == US_SETTING_SEED || us_setting_fits(s, config)) continue;
     if (get(s, config) == s->preset) continue;  // means something of its own
@@ -116,6 +121,7 @@ UsStatus us_setting_set(const UsSetting* s, void* config, const char* text) {
     *(const char**)field(s, config) = text;
     return US_OK;
   }
+  // Numbers: the whole text, without space before it, and in range.
   char found[96], *end = NULL;
   snprintf(found, sizeof(found), "\"%.80s\"", text);
   errno = 0;
@@ -128,6 +134,7 @@ UsStatus us_setting_set(const UsSetting* s, void* config, const char* text) {
     if (s->type != US_SETTING_SEED) put(s, config, (double)x);
     return US_OK;
   }
+  // The rest is real.
   double x = strtod(text, &end);
   if (end == text || *end || isspace((unsigned char)*text) || !fits(s, x)) return refuse(s, found);
   put(s, config, x);
@@ -182,8 +189,10 @@ void us_settings_key(const UsSetting* list, const void* config, cJSON* object) {
 UsStatus us_settings_read(const UsSetting* list, void* config, const char* name,
                           const cJSON* object) {
   for (const UsSetting* s = list; s->name; s++) {
+    // What the object lacks keeps its value.
     const cJSON* found = cJSON_GetObjectItemCaseSensitive(object, s->name);
     if (!found || s->type == US_SETTING_TEXT) continue;
+    // The type as the list has it: true and false for a FLAG alone.
     double x = cJSON_IsBool(found) ? cJSON_IsTrue(found) : found->valuedouble;
     int kind = s->type == US_SETTING_FLAG ? cJSON_IsBool(found) : cJSON_IsNumber(found);
     if (!kind || !fits(s, x) || (is_whole(s) && x != floor(x))) {

@@ -1,3 +1,5 @@
+// The thread's last message.
+
 #include "worldmodel/base/status.h"
 
 #include <stdarg.h>

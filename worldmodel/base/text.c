@@ -1,3 +1,5 @@
+// UTF-8, and texts of others made safe to print.
+
 #include "worldmodel/base/text.h"
 
 #include <stdio.h>
@@ -7,14 +9,17 @@ enum { kShown = 8, kRoom = 512 };  // buffers of us_shown, bytes of each
 
 size_t us_utf8(const char* text, size_t left, unsigned* code) {
   const unsigned char* s = (const unsigned char*)text;
+  // The first byte says how many there are; c0, c1 and f5 on begin nothing.
   unsigned c = s[0];
   size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
   if (n == 0 || n > left) return 0;
   if (n > 1) c &= 0x7fu >> n;
+  // Six bits of each further byte.
   for (size_t i = 1; i < n; i++) {
     if ((s[i] & 0xc0) != 0x80) return 0;
     c = c << 6 | (s[i] & 0x3f);
   }
+  // Longer than needed, beyond Unicode or half a pair: not a character.
   static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
   if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return 0;
   if (code) *code = c;
@@ -51,6 +56,7 @@ static size_t escape(const char* text, size_t length, char* out, size_t size) {
   *out = 0;
   for (size_t i = 0; i < length; i += used) {
     show_one(text + i, length - i, piece, &used);
+    // A piece is taken whole or not at all.
     size_t n = strlen(piece);
     if (at + n >= size) return i;
     memcpy(out + at, piece, n + 1);
@@ -65,6 +71,7 @@ const char* us_text_escape(const char* text, char* out, size_t size) {
 }
 
 const char* us_shown(const char* text) {
+  // Buffers take turns, so that one message may show several texts.
   static _Thread_local char buffer[kShown][kRoom];
   static _Thread_local unsigned next;
   char* out = buffer[next++ % kShown];

@@ -81,6 +81,7 @@ struct UsTensors {
 
 // A shape as text, "(2, 3)", for messages. shape (rank).
 static const char* shape_text(int rank, const int64_t* shape, char out[160]) {
+  // Of a long one the beginning.
   size_t at = 0;
   out[at++] = '(';
   for (int i = 0; i < rank && at < 120; ++i) {
@@ -92,6 +93,7 @@ static const char* shape_text(int rank, const int64_t* shape, char out[160]) {
 
 // A text, or an object whose one member has the name and the value null.
 static UsStatus read_dtype(const char* path, const cJSON* json, Entry* e) {
+  // Rust's serde writes an enum either way, and its readers take both.
   const char* text = cJSON_GetStringValue(json);
   if (cJSON_IsObject(json) && cJSON_GetArraySize(json) == 1 && cJSON_IsNull(json->child)) {
     text = json->child->string;
@@ -100,6 +102,7 @@ static UsStatus read_dtype(const char* path, const cJSON* json, Entry* e) {
     return us_fail(US_FORMAT, "%s: expected a dtype for \"%s\", found none", path,
                    us_shown(e->name));
   }
+  // One of the list.
   for (e->dtype = 0; e->dtype < DTYPE_COUNT; ++e->dtype) {
     if (strcmp(text, dtypes[e->dtype].name) == 0) return US_OK;
   }
@@ -113,6 +116,7 @@ static UsStatus read_shape(const char* path, const cJSON* json, Entry* e) {
     return us_fail(US_FORMAT, "%s: expected a shape for \"%s\", found none", path,
                    us_shown(e->name));
   }
+  // One more than its rank, so that a scalar has one to free.
   e->shape = calloc((size_t)cJSON_GetArraySize(json) + 1, sizeof(*e->shape));
   if (!e->shape) return us_fail(US_MEMORY, "%s: out of memory", path);
   e->elements = 1;
@@ -136,11 +140,13 @@ static UsStatus read_offsets(const char* path, const cJSON* json, size_t room, E
     return us_fail(US_FORMAT, "%s: expected two data_offsets for \"%s\", found something else",
                    path, us_shown(e->name));
   }
+  // Inside the data.
   if (begin > end || end > room) {
     return us_fail(US_FORMAT,
                    "%s: expected \"%s\" within the %zu bytes of data, found %llu to %llu", path,
                    us_shown(e->name), room, (unsigned long long)begin, (unsigned long long)end);
   }
+  // And as many bytes as the shape needs.
   size_t bits;
   e->begin = (size_t)begin;
   e->end = (size_t)end;
@@ -156,6 +162,7 @@ static UsStatus read_offsets(const char* path, const cJSON* json, size_t room, E
 
 // An object, whose further members are left alone, or an array of the three.
 static UsStatus read_entry(const char* path, const cJSON* json, size_t room, Entry* e) {
+  // Both ways in which serde reads a struct: by names, or in order.
   static const char* const keys[] = {"dtype", "shape", "data_offsets"};
   const cJSON* part[3] = {0};
   e->name = json->string;
@@ -185,6 +192,7 @@ static UsStatus read_metadata(UsTensors* t, const cJSON* json) {
     return us_fail(US_FORMAT, "%s: expected texts as \"__metadata__\", found another type",
                    t->path);
   }
+  // Texts alone.
   const cJSON* text;
   cJSON_ArrayForEach(text, json) {
     if (!cJSON_IsString(text)) {
@@ -209,6 +217,7 @@ static int compare_name(const void* a, const void* b) {
 
 // Entries must follow each other without gap or overlap to the end.
 static UsStatus check_layout(UsTensors* t, size_t room) {
+  // In order of their bytes, each begins where the last one ends.
   size_t at = 0;
   qsort(t->entries, (size_t)t->count, sizeof(Entry), compare_begin);
   for (int i = 0; i < t->count; ++i) {
@@ -223,11 +232,13 @@ static UsStatus check_layout(UsTensors* t, size_t room) {
   if (at != room) {
     return us_fail(US_FORMAT, "%s: expected %zu bytes of data, found %zu", t->path, at, room);
   }
+  // And once more by name, to be found.
   qsort(t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
   return US_OK;
 }
 
 static UsStatus read_header(UsTensors* t, size_t room) {
+  // An entry a member, but for the metadata.
   int most = cJSON_GetArraySize(t->header);
   t->entries = calloc((size_t)most + 1, sizeof(Entry));
   t->by_name = calloc((size_t)most + 1, sizeof(Entry*));
@@ -249,13 +260,16 @@ static UsStatus fill(UsTensors* t, const unsigned char* data, size_t size) {
   if (size < LENGTH) {
     return us_fail(US_FORMAT, "%s: expected a safetensors file, found %zu bytes", t->path, size);
   }
+  // Eight bytes, the lowest first, say how long the header is.
   for (int i = LENGTH - 1; i >= 0; --i) length = length << 8 | data[i];
+  // Longer than the file, or than any that makes sense.
   if (length > size - LENGTH || length > MOST_HEADER) {
     return us_fail(US_FORMAT,
                    "%s: expected a safetensors header of at most %d bytes, found a length of %llu "
                    "in a file of %zu",
                    t->path, MOST_HEADER, (unsigned long long)length, size);
   }
+  // JSON, whose messages name the file's header.
   char name[4096];
   snprintf(name, sizeof(name), "%s: header", t->path);
   US_TRY(us_json_parse(name, (const char*)data + LENGTH, (size_t)length, &t->header));
@@ -272,6 +286,7 @@ static UsStatus open_bytes(const char* name, const void* data, size_t size, void
     free(owned);
     return us_fail(US_MEMORY, "%s: out of memory", name);
   }
+  // From here on closing frees everything.
   t->owned = owned;
   t->path = strdup(name);
   UsStatus status = t->path ? fill(t, data, size) : us_fail(US_MEMORY, "%s: out of memory", name);
@@ -339,6 +354,7 @@ const char* us_tensors_dtype(const UsTensors* t, int i) {
 }
 
 int us_tensors_find(const UsTensors* t, const char* tensor) {
+  // By bisection among the names.
   Entry key = {.name = tensor}, *pointer = &key;
   Entry** found = bsearch(&pointer, t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
   return found ? (int)(*found - t->entries) : -1;
@@ -358,6 +374,7 @@ static float from_bits(uint32_t bits) {
 
 // IEEE half precision. Subnormals are a whole number of 2^-24.
 static float from_half(uint16_t h) {
+  // Sign, 5 bits of exponent, 10 of fraction; the exponents' biases are 112 apart.
   uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
   if (exponent == 31) return from_bits(sign | 0x7f800000u | fraction << 13);
   if (exponent == 0) return (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
@@ -367,10 +384,12 @@ static float from_half(uint16_t h) {
 // Number i of `from`, which need not be aligned.
 static float number_at(Dtype dtype, const unsigned char* from, size_t i) {
   from += i * (dtypes[dtype].bits / 8);
+  // Two bytes: half precision, or the upper half of a float.
   if (dtype == F16 || dtype == BF16) {
     uint16_t h = (uint16_t)(from[0] | from[1] << 8);
     return dtype == F16 ? from_half(h) : from_bits((uint32_t)h << 16);
   }
+  // A double beyond every float is none.
   if (dtype == F64) {
     double x;
     memcpy(&x, from, sizeof x);
@@ -382,6 +401,7 @@ static float number_at(Dtype dtype, const unsigned char* from, size_t i) {
 }
 
 static UsStatus check_shape(const UsTensors* t, const Entry* e, int rank, const int64_t* shape) {
+  // A size of -1 takes any.
   int same = e->rank == rank;
   for (int i = 0; same && i < rank; ++i) same = shape[i] == -1 || shape[i] == e->shape[i];
   char want[160], have[160];
@@ -406,6 +426,7 @@ UsStatus us_tensors_read(const UsTensors* t, const char* tensor, int rank, const
   }
   const Entry* e = entry(t, i);
   US_TRY(check_shape(t, e, rank, shape));
+  // All numbers are looked at before one is written: a failure leaves host as it was.
   const unsigned char* from = t->data + e->begin;
   for (size_t k = 0; k < e->elements; ++k) {
     if (!isfinite(number_at(e->dtype, from, k))) {

@@ -20,6 +20,7 @@ static cJSON* describe(const UsTensorOut* t, size_t begin) {
   for (int i = 0; i < t->rank; ++i) {
     cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[i]));
   }
+  // cJSON fails quietly when memory ends: the last member tells.
   double offsets[] = {(double)begin, (double)(begin + bytes_of(t))};
   cJSON* pair = cJSON_CreateDoubleArray(offsets, 2);
   if (pair && cJSON_AddItemToObject(entry, "data_offsets", pair)) return entry;
@@ -33,6 +34,7 @@ static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const cha
                          const char* const* values, size_t* total) {
   cJSON* header = cJSON_CreateObject();
   int good = header != NULL;
+  // Metadata first, as other writers have it.
   if (nmeta > 0) {
     cJSON* metadata = cJSON_AddObjectToObject(header, "__metadata__");
     for (int i = 0; i < nmeta; ++i) {
@@ -40,6 +42,7 @@ static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const cha
       good = good && cJSON_AddStringToObject(metadata, keys[i], values[i]);
     }
   }
+  // The tensors follow each other in the order given.
   *total = 0;
   for (int i = 0; i < n && good; ++i) {
     const UsTensorOut* t = &tensors[i];
@@ -59,6 +62,7 @@ UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, i
   size_t total;
   char* header = make_header(n, tensors, nmeta, keys, values, &total);
   if (!header) return us_fail(US_MEMORY, "%s: out of memory", path);
+  // One block for the file: length, header filled up with spaces, data.
   size_t used = strlen(header), length = (used + 7) / 8 * 8;  // so that the data is aligned
   unsigned char* file = malloc(8 + length + total);
   if (!file) {
@@ -68,6 +72,7 @@ UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, i
   for (int i = 0; i < 8; ++i) file[i] = (unsigned char)((uint64_t)length >> 8 * i);
   memset(file + 8, ' ', length);
   memcpy(file + 8, header, used);
+  // An empty tensor may have no pointer.
   unsigned char* at = file + 8 + length;
   for (int i = 0; i < n; ++i) {
     size_t bytes = bytes_of(&tensors[i]);

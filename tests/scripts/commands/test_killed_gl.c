@@ -3,7 +3,7 @@
 // bit for bit but for times. Then the same with a disk that is full and with folders that cannot be
 // written: one line, nothing lost, and --resume ends in the same files.
 //
-// US_KILLS is how many kills each command gets at least; 20 without it.
+// US_KILLS is how many kills each command gets at least; 9 without it, three of each signal.
 
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -28,7 +28,7 @@
 #include "worldmodel/base/rng.h"
 
 static char base[] = "/tmp/understudy-killed-XXXXXX";
-static int kills = 20;
+static int kills = 9;
 
 #define SIZES \
   "--width 32 --depth 1 --heads 2 --batch 8 --rollout 1 --threads 1 --checkpoint-seconds 0.02 "
