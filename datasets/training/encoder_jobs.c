@@ -15,6 +15,7 @@ enum { kFrames = 2048 };  // most frames that a kind is made from
 UsStatus us_known_sim(const char* task, const struct UsTask* const* tasks, UsEnv** out) {
   char name[256];
   *out = NULL;
+  // A task of this name is opened alone, so that no other can be meant.
   for (; tasks && *tasks; tasks++) {
     if (strcmp((*tasks)->name, task)) continue;
     snprintf(name, sizeof(name), "sim:%s", task);
@@ -48,6 +49,7 @@ UsStatus us_encoder_fits(const UsEncoderInfo* e, const char* path, const UsDatas
 static UsStatus read_frames(UsDataset* data, int n, uint8_t* pixels) {
   const UsDatasetInfo* info = us_dataset_info(data);
   size_t image = (size_t)info->height * (size_t)info->width * 3;
+  // One by one: they lie far apart in the file.
   UsProgress bar = us_progress_start("read", "frames", n, 0);
   for (int i = 0; i < n; i++) {
     UsStatus status = us_dataset_pixels(data, info->rows * i / n, 1, pixels + (size_t)i * image);
@@ -63,8 +65,10 @@ UsStatus us_dataset_encoder(const char* name, UsDataset* data, const struct UsTa
                             UsPool* pool, UsEncoder** out) {
   const UsDatasetInfo* info = us_dataset_info(data);
   *out = NULL;
+  // A folder, or the default.
   int reads = us_encoder_reads(name);
   if (!reads) return us_encoder_open(name, out);
+  // What the kinds are told of the data.
   UsEncoderData rows = {.path = us_dataset_path(data),
                         .task = info->task,
                         .n = info->rows,
@@ -73,10 +77,12 @@ UsStatus us_dataset_encoder(const char* name, UsDataset* data, const struct UsTa
                         .state = info->state,
                         .states = us_dataset_states(data),
                         .dim = US_MADE_DIM};
+  // States are in memory, all of them.
   if (reads == 's') {
     rows.positions = us_known_positions(info->task, tasks);
     return us_encoder_make(name, &rows, pool, out);
   }
+  // Of frames so many as fit.
   rows.n = info->rows < kFrames ? info->rows : kFrames;
   uint8_t* pixels = malloc((size_t)rows.n * (size_t)info->height * (size_t)info->width * 3 + 1);
   if (!pixels) return us_fail(US_MEMORY, "%s: out of memory for frames", rows.path);

@@ -12,6 +12,7 @@ static UsStatus read_rows(UsDataset* d, uint64_t seed, UsFrames* out) {
   size_t state = (size_t)out->info.state;
   int64_t rows = out->info.rows;
   UsRng r = us_rng(seed, US_RNG_BATCH, 0, 0xf7a3e5, 0);
+  // Memory first: a machine without it is told before anything is read.
   US_TRY(us_machine_need_memory(us_dataset_path(d),
                                 (double)out->count * (double)(bytes + state * sizeof(double))));
   out->pixels = malloc((size_t)out->count * bytes);
@@ -22,6 +23,7 @@ static UsStatus read_rows(UsDataset* d, uint64_t seed, UsFrames* out) {
   UsProgress bar = us_progress_start("read", "frames", out->count, 0);
   for (int64_t i = 0; i < out->count; i++) {
     US_TRY(us_progress_step(&bar, (double)i, us_dataset_path(d)));
+    // One row of every equal part of the file.
     int64_t low = i * rows / out->count, high = (i + 1) * rows / out->count;
     int64_t row = low + us_rng_below(&r, (uint32_t)(high - low));
     US_TRY(us_dataset_pixels(d, row, 1, out->pixels + (size_t)i * bytes));
@@ -36,6 +38,7 @@ UsStatus us_frames_read(const char* path, int count, uint64_t seed, UsFrames* ou
   *out = (UsFrames){0};
   UsDataset* d;
   US_TRY(us_dataset_open(path, &d));
+  // A file with fewer rows gives all of them.
   out->info = *us_dataset_info(d);
   out->count = count < out->info.rows ? count : (int)out->info.rows;
   UsStatus status = US_OK;

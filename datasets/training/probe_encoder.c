@@ -36,6 +36,7 @@ typedef struct Probe {
 static UsStatus open_encoder(Probe* p) {
   const UsEncoderProbeConfig* c = p->c;
   const UsDatasetInfo* f = &p->frames.info;
+  // A kind that is made: of the very rows that are probed.
   if (us_encoder_reads(c->encoder)) {
     UsEncoderData rows = {.path = c->data,
                           .task = f->task,
@@ -83,6 +84,7 @@ static void project_item(void* arg, int item, int worker) {
 static UsStatus encode_all(Probe* p, size_t latent, float* piece, int most) {
   const UsFrames* f = &p->frames;
   size_t frame = (size_t)f->info.height * (size_t)f->info.width * 3;
+  // A few frames for every thread at a time, so that the bar moves and a wish to stop is heard.
   UsProgress bar = us_progress_start("encode", "frames", f->count, 0);
   for (int at = 0, n; at < f->count; at += n) {
     n = f->count - at < most ? f->count - at : most;
@@ -118,6 +120,7 @@ static UsStatus encode(Probe* p) {
 // Fills result->target and y: places of the file's task, angles as sine and cosine; all numbers of
 // the state where the task is not known.
 static UsStatus make_targets(Probe* p) {
+  // Room for the most there can be: every number as sine and cosine.
   size_t s = (size_t)p->frames.info.state, n = (size_t)p->frames.count, count = 0;
   UsPosition* list = calloc(s, sizeof(UsPosition));
   p->result->target = calloc(2 * s, sizeof(UsProbeTarget));
@@ -125,6 +128,7 @@ static UsStatus make_targets(Probe* p) {
   UsStatus status = list && p->result->target && p->y
                         ? US_OK
                         : us_fail(US_MEMORY, "out of memory for what is probed");
+  // The places that the simulator of the task names, or all numbers of a state.
   UsEnv* e = NULL;
   if (status == US_OK) status = us_known_sim(p->frames.info.task, p->c->tasks, &e);
   if (e && us_env_info(e)->state == (int)s) count = (size_t)us_sim_places(e, list);
@@ -135,6 +139,7 @@ static UsStatus make_targets(Probe* p) {
     if (i + 1 == s) count = s;
   }
 
+  // The numbers to be read out, row by row.
   int targets = 0;
   for (size_t i = 0; i < count; i++) targets += 1 + list[i].angle;
   p->result->targets = targets;
@@ -162,6 +167,7 @@ static UsStatus fit(Probe* p) {
   UsStatus status =
       us_probe(train, n - train, out->width, s, p->z, p->y, p->z + (size_t)train * out->width,
                p->y + (size_t)train * s, 1, r2, r2 + s);
+  // What was found of each target, and the means.
   for (int i = 0; i < s; i++) {
     out->target[i].linear = r2[i];
     out->target[i].network = r2[s + i];
@@ -190,6 +196,7 @@ static double rank_correlation(int n, const double* a, const double* b, Ranked* 
                                double* rank) {
   double dot = 0, middle = (n - 1) / 2.0, squares = 0;
   for (int which = 0; which < 2; which++) {
+    // Ranks: the places in the order of values.
     for (int i = 0; i < n; i++) list[i] = (Ranked){(which ? b : a)[i], i};
     qsort(list, (size_t)n, sizeof(Ranked), by_value);
     for (int i = 0; i < n; i++) rank[which * n + list[i].index] = i;
@@ -222,12 +229,14 @@ static UsStatus compare_distances(Probe* p) {
   UsStatus status = d && list ? US_OK : us_fail(US_MEMORY, "out of memory for distances");
   double mean = 0;
   for (int w = 0; status == US_OK && w < US_PROBE_RANGES; w++) {
+    // The draws of a range are its own, whatever the others found.
     UsRng r = us_rng(7, US_RNG_PAIRS, (uint64_t)w, 0, 0);
     int n = 0;
     for (int i = 0; i < kTries && n < kPairs && !us_interrupted(); i++) {
       size_t a = us_rng_below(&r, (uint32_t)p->frames.count);
       size_t b = us_rng_below(&r, (uint32_t)p->frames.count);
       double truth = true_distance(p->frames.states + a * s, p->frames.states + b * s);
+      // A range is told by the mean of the first, which takes all pairs.
       if (a == b || (w && truth > within[w] * mean)) continue;
       d[n] = truth;
       d[kPairs + n++] = distance(p->z + a * width, p->z + b * width, (int)width);
@@ -246,12 +255,14 @@ static UsStatus compare_distances(Probe* p) {
 
 static UsStatus run(Probe* p) {
   const UsEncoderProbeConfig* c = p->c;
+  // Rows with frames and states.
   US_TRY(us_frames_read(c->data, c->frames, 1, &p->frames));
   if (p->frames.info.state < 2 || p->frames.count < 100) {
     return us_fail(US_FORMAT, "%s: expected at least 100 rows with states, found %d", c->data,
                    p->frames.count);
   }
   US_TRY(open_encoder(p));
+  // What is said of the encoder.
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
   snprintf(p->result->kind, sizeof(p->result->kind), "%s", info->kind);
   p->result->tokens = info->tokens;
@@ -263,6 +274,7 @@ static UsStatus run(Probe* p) {
   return compare_distances(p);
 }
 
+// The result is whole or empty but for its targets, which the caller frees.
 UsStatus us_encoder_probe(const UsEncoderProbeConfig* config, UsEncoderProbeResult* result) {
   Probe p = {.c = config, .result = result};
   *result = (UsEncoderProbeResult){0};

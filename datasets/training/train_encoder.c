@@ -36,6 +36,7 @@ typedef struct Run {
 
 static UsStatus read_frames(Run* r) {
   const UsEncoderTrainConfig* c = r->c;
+  // An equal share of the frames for every dataset, all of one size.
   const UsDatasetInfo* first = &r->frames[0].info;
   for (int i = 0; i < c->datasets; i++) {
     UsFrames* f = &r->frames[i];
@@ -53,6 +54,7 @@ static UsStatus read_frames(Run* r) {
 static UsStatus start(Run* r) {
   const UsEncoderTrainConfig* c = r->c;
   char path[kPath];
+  // The folder is this run's from before it is there.
   US_TRY(us_folder_make_above(c->out));
   US_TRY(us_lock_take(c->out, &r->lock));
   US_TRY(us_folder_make(c->out));
@@ -71,6 +73,7 @@ static UsStatus start(Run* r) {
   a.vit.norm = c->anchor <= 0;
   US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
 
+  // Where an earlier run stopped, and the log behind its lines.
   us_path_join(r->checkpoint, sizeof(r->checkpoint), c->out, "checkpoint.safetensors");
   if (c->resume) US_TRY(us_autoencoder_load(r->a, r->checkpoint));
   us_path_join(path, sizeof(path), c->out, "log.jsonl");
@@ -83,6 +86,7 @@ static UsStatus start(Run* r) {
 static UsStatus save(Run* r) {
   const UsEncoderTrainConfig* c = r->c;
   UsEncoder* e;
+  // The checkpoint first, since a run can go on from it alone.
   US_TRY(us_autoencoder_save(r->a, r->checkpoint));
   UsStatus status = us_autoencoder_encoder(r->a, c->pool, &e);
   if (status == US_OK) status = us_encoder_save(e, c->out);
@@ -110,6 +114,7 @@ static UsStatus train(Run* r) {
   double sum = 0;
   char note[48] = "";
   r->started = us_seconds();
+  // Step by step, until the last, the time limit or the caller's wish to stop.
   while (!stop && step < c->steps) {
     compared += us_autoencoder_compares(r->a);
     double loss = us_autoencoder_step(r->a, c->pool);
@@ -117,6 +122,7 @@ static UsStatus train(Run* r) {
     step = us_autoencoder_steps(r->a);
     if (isnan(loss)) return us_fail(US_FORMAT, "%s: training diverged at step %d", c->out, step);
     if (step == before) break;  // stopped in the middle, and taken back
+    // A line of the log over several steps; those that compared no pixels have no loss.
     sum += loss;
     if (++since == kLogEvery || step == c->steps) {
       log_steps(r, sum, compared);
@@ -125,8 +131,10 @@ static UsStatus train(Run* r) {
     }
     us_progress_show(&bar, step, note);
     stop = us_interrupted() || (c->minutes > 0 && us_seconds() - r->started > 60 * c->minutes);
+    // What is saved now and then outlives a killed run.
     if (step % kSaveEvery == 0 && !stop && step < c->steps) US_TRY(save(r));
   }
+  // The end, or as far as it came.
   us_progress_end(&bar);
   r->result->steps = step;
   US_TRY(save(r));
@@ -134,6 +142,7 @@ static UsStatus train(Run* r) {
   return us_fail(US_INTERRUPTED, "%s: stopped at step %d; --resume goes on", c->out, step);
 }
 
+// Settings are checked before anything is touched; what was opened is closed in every case.
 UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTrainResult* result) {
   UsEncoderTrainResult unread;
   Run r = {.c = config, .result = result ? result : &unread};

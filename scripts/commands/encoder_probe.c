@@ -17,6 +17,7 @@ static void print(const UsEncoderProbeConfig* c, const UsEncoderProbeResult* r) 
   if (r->width < r->tokens * r->dim) {
     printf("projected at random to %d of %d numbers\n", r->width, r->tokens * r->dim);
   }
+  // A row for every target, as far as a screen goes, and the mean of all.
   printf("\n%-24s %9s %9s\n", "R^2 on held-out rows", "linear", "MLP");
   for (int i = 0; i < r->targets && i < kShown; i++) {
     const UsProbeTarget* t = &r->target[i];
@@ -24,6 +25,7 @@ static void print(const UsEncoderProbeConfig* c, const UsEncoderProbeResult* r) 
   }
   if (r->targets > kShown) printf("  ... of %d\n", r->targets);
   printf("  %-22s %9.4f %9.4f\n", "mean", r->linear, r->network);
+  // Ranges without pairs are left out.
   printf("\nrank correlation of latent and true distance (first 2 numbers of the state)\n");
   for (int i = 0; i < US_PROBE_RANGES; i++) {
     if (r->pairs[i]) {
@@ -43,6 +45,7 @@ int us_encoder_probe_command(int argc, const char** argv) {
       {"data", 0, POPT_ARG_STRING, &data, 0, "dataset", "F.h5"},
       {"threads", 0, POPT_ARG_INT, &threads, 0, "threads; 0: one per processor", "N"},
       POPT_TABLEEND};
+  // The settings of the job, and what only a command has.
   us_cli_rows(us_encoder_probe_settings, &c, table);
   int code = us_cli_parse(
       argc, argv, table, "--encoder DIR --data F.h5 [options]",
@@ -55,6 +58,7 @@ int us_encoder_probe_command(int argc, const char** argv) {
     code = us_cli_usage(argv[0], "expected --encoder and --data");
   }
   if (code < 0) {
+    // The job prints nothing; what it found is printed when all of it is there.
     c.encoder = encoder;
     c.data = data;
     c.tasks = us_cli_tasks();

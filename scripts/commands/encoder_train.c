@@ -16,6 +16,7 @@ static UsStatus draw(void* user, const UsEncoder* e, int sets, const UsFrameSet*
   const UsEncoderInfo* info = us_encoder_info(e);
   int h = info->height, w = info->width, cell_h = 2 * h + 8;
   size_t bytes = (size_t)h * (size_t)w * 3;
+  // Twice the size of frames, as far as a picture may be large.
   double scale = us_picture_fit(2, kShown * (w + 4), 0);
   scale = us_picture_fit(scale, sets * cell_h, 0);
   char path[4096];
@@ -25,6 +26,7 @@ static UsStatus draw(void* user, const UsEncoder* e, int sets, const UsFrameSet*
   float* z = malloc(kShown * (size_t)info->dim * sizeof(float));
   uint8_t* seen = malloc(2 * kShown * bytes);
   UsStatus status = z && seen ? US_OK : us_fail(US_MEMORY, "%s: out of memory for a picture", path);
+  // Frames spread over a dataset, and what the decoder makes of their latents.
   for (int s = 0; s < sets && status == US_OK; s++) {
     for (int i = 0; i < kShown; i++) {
       size_t at = (size_t)((int64_t)i * set[s].count / kShown);
@@ -34,6 +36,7 @@ static UsStatus draw(void* user, const UsEncoder* e, int sets, const UsFrameSet*
     if (status == US_OK) {
       status = us_encoder_decode(e, kShown, z, seen + kShown * bytes, c->pool);
     }
+    // Originals above, reconstructions below.
     for (int i = 0; i < 2 * kShown; i++) {
       double x = i % kShown * (w + 4) * scale, y = (s * cell_h + i / kShown * (h + 2)) * scale;
       us_picture_frame(p, x, y, scale, h, w, seen + (size_t)i * bytes);
@@ -56,6 +59,7 @@ int us_encoder_train_command(int argc, const char** argv) {
       {"out", 0, POPT_ARG_STRING, &out, 0, "folder of the encoder", "DIR"},
       {"threads", 0, POPT_ARG_INT, &threads, 0, "threads; 0: one per processor", "N"},
       POPT_TABLEEND};
+  // The settings of the job, their defaults in c, and what only a command has.
   us_cli_rows(us_encoder_train_settings, &c, table);
   int code = us_cli_parse(
       argc, argv, table, "--data A.h5 [B.h5 ...] --out DIR [options]",
@@ -66,6 +70,7 @@ int us_encoder_train_command(int argc, const char** argv) {
       path + 1, kSets - 1);
   if (code < 0 && (!data || !out)) code = us_cli_usage(argv[0], "expected --data and --out");
   if (code < 0) {
+    // The first dataset is an option's value, the others are words.
     path[0] = data;
     while (path[c.datasets]) c.datasets++;
     c.data = path;

@@ -8,6 +8,7 @@
 
 #include "worldmodel/ops.h"
 
+// What one pass keeps; the parts marked so are there for a backward pass alone.
 struct UsDecoderWork {
   UsDevice* device;
   int frames;
@@ -34,18 +35,21 @@ UsStatus us_decoder_create(const UsVitConfig* config, UsDecoder** out) {
   const UsVitConfig* c = &d->config;
   d->config = *config;
   if (!c->device) d->config.device = us_device_cpu();
+  // Blocks like the encoder's, over the patches alone.
   d->shape = (UsBlockShape){.width = c->hidden,
                             .heads = c->heads,
                             .hidden = c->mlp,
                             .tokens = us_vit_patches(c),
                             .eps = c->eps,
                             .device = c->device};
+  // Tensors outside the blocks, then block by block.
   d->block = calloc((size_t)c->layers, sizeof(UsBlock));
 #define X(field, name, flags, rows, columns) \
   d->at.field = us_params_add(&d->params, "", name, flags, rows, columns, 0, 0);
   US_DECODER_PARAMS(X)
 #undef X
   for (int i = 0; i < c->layers && d->block; i++) {
+    // Names as those of the encoder's blocks, in a namespace of their own.
     char prefix[48];
     snprintf(prefix, sizeof(prefix), "decoder.layer.%d.", i);
     us_block_layout(&d->shape, prefix, &d->params, &d->block[i]);
@@ -71,6 +75,7 @@ static void place(const UsDecoder* d, UsDecoderWork* k, UsArena* a) {
   int rows = k->frames * us_vit_patches(c);
   size_t tokens = (size_t)rows * (size_t)c->hidden;
   size_t cells = (size_t)(k->frames * us_vit_cells(c) * c->merge_dim);
+  // The way forward.
   k->cells = US_TAKE(a, float, cells);
   k->spread = US_TAKE(a, float, tokens);
   us_block_take(&d->shape, c->layers, rows, k->training, a, k->x, k->acts);
@@ -78,6 +83,7 @@ static void place(const UsDecoder* d, UsDecoderWork* k, UsArena* a) {
   k->stats = US_TAKE(a, float, (size_t)rows * 2);
   k->patches = US_TAKE(a, float, (size_t)rows * 3 * (size_t)(c->patch * c->patch));
   if (!k->training) return;
+  // Gradients on the way back.
   us_block_take_temps(&d->shape, rows, a, &k->temps);
   k->dx = US_TAKE(a, float, tokens);
   k->dspread = US_TAKE(a, float, tokens);
@@ -119,18 +125,20 @@ const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDeco
   const UsVitConfig* c = &d->config;
   const float* w = weights;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
-  us_ops_linear(d->config.device, n, cells * c->merge_dim, c->global_dim, latents,
-                w + d->at.global_w, w + d->at.global_b, k->cells);
-  us_ops_linear(d->config.device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
+  // The vector to cells, every cell to the patches in it, at their places.
+  us_ops_linear(k->device, n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
+                w + d->at.global_b, k->cells);
+  us_ops_linear(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
                 w + d->at.merge_w, w + d->at.merge_b, k->spread);
   us_vit_gather(c, h, n, 1, k->spread, k->x[0]);
-  us_ops_add_rows(d->config.device, n * p, p, h, w + d->at.positions, k->x[0]);
+  us_ops_add_rows(k->device, n * p, p, h, w + d->at.positions, k->x[0]);
+  // Blocks, norm, and a matrix from token to pixels.
   for (int i = 0; i < c->layers; i++) {
     us_block_forward(&d->shape, &d->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
   }
-  us_ops_norm(d->config.device, n * p, h, c->eps, k->x[c->layers], w + d->at.norm_gain,
+  us_ops_norm(k->device, n * p, h, c->eps, k->x[c->layers], w + d->at.norm_gain,
               w + d->at.norm_bias, k->normed, k->stats);
-  us_ops_linear(d->config.device, n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,
+  us_ops_linear(k->device, n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,
                 w + d->at.pixels_b, k->patches);
   return k->patches;
 }
@@ -142,31 +150,34 @@ void us_decoder_backward(const UsDecoder* d, const float* weights, UsDecoderWork
   const float* w = weights;
   float* g = gradient;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
-  us_ops_linear_back(d->config.device, n * p, 3 * c->patch * c->patch, h, k->normed,
-                     w + d->at.pixels_w, dpatches, k->temps.a, g + d->at.pixels_w,
-                     g + d->at.pixels_b);
-  us_ops_norm_back(d->config.device, n * p, h, k->x[c->layers], w + d->at.norm_gain, k->stats,
-                   k->temps.a, k->dx, g + d->at.norm_gain, g + d->at.norm_bias);
+  // Pixels and the last norm. temps.a is free until the first block takes it.
+  us_ops_linear_back(k->device, n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,
+                     dpatches, k->temps.a, g + d->at.pixels_w, g + d->at.pixels_b);
+  us_ops_norm_back(k->device, n * p, h, k->x[c->layers], w + d->at.norm_gain, k->stats, k->temps.a,
+                   k->dx, g + d->at.norm_gain, g + d->at.norm_bias);
+  // The blocks, last first; dx is overwritten by every one.
   for (int i = c->layers - 1; i >= 0; i--) {
     us_block_backward(&d->shape, &d->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
                       g);
   }
-  us_ops_add_rows_back(d->config.device, n * p, p, h, k->dx, g + d->at.positions);
+  // Positions, patches back to their cells, cells back to the vector.
+  us_ops_add_rows_back(k->device, n * p, p, h, k->dx, g + d->at.positions);
   us_vit_gather(c, h, n, 0, k->dx, k->dspread);
-  us_ops_linear_back(d->config.device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
+  us_ops_linear_back(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
                      w + d->at.merge_w, k->dspread, k->dcells, g + d->at.merge_w,
                      g + d->at.merge_b);
-  us_ops_linear_back(d->config.device, n, cells * c->merge_dim, c->global_dim, latents,
-                     w + d->at.global_w, k->dcells, dlatents, g + d->at.global_w,
-                     g + d->at.global_b);
+  us_ops_linear_back(k->device, n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
+                     k->dcells, dlatents, g + d->at.global_w, g + d->at.global_b);
 }
 
 void us_decoder_pixels(const UsVitConfig* c, const float* patches, uint8_t* pixels) {
+  // Pixel by pixel: its number in its patch, out of the encoder's units, within a byte.
   int s = c->patch, grid_w = c->width / s;
   for (int y = 0; y < c->height; y++) {
     for (int x = 0; x < c->width; x++) {
       const float* patch = patches + (size_t)((y / s * grid_w + x / s) * 3 * s * s);
       for (int ch = 0; ch < 3; ch++) {
+        // Units of the encoder's input, (x / 255 - mean) / std, undone.
         float v = patch[(ch * s + y % s) * s + x % s] * c->std[ch] + c->mean[ch];
         v = v * 255 + 0.5f;
         pixels[(y * c->width + x) * 3 + ch] = v >= 255 ? 255 : v > 0 ? (uint8_t)v : 0;

@@ -14,6 +14,7 @@
 
 enum { kWorks = 256, kPath = 4096 };  // most works of one encoder; bytes of a path
 
+// The tables of the kinds, in the order of the list.
 static const UsEncoderClass* const kinds[] = {
 #define X(name) &us_encoder_class_##name,
     US_ENCODERS(X)
@@ -44,12 +45,14 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
   *out = NULL;
   UsEncoder* e = calloc(1, sizeof(UsEncoder));
   if (!e) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  // The lock first, since destroy takes it away whatever else is there.
   pthread_mutex_init(&e->lock, NULL);
   pthread_cond_init(&e->change, NULL);
   e->kind = kind;
   e->device = us_device_cpu();
   e->tile = 1;
   snprintf(e->info.kind, sizeof(e->info.kind), "%s", kind->name);
+  // The kind reads its sizes from the config, and lays out the tensors that they ask for.
   UsStatus status = kind->parse(e, name, config);
   if (status == US_OK) {
     e->weights = us_ops_alloc(e->device, e->params->floats);
@@ -73,6 +76,7 @@ static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
   char* text = config ? cJSON_PrintUnformatted(config) : NULL;
   cJSON_Delete(config);
   if (!text) return us_fail(US_MEMORY, "%s: out of memory for a hash", name);
+  // The config as it would be saved and the weights as they lie in a file.
   const void* const data[] = {text, host};
   const size_t size[] = {strlen(text), e->params->floats * sizeof(float)};
   UsStatus status = us_hash_parts(name, 2, data, size, e->info.hash);
@@ -87,6 +91,7 @@ static UsStatus try_tile(UsEncoder* e, const char* name, int strict) {
   const UsEncoderInfo* info = &e->info;
   if (info->state) return US_OK;  // a linear map, whose numbers were checked when they were read
   if (!strict && e->tile == 1) return US_OK;
+  // A frame of bytes that follow no pattern, as often as a tile has places.
   size_t bytes = (size_t)info->height * (size_t)info->width * 3, tile = (size_t)e->tile;
   size_t count = (size_t)info->tokens * (size_t)info->dim;
   uint8_t* frames = malloc(tile * bytes);
@@ -101,9 +106,11 @@ static UsStatus try_tile(UsEncoder* e, const char* name, int strict) {
     if (strict) status = us_interrupt_check(name);
     if (us_interrupted()) e->tile = 1;  // nobody knows
   }
+  // Every place against the first, bit for bit.
   for (size_t i = 1; status == US_OK && i < tile; i++) {
     if (memcmp(latents, latents + i * count, count * sizeof(float))) e->tile = 1;
   }
+  // Numbers against the bound of what weights that are whole would give.
   for (size_t i = 0; status == US_OK && strict && i < count; i++) {
     if (fabsf(latents[i]) <= US_LATENT_MOST) continue;  // NaN goes on
     status = us_fail(US_FORMAT,
@@ -119,6 +126,7 @@ static UsStatus try_tile(UsEncoder* e, const char* name, int strict) {
 // above.
 static UsStatus complete(UsEncoder* e, const char* name, const float* host, const float* decoder,
                          int strict) {
+  // Weights, and those that draw pictures where there are any.
   us_ops_put(e->device, e->weights, host, e->params->floats);
   e->info.decoder = e->kind->draws;
   if (decoder && e->decoder_params) {
@@ -127,6 +135,7 @@ static UsStatus complete(UsEncoder* e, const char* name, const float* host, cons
     us_ops_put(e->device, e->decoder_weights, decoder, e->decoder_params->floats);
     e->info.decoder = 1;
   }
+  // The first work, in the size that the tile has.
   for (int tile = 0; tile != e->tile;) {  // again where the tile turned out to be one frame
     tile = e->tile;
     if (e->made) e->kind->work_destroy(e->idle[0]);
@@ -174,12 +183,14 @@ typedef struct Parts {
   UsTensors* decoder;  // NULL: none
 } Parts;
 
+// Closes what was opened, after failures too.
 static void parts_close(Parts* p) {
   cJSON_Delete(p->config);
   us_tensors_close(p->model);
   us_tensors_close(p->decoder);
 }
 
+// The parts in the files of a folder.
 static UsStatus open_folder(const char* folder, Parts* p) {
   char path[kPath];
   US_TRY(us_folder_check(folder));
@@ -189,6 +200,7 @@ static UsStatus open_folder(const char* folder, Parts* p) {
   return us_file_exists(path) ? us_tensors_open(path, &p->decoder) : US_OK;
 }
 
+// The parts that the library brings along.
 static UsStatus open_default(Parts* p) {
   if (!us_asset_encoder_config_json || !us_asset_encoder_model) {
     return us_fail(US_IO, "default: this build has no embedded encoder (expected assets/encoder)");
@@ -202,6 +214,7 @@ static UsStatus open_default(Parts* p) {
                                 us_asset_encoder_decoder_size, &p->decoder);
 }
 
+// An encoder of its parts, whose messages begin with `name`.
 static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   // A config without our section is a DINOv2 checkpoint as people have it.
   const cJSON* own = cJSON_GetObjectItemCaseSensitive(p->config, "understudy");
@@ -211,6 +224,7 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   const UsEncoderClass* kind = find_kind(word);
   if (!kind) return us_fail(US_FORMAT, "%s: unknown kind of encoder \"%s\"", name, word);
   US_TRY(start(kind, name, p->config, &e));
+  // Room for the weights; a decoder that the kind has no use for is refused.
   float* host = calloc(e->params->floats, sizeof(float));
   float* decoder = NULL;
   UsStatus status = US_OK;
@@ -222,6 +236,7 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
     if (!decoder) status = us_fail(US_MEMORY, "%s: out of memory for a decoder", name);
   }
   if (!host) status = us_fail(US_MEMORY, "%s: out of memory for weights", name);
+  // Reading checks names and shapes: what a file has beyond them is refused.
   if (status == US_OK) status = kind->read(e, p->model, host);
   if (status == US_OK && decoder) {
     status = us_params_read(e->decoder_params, p->decoder, "", 0, decoder);
@@ -240,6 +255,7 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   return US_OK;
 }
 
+// A folder, or the one encoder that needs none.
 UsStatus us_encoder_open(const char* path, UsEncoder** out) {
   *out = NULL;
   Parts parts = {0};
@@ -249,6 +265,7 @@ UsStatus us_encoder_open(const char* path, UsEncoder** out) {
   return status;
 }
 
+// Writes the tensors of a list, from the device through ordinary memory.
 static UsStatus save_list(UsDevice* device, const UsParamList* list, const float* weights,
                           const char* folder, const char* file) {
   char path[4096];
@@ -261,6 +278,7 @@ static UsStatus save_list(UsDevice* device, const UsParamList* list, const float
   return status;
 }
 
+// The files of a folder, config first.
 static UsStatus save(const UsEncoder* e, const char* folder) {
   char path[kPath];
   cJSON* config = e->kind->config(e);
@@ -284,6 +302,7 @@ UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
 
 void us_encoder_destroy(UsEncoder* e) {
   if (!e) return;
+  // All works are idle by now: a call in another thread would be an error of the program.
   for (int i = 0; i < e->idle_count; i++) e->kind->work_destroy(e->idle[i]);
   free(e->idle);
   us_ops_free(e->device, e->weights);
@@ -318,10 +337,12 @@ static int take_works(const UsEncoder* constant, int wanted, void** work) {
   int n = 0;
   pthread_mutex_lock(&e->lock);
   while (n < wanted) {
+    // An idle one is the cheapest.
     if (e->idle_count) {
       work[n++] = e->idle[--e->idle_count];
       continue;
     }
+    // Else a new one, while there is memory; with one at hand the call goes on with that.
     void* fresh = e->made < e->room ? e->kind->work_create(e) : NULL;
     if (fresh) {
       e->made++;
@@ -329,6 +350,7 @@ static int take_works(const UsEncoder* constant, int wanted, void** work) {
     } else if (n) {
       break;
     } else {
+      // Not even one: another call gives some back.
       pthread_cond_wait(&e->change, &e->lock);
     }
   }
@@ -336,6 +358,7 @@ static int take_works(const UsEncoder* constant, int wanted, void** work) {
   return n;
 }
 
+// Gives works back and wakes those who wait for one.
 static void give_works(const UsEncoder* constant, int n, void** work) {
   UsEncoder* e = (UsEncoder*)constant;
   pthread_mutex_lock(&e->lock);
@@ -344,6 +367,7 @@ static void give_works(const UsEncoder* constant, int n, void** work) {
   pthread_mutex_unlock(&e->lock);
 }
 
+// One work takes tile after tile, or latent after latent, until there is none.
 static void job_item(void* arg, int item, int worker) {
   Job* j = arg;
   const UsEncoderInfo* info = &j->e->info;
@@ -366,6 +390,7 @@ static void job_item(void* arg, int item, int worker) {
 
 static UsStatus run_job(Job* j, UsPool* pool) {
   if (j->n < 1) return US_OK;
+  // As many works as threads can use.
   int wanted = us_pool_threads(pool), tiles = (j->n + j->step - 1) / j->step;
   if (wanted > tiles) wanted = tiles;
   if (wanted > kWorks) wanted = kWorks;
@@ -375,6 +400,7 @@ static UsStatus run_job(Job* j, UsPool* pool) {
   return us_interrupt_check(j->given ? "drawing latents" : "encoding frames");
 }
 
+// A kind reads frames or states; what it does not read may be missing.
 UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
                            float* latents, UsPool* pool) {
   US_ASSERT(e->info.state ? states != NULL : pixels != NULL);

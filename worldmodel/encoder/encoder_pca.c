@@ -29,6 +29,7 @@ static size_t pixel_count(const UsEncoder* e) {
   return (size_t)e->info.height * (size_t)e->info.width * 3;
 }
 
+// Sizes of frame and latent from the config; the tensors follow from them.
 static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
   Pca* s = calloc(1, sizeof(Pca));
@@ -46,6 +47,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   return s->params.failed ? us_fail(US_MEMORY, "%s: out of memory for an encoder", name) : US_OK;
 }
 
+// The config of these sizes.
 static cJSON* make_config(int height, int width, int dim) {
   cJSON* json = cJSON_CreateObject();
   cJSON* own = cJSON_AddObjectToObject(json, "understudy");
@@ -60,6 +62,7 @@ static cJSON* config_json(const UsEncoder* e) {
   return make_config(e->info.height, e->info.width, e->info.dim);
 }
 
+// Reads the tensors; a scale that is not above 0 cannot be undone by decode.
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   US_TRY(us_params_read(e->params, file, "", 0, host));
   float scale = host[((Pca*)e->self)->scale];
@@ -77,6 +80,7 @@ static void work_destroy(void* work) {
   free(k);
 }
 
+// A frame in ordinary memory, and in tensor memory with its latent.
 static void* work_create(const UsEncoder* e) {
   Work* k = calloc(1, sizeof(Work));
   if (!k) return NULL;
@@ -89,14 +93,17 @@ static void* work_create(const UsEncoder* e) {
   return NULL;
 }
 
+// Frame after frame, since a product of one row is as fast as memory is.
 static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
                    const double* states, float* latents) {
   const Pca* s = e->self;
   Work* k = work;
   size_t count = pixel_count(e);
   float scale;
+  // The scale, common to all numbers.
   us_ops_get(e->device, e->weights + s->scale, &scale, 1);
   for (size_t i = 0; i < count; i++) k->host[i] = (float)pixels[i] / 255;
+  // Pixels of [0, 1] without their mean, then the components.
   us_ops_put(e->device, k->x, k->host, count);
   us_ops_add(e->device, count, -1, e->weights + s->mean, k->x);
   us_ops_linear(e->device, 1, e->info.dim, (int)count, k->x, e->weights + s->components, NULL,
@@ -105,6 +112,7 @@ static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
   for (int i = 0; i < e->info.dim; i++) latents[i] *= scale;
 }
 
+// The mean image and the components in the proportion of the latent.
 static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
   const Pca* s = e->self;
   Work* k = work;
@@ -118,6 +126,7 @@ static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t
   us_ops_add(e->device, count, 1, e->weights + s->mean, k->x);
   us_ops_get(e->device, k->x, k->host, count);
   for (size_t i = 0; i < count; i++) {
+    // Rounded, and kept within a byte.
     float x = k->host[i] * 255 + 0.5f;
     pixels[i] = x >= 255 ? 255 : x > 0 ? (uint8_t)x : 0;
   }
@@ -140,14 +149,17 @@ static void take_frames(int used, size_t pixels, int n, const uint8_t* frames, f
   }
 }
 
+// The tensors of a `pca` encoder, without a file.
 UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
                              UsPool* pool, UsEncoder** out) {
   *out = NULL;
   int used = n < kFrames ? n : kFrames;
   size_t pixels = (size_t)height * (size_t)width * 3;
+  // More components than frames or pixels there are not.
   if (dim < 1 || dim > used || (size_t)dim > pixels) {
     return us_fail(US_USAGE, "expected 1 to %d components of %d frames, found %d", used, n, dim);
   }
+  // Room for the three tensors, one behind the other.
   size_t mean = (pixels + 15) / 16 * 16, all = ((size_t)dim * pixels + 15) / 16 * 16;
   float* host = calloc(mean + all + 16, sizeof(float));  // placed as param_list.h does
   float* x = malloc((size_t)used * pixels * sizeof(float));
@@ -159,6 +171,7 @@ UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_
     status = us_principal(used, pixels, x, dim, host, host + mean, &total);
   }
   if (status == US_OK) {
+    // The factor that makes the average variance of a number 1.
     host[mean + all] = total > 0 ? (float)sqrt(dim / total) : 1;
     status = us_encoder_assemble(&us_encoder_class_pca, "pca", json, host, NULL, out);
   }

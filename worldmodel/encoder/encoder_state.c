@@ -14,6 +14,7 @@ typedef struct State {
   uint8_t* keep;       // (S): 1 where the dimension varies
 } State;
 
+// Size of the state, and which of its numbers vary.
 static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
   State* s = calloc(1, sizeof(State));
@@ -23,6 +24,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   const cJSON* keep = cJSON_GetObjectItemCaseSensitive(own, "dimensions");
   s->keep = calloc((size_t)e->info.state, 1);
   if (!s->keep) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
+  // The places of the numbers that are kept; others are constant in the data.
   const cJSON* x;
   cJSON_ArrayForEach(x, keep) {
     uint64_t i;
@@ -33,6 +35,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   }
   for (int i = 0; i < e->info.state; i++) e->info.dim += s->keep[i];
   if (!e->info.dim) return us_fail(US_FORMAT, "%s: expected at least one of \"dimensions\"", name);
+  // A state is one token of the kept numbers.
   e->info.tokens = e->info.grid_h = e->info.grid_w = 1;
   s->mean = us_params_add(&s->params, "", "state.mean", 0, e->info.state, 0, 0, 0);
   s->scale = us_params_add(&s->params, "", "state.scale", 0, e->info.state, 0, 0, 0);
@@ -40,6 +43,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   return s->params.failed ? us_fail(US_MEMORY, "%s: out of memory for an encoder", name) : US_OK;
 }
 
+// The config of a state with these numbers kept.
 static cJSON* make_config(int state, const uint8_t* keep) {
   cJSON* json = cJSON_CreateObject();
   cJSON* own = cJSON_AddObjectToObject(json, "understudy");
@@ -56,6 +60,7 @@ static cJSON* config_json(const UsEncoder* e) {
   return make_config(e->info.state, ((State*)e->self)->keep);
 }
 
+// Reads the tensors; a scale is 0 for what is dropped, else above 0 and finite both ways.
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   const float* scale = host + ((State*)e->self)->scale;
   US_TRY(us_params_read(e->params, file, "", 0, host));
@@ -67,6 +72,7 @@ static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   return us_params_refuse_rest(e->params, file, "", 0, NULL);
 }
 
+// A work is mean and scale in ordinary memory.
 static void* work_create(const UsEncoder* e) {
   return calloc((size_t)e->info.state, 2 * sizeof(float));
 }
@@ -75,6 +81,7 @@ static void work_destroy(void* work) {
   free(work);
 }
 
+// In double, since positions of large worlds lose digits as floats.
 static void encode(const UsEncoder* e, void* work, int frames, const uint8_t* pixels,
                    const double* states, float* latents) {
   const State* s = e->self;
@@ -88,6 +95,7 @@ static void encode(const UsEncoder* e, void* work, int frames, const uint8_t* pi
   }
 }
 
+// The lists belong to the kind.
 static void destroy(UsEncoder* e) {
   State* s = e->self;
   if (!s) return;
@@ -96,6 +104,7 @@ static void destroy(UsEncoder* e) {
   free(s);
 }
 
+// Tensors as a file would have them, 0 for the scale of what is dropped.
 UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out) {
   *out = NULL;
   size_t padded = ((size_t)state + 15) / 16 * 16;  // as param_list.h places tensors
@@ -103,6 +112,7 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
   uint8_t* keep = calloc((size_t)state, 1);
   UsStatus status = host && keep ? US_OK : us_fail(US_MEMORY, "out of memory for an encoder");
   for (int i = 0; status == US_OK && i < state; i++) {
+    // A number that never varies carries nothing, and has no scale.
     keep[i] = std[i] > 0;
     host[i] = (float)mean[i];
     host[padded + (size_t)i] = keep[i] ? (float)(1 / std[i]) : 0;
@@ -118,6 +128,7 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
 // Positions alone, normalised by the rows: no frame shows velocities.
 static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
   int nq = data->positions, state = data->state;
+  // Without the task's simulator nobody knows where positions end.
   if (nq < 1 || nq > state) {
     return us_fail(
         US_UNSUPPORTED,
@@ -127,6 +138,7 @@ static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
   }
   double* mean = calloc(2 * (size_t)state, sizeof(double));  // a deviation of 0 drops a number
   if (!mean) return us_fail(US_MEMORY, "%s: out of memory for an encoder", data->path);
+  // Mean and deviation of every position over the rows.
   for (int j = 0; j < nq && !us_interrupted(); j++) {
     double squares = 0;
     for (int64_t i = 0; i < data->n; i++) mean[j] += data->states[i * state + j] / (double)data->n;

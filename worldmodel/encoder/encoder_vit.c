@@ -19,6 +19,7 @@ typedef struct Vit {
   int biases;          // 1: the checkpoint has biases of queries, keys and values
 } Vit;
 
+// What one thread needs for a tile, and for a picture.
 typedef struct Work {
   UsDevice* device;
   UsVitWork* vit;          // of a tile
@@ -28,6 +29,7 @@ typedef struct Work {
   float* patches;          // (P, 3, patch, patch) ordinary memory
 } Work;
 
+// Sizes from the config, a ViT of them, and a decoder where the latent is one vector.
 static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   Vit* s = calloc(1, sizeof(Vit));
   if (!s) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
@@ -38,6 +40,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   c.device = e->device;
   US_TRY(us_vit_create(&c, &s->vit));
   e->params = &s->vit->params;
+  // The tokens lie on a grid of patches, of merged cells, or at one place.
   int cells = c.merge ? c.merge : 1;
   e->info.tokens = s->vit->out_tokens;
   e->info.dim = s->vit->out_dim;
@@ -45,13 +48,16 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   e->info.grid_w = c.global_dim ? 1 : c.width / c.patch / cells;
   e->info.height = c.height;
   e->info.width = c.width;
+  // As many frames at once as make the matrices large enough.
   while (2 * e->tile * s->vit->tokens <= kTileTokens) e->tile *= 2;
+  // Pictures are drawn of vectors alone.
   if (!c.global_dim) return US_OK;
   US_TRY(us_decoder_create(&c, &s->decoder));
   e->decoder_params = &s->decoder->params;
   return US_OK;
 }
 
+// The config is the ViT's: a decoder has the same sizes.
 static cJSON* config_json(const UsEncoder* e) {
   return us_vit_config_json(&((Vit*)e->self)->vit->config);
 }
@@ -63,10 +69,12 @@ static UsStatus read_positions(const Vit* s, const UsTensors* file, const char* 
   float* out = host + s->vit->at.positions;
   int64_t own[3] = {1, cls + th * tw, c->hidden};
   int i = us_tensors_find(file, name);
+  // A checkpoint for frames of this size has its positions as they are.
   int same = i >= 0 && us_tensors_rank(file, i) == 3 && us_tensors_shape(file, i)[1] == own[1];
   if (same || i < 0 || (th == s->grid && tw == s->grid)) {
     return us_tensors_read(file, name, 3, own, out);
   }
+  // Else they are resampled from its grid; the class token has a position of its own.
   int64_t shape[3] = {1, cls + s->grid * s->grid, c->hidden};
   size_t hidden = (size_t)c->hidden;
   float* grid = calloc((size_t)shape[1] * hidden, sizeof(float));
@@ -85,8 +93,10 @@ static UsStatus read_positions(const Vit* s, const UsTensors* file, const char* 
 // heads of classifiers.
 static const char* const beside[] = {"embeddings.mask_token", "pooler.", "classifier.", NULL};
 
+// All tensors by name, positions by the way above, and nothing beyond what is known.
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   const Vit* s = e->self;
+  // Checkpoints of whole classifiers have a prefix, and some no biases of queries, keys and values.
   const char* prefix = us_tensors_find(file, "dinov2.layernorm.weight") >= 0 ? "dinov2." : "";
   int absent = s->biases ? 0 : US_PARAM_SWITCH;
   char name[US_TENSOR_NAME];
@@ -96,6 +106,7 @@ static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   return us_params_refuse_rest(e->params, file, prefix, absent, beside);
 }
 
+// Frees half of a work too.
 static void work_destroy(void* work) {
   Work* k = work;
   if (!k) return;
@@ -114,6 +125,7 @@ static void* work_create(const UsEncoder* e) {
   k->device = e->device;
   k->vit = us_vit_work_create(s->vit, e->tile, 0);
   k->tile = calloc((size_t)e->tile, (size_t)e->info.height * (size_t)e->info.width * 3);
+  // What decoding needs, where the encoder has a decoder.
   int ok = k->vit && k->tile;
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
@@ -121,6 +133,7 @@ static void* work_create(const UsEncoder* e) {
     k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
     ok = k->decoder && k->latent && k->patches;
   }
+  // Half of a work is none.
   if (ok) return k;
   work_destroy(k);
   return NULL;
@@ -139,6 +152,7 @@ static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
   us_ops_get(e->device, us_vit_forward(s->vit, e->weights, k->vit, pixels), latents, count);
 }
 
+// One latent to patches, and the patches to their places in the frame.
 static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
   const Vit* s = e->self;
   Work* k = work;
@@ -168,6 +182,7 @@ const UsEncoderClass us_encoder_class_vit = {
     .destroy = destroy,
 };
 
+// As if the config had come from a file.
 UsStatus us_encoder_make_vit(const UsVitConfig* config, const float* weights,
                              const float* decoder_weights, UsEncoder** out) {
   *out = NULL;

@@ -13,6 +13,7 @@ static const char what[] = "principal components";
 // Takes the mean (p) off the rows of x (n, p).
 static void centre(int n, size_t p, float* x, float* mean) {
   for (size_t j = 0; j < p; j++) mean[j] = 0;
+  // Row by row, as they lie in memory.
   for (int i = 0; i < n; i++) {
     for (size_t j = 0; j < p; j++) mean[j] += x[(size_t)i * p + j] / (float)n;
   }
@@ -24,6 +25,7 @@ static void centre(int n, size_t p, float* x, float* mean) {
 // out (p) = the rows of x (n, p), summed with the weights of `vector` (n).
 static void sum_rows(int n, size_t p, const float* x, const double* vector, float* out) {
   enum { kPart = 256 };
+  // A part of the columns at a time, whose sums stay in the cache.
   for (size_t at = 0; at < p; at += kPart) {
     size_t count = p - at < kPart ? p - at : kPart;
     double sum[kPart] = {0};
@@ -49,6 +51,7 @@ static void normalise(size_t p, int none, float* row) {
 
 UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* components,
                       double* variance) {
+  // The smaller of the two products has all that is needed.
   int columns = p <= (size_t)n, m = columns ? (int)p : n;
   US_ASSERT(dim >= 1 && dim <= m);
   double* matrix = malloc((size_t)m * (size_t)m * sizeof(double));
@@ -61,11 +64,13 @@ UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* co
     centre(n, p, x, mean);
     status = us_lapack_gram(n, p, x, columns, what, matrix);
   }
+  // Its largest eigenvalues with their vectors.
   if (status == US_OK) status = us_lapack_eigen(m, matrix, dim, values, vectors);
   *variance = 0;
   for (int d = 0; status == US_OK && d < dim; d++) {
     float* row = components + (size_t)d * p;
     const double* vector = vectors + (size_t)d * (size_t)m;
+    // A component: the vector itself, or the rows that it weighs.
     if (!columns) sum_rows(n, p, x, vector, row);
     for (size_t j = 0; columns && j < p; j++) row[j] = (float)vector[j];
     int none = values[d] <= 1e-12 * values[0];  // what rounding leaves of nothing

@@ -9,6 +9,7 @@
 
 #include "worldmodel/ops.h"
 
+// What one pass keeps; the parts marked so are there for a backward pass alone.
 struct UsVitWork {
   UsDevice* device;
   int frames;
@@ -42,6 +43,7 @@ int us_vit_cells(const UsVitConfig* c) {
   return c->merge ? us_vit_patches(c) / (c->merge * c->merge) : 0;
 }
 
+// Every condition that the shapes below rely on.
 UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
   if (c->patch < 1 || c->height < 1 || c->width < 1 || c->height % c->patch ||
       c->width % c->patch) {
@@ -49,6 +51,7 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
                    "%s: expected frames of whole patches, found %d x %d px in patches of %d", name,
                    c->width, c->height, c->patch);
   }
+  // Heads share the width evenly.
   if (c->heads < 1 || c->hidden < 1 || c->hidden % c->heads) {
     return us_fail(US_FORMAT, "%s: expected hidden_size as a multiple of heads, found %d and %d",
                    name, c->hidden, c->heads);
@@ -57,6 +60,7 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
     return us_fail(US_FORMAT, "%s: expected at least one layer and MLP unit, found %d and %d", name,
                    c->layers, c->mlp);
   }
+  // A head merges whole squares of patches, and has a vector only of merged cells.
   if (c->merge &&
       (c->merge_dim < 1 || (c->height / c->patch) % c->merge || (c->width / c->patch) % c->merge)) {
     return us_fail(US_FORMAT, "%s: expected whole cells of %d x %d patches, found %d x %d patches",
@@ -66,11 +70,13 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
     return us_fail(US_FORMAT,
                    "%s: expected a head with \"merge\" before \"global_dim\" and \"norm\"", name);
   }
+  // Attention has a table of so many keys.
   int64_t tokens = (int64_t)(c->height / c->patch) * (c->width / c->patch) + c->cls + c->registers;
   if (tokens > US_OPS_KEYS) {
     return us_fail(US_FORMAT, "%s: expected at most %d tokens a frame, found %lld", name,
                    US_OPS_KEYS, (long long)tokens);
   }
+  // Pixels become numbers that the weights know.
   for (int i = 0; i < 3; i++) {
     if (isfinite(c->mean[i]) && isfinite(c->std[i]) && c->std[i] > 0) continue;
     return us_fail(US_FORMAT, "%s: expected finite image means and deviations above 0", name);
@@ -78,6 +84,7 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
   return US_OK;
 }
 
+// Adds the tensors to the list: those outside the blocks, then block by block.
 static void layout(UsVit* v) {
   const UsVitConfig* c = &v->config;
 #define X(field, name, flags, d0, d1, d2, d3) \
@@ -97,6 +104,7 @@ UsStatus us_vit_create(const UsVitConfig* c, UsVit** out) {
   if (!v) return us_fail(US_MEMORY, "out of memory for a ViT");
   v->config = *c;
   if (!c->device) v->config.device = us_device_cpu();
+  // Sizes that follow from the config: tokens inside, tokens and numbers of the output.
   v->prefix = (c->cls ? 1 : 0) + c->registers;
   v->tokens = v->prefix + us_vit_patches(c);
   v->out_tokens = c->global_dim ? 1 : c->merge ? us_vit_cells(c) : us_vit_patches(c);
@@ -127,11 +135,13 @@ void us_vit_destroy(UsVit* v) {
 // Lays the work out, tensor memory.
 static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   const UsVitConfig* c = &v->config;
+  // Sizes in floats: of all tokens, of the patches alone, of what the head makes of them.
   size_t n = (size_t)k->frames, patches = n * (size_t)us_vit_patches(c);
   size_t rows = n * (size_t)v->tokens, cells = n * (size_t)us_vit_cells(c);
   size_t tokens = rows * (size_t)c->hidden, body = patches * (size_t)c->hidden;
   size_t gathered = cells ? body : 0, merged = cells * (size_t)c->merge_dim;
   size_t global = n * (size_t)c->global_dim;
+  // The way forward: embedding, blocks, norm, head.
   k->patches = US_TAKE(a, float, patches * 3 * (size_t)(c->patch * c->patch));
   k->embedded = US_TAKE(a, float, body);
   us_block_take(&v->shape, c->layers, (int)rows, k->training, a, k->x, k->acts);
@@ -144,6 +154,7 @@ static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   k->global_stats = US_TAKE(a, float, n * 2);
   k->latent = c->norm ? US_TAKE(a, float, global) : k->global;
   if (!k->training) return;
+  // Gradients on the way back.
   us_block_take_temps(&v->shape, (int)rows, a, &k->temps);
   k->dx = US_TAKE(a, float, tokens);
   k->dbody = US_TAKE(a, float, body);
@@ -161,6 +172,7 @@ UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
   k->x = calloc((size_t)v->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)v->config.layers, sizeof(UsBlockActs));
   UsArena a = {0};
+  // Measured first, then placed.
   if (k->x && k->acts) {
     place(v, k, &a);
     k->memory = us_ops_alloc(k->device, a.size / sizeof(float));
@@ -174,6 +186,7 @@ UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
   return k;
 }
 
+// A work that is half made has NULL where nothing is.
 void us_vit_work_destroy(UsVitWork* k) {
   if (!k) return;
   us_ops_free(k->device, k->memory);
@@ -191,6 +204,7 @@ void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, co
   int m = c->merge, cells_w = c->width / c->patch / m;
   size_t h = (size_t)hidden, run = (size_t)m * h, cell = run * (size_t)m;
   size_t row = run * (size_t)cells_w;  // floats of one row of patches
+  // A row of patches at a time: its runs of m patches go to the cells beside each other.
   int rows = frames * (c->height / c->patch);
   for (int r = 0; r < rows; r++) {
     size_t grid = (size_t)r * row;
@@ -208,18 +222,20 @@ static void embed(const UsVit* v, const float* w, UsVitWork* k) {
   const UsVitConfig* c = &v->config;
   int p = us_vit_patches(c), n = k->frames, h = c->hidden;
   size_t frame = (size_t)v->tokens * (size_t)h;
+  // Patches through one matrix, plus the embedding of their place, behind the prefix.
   const float* positions = w + v->at.positions;
-  us_ops_linear(v->config.device, n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w,
+  us_ops_linear(k->device, n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w,
                 w + v->at.patch_b, k->embedded);
-  us_ops_add_rows(v->config.device, n * p, p, h, positions + (c->cls ? h : 0), k->embedded);
-  us_ops_copy_blocks(v->config.device, n, p * h, k->embedded, (size_t)(p * h),
+  us_ops_add_rows(k->device, n * p, p, h, positions + (c->cls ? h : 0), k->embedded);
+  us_ops_copy_blocks(k->device, n, p * h, k->embedded, (size_t)(p * h),
                      k->x[0] + (size_t)v->prefix * (size_t)h, frame);
+  // The class token has a position as well, registers have none.
   if (c->cls) {
-    us_ops_copy_blocks(v->config.device, n, h, w + v->at.cls, 0, k->x[0], frame);
-    us_ops_add_blocks(v->config.device, n, h, positions, 0, k->x[0], frame);
+    us_ops_copy_blocks(k->device, n, h, w + v->at.cls, 0, k->x[0], frame);
+    us_ops_add_blocks(k->device, n, h, positions, 0, k->x[0], frame);
   }
   if (c->registers) {
-    us_ops_copy_blocks(v->config.device, n, c->registers * h, w + v->at.registers, 0,
+    us_ops_copy_blocks(k->device, n, c->registers * h, w + v->at.registers, 0,
                        k->x[0] + (c->cls ? h : 0), frame);
   }
 }
@@ -229,27 +245,30 @@ const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
   const UsVitConfig* c = &v->config;
   const float* w = weights;
   int n = k->frames, h = c->hidden, p = us_vit_patches(c), cells = us_vit_cells(c);
-  us_ops_patches(v->config.device, n, c->height / c->patch, c->width / c->patch, c->patch, pixels,
-                 c->mean, c->std, k->patches);
+  // Pixels to patches, patches to tokens, tokens through the blocks.
+  us_ops_patches(k->device, n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean,
+                 c->std, k->patches);
   embed(v, w, k);
   for (int i = 0; i < c->layers && !us_interrupted(); i++) {
     us_block_forward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
   }
-  us_ops_norm(v->config.device, n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain,
+  // The last norm; from here on the patches alone.
+  us_ops_norm(k->device, n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain,
               w + v->at.norm_bias, k->normed, k->stats);
   if (v->prefix) {
-    us_ops_copy_blocks(v->config.device, n, p * h, k->normed + (size_t)v->prefix * (size_t)h,
+    us_ops_copy_blocks(k->device, n, p * h, k->normed + (size_t)v->prefix * (size_t)h,
                        (size_t)v->tokens * (size_t)h, k->body, (size_t)(p * h));
   }
+  // The head: neighbours merged, then all of them into one vector, which may be normed.
   if (!c->merge) return k->body;
   us_vit_gather(c, h, n, 0, k->body, k->cells);
-  us_ops_linear(v->config.device, n * cells, c->merge_dim, c->merge * c->merge * h, k->cells,
+  us_ops_linear(k->device, n * cells, c->merge_dim, c->merge * c->merge * h, k->cells,
                 w + v->at.merge_w, w + v->at.merge_b, k->merged);
   if (!c->global_dim) return k->merged;
-  us_ops_linear(v->config.device, n, c->global_dim, cells * c->merge_dim, k->merged,
-                w + v->at.global_w, w + v->at.global_b, k->global);
+  us_ops_linear(k->device, n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
+                w + v->at.global_b, k->global);
   if (c->norm) {
-    us_ops_norm(v->config.device, n, c->global_dim, c->eps, k->global, w + v->at.latent_gain,
+    us_ops_norm(k->device, n, c->global_dim, c->eps, k->global, w + v->at.latent_gain,
                 w + v->at.latent_bias, k->latent, k->global_stats);
   }
   return k->latent;
@@ -259,23 +278,25 @@ const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
 static void head_backward(const UsVit* v, const float* w, UsVitWork* k, float* doutput, float* g) {
   const UsVitConfig* c = &v->config;
   int n = k->frames, cells = us_vit_cells(c);
+  // Without a vector the output is the merged cells.
   const float* dmerged = doutput;
+  // The vector: norm, then the matrix over all cells.
   if (c->global_dim) {
     const float* dglobal = doutput;
     if (c->norm) {
-      us_ops_norm_back(v->config.device, n, c->global_dim, k->global, w + v->at.latent_gain,
+      us_ops_norm_back(k->device, n, c->global_dim, k->global, w + v->at.latent_gain,
                        k->global_stats, doutput, k->dglobal, g + v->at.latent_gain,
                        g + v->at.latent_bias);
       dglobal = k->dglobal;
     }
-    us_ops_linear_back(v->config.device, n, c->global_dim, cells * c->merge_dim, k->merged,
+    us_ops_linear_back(k->device, n, c->global_dim, cells * c->merge_dim, k->merged,
                        w + v->at.global_w, dglobal, k->dmerged, g + v->at.global_w,
                        g + v->at.global_b);
     dmerged = k->dmerged;
   }
-  us_ops_linear_back(v->config.device, n * cells, c->merge_dim, c->merge * c->merge * c->hidden,
-                     k->cells, w + v->at.merge_w, dmerged, k->dcells, g + v->at.merge_w,
-                     g + v->at.merge_b);
+  us_ops_linear_back(k->device, n * cells, c->merge_dim, c->merge * c->merge * c->hidden, k->cells,
+                     w + v->at.merge_w, dmerged, k->dcells, g + v->at.merge_w, g + v->at.merge_b);
+  // Merged cells back to the places of their patches.
   us_vit_gather(c, c->hidden, n, 1, k->dcells, k->dbody);
 }
 
@@ -285,26 +306,28 @@ static void embed_backward(const UsVit* v, UsVitWork* k, float* g) {
   int p = us_vit_patches(c), n = k->frames, h = c->hidden;
   size_t frame = (size_t)v->tokens * (size_t)h;
   float* dpositions = g + v->at.positions;
+  // The prefix: its tokens are the same in all frames, so their gradients add up.
   for (int f = 0; f < n; f++) {
     const float* dx = k->dx + (size_t)f * frame;
     if (c->cls) {
-      us_ops_add(v->config.device, (size_t)h, 1, dx, g + v->at.cls);
-      us_ops_add(v->config.device, (size_t)h, 1, dx, dpositions);
+      us_ops_add(k->device, (size_t)h, 1, dx, g + v->at.cls);
+      us_ops_add(k->device, (size_t)h, 1, dx, dpositions);
     }
     if (c->registers) {
-      us_ops_add(v->config.device, (size_t)(c->registers * h), 1, dx + (c->cls ? h : 0),
+      us_ops_add(k->device, (size_t)(c->registers * h), 1, dx + (c->cls ? h : 0),
                  g + v->at.registers);
     }
   }
+  // The patches: positions, then the matrix of the embedding.
   float* dpatches = k->dx;
   if (v->prefix) {
-    us_ops_copy_blocks(v->config.device, n, p * h, k->dx + (size_t)v->prefix * (size_t)h, frame,
-                       k->dbody, (size_t)(p * h));
+    us_ops_copy_blocks(k->device, n, p * h, k->dx + (size_t)v->prefix * (size_t)h, frame, k->dbody,
+                       (size_t)(p * h));
     dpatches = k->dbody;
   }
-  us_ops_add_rows_back(v->config.device, n * p, p, h, dpatches, dpositions + (c->cls ? h : 0));
-  us_ops_linear_back(v->config.device, n * p, h, 3 * c->patch * c->patch, k->patches, NULL,
-                     dpatches, NULL, g + v->at.patch_w, g + v->at.patch_b);
+  us_ops_add_rows_back(k->device, n * p, p, h, dpatches, dpositions + (c->cls ? h : 0));
+  us_ops_linear_back(k->device, n * p, h, 3 * c->patch * c->patch, k->patches, NULL, dpatches, NULL,
+                     g + v->at.patch_w, g + v->at.patch_b);
 }
 
 void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
@@ -313,6 +336,7 @@ void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* 
   const UsVitConfig* c = &v->config;
   const float* w = weights;
   int n = k->frames, h = c->hidden, p = us_vit_patches(c);
+  // Head and last norm.
   const float* dbody = doutput;
   if (c->merge) {
     head_backward(v, w, k, doutput, gradient);
@@ -320,14 +344,14 @@ void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* 
   }
   const float* dnormed = dbody;
   if (v->prefix) {  // k->temps.a is (frames, T, hidden)
-    us_ops_zero(v->config.device, k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
-    us_ops_copy_blocks(v->config.device, n, p * h, dbody, (size_t)(p * h),
+    us_ops_zero(k->device, k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
+    us_ops_copy_blocks(k->device, n, p * h, dbody, (size_t)(p * h),
                        k->temps.a + (size_t)v->prefix * (size_t)h, (size_t)v->tokens * (size_t)h);
     dnormed = k->temps.a;
   }
-  us_ops_norm_back(v->config.device, n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain,
-                   k->stats, dnormed, k->dx, gradient + v->at.norm_gain,
-                   gradient + v->at.norm_bias);
+  us_ops_norm_back(k->device, n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain, k->stats,
+                   dnormed, k->dx, gradient + v->at.norm_gain, gradient + v->at.norm_bias);
+  // The blocks, last first; dx is overwritten by every one.
   for (int i = c->layers - 1; i >= 0 && !us_interrupted(); i--) {
     us_block_backward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
                       gradient);

@@ -6,6 +6,7 @@
 
 enum { kMatrix = US_PARAM_DECAY | US_PARAM_NORMAL };
 
+// The tensors of a block, in the order of the list.
 void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamList* list, UsBlock* out) {
 #define X(field, name, rows, columns, flags) \
   out->field = us_params_add(list, prefix, name, flags, rows, columns, 0, 0);
@@ -15,6 +16,7 @@ void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamList* lis
 
 void us_block_take(const UsBlockShape* c, int layers, int rows, int training, UsArena* arena,
                    float** x, UsBlockActs* acts) {
+  // Input and activations of one block after the other; the last x is the output.
   for (int i = 0; i <= layers; i++) {
     x[i] = i && !training ? x[0] : US_TAKE(arena, float, (size_t)rows*(size_t)c->width);
     if (i == layers) break;
@@ -28,6 +30,7 @@ void us_block_take(const UsBlockShape* c, int layers, int rows, int training, Us
   }
 }
 
+// One set for all blocks, since they go back one after the other.
 void us_block_take_temps(const UsBlockShape* c, int rows, UsArena* arena, UsBlockTemps* out) {
 #define X(field, floats) out->field = US_TAKE(arena, float, (size_t)rows*(size_t)(floats));
   US_BLOCK_TEMPS(X)

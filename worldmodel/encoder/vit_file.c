@@ -23,6 +23,7 @@ static UsStatus parse_channels(const char* name, const cJSON* json, const char* 
   return US_OK;
 }
 
+// An object under a key; NULL: there is none.
 static UsStatus parse_section(const char* name, const cJSON* json, const char* key,
                               const cJSON** out) {
   *out = cJSON_GetObjectItemCaseSensitive(json, key);
@@ -36,11 +37,13 @@ static UsStatus parse_section(const char* name, const cJSON* json, const char* k
 static UsStatus refuse_variants(const char* name, const cJSON* json) {
   int swiglu, channels, three = 3;
   char act[32];
+  // The giant model has another MLP.
   US_TRY(us_json_flag(name, json, "use_swiglu_ffn", 0, &swiglu));
   if (swiglu) {
     return us_fail(US_UNSUPPORTED,
                    "%s: expected the plain MLP, found \"use_swiglu_ffn\" (the giant model)", name);
   }
+  // Activations and channels are those of every published checkpoint.
   US_TRY(us_json_text(name, json, "hidden_act", "gelu", act, sizeof(act)));
   if (strcmp(act, "gelu")) {
     return us_fail(US_UNSUPPORTED, "%s: expected hidden_act \"gelu\", found \"%s\"", name, act);
@@ -52,6 +55,7 @@ static UsStatus refuse_variants(const char* name, const cJSON* json) {
   return US_OK;
 }
 
+// The head of our own encoders; without the section there is none.
 static UsStatus parse_head(const char* name, const cJSON* head, UsVitConfig* c) {
   const int none = 0;
   if (!head) return US_OK;
@@ -68,6 +72,7 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   const double ratio_default = 4, eps_default = 1e-6;
   const cJSON *own, *head;
   char type[64];
+  // What DINOv2 files have, with the defaults of their reference.
   US_TRY(refuse_variants(name, json));
   US_TRY(us_json_int(name, json, "hidden_size", 1, 8192, NULL, &c->hidden));
   US_TRY(us_json_int(name, json, "num_hidden_layers", 1, 256, NULL, &c->layers));
@@ -75,12 +80,14 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   US_TRY(us_json_int(name, json, "patch_size", 1, 256, NULL, &c->patch));
   US_TRY(us_json_int(name, json, "image_size", 1, 4096, NULL, &image));
   US_TRY(us_json_text(name, json, "model_type", "", type, sizeof(type)));
+  // Registers come with a type of their own.
   const int registers = strcmp(type, "dinov2_with_registers") ? 0 : 4;  // as that type has them
   US_TRY(us_json_int(name, json, "num_register_tokens", 0, 256, &registers, &c->registers));
   US_TRY(us_json_number(name, json, "mlp_ratio", 0.001, 64, &ratio_default, &ratio));
   US_TRY(us_json_number(name, json, "layer_norm_eps", 0, 1, &eps_default, &eps));
   c->eps = (float)eps;
   c->mlp = (int)(ratio * c->hidden + 0.5);
+  // Our own sections: frames that are not square, a head.
   *grid = image / c->patch;
   US_TRY(parse_section(name, json, "understudy", &own));
   US_TRY(parse_section(name, json, "head", &head));
@@ -98,6 +105,7 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   return us_vit_check(name, c);
 }
 
+// The same keys as above, so that other readers of DINOv2 files read it too.
 cJSON* us_vit_config_json(const UsVitConfig* c) {
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "model_type", c->registers ? "dinov2_with_registers" : "dinov2");
@@ -112,6 +120,7 @@ cJSON* us_vit_config_json(const UsVitConfig* c) {
   cJSON_AddStringToObject(json, "hidden_act", "gelu");
   cJSON_AddBoolToObject(json, "qkv_bias", 1);
   cJSON_AddBoolToObject(json, "use_swiglu_ffn", 0);
+  // What that format has no key for.
   cJSON* own = cJSON_AddObjectToObject(json, "understudy");
   cJSON_AddStringToObject(own, "kind", "vit");
   cJSON_AddNumberToObject(own, "height", c->height);
@@ -120,6 +129,7 @@ cJSON* us_vit_config_json(const UsVitConfig* c) {
   cJSON_AddItemToObject(own, "image_mean", cJSON_CreateFloatArray(c->mean, 3));
   cJSON_AddItemToObject(own, "image_std", cJSON_CreateFloatArray(c->std, 3));
   if (!c->merge) return json;
+  // The head, in a section of its own.
   cJSON* head = cJSON_AddObjectToObject(json, "head");
   cJSON_AddNumberToObject(head, "merge", c->merge);
   cJSON_AddNumberToObject(head, "merge_dim", c->merge_dim);
@@ -144,10 +154,12 @@ static void axis_weights(int from, int to, int antialias, double* weight) {
   double wide = antialias && ratio > 1 ? ratio : 1;
   for (int i = 0; i < to; i++) {
     double* row = weight + (size_t)i * (size_t)from;
+    // The source places around the target's centre that the kernel reaches.
     double centre = (i + 0.5) * ratio - 0.5, sum = 0;
     memset(row, 0, (size_t)from * sizeof(double));
     int first = (int)ceil(centre - 2 * wide - 1e-9), last = (int)floor(centre + 2 * wide + 1e-9);
     for (int j = first; j <= last; j++) {
+      // Places beyond the edge are left out or read at the edge, as PyTorch does in either case.
       if (antialias && (j < 0 || j >= from)) continue;
       double w = cubic((j - centre) / wide, a);
       row[j < 0 ? 0 : j >= from ? from - 1 : j] += w;
@@ -157,6 +169,7 @@ static void axis_weights(int from, int to, int antialias, double* weight) {
   }
 }
 
+// Separable: one axis after the other, each by a small matrix.
 UsStatus us_vit_resize(int gh, int gw, int th, int tw, int dim, int antialias, const float* x,
                        float* y) {
   size_t d = (size_t)dim;
@@ -167,6 +180,7 @@ UsStatus us_vit_resize(int gh, int gw, int th, int tw, int dim, int antialias, c
     free(rows);
     return us_fail(US_MEMORY, "out of memory for position embeddings");
   }
+  // The weights of both axes, then rows first, columns second.
   double* wx = wy + (size_t)th * (size_t)gh;
   double* sum = wx + (size_t)tw * (size_t)gw;
   axis_weights(gh, th, antialias, wy);

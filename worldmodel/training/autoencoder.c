@@ -61,6 +61,7 @@ static const UsSetting settings[] = {US_AUTOENCODER_SETTINGS(US_SETTING_ROW) US_
 
 void us_autoencoder_defaults(int height, int width_px, int dim, int width, int depth,
                              UsAutoencoderConfig* out) {
+  // Sizes that have proved right for frames of 64 x 64; heads of 32 where they fit.
   *out = (UsAutoencoderConfig){.vit = {.height = height,
                                        .width = width_px,
                                        .patch = 8,
@@ -85,6 +86,7 @@ static size_t frame_bytes(const UsVitConfig* c) {
 static UsStatus mean_image(const UsFrameSet* set, size_t bytes, uint8_t* mean) {
   uint64_t* sum = calloc(bytes, sizeof(uint64_t));
   if (!sum) return us_fail(US_MEMORY, "out of memory for a mean image");
+  // Sums of bytes over the frames, rounded at the end.
   int used = set->count < 4096 ? set->count : 4096;
   for (int i = 0; i < used && !us_interrupted(); i++) {
     const uint8_t* frame = set->frames + (size_t)((int64_t)i * set->count / used) * bytes;
@@ -126,6 +128,7 @@ static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
 static UsStatus init_weights(UsAutoencoder* a) {
   float* host = calloc(a->floats, sizeof(float));
   if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", a->floats);
+  // Drawn from the seed, for each of the models apart.
   us_params_init(&a->vit->params, a->config.seed, 0, host);
   us_params_init(&a->decoder->params, a->config.seed, 1, host + a->vit->params.floats);
   us_ops_put(a->device, a->weights, host, a->floats);
@@ -133,6 +136,7 @@ static UsStatus init_weights(UsAutoencoder* a) {
   return US_OK;
 }
 
+// Targets of the frames of all sets and their mean images.
 static UsStatus make_anchor(UsAutoencoder* a) {
   const UsVitConfig* c = &a->config.vit;
   UsAnchorSet* set = calloc((size_t)a->sets, sizeof(UsAnchorSet));
@@ -194,6 +198,7 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   if (!config->vit.global_dim || sets < 1) {
     return us_fail(US_USAGE, "expected a global vector and at least one set of frames");
   }
+  // Frames are drawn from every set.
   for (int i = 0; i < sets; i++) {
     if (set[i].count < 1) return us_fail(US_USAGE, "set %d of the frames is empty", i);
   }
@@ -255,6 +260,7 @@ static void pixel_weights(const UsVitConfig* c, float foreground, const uint8_t*
     for (int x = 0; x < c->width; x++) {
       const uint8_t* p = frame + (y * c->width + x) * 3;
       const uint8_t* q = mean + (y * c->width + x) * 3;
+      // A pixel off the mean image by a tenth of the scale is of something that moves.
       int far = abs(p[0] - q[0]) > 25 || abs(p[1] - q[1]) > 25 || abs(p[2] - q[2]) > 25;
       float* w = weight + (y / s * grid_w + x / s) * 3 * s * s + y % s * s + x % s;
       for (int ch = 0; ch < 3; ch++) w[ch * s * s] = far ? 1 + foreground : 1;
@@ -268,6 +274,7 @@ static void draw_frames(UsAutoencoder* a, int i) {
   Shard* s = &a->shard[i];
   size_t bytes = frame_bytes(&c->vit);
   for (int f = 0; f < c->shard_frames; f++) {
+    // Sets take turns, so that each has its share; the draw is named by step and sample.
     int sample = i * c->shard_frames + f, set = sample % a->sets;
     UsRng r = us_rng(c->seed, US_RNG_BATCH, (uint64_t)a->step, (uint32_t)sample, 0);
     size_t at = us_rng_below(&r, (uint32_t)a->set[set].count);
@@ -275,10 +282,12 @@ static void draw_frames(UsAutoencoder* a, int i) {
     memcpy(s->pixels + (size_t)f * bytes, frame, bytes);
     pixel_weights(&c->vit, c->foreground, frame, a->mean + (size_t)set * bytes,
                   s->host + (size_t)f * bytes);
+    // Where the latent should lie.
     if (!a->anchor) continue;
     float* target = s->target + f * c->vit.global_dim;
     us_anchor_target(a->anchor, set, frame, a->mean + (size_t)set * bytes, s->scratch, target);
   }
+  // On to the device.
   us_ops_put(a->device, s->weight, s->host, (size_t)c->shard_frames * bytes);
   us_ops_put(a->device, s->anchor, s->target, (size_t)(c->shard_frames * c->vit.global_dim));
 }
@@ -289,6 +298,7 @@ static void disturb(UsAutoencoder* a, int i, const float* z) {
   Shard* s = &a->shard[i];
   int d = c->vit.global_dim;
   size_t count = (size_t)(c->shard_frames * d);
+  // Noise that step and sample name; it stands in dlatents until the gradient needs it.
   for (int f = 0; f < c->shard_frames; f++) {
     int sample = i * c->shard_frames + f;
     UsRng r = us_rng(c->seed, US_RNG_NOISE, (uint64_t)a->step, (uint32_t)sample, 0);
@@ -328,6 +338,7 @@ static void shard_item(void* arg, int i, int worker) {
 
   // The anchor, and both back through the encoder.
   if (a->anchor) {
+    // Shares of the mean over all frames of a step.
     float share = c->anchor / ((float)latents * (float)c->shards);
     us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor,
                          a->sums + 2 * i + 1);
@@ -338,15 +349,18 @@ static void shard_item(void* arg, int i, int worker) {
 
 double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   const UsAutoencoderConfig* c = &a->config;
+  // Gradients of the shards and their sum. A stop takes the step back: nothing has changed yet.
   us_pool_run(pool, c->shards, shard_item, a);
   double norm = us_optimiser_sum(a->optimiser, pool), loss = 0;
   if (us_interrupted()) return 0;
+  // What the shards summed, read once; figures of steps that skip a part mean nothing.
   us_ops_get_sums(a->device, a->sums, a->figures, 2 * (size_t)c->shards);
   a->distance = 0;
   for (int i = 0; i < c->shards; i++) {
     if (decodes(a)) loss += a->figures[2 * i];
     if (a->anchor) a->distance += a->figures[2 * i + 1] / c->anchor;
   }
+  // Numbers that are none end training, else the step is taken.
   if (!isfinite(loss) || !isfinite(norm)) return NAN;
   us_optimiser_update(a->optimiser, a->step + 1, (double)a->step / c->steps, pool);
   a->step++;
@@ -362,15 +376,18 @@ static UsStatus checkpoint_failed(const char* path, size_t floats) {
 UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path) {
   float* host = malloc(3 * a->floats * sizeof(float));
   if (!host) return checkpoint_failed(path, a->floats);
+  // Weights and both moments, flat: the lists say which floats are whose.
   us_optimiser_get(a->optimiser, host);
   const char* const names[3] = {"weights", "adam.m", "adam.v"};
   UsTensorOut out[3];
+  // Three tensors of a length.
   for (int i = 0; i < 3; i++) {
     out[i] = (UsTensorOut){.name = names[i],
                            .rank = 1,
                            .shape = {(int64_t)a->floats},
                            .data = host + (size_t)i * a->floats};
   }
+  // What a run that goes on has to have in common, and where it stands.
   char step[32], seed[32], steps[32];
   snprintf(step, sizeof(step), "%d", a->step);
   snprintf(steps, sizeof(steps), "%d", a->config.steps);
@@ -399,10 +416,12 @@ static UsStatus load_open(UsAutoencoder* a, const char* path, const UsTensors* f
   US_TRY(read_number(file, path, "step", (unsigned long long)a->config.steps, &step));
   US_TRY(read_number(file, path, "steps", INT32_MAX, &steps));
   US_TRY(read_number(file, path, "seed", UINT64_MAX, &seed));
+  // Another schedule or seed would make another run of it.
   if ((int)steps != a->config.steps || seed != a->config.seed) {
     return us_fail(US_FORMAT, "%s: expected %d steps and seed %llu, found %llu and %llu", path,
                    a->config.steps, (unsigned long long)a->config.seed, steps, seed);
   }
+  // Everything is read before anything is taken over.
   US_TRY(us_tensors_read(file, "weights", 1, &shape, host));
   US_TRY(us_tensors_read(file, "adam.m", 1, &shape, host + a->floats));
   US_TRY(us_tensors_read(file, "adam.v", 1, &shape, host + 2 * a->floats));
@@ -427,6 +446,7 @@ UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path) {
 static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, UsPool* pool,
                                   double* mean, double* deviation) {
   size_t d = (size_t)a->config.vit.global_dim, bytes = frame_bytes(&a->config.vit);
+  // Frames of every set alike.
   int each = 4096 / a->sets, total = 0;
   float* z = calloc((size_t)a->sets * (size_t)each * d, sizeof(float));
   uint8_t* frames = malloc((size_t)each * bytes);
@@ -435,6 +455,7 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
     free(frames);
     return us_fail(US_MEMORY, "out of memory for statistics of latents");
   }
+  // Latents of frames spread over every set.
   UsStatus status = US_OK;
   for (int s = 0; s < a->sets && status == US_OK; s++) {
     int n = a->set[s].count < each ? a->set[s].count : each;
@@ -445,6 +466,7 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
     status = us_encoder_encode(e, n, frames, NULL, z + (size_t)total * d, pool);
     total += n;
   }
+  // Mean of each number, then the squares around it, over all numbers.
   double squares = 0;
   for (size_t j = 0; j < d; j++) {
     mean[j] = 0;
@@ -472,9 +494,11 @@ static void fold(const UsAutoencoder* a, const double* mean, double deviation, f
   float* b = decoder + a->decoder->at.global_b;
   int rows = us_vit_cells(&a->config.vit) * a->config.vit.merge_dim;
   for (int i = 0; i < d; i++) {
+    // The norm gives latents of mean 0 and deviation 1.
     bias[i] = (float)((bias[i] - mean[i]) / deviation);
     gain[i] = (float)(gain[i] / deviation);
   }
+  // The decoder takes them back first.
   for (int r = 0; r < rows; r++) {
     double sum = b[r];
     for (int i = 0; i < d; i++) {
@@ -494,6 +518,8 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
     free(mean);
     return us_fail(US_MEMORY, "out of memory for the finished encoder");
   }
+  // With a norm an encoder of the weights as they are measures its latents, whose scale is folded
+  // in.
   us_ops_get(a->device, a->weights, host, a->floats);
   UsStatus status = US_OK;
   if (a->config.vit.norm) {  // an anchored latent has its scale already
@@ -504,6 +530,7 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
     us_encoder_destroy(raw);
     if (status == US_OK && deviation > 0) fold(a, mean, deviation, host);
   }
+  // Then the encoder that is used, with its decoder.
   if (status == US_OK) {
     status = us_encoder_make_vit(&a->config.vit, host, host + a->vit->params.floats, out);
   }

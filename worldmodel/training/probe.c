@@ -110,8 +110,10 @@ static UsStatus fit_linear(Probe* q, float* r2) {
   }
   US_TRY(us_lapack_gram((int)q->n_train, all, q->joint, 1, "probe", q->gram));
   for (size_t i = 0; i < in; ++i) q->gram[i * all + i] += ridge * (double)q->n_train;
+  // The ridge, on products that are sums over the rows; then all targets are solved at once.
   double* w = q->gram + in * all;  // (out, in), rows `all` apart
   int fails = us_lapack_solve((int)in, (int)out, all, q->gram, w);
+  // The test rows.
   for (size_t r = 0; r < q->n_test; ++r) {
     for (size_t c = 0; c < out; ++c) {
       double s = fails ? NAN : 0.0;
@@ -144,6 +146,7 @@ static void backward(const Probe* q, float* g) {
                      g + q->w1, g + q->b1);
 }
 
+// Rows drawn with replacement.
 static void take_batch(Probe* q, UsRng* rng) {
   for (size_t i = 0; i < BATCH; ++i) {
     size_t r = us_rng_below(rng, (uint32_t)q->n_train);
