@@ -4,22 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "datasets/hdf5/columns.h"
 #include "worldmodel/base/crc32c.h"
-
-void us_dataset_columns_free(UsDatasetColumns* c) {
-  void* own[] = {c->lengths, c->offsets,    c->low,       c->high,        c->actions,
-                 c->proprio, c->states,     c->times,     c->episode_idx, c->step_idx,
-                 c->rewards, c->terminated, c->truncated, c->variation};
-  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
-  *c = (UsDatasetColumns){0};
-}
 
 // ---- episodes ----
 
 static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_t e, int64_t next,
                              int64_t room_rows) {
-  long long episode = (long long)e, length = c->lengths[e], offset = (long long)c->offsets[e];
+  long long episode = (long long)e, length = c->ep_len[e], offset = (long long)c->ep_offset[e];
   if (length < 1) {
     return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected at least 1 row, found %lld", path,
                    episode, length);
@@ -43,13 +34,13 @@ static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_
 UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, int64_t asked,
                                    int64_t room_rows, UsDatasetInfo* info) {
   int64_t episodes = asked, rows = 0;
-  while (!info->finished && episodes > 0 && c->lengths[episodes - 1] == 0) episodes--;
+  while (!info->finished && episodes > 0 && c->ep_len[episodes - 1] == 0) episodes--;
   if (episodes == 0) {
     return us_fail(US_FORMAT, "%s: expected at least one finished episode, found none", path);
   }
   for (int64_t e = 0; e < episodes; e++) {
     US_TRY(check_length(path, c, e, rows, room_rows));
-    rows += c->lengths[e];
+    rows += c->ep_len[e];
   }
   if (info->finished && rows != room_rows) {
     return us_fail(US_FORMAT, "%s: ep_len: expected the file's %lld rows in total, found %lld",
@@ -118,7 +109,7 @@ static UsStatus wrong(const char* path, const char* column, int64_t row, int64_t
 static UsStatus check_action(const char* path, const UsDatasetColumns* c, int width, int64_t row,
                              int64_t episode, int last) {
   for (int i = 0; i < width; i++) {
-    double x = (double)c->actions[(row - c->first) * width + i];
+    double x = (double)c->action[(row - c->first) * width + i];
     if (last && isnan(x)) continue;
     if (!isfinite(x)) {
       return wrong(path, "action", row, episode, "a finite number inside an episode", x);
@@ -136,7 +127,7 @@ static UsStatus check_action(const char* path, const UsDatasetColumns* c, int wi
 
 static UsStatus check_counters(const char* path, const UsDatasetColumns* c, int64_t row, int64_t e,
                                int t) {
-  int64_t first = c->offsets[e] - c->first, at = row - c->first;
+  int64_t first = c->ep_offset[e] - c->first, at = row - c->first;
   if (c->step_idx && t == 0 && c->step_idx[at] == 1) {
     return us_fail(
         US_FORMAT,
@@ -171,8 +162,8 @@ static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t
   if (c->truncated && c->truncated[at] > 1) {
     return wrong(path, "truncated", row, e, "0 or 1", c->truncated[at]);
   }
-  if (c->rewards && !isfinite(c->rewards[at])) {
-    return wrong(path, "reward", row, e, "a finite number", (double)c->rewards[at]);
+  if (c->reward && !isfinite(c->reward[at])) {
+    return wrong(path, "reward", row, e, "a finite number", (double)c->reward[at]);
   }
   return US_OK;
 }
@@ -180,7 +171,7 @@ static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t
 static UsStatus check_variation(const char* path, const UsDatasetColumns* c, int width, int64_t row,
                                 int64_t e) {
   const float* x = c->variation + (row - c->first) * width;
-  const float* first = c->variation + (c->offsets[e] - c->first) * width;
+  const float* first = c->variation + (c->ep_offset[e] - c->first) * width;
   for (int i = 0; i < width; i++) {
     if (!(fabsf(x[i]) <= 1)) {
       return wrong(path, "variation", row, e, "a number in [-1, 1]", (double)x[i]);
@@ -197,20 +188,20 @@ static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsD
                           int64_t row, int64_t e, int t) {
   int64_t at = row - c->first;
   US_TRY(check_counters(path, c, row, e, t));
-  US_TRY(check_action(path, c, info->action, row, e, t == c->lengths[e] - 1));
+  US_TRY(check_action(path, c, info->action, row, e, t == c->ep_len[e] - 1));
   US_TRY(check_flags(path, c, row, e));
   for (int i = 0; c->proprio && i < info->proprio; i++) {
     double x = (double)c->proprio[at * info->proprio + i];
     if (!isfinite(x)) return wrong(path, "proprio", row, e, "a finite number", x);
   }
-  for (int i = 0; c->states && i < info->state; i++) {
-    double x = c->states[at * info->state + i];
+  for (int i = 0; c->state && i < info->state; i++) {
+    double x = c->state[at * info->state + i];
     if (!isfinite(x)) return wrong(path, "state", row, e, "a finite number", x);
   }
   if (c->variation) US_TRY(check_variation(path, c, info->variation, row, e));
-  if (!c->times) return US_OK;
-  double time = c->times[at];
-  if (!isfinite(time) || (t > 0 && time <= c->times[at - 1])) {
+  if (!c->time) return US_OK;
+  double time = c->time[at];
+  if (!isfinite(time) || (t > 0 && time <= c->time[at - 1])) {
     return wrong(path, "time", row, e, "seconds that rise within an episode", time);
   }
   return US_OK;
@@ -219,8 +210,8 @@ static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsD
 UsStatus us_dataset_check_rows(const char* path, const UsDatasetColumns* c,
                                const UsDatasetInfo* info, int64_t first, int64_t count) {
   for (int64_t e = first; e < first + count; e++) {
-    for (int t = 0; t < c->lengths[e]; t++) {
-      US_TRY(check_row(path, c, info, c->offsets[e] + t, e, t));
+    for (int t = 0; t < c->ep_len[e]; t++) {
+      US_TRY(check_row(path, c, info, c->ep_offset[e] + t, e, t));
     }
   }
   return US_OK;
@@ -245,7 +236,7 @@ UsStatus us_dataset_check_frames(const char* path, const UsDatasetColumns* c,
     uint32_t found = us_crc32c(0, pixels + (size_t)(row - first) * frame, frame);
     if (found == want[i]) continue;
     int64_t e = 0;
-    while (e + 1 < info->episodes && c->offsets[e + 1] <= row) e++;
+    while (e + 1 < info->episodes && c->ep_offset[e + 1] <= row) e++;
     return us_fail(US_FORMAT,
                    "%s: pixels, row %lld (episode %lld): expected a frame of checksum %08x, found "
                    "%08x: its bytes were changed after they were written",

@@ -3,32 +3,8 @@
 
 // What a dataset's small columns have to say to be believed. Not for users of dataset.h.
 
-#include <hdf5.h>
-
-#include "datasets/dataset.h"
-
-// The columns of a file as they were read, before anyone trusts them: lengths and offsets whole,
-// the rest whole or a window of n rows from row `first` of the file on.
-typedef struct UsDatasetColumns {
-  int32_t* lengths;      // (E)
-  int64_t* offsets;      // (E)
-  float* low;            // (A) bounds of the actions. Nullable: none are known
-  float* high;           // (A) likewise
-  int64_t first;         // row of the file
-  float* actions;        // (n, A)
-  float* proprio;        // (n, P). Nullable, as all below
-  double* states;        // (n, S)
-  double* times;         // (n)
-  int32_t* episode_idx;  // (n)
-  int32_t* step_idx;     // (n)
-  float* rewards;        // (n)
-  uint8_t* terminated;   // (n)
-  uint8_t* truncated;    // (n)
-  float* variation;      // (n, V)
-} UsDatasetColumns;
-
-// Frees all columns and sets them to NULL.
-void us_dataset_columns_free(UsDatasetColumns* c);
+#include "datasets/hdf5/columns.h"
+#include "worldmodel/base/status.h"
 
 // Checks lengths and offsets of the `asked` episodes of a file of room_rows rows, and sets
 // info->episodes and info->rows to the episodes that are there. `path` is for messages.

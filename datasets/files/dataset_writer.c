@@ -12,6 +12,8 @@
 // A writer holds the lock of its path to the end, so what it renames or removes is its own.
 
 #define _GNU_SOURCE
+#include "datasets/files/dataset_writer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -39,7 +41,9 @@ struct UsDatasetWriter {
   hid_t file;
   hid_t column[US_COLUMN_COUNT];  // -1: not there
   UsDatasetInfo info;
+  double exchange;                   // 0, or the bounds of actions in a file for other programs
   int64_t room_episodes, room_rows;  // asked for
+  int longest;                       // rows of an episode at most
   int64_t episodes, rows;            // written
   int broken;                        // 1: a write failed
   int32_t* counter;                  // (2, rows of an episode) episode_idx and step_idx
@@ -99,28 +103,43 @@ static void abandon(UsDatasetWriter* w) {
 // ---- creating ----
 
 static int has_column(const UsDatasetWriter* w, UsColumnId id) {
-  if (id == US_COLUMN_PIXELS) return w->info.height > 0;
   if (id == US_COLUMN_PIXELS_CRC) return w->info.checksums;
-  if (id == US_COLUMN_VARIATION) return w->info.variation > 0;
-  return id != US_COLUMN_PROPRIO || w->info.proprio > 0;
+  const int* numbers = us_column_numbers(id, (UsDatasetInfo*)&w->info);
+  return !numbers || *numbers > 0;
+}
+
+// The type of a column in the file, to be closed: ours, or as stable-worldmodel's loaders expect
+// it, with states as float32 and flags as h5py's bool, an enumeration of one byte.
+static hid_t stored_type(const UsDatasetWriter* w, UsColumnId id) {
+  if (w->exchange > 0 && id == US_COLUMN_STATE) return H5Tcopy(H5T_IEEE_F32LE);
+  if (w->exchange > 0 && (id == US_COLUMN_TERMINATED || id == US_COLUMN_TRUNCATED)) {
+    hid_t type = H5Tenum_create(H5T_STD_I8LE);
+    H5Tenum_insert(type, "FALSE", &(int8_t){0});
+    H5Tenum_insert(type, "TRUE", &(int8_t){1});
+    return type;
+  }
+  return H5Tcopy(us_column_stored(us_columns[id].type));
+}
+
+static int64_t rows_of(UsColumnId id, int64_t episodes, int64_t rows) {
+  return us_columns[id].per == US_PER_EPISODE ? episodes : rows;
 }
 
 static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
-  int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
-  hsize_t dims[4] = {(hsize_t)(per_episode ? w->room_episodes : w->room_rows)};
+  hsize_t dims[4] = {(hsize_t)rows_of(id, w->room_episodes, w->room_rows)};
   int rank = 1 + us_column_shape(id, &w->info, dims + 1);
-  hid_t space = H5Screate_simple(rank, dims, NULL);
+  hid_t space = H5Screate_simple(rank, dims, NULL), type = stored_type(w, id);
   hid_t how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_layout(how, H5D_CONTIGUOUS);
   H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
   H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
   H5Pset_obj_track_times(how, 0);  // the same content is the same bytes
-  const UsColumn* column = &us_columns[id];
-  w->column[id] = H5Dcreate2(w->file, column->name, us_column_stored(column->type), space,
-                             H5P_DEFAULT, how, H5P_DEFAULT);
+  const char* name = us_columns[id].name;
+  w->column[id] = H5Dcreate2(w->file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
   H5Pclose(how);
+  H5Tclose(type);
   H5Sclose(space);
-  return w->column[id] < 0 ? fail(w, column->name) : US_OK;
+  return w->column[id] < 0 ? fail(w, name) : US_OK;
 }
 
 static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
@@ -150,37 +169,12 @@ static UsStatus reserve(UsDatasetWriter* w) {
                  strerror(error));
 }
 
-static int write_diverged(const UsDatasetWriter* w) {
-  const UsDatasetInfo* info = &w->info;
-  if (!info->diverged[0]) return 0;
-  return us_attribute_write_text(w->file, "diverged", info->diverged, sizeof(info->diverged));
-}
-
-static int write_renderer(const UsDatasetWriter* w) {
-  const UsDatasetInfo* info = &w->info;
-  if (!info->renderer[0]) return 0;
-  return us_attribute_write_text(w->file, "renderer", info->renderer, sizeof(info->renderer));
-}
-
 static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
-  const UsDatasetInfo* info = &w->info;
-  int bad = us_attribute_write_text(w->file, "task", info->task, sizeof(info->task)) |
-            us_attribute_write_text(w->file, "version", info->version, sizeof(info->version)) |
-            us_attribute_write_text(w->file, "policy", info->policy, sizeof(info->policy)) |
-            us_attribute_write_text(w->file, "camera", info->camera, sizeof(info->camera)) |
-            us_attribute_write(w->file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed) |
-            us_attribute_write(w->file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt) |
-            write_renderer(w) | write_diverged(w) | us_attribute_write_variation(w->file, info) |
-            us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished);
-  float* bound = malloc((size_t)info->action * sizeof(float));
-  if (!bound) return us_fail(US_MEMORY, "%s: out of memory", w->path);
-  for (int sign = -1; sign <= 1; sign += 2) {
-    for (int i = 0; i < info->action; i++) bound[i] = (float)sign;
-    bad |= us_attribute_write(w->file, sign < 0 ? "action_low" : "action_high", H5T_IEEE_F32LE,
-                              H5T_NATIVE_FLOAT, info->action, bound);
+  int bad = us_attributes_write(w->file, &w->info, w->exchange);
+  if (!(w->exchange > 0)) {
+    bad |= us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished) |
+           us_column_statistics_write(&w->statistics, &w->info, w->file);
   }
-  free(bound);
-  bad |= us_column_statistics_write(&w->statistics, info, w->file);
   return bad ? fail(w, "an attribute") : US_OK;
 }
 
@@ -202,7 +196,7 @@ static UsStatus create_file(UsDatasetWriter* w) {
 
 // A writer without a file; it will be created under a temporary name.
 static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_t episodes,
-                             int64_t rows, int episode_rows) {
+                             int64_t rows, int longest) {
   UsDatasetWriter* w = calloc(1, sizeof(*w));
   if (!w) return NULL;
   w->file = -1;
@@ -210,10 +204,11 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   w->info = *info;
   w->room_episodes = episodes;
   w->room_rows = rows;
+  w->longest = longest;
   w->path = strdup(path);
   if (asprintf(&w->temporary, "%s.tmp", path) < 0) w->temporary = NULL;
-  w->counter = calloc(2 * (size_t)episode_rows, sizeof(*w->counter));
-  w->crc = calloc((size_t)episode_rows, sizeof(*w->crc));
+  w->counter = calloc(2 * (size_t)longest, sizeof(*w->counter));
+  w->crc = calloc((size_t)longest, sizeof(*w->crc));
   int bad = !w->path || !w->temporary || !w->counter || !w->crc;
   bad |= !us_column_statistics_make(&w->statistics, info);
   if (bad) {
@@ -234,11 +229,10 @@ static UsStatus check_kind(const char* path) {
   return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
 }
 
-UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
-                           int overwrite, UsDatasetWriter** out) {
+UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t episodes,
+                          int64_t rows, int longest, double exchange, int overwrite,
+                          UsDatasetWriter** out) {
   *out = NULL;
-  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 0);
-  US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
   us_hdf5_quiet();
   UsLock* lock;
   US_TRY(check_kind(path));
@@ -249,12 +243,13 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
                                   "%s: the file exists; expected a new name or permission to "
                                   "overwrite",
                                   path);
-  UsDatasetWriter* w = status == US_OK ? make(path, info, episodes, episodes * rows, rows) : NULL;
+  UsDatasetWriter* w = status == US_OK ? make(path, info, episodes, rows, longest) : NULL;
   if (!w) {
     us_lock_release(lock);
     return status == US_OK ? us_fail(US_MEMORY, "%s: out of memory", path) : status;
   }
   w->lock = lock;
+  w->exchange = exchange;
   w->info.checksums = info->height > 0;
   if (info->height == 0) w->info.renderer[0] = 0;
   status = create_file(w);
@@ -264,6 +259,13 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
   }
   *out = w;
   return US_OK;
+}
+
+UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
+                           int overwrite, UsDatasetWriter** out) {
+  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 0);
+  US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
+  return us_writer_create(path, info, episodes, episodes * rows, rows, 0, overwrite, out);
 }
 
 // ---- appending ----
@@ -287,7 +289,7 @@ static UsStatus flush(UsDatasetWriter* w) {
 
 UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   US_ASSERT(w->episodes < w->room_episodes && e->rows >= 1 && w->rows + e->rows <= w->room_rows);
-  US_ASSERT(e->rows <= w->room_rows / w->room_episodes);
+  US_ASSERT(e->rows <= w->longest);
   int32_t* step = w->counter + e->rows;
   for (int t = 0; t < e->rows; t++) {
     w->counter[t] = (int32_t)w->episodes;
@@ -297,18 +299,22 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   for (int t = 0; w->info.checksums && t < e->rows; t++) {
     w->crc[t] = us_crc32c(0, e->pixels + (size_t)t * frame, frame);
   }
-  US_TRY(put(w, US_COLUMN_PIXELS, w->rows, e->rows, e->pixels));
-  US_TRY(put(w, US_COLUMN_PIXELS_CRC, w->rows, e->rows, w->crc));
-  US_TRY(put(w, US_COLUMN_ACTION, w->rows, e->rows, e->actions));
-  US_TRY(put(w, US_COLUMN_PROPRIO, w->rows, e->rows, e->proprio));
-  US_TRY(put(w, US_COLUMN_STATE, w->rows, e->rows, e->states));
-  US_TRY(put(w, US_COLUMN_REWARD, w->rows, e->rows, e->rewards));
-  US_TRY(put(w, US_COLUMN_TERMINATED, w->rows, e->rows, e->terminated));
-  US_TRY(put(w, US_COLUMN_TRUNCATED, w->rows, e->rows, e->truncated));
-  US_TRY(put(w, US_COLUMN_EPISODE_IDX, w->rows, e->rows, w->counter));
-  US_TRY(put(w, US_COLUMN_STEP_IDX, w->rows, e->rows, step));
-  US_TRY(put(w, US_COLUMN_TIME, w->rows, e->rows, e->times));
-  US_TRY(put(w, US_COLUMN_VARIATION, w->rows, e->rows, e->variation));
+  const void* data[US_COLUMN_COUNT] = {[US_COLUMN_PIXELS] = e->pixels,
+                                       [US_COLUMN_PIXELS_CRC] = w->crc,
+                                       [US_COLUMN_ACTION] = e->actions,
+                                       [US_COLUMN_PROPRIO] = e->proprio,
+                                       [US_COLUMN_STATE] = e->states,
+                                       [US_COLUMN_REWARD] = e->rewards,
+                                       [US_COLUMN_TERMINATED] = e->terminated,
+                                       [US_COLUMN_TRUNCATED] = e->truncated,
+                                       [US_COLUMN_EPISODE_IDX] = w->counter,
+                                       [US_COLUMN_STEP_IDX] = step,
+                                       [US_COLUMN_TIME] = e->times,
+                                       [US_COLUMN_VARIATION] = e->variation};
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (us_columns[id].per == US_PER_EPISODE) continue;
+    US_TRY(put(w, (UsColumnId)id, w->rows, e->rows, data[id]));
+  }
   US_TRY(put(w, US_COLUMN_EP_OFFSET, w->episodes, 1, &w->rows));
   US_TRY(flush(w));
   int32_t rows = e->rows;
@@ -326,21 +332,20 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
 // Compares frames that were read back for a copy with their checksums.
 static UsStatus check_frames(const UsDatasetWriter* w, int64_t first, int64_t n, const void* data) {
   UsDatasetInfo info = w->info;
-  UsDatasetColumns c = {.offsets = malloc((size_t)w->episodes * sizeof(*c.offsets))};
-  if (!c.offsets) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  UsDatasetColumns c = {.ep_offset = malloc((size_t)w->episodes * sizeof(*c.ep_offset))};
+  if (!c.ep_offset) return us_fail(US_MEMORY, "%s: out of memory", w->path);
   info.episodes = w->episodes;
   UsStatus status = us_column_move(w->column[US_COLUMN_EP_OFFSET], US_COLUMN_EP_OFFSET, 0,
-                                   w->episodes, c.offsets, 0)
+                                   w->episodes, c.ep_offset, 0)
                         ? us_fail(US_IO, "%s: ep_offset cannot be read back", w->path)
                         : us_dataset_check_frames(w->path, &c, &info,
                                                   w->column[US_COLUMN_PIXELS_CRC], first, n, data);
-  free(c.offsets);
+  free(c.ep_offset);
   return status;
 }
 
 static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumnId id) {
-  int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
-  int64_t rows = per_episode ? from->episodes : from->rows;
+  int64_t rows = rows_of(id, from->episodes, from->rows);
   size_t bytes = us_column_width(id, &from->info) * us_column_bytes(us_columns[id].type);
   int64_t chunk = bytes < kPackBytes ? (int64_t)(kPackBytes / bytes) : 1;
   void* buffer = malloc((size_t)chunk * bytes);
@@ -393,6 +398,7 @@ static UsStatus seal(UsDatasetWriter* w) {
 static UsStatus pack(UsDatasetWriter* w) {
   UsDatasetWriter* to = make(w->path, &w->info, w->episodes, w->rows, 1);
   if (!to) return us_fail(US_MEMORY, "%s: out of memory", w->path);
+  to->exchange = w->exchange;
   UsStatus status = copy_all(w, to);
   if (status == US_OK) status = seal(to);
   if (status == US_OK) status = name_file(to);
@@ -492,14 +498,13 @@ static UsStatus reopen(UsDatasetWriter* w, int* fits) {
   US_TRY(check_only_ours(w));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (!has_column(w, (UsColumnId)id)) continue;
-    int per_episode = id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
     hid_t column = w->column[id] = H5Dopen2(w->file, us_columns[id].name, H5P_DEFAULT);
     if (column < 0) return fail(w, us_columns[id].name);
     hid_t space = H5Dget_space(column);
     hsize_t dims[H5S_MAX_RANK] = {0};
     H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
-    *fits &= dims[0] == (hsize_t)(per_episode ? w->room_episodes : w->room_rows);
+    *fits &= dims[0] == (hsize_t)rows_of((UsColumnId)id, w->room_episodes, w->room_rows);
   }
   free(w->temporary);
   w->temporary = NULL;
@@ -581,7 +586,9 @@ UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t 
   us_dataset_close(d);  // before it opens for writing
   if (status == US_OK && !complete) status = reopen(w, &fits);
   if (status == US_OK && !complete) {
-    if (fits) status = write_renderer(w) ? fail(w, "an attribute") : flush(w);
+    // Attributes have the room that they had, so this writes in place.
+    if (fits)
+      status = us_attributes_write(w->file, &w->info, 0) ? fail(w, "an attribute") : flush(w);
     if (fits && status == US_OK) *out = w;
     if (!fits) status = widen(w, rows, out);
   }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/files/survey.h"
+#include "datasets/files/dataset_reader.h"
 #include "worldmodel/base/progress.h"
 
 static UsStatus check_size(const char* path, const UsDatasetInfo* info, int height, int width) {
@@ -20,31 +20,33 @@ static UsStatus check_size(const char* path, const UsDatasetInfo* info, int heig
                  path, width, height, info->width, info->height);
 }
 
-static UsStatus read_windows(const char* path, UsSurvey* s, EVP_MD_CTX* hash) {
-  const UsDatasetInfo* info = us_survey_info(s);
-  const UsDatasetColumns* c = us_survey_columns(s);
+// Reads and checks all rows, and hashes those of other programs' files.
+static UsStatus read_windows(UsDataset* d, EVP_MD_CTX* hash) {
+  const UsDatasetColumns* c = &d->c;
+  static const UsColumnId hashed[] = {US_COLUMN_ACTION, US_COLUMN_PROPRIO, US_COLUMN_VARIATION,
+                                      US_COLUMN_STATE};
   int64_t first, count;
   int more;
   do {
-    US_TRY(us_survey_next(s, &first, &count, &more));
-    US_TRY(us_interrupt_check(path));
-    if (!more || us_survey_ours(s)) continue;
+    US_TRY(us_reader_next(d, &first, &count, &more));
+    US_TRY(us_interrupt_check(d->path));
+    if (!more || d->ours) continue;
     int64_t last = first + count - 1;
-    size_t rows = (size_t)(c->offsets[last] + c->lengths[last] - c->first);
-    EVP_DigestUpdate(hash, c->actions, rows * (size_t)info->action * sizeof(float));
-    if (c->proprio)
-      EVP_DigestUpdate(hash, c->proprio, rows * (size_t)info->proprio * sizeof(float));
-    if (c->variation) {
-      EVP_DigestUpdate(hash, c->variation, rows * (size_t)info->variation * sizeof(float));
+    size_t rows = (size_t)(c->ep_offset[last] + c->ep_len[last] - c->first);
+    for (size_t i = 0; i < sizeof(hashed) / sizeof(*hashed); i++) {
+      UsColumnId id = hashed[i];
+      const void* data = us_column_data(c, id);
+      size_t bytes = us_column_width(id, &d->info) * us_column_bytes(us_columns[id].type);
+      if (data) EVP_DigestUpdate(hash, data, rows * bytes);
     }
-    if (c->states) EVP_DigestUpdate(hash, c->states, rows * (size_t)info->state * sizeof(double));
   } while (more);
   return US_OK;
 }
 
-static UsStatus read_frames(const char* path, UsSurvey* s, EVP_MD_CTX* hash) {
-  const UsDatasetInfo* info = us_survey_info(s);
-  int64_t block = us_survey_block(s);
+static UsStatus read_frames(UsDataset* d, EVP_MD_CTX* hash) {
+  const UsDatasetInfo* info = &d->info;
+  const char* path = d->path;
+  int64_t block = us_reader_block(d);
   if (block == 0) return US_OK;
   if (block > info->rows) block = info->rows;
   size_t bytes = (size_t)info->height * (size_t)info->width * 3;
@@ -55,7 +57,7 @@ static UsStatus read_frames(const char* path, UsSurvey* s, EVP_MD_CTX* hash) {
   UsStatus status = US_OK;
   for (int64_t first = 0; first < info->rows && status == US_OK; first += block) {
     int64_t n = info->rows - first < block ? info->rows - first : block;
-    status = us_survey_pixels(s, first, n, frames);
+    status = us_dataset_pixels(d, first, n, frames);
     if (status == US_OK) EVP_DigestUpdate(hash, frames, (size_t)n * bytes);
     if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), path);
   }
@@ -64,40 +66,31 @@ static UsStatus read_frames(const char* path, UsSurvey* s, EVP_MD_CTX* hash) {
   return status;
 }
 
-static UsStatus verify_foreign(const char* path, UsSurvey* s, EVP_MD_CTX* hash, UsVerdict* out) {
-  US_TRY(read_frames(path, s, hash));
+static UsStatus verify(UsDataset* d, EVP_MD_CTX* hash, int height, int width, UsVerdict* out) {
+  US_TRY(check_size(d->path, &d->info, height, width));
+  US_TRY(read_windows(d, hash));
+  // The hash that training records reads every frame of ours.
+  if (d->ours) return us_dataset_hash(d, out->hash);
+  US_TRY(read_frames(d, hash));
   unsigned char digest[EVP_MAX_MD_SIZE];
   EVP_DigestFinal_ex(hash, digest, NULL);
   for (int i = 0; i < 32; i++) snprintf(out->hash + 2 * i, 3, "%02x", digest[i]);
   return US_OK;
 }
 
-// A file of ours has to open as training opens it, and the hash that training records reads every
-// frame.
-static UsStatus verify_ours(const char* path, UsVerdict* out) {
-  UsDataset* d;
-  US_TRY(us_dataset_open(path, &d));
-  out->info = *us_dataset_info(d);  // a file that is being written may have grown
-  UsStatus status = us_dataset_hash(d, out->hash);
-  us_dataset_close(d);
-  return status;
-}
-
 UsStatus us_dataset_verify(const char* path, int height, int width, UsVerdict* out) {
   memset(out, 0, sizeof(*out));
-  UsSurvey* s;
-  US_TRY(us_survey_open(path, NULL, &s));
+  UsDataset* d;
+  US_TRY(us_reader_open(path, NULL, US_STRICT_OURS, &d));
+  out->info = d->info;
+  out->ours = d->ours;
+  snprintf(out->writer, sizeof(out->writer), "%s", d->writer);
+  snprintf(out->left, sizeof(out->left), "%s", d->left);
   EVP_MD_CTX* hash = EVP_MD_CTX_new();
-  out->info = *us_survey_info(s);
-  out->ours = us_survey_ours(s);
-  snprintf(out->writer, sizeof(out->writer), "%s", us_survey_writer(s));
-  snprintf(out->left, sizeof(out->left), "%s", us_survey_left(s));
   UsStatus status = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)
-                        ? check_size(path, &out->info, height, width)
+                        ? verify(d, hash, height, width, out)
                         : us_fail(US_MEMORY, "%s: out of memory", path);
-  if (status == US_OK) status = read_windows(path, s, hash);
-  if (status == US_OK && !out->ours) status = verify_foreign(path, s, hash, out);
   EVP_MD_CTX_free(hash);
-  us_survey_close(s);
-  return status == US_OK && out->ours ? verify_ours(path, out) : status;
+  us_dataset_close(d);
+  return status;
 }

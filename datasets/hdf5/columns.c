@@ -1,11 +1,17 @@
 #include "datasets/hdf5/columns.h"
 
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define OF(member) offsetof(UsDatasetInfo, member)
+#define ONE 0
 const UsColumn us_columns[US_COLUMN_COUNT] = {
-#define X(id, name, other, type, also, required) {name, other, type, also, required},
+#define X(id, name, other, type, also, required, per, numbers) \
+  {#name,    other,        US_TYPE_##type, US_TYPE_##also,     \
+   required, US_PER_##per, numbers,        offsetof(UsDatasetColumns, name)},
     US_COLUMNS(X)
 #undef X
 };
@@ -13,35 +19,36 @@ const UsColumn us_columns[US_COLUMN_COUNT] = {
 const UsColumnId us_statistics_columns[3] = {US_COLUMN_ACTION, US_COLUMN_PROPRIO, US_COLUMN_STATE};
 const char* const us_statistics_names[US_STATISTICS] = {"mean", "std", "min", "max"};
 
-int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]) {
-  switch (id) {
-    case US_COLUMN_PIXELS:
-      dims[0] = (hsize_t)info->height;
-      dims[1] = (hsize_t)info->width;
-      dims[2] = 3;
-      return 3;
-    case US_COLUMN_ACTION:
-      dims[0] = (hsize_t)info->action;
-      return 1;
-    case US_COLUMN_PROPRIO:
-      dims[0] = (hsize_t)info->proprio;
-      return 1;
-    case US_COLUMN_STATE:
-      dims[0] = (hsize_t)info->state;
-      return 1;
-    case US_COLUMN_VARIATION:
-      dims[0] = (hsize_t)info->variation;
-      return 1;
-    default:
-      return 0;
-  }
+void* us_column_data(const UsDatasetColumns* c, UsColumnId id) {
+  void* data;
+  memcpy(&data, (const char*)c + us_columns[id].place, sizeof(data));
+  return data;
+}
+
+void us_column_set(UsDatasetColumns* c, UsColumnId id, void* data) {
+  memcpy((char*)c + us_columns[id].place, &data, sizeof(data));
+}
+
+void us_columns_free(UsDatasetColumns* c) {
+  for (int id = 0; id < US_COLUMN_COUNT; id++) free(us_column_data(c, (UsColumnId)id));
+  free(c->low);
+  free(c->high);
+  *c = (UsDatasetColumns){0};
 }
 
 int* us_column_numbers(UsColumnId id, UsDatasetInfo* info) {
-  return id == US_COLUMN_ACTION    ? &info->action
-         : id == US_COLUMN_PROPRIO ? &info->proprio
-         : id == US_COLUMN_STATE   ? &info->state
-                                   : &info->variation;
+  size_t at = us_columns[id].numbers;
+  return at ? (int*)((char*)info + at) : NULL;
+}
+
+int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]) {
+  const int* numbers = us_column_numbers(id, (UsDatasetInfo*)info);
+  if (!numbers) return 0;
+  dims[0] = (hsize_t)*numbers;
+  if (id != US_COLUMN_PIXELS) return 1;
+  dims[1] = (hsize_t)info->width;
+  dims[2] = 3;
+  return 3;
 }
 
 size_t us_column_width(UsColumnId id, const UsDatasetInfo* info) {
@@ -142,8 +149,8 @@ int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, voi
     bad = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, dims, NULL) < 0;
   }
   hid_t memory = bad ? -1 : H5Screate_simple(rank, dims, NULL);
-  // Bytes are read as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
-  hid_t own = !write && us_column_bytes(us_columns[id].type) == 1 ? H5Dget_type(column) : -1;
+  // Bytes are moved as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
+  hid_t own = us_column_bytes(us_columns[id].type) == 1 ? H5Dget_type(column) : -1;
   hid_t type = own >= 0 ? own : us_column_memory(us_columns[id].type);
   if (!bad) {
     bad = write ? H5Dwrite(column, type, memory, space, H5P_DEFAULT, data)
@@ -228,17 +235,47 @@ int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size
   return good;
 }
 
-void us_attribute_read_variation(hid_t file, UsDatasetInfo* info) {
-  us_attribute_read_text(file, "variation_names", info->variation_names,
-                         sizeof(info->variation_names));
-  us_attribute_read_text(file, "variation_range", info->variation_range,
-                         sizeof(info->variation_range));
+// Texts of the root: member of UsDatasetInfo and name, written even when empty, also for others.
+#define TEXTS(X)           \
+  X(task, 1, 1)            \
+  X(version, 1, 0)         \
+  X(policy, 1, 1)          \
+  X(camera, 1, 0)          \
+  X(renderer, 0, 1)        \
+  X(diverged, 0, 0)        \
+  X(variation_names, 0, 1) \
+  X(variation_range, 0, 1)
+
+int us_attributes_read(hid_t file, UsDatasetInfo* info) {
+#define X(name, always, exchanged) \
+  us_attribute_read_text(file, #name, info->name, sizeof(info->name));
+  TEXTS(X)
+#undef X
+  us_attribute_read(file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
+  us_attribute_read(file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
+  if (!isfinite(info->dt) || info->dt < 0) info->dt = 0;
+  info->finished = 1;  // files of other programs do not say
+  return us_attribute_read(file, "finished", H5T_NATIVE_INT, 0, &info->finished);
 }
 
-int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info) {
-  if (info->variation == 0) return 0;
-  return us_attribute_write_text(file, "variation_names", info->variation_names,
-                                 sizeof(info->variation_names)) |
-         us_attribute_write_text(file, "variation_range", info->variation_range,
-                                 sizeof(info->variation_range));
+int us_attributes_write(hid_t file, const UsDatasetInfo* info, double exchange) {
+  int bad = 0;
+#define X(name, always, exchanged)                                               \
+  if ((always || info->name[0]) && (exchanged || !(exchange > 0))) {             \
+    bad |= us_attribute_write_text(file, #name, info->name, sizeof(info->name)); \
+  }
+  TEXTS(X)
+#undef X
+  bad |= us_attribute_write(file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed);
+  bad |= us_attribute_write(file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt);
+  float* bound = malloc((size_t)info->action * sizeof(float));
+  for (int sign = -1; bound && sign <= 1; sign += 2) {
+    for (int i = 0; i < info->action; i++)
+      bound[i] = (float)(exchange > 0 ? sign * exchange : sign);
+    bad |= us_attribute_write(file, sign < 0 ? "action_low" : "action_high", H5T_IEEE_F32LE,
+                              H5T_NATIVE_FLOAT, info->action, bound);
+  }
+  bad |= !bound;
+  free(bound);
+  return bad ? -1 : 0;
 }

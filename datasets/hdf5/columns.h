@@ -18,23 +18,34 @@ typedef enum UsColumnType {
   US_TYPE_F32,
   US_TYPE_F64
 } UsColumnType;
+#define US_C_U8 uint8_t
+#define US_C_I32 int32_t
+#define US_C_U32 uint32_t
+#define US_C_I64 int64_t
+#define US_C_F32 float
+#define US_C_F64 double
 
-// id, name, other name in files of other programs, type, other type that is read, must be there.
-#define US_COLUMNS(X)                                                  \
-  X(PIXELS, "pixels", NULL, US_TYPE_U8, US_TYPE_U8, 0)                 \
-  X(ACTION, "action", NULL, US_TYPE_F32, US_TYPE_F32, 1)               \
-  X(PROPRIO, "proprio", NULL, US_TYPE_F32, US_TYPE_F32, 0)             \
-  X(STATE, "state", NULL, US_TYPE_F64, US_TYPE_F32, 1)                 \
-  X(REWARD, "reward", NULL, US_TYPE_F32, US_TYPE_F32, 1)               \
-  X(TERMINATED, "terminated", NULL, US_TYPE_U8, US_TYPE_U8, 1)         \
-  X(TRUNCATED, "truncated", NULL, US_TYPE_U8, US_TYPE_U8, 1)           \
-  X(EPISODE_IDX, "episode_idx", "ep_idx", US_TYPE_I32, US_TYPE_I32, 1) \
-  X(STEP_IDX, "step_idx", NULL, US_TYPE_I32, US_TYPE_I32, 1)           \
-  X(TIME, "time", NULL, US_TYPE_F64, US_TYPE_F64, 1)                   \
-  X(VARIATION, "variation", NULL, US_TYPE_F32, US_TYPE_F32, 0)         \
-  X(PIXELS_CRC, "pixels_crc", NULL, US_TYPE_U32, US_TYPE_U32, 0)       \
-  X(EP_LEN, "ep_len", NULL, US_TYPE_I32, US_TYPE_I32, 1)               \
-  X(EP_OFFSET, "ep_offset", NULL, US_TYPE_I64, US_TYPE_I64, 1)
+// What one row of a column belongs to. Columns of episodes are read whole, those of rows whole or
+// in windows of episodes, those of frames in blocks.
+typedef enum UsColumnPer { US_PER_ROW, US_PER_FRAME, US_PER_EPISODE } UsColumnPer;
+
+// id, name, other name in files of other programs, type, other type that is read, must be there,
+// per, numbers a row: a member of UsDatasetInfo (of pixels the height, before width and 3), or ONE.
+#define US_COLUMNS(X)                                            \
+  X(PIXELS, pixels, NULL, U8, U8, 0, FRAME, OF(height))          \
+  X(ACTION, action, NULL, F32, F32, 1, ROW, OF(action))          \
+  X(PROPRIO, proprio, NULL, F32, F32, 0, ROW, OF(proprio))       \
+  X(STATE, state, NULL, F64, F32, 1, ROW, OF(state))             \
+  X(REWARD, reward, NULL, F32, F32, 1, ROW, ONE)                 \
+  X(TERMINATED, terminated, NULL, U8, U8, 1, ROW, ONE)           \
+  X(TRUNCATED, truncated, NULL, U8, U8, 1, ROW, ONE)             \
+  X(EPISODE_IDX, episode_idx, "ep_idx", I32, I32, 1, ROW, ONE)   \
+  X(STEP_IDX, step_idx, NULL, I32, I32, 1, ROW, ONE)             \
+  X(TIME, time, NULL, F64, F64, 1, ROW, ONE)                     \
+  X(VARIATION, variation, NULL, F32, F32, 0, ROW, OF(variation)) \
+  X(PIXELS_CRC, pixels_crc, NULL, U32, U32, 0, FRAME, ONE)       \
+  X(EP_LEN, ep_len, NULL, I32, I32, 1, EPISODE, ONE)             \
+  X(EP_OFFSET, ep_offset, NULL, I64, I64, 1, EPISODE, ONE)
 
 typedef enum UsColumnId {
 #define X(id, ...) US_COLUMN_##id,
@@ -43,14 +54,34 @@ typedef enum UsColumnId {
       US_COLUMN_COUNT
 } UsColumnId;
 
+// The columns of a file in memory, before anyone trusts them: those of episodes whole, those of
+// rows whole or a window of n rows from row `first` of the file on. NULL: not there.
+typedef struct UsDatasetColumns {
+#define X(id, name, other, type, ...) US_C_##type* name;
+  US_COLUMNS(X)
+#undef X
+  float *low, *high;  // (A) bounds of the actions; NULL: none are known
+  int64_t first;
+} UsDatasetColumns;
+
 typedef struct UsColumn {
   const char* name;
   const char* other;  // Nullable
   UsColumnType type, also;
   int required;
+  UsColumnPer per;
+  size_t numbers;  // place of an int in UsDatasetInfo; 0: one number a row
+  size_t place;    // of the pointer in UsDatasetColumns
 } UsColumn;
 
 extern const UsColumn us_columns[US_COLUMN_COUNT];
+
+// Gets or sets the memory of a column.
+void* us_column_data(const UsDatasetColumns* c, UsColumnId id);
+void us_column_set(UsDatasetColumns* c, UsColumnId id, void* data);
+
+// Frees all columns and bounds and sets them to NULL.
+void us_columns_free(UsDatasetColumns* c);
 
 // The columns with statistics in the root's attributes <column>_mean, _std, _min, _max.
 extern const UsColumnId us_statistics_columns[3];
@@ -60,7 +91,7 @@ extern const char* const us_statistics_names[US_STATISTICS];
 // Extents behind the first of a column: dims (3); returns how many.
 int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]);
 
-// Where info keeps how many numbers a row of ACTION, PROPRIO, STATE or VARIATION has.
+// Where info keeps how many numbers a row of a column has; NULL: one.
 int* us_column_numbers(UsColumnId id, UsDatasetInfo* info);
 
 // Numbers in one row of a column.
@@ -85,9 +116,13 @@ int us_attribute_write_text(hid_t file, const char* name, const char* text, size
 int us_attribute_read(hid_t file, const char* name, hid_t memory, int count, void* value);
 int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size);
 
-// Reads the attributes that say what varies. A `variation` column without them is none of ours.
-void us_attribute_read_variation(hid_t file, UsDatasetInfo* info);
-int us_attribute_write_variation(hid_t file, const UsDatasetInfo* info);
+// The attributes of the root that say what a file is, as one list: reads them all into info, whose
+// `finished` is 1 where the file does not say. Returns 1 when it does.
+int us_attributes_read(hid_t file, UsDatasetInfo* info);
+
+// Writes them, and the bounds of the actions: -1 and 1 or, of a file for other programs, -exchange
+// and exchange, and then without what only ours have. Returns 0 or -1.
+int us_attributes_write(hid_t file, const UsDatasetInfo* info, double exchange);
 
 // What HDF5 says about its last failure since us_hdf5_quiet, in at most size - 1 bytes; of a file
 // that cannot be written the system's words.

@@ -11,7 +11,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "datasets/files/survey.h"
+#include "datasets/files/dataset_reader.h"
 #include "tests/datasets/toy_dataset.h"
 
 static int error, calls;

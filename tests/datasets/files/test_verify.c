@@ -9,7 +9,7 @@
 
 #include <sys/resource.h>
 
-#include "datasets/files/survey.h"
+#include "datasets/files/dataset_reader.h"
 #include "tests/datasets/foreign_file.h"
 #include "tests/datasets/toy_dataset.h"
 

@@ -1,0 +1,364 @@
+// Reading a dataset: the file, its attributes, every column's type and extents, its episodes, then
+// the values of the small columns window by window.
+
+#include "datasets/files/dataset_reader.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/files/dataset_check.h"
+#include "datasets/hdf5/column_storage.h"
+#include "worldmodel/base/progress.h"
+
+enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kWindowBytes = 4 << 20 };
+
+// ---- columns ----
+
+// The type that we write or its like always; where the reader is not strict also what HDF5 converts
+// without loss.
+static int good_type(const UsDataset* d, UsColumnId id, hid_t type) {
+  const UsColumn* column = &us_columns[id];
+  if (H5Tequal(type, us_column_stored(column->type)) > 0) return 1;
+  if (H5Tequal(type, us_column_stored(column->also)) > 0) return 1;
+  if (d->strict || column->per == US_PER_FRAME) return 0;
+  H5T_class_t class = H5Tget_class(type);
+  size_t bytes = H5Tget_size(type);
+  switch (column->type) {
+    case US_TYPE_U8:
+      return bytes == 1 && (class == H5T_INTEGER || class == H5T_ENUM || class == H5T_BITFIELD);
+    case US_TYPE_I32:
+    case US_TYPE_I64:
+      return class == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_2 &&
+             H5Tget_order(type) == H5T_ORDER_LE && (bytes == 4 || bytes == 8);
+    default:
+      return H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F64LE) > 0;
+  }
+}
+
+static UsStatus check_type(const UsDataset* d, UsColumnId id) {
+  hid_t type = H5Dget_type(d->column[id]);
+  if (type < 0) return us_fail(US_FORMAT, "%s: %s: expected a type", d->path, d->name[id]);
+  char expected[64], found[64];
+  us_type_text(type, found);
+  int good = good_type(d, id, type);
+  H5Tclose(type);
+  if (good) return US_OK;
+  return us_fail(US_FORMAT, "%s: %s: expected %s, found %s", d->path, d->name[id],
+                 us_type_text(us_column_stored(us_columns[id].type), expected), found);
+}
+
+static UsStatus take_frame(UsDataset* d, const hsize_t dims[4]) {
+  if (dims[1] < 1 || dims[2] < 1 || dims[1] > kMaxSide || dims[2] > kMaxSide || dims[3] != 3) {
+    return us_fail(
+        US_FORMAT, "%s: %s: expected (rows, 1..%d, 1..%d, 3), found (%llu, %llu, %llu, %llu)",
+        d->path, d->name[US_COLUMN_PIXELS], kMaxSide, kMaxSide, (unsigned long long)dims[0],
+        (unsigned long long)dims[1], (unsigned long long)dims[2], (unsigned long long)dims[3]);
+  }
+  d->info.height = (int)dims[1];
+  d->info.width = (int)dims[2];
+  return US_OK;
+}
+
+// Extents: (N, H, W, 3), (N, width), or (N) and, not strictly, (N, 1) for single numbers.
+static UsStatus take_shape(UsDataset* d, UsColumnId id) {
+  hsize_t dims[H5S_MAX_RANK], ignored[3];
+  hid_t space = H5Dget_space(d->column[id]);
+  int found = H5Sget_simple_extent_dims(space, dims, NULL);
+  if (space >= 0) H5Sclose(space);
+  int rank = 1 + us_column_shape(id, &d->info, ignored);
+  int single =
+      rank == 1 && found == 2 && dims[1] == 1 && !d->strict && us_columns[id].per != US_PER_EPISODE;
+  if (found != rank && !single) {
+    return us_fail(US_FORMAT, "%s: %s: expected %d axes, found %d", d->path, d->name[id], rank,
+                   found);
+  }
+  d->extent[id] = dims[0];
+  if (rank == 4) return take_frame(d, dims);
+  if (rank == 1) return US_OK;
+  if (dims[1] < 1 || dims[1] > kMaxWidth) {
+    return us_fail(US_FORMAT, "%s: %s: expected 1 to %d numbers a row, found %llu", d->path,
+                   d->name[id], kMaxWidth, (unsigned long long)dims[1]);
+  }
+  *us_column_numbers(id, &d->info) = (int)dims[1];
+  return US_OK;
+}
+
+static int is_needed(const UsDataset* d, UsColumnId id) {
+  if ((d->ours || d->strict) && us_columns[id].required) return 1;
+  if (d->name[id] != us_columns[id].name && d->name[id] != us_columns[id].other) return 1;
+  return id == US_COLUMN_ACTION || id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+}
+
+// Columns of others that are left where they are: flags that this HDF5 cannot open (1.10 does not
+// know how newer libraries write bool; nothing needs them), and what is no checksum of ours.
+static int is_to_leave(const UsDataset* d, UsColumnId id) {
+  if (id != US_COLUMN_TERMINATED && id != US_COLUMN_TRUNCATED && id != US_COLUMN_PIXELS_CRC) {
+    return 0;
+  }
+  hid_t column = H5Dopen2(d->file, d->name[id], H5P_DEFAULT);
+  if (column < 0) return 1;
+  hid_t type = H5Dget_type(column);
+  int leave = id == US_COLUMN_PIXELS_CRC && !good_type(d, id, type);
+  H5Tclose(type);
+  H5Dclose(column);
+  return leave;
+}
+
+static UsStatus open_column(UsDataset* d, UsColumnId id) {
+  if (id == US_COLUMN_VARIATION && !d->info.variation_names[0]) return US_OK;
+  if (H5Lexists(d->file, d->name[id], H5P_DEFAULT) <= 0) {
+    const char* other = us_columns[id].other;
+    if (!other || H5Lexists(d->file, other, H5P_DEFAULT) <= 0) {
+      if (!is_needed(d, id)) return US_OK;
+      return us_fail(
+          US_FORMAT, "%s: expected a column %s at the root, found none%s", d->path, d->name[id],
+          d->strict && !d->ours ? " (another program's file? dataset import takes those)" : "");
+    }
+    d->name[id] = other;
+  }
+  if (!d->ours && !d->strict && is_to_leave(d, id)) return US_OK;
+  US_TRY(us_column_open(d->path, d->file, d->name[id], &d->column[id]));
+  US_TRY(check_type(d, id));
+  return take_shape(d, id);
+}
+
+// All columns of rows have one number of rows, those of episodes one number of episodes.
+static UsStatus check_extents(const UsDataset* d) {
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (d->column[id] < 0) continue;
+    int per_episode = us_columns[id].per == US_PER_EPISODE;
+    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : US_COLUMN_ACTION;
+    if (d->extent[id] == d->extent[leader]) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected %llu rows as %s has, found %llu", d->path,
+                   d->name[id], (unsigned long long)d->extent[leader], d->name[leader],
+                   (unsigned long long)d->extent[id]);
+  }
+  return US_OK;
+}
+
+static void list_left(UsDataset* d) {
+  const char* taken[US_COLUMN_COUNT];
+  int count = 0;
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (d->column[id] >= 0) taken[count++] = d->name[id];
+  }
+  us_hdf5_list_others(d->file, count, taken, d->left, sizeof(d->left));
+}
+
+static void name_writer(UsDataset* d) {
+  if (d->ours) {
+    snprintf(d->writer, sizeof(d->writer), "understudy %s", d->info.version);
+    return;
+  }
+  UsColumnId id = d->column[US_COLUMN_PIXELS] >= 0 ? US_COLUMN_PIXELS : US_COLUMN_ACTION;
+  hid_t how = H5Dget_create_plist(d->column[id]);
+  int filters = H5Pget_nfilters(how), chunked = H5Pget_layout(how) == H5D_CHUNKED;
+  H5Pclose(how);
+  hsize_t rows = us_column_chunk(d->column[id]);
+  int named = d->column[US_COLUMN_EPISODE_IDX] >= 0;
+  const char* writer = "a program unknown to us";
+  if (chunked && rows == 1 && filters == 0) {
+    writer = "stable-worldmodel 0.1, by its chunks";
+  } else if (chunked && rows == 100) {
+    writer = named ? "stable-worldmodel 0.0.4 to 0.0.6, by its chunks"
+                   : "stable-worldmodel 0.0.2 or 0.0.3, by its chunks";
+  }
+  snprintf(d->writer, sizeof(d->writer), "%s", writer);
+}
+
+// ---- memory ----
+
+static UsStatus read_rows(UsDataset* d, UsColumnId id, int64_t first, int64_t rows, void* data) {
+  if (us_column_move(d->column[id], id, first, rows, data, 0) == 0) return US_OK;
+  char reason[256];
+  return us_fail(US_FORMAT, "%s: %s, rows %lld to %lld: expected readable numbers, found: %s",
+                 d->path, d->name[id], (long long)first, (long long)(first + rows - 1),
+                 us_hdf5_reason(reason, sizeof(reason)));
+}
+
+// Takes the memory of a column's first rows.
+static UsStatus take_room(UsDataset* d, UsColumnId id, int64_t rows) {
+  size_t bytes = us_column_width(id, &d->info) * us_column_bytes(us_columns[id].type);
+  void* data = calloc((size_t)rows + 1, bytes);
+  us_column_set(&d->c, id, data);
+  if (data) return US_OK;
+  return us_fail(US_MEMORY, "%s: %s: out of memory for its %lld rows", d->path, d->name[id],
+                 (long long)rows);
+}
+
+static UsStatus load_episodes(UsDataset* d) {
+  int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
+  int64_t rows = (int64_t)d->extent[US_COLUMN_ACTION];
+  if (asked > rows) {
+    return us_fail(US_FORMAT,
+                   "%s: ep_len: expected at most one episode per row, found %lld of %lld", d->path,
+                   (long long)asked, (long long)rows);
+  }
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (us_columns[id].per != US_PER_EPISODE) continue;
+    US_TRY(take_room(d, (UsColumnId)id, asked));
+    if (asked == 0) continue;
+    US_TRY(read_rows(d, (UsColumnId)id, 0, asked, us_column_data(&d->c, (UsColumnId)id)));
+  }
+  return us_dataset_check_episodes(d->path, &d->c, asked, rows, &d->info);
+}
+
+// Bounds that are recorded. Planners draw actions from [-1, 1], so those of training may not be
+// wider.
+static UsStatus load_bounds(UsDataset* d) {
+  UsDatasetColumns* c = &d->c;
+  US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, d->ours || d->strict, c));
+  for (int i = 0; d->strict && i < d->info.action; i++) {
+    if (c->low[i] >= -1 && c->high[i] <= 1) continue;
+    return us_fail(US_FORMAT,
+                   "%s: attributes action_low, action_high: expected bounds in [-1, 1], found %g "
+                   "and %g (dataset import scales actions)",
+                   d->path, (double)c->low[i], (double)c->high[i]);
+  }
+  return US_OK;
+}
+
+// Memory for windows: the longest episode, at least kWindowBytes; strictly all rows.
+static UsStatus make_window(UsDataset* d) {
+  size_t bytes = 0;
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
+    bytes += us_column_width((UsColumnId)id, &d->info) * us_column_bytes(us_columns[id].type);
+  }
+  d->room = (int64_t)(kWindowBytes / bytes) + 1;
+  if (d->strict || d->room > d->info.rows) d->room = d->info.rows;
+  for (int64_t e = 0; e < d->info.episodes; e++) {
+    if (d->c.ep_len[e] > d->room) d->room = d->c.ep_len[e];
+  }
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
+    US_TRY(take_room(d, (UsColumnId)id, d->room));
+  }
+  return US_OK;
+}
+
+// ---- opening ----
+
+static UsStatus open_all(UsDataset* d, UsStrict strict) {
+  US_TRY(us_hdf5_open(d->path, &d->file));
+  US_TRY(us_hdf5_check_root(d->path, d->file));
+  d->ours = us_attributes_read(d->file, &d->info) && d->info.version[0];
+  d->strict = strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
+  for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
+  US_TRY(check_extents(d));
+  d->info.checksums = d->column[US_COLUMN_PIXELS] >= 0 && d->column[US_COLUMN_PIXELS_CRC] >= 0;
+  US_TRY(us_dataset_check_variation(d->path, &d->info));
+  name_writer(d);
+  list_left(d);
+  US_TRY(load_episodes(d));
+  US_TRY(load_bounds(d));
+  return make_window(d);
+}
+
+UsStatus us_reader_open(const char* path, const UsSurveyConfig* config, UsStrict strict,
+                        UsDataset** out) {
+  *out = NULL;
+  UsDataset* d = calloc(1, sizeof(*d));
+  if (!d) return us_fail(US_MEMORY, "%s: out of memory", path);
+  d->file = -1;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    d->column[i] = -1;
+    d->name[i] = us_columns[i].name;
+  }
+  if (config) {
+    if (config->pixels) d->name[US_COLUMN_PIXELS] = config->pixels;
+    if (config->proprio) d->name[US_COLUMN_PROPRIO] = config->proprio;
+    if (config->state) d->name[US_COLUMN_STATE] = config->state;
+    d->repair = config->repair;
+  }
+  d->path = strdup(path);
+  UsStatus status = d->path ? open_all(d, strict) : us_fail(US_MEMORY, "%s: out of memory", path);
+  if (status != US_OK) {
+    us_dataset_close(d);
+    return status;
+  }
+  *out = d;
+  return US_OK;
+}
+
+void us_dataset_close(UsDataset* d) {
+  if (!d) return;
+  for (int i = 0; i < US_COLUMN_COUNT; i++) {
+    if (d->column[i] >= 0) H5Dclose(d->column[i]);
+  }
+  if (d->file >= 0) H5Fclose(d->file);
+  us_columns_free(&d->c);
+  free(d->path);
+  free(d);
+}
+
+// ---- windows ----
+
+// The collector of stable-worldmodel 0.1.1 lost the first frame of an episode and put its action
+// into the last row: the other actions stand where they belong.
+static void undo_rotation(UsDataset* d, int64_t episode) {
+  UsDatasetColumns* c = &d->c;
+  int64_t at = c->ep_offset[episode] - c->first, last = at + c->ep_len[episode] - 1;
+  if (!c->step_idx || c->step_idx[at] != 1) return;
+  for (int64_t row = at; row <= last; row++) c->step_idx[row]--;
+  for (int i = 0; i < d->info.action; i++) c->action[last * d->info.action + i] = NAN;
+}
+
+// An episode's number must differ from that before it, across windows too.
+static UsStatus check_border(UsDataset* d, int64_t first, int64_t rows) {
+  if (!d->c.episode_idx) return US_OK;
+  if (first > 0 && d->c.episode_idx[0] == d->last_idx) {
+    return us_fail(US_FORMAT,
+                   "%s: episode_idx, row %lld (episode %lld): expected another number than the "
+                   "episode before has, found %d",
+                   d->path, (long long)d->c.first, (long long)first, d->last_idx);
+  }
+  d->last_idx = d->c.episode_idx[rows - 1];
+  return US_OK;
+}
+
+UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more) {
+  *more = 0;
+  *first = d->next;
+  *count = 0;
+  int64_t rows = 0;
+  while (d->next < d->info.episodes && rows + d->c.ep_len[d->next] <= d->room) {
+    rows += d->c.ep_len[d->next++];
+    (*count)++;
+  }
+  if (*count == 0) return US_OK;
+  d->c.first = d->c.ep_offset[*first];
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
+    US_TRY(us_interrupt_check(d->path));
+    US_TRY(read_rows(d, (UsColumnId)id, d->c.first, rows, us_column_data(&d->c, (UsColumnId)id)));
+  }
+  for (int64_t e = *first; d->repair && e < *first + *count; e++) undo_rotation(d, e);
+  UsDatasetColumns seen = d->c;
+  if (!d->ours && !d->strict) seen.reward = NULL;  // others leave the reward of a reset undefined
+  US_TRY(us_dataset_check_rows(d->path, &seen, &d->info, *first, *count));
+  US_TRY(check_border(d, *first, rows));
+  *more = 1;
+  return US_OK;
+}
+
+UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* pixels) {
+  US_ASSERT(first >= 0 && rows >= 0 && first + rows <= d->info.rows);
+  if (d->column[US_COLUMN_PIXELS] < 0) {
+    return us_fail(US_FORMAT, "%s: expected a column pixels at the root, found none", d->path);
+  }
+  if (rows == 0) return US_OK;
+  US_TRY(read_rows(d, US_COLUMN_PIXELS, first, rows, pixels));
+  return us_dataset_check_frames(d->path, &d->c, &d->info, d->column[US_COLUMN_PIXELS_CRC], first,
+                                 rows, pixels);
+}
+
+int64_t us_reader_block(const UsDataset* d) {
+  if (d->column[US_COLUMN_PIXELS] < 0) return 0;
+  size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
+  int64_t chunk = (int64_t)us_column_chunk(d->column[US_COLUMN_PIXELS]);
+  int64_t chunks = (int64_t)(kWindowBytes / bytes) / chunk;
+  return (chunks > 1 ? chunks : 1) * chunk;
+}

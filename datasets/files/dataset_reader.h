@@ -1,0 +1,51 @@
+#ifndef UNDERSTUDY_DATASET_READER_H_
+#define UNDERSTUDY_DATASET_READER_H_
+
+// The one reader of dataset files, ours and those of other programs that write the layout of
+// dataset.h. Strictly read, a file is what training needs; else columns that training does not need
+// may be missing (state, proprio, pixels, time, counters), integers may have 32 or 64 bits, floats
+// too, flags may be h5py's bool.
+//
+// Small columns are read in windows of whole episodes, strictly in one window, and frames in
+// blocks. Not for users of dataset.h.
+//
+// Threads: as for datasets, calls come from one thread at a time.
+
+#include <hdf5.h>
+
+#include "datasets/dataset.h"
+#include "datasets/hdf5/columns.h"
+#include "datasets/verify.h"
+
+// Which files are read strictly.
+typedef enum UsStrict { US_STRICT_NONE, US_STRICT_OURS, US_STRICT_ALL } UsStrict;
+
+struct UsDataset {
+  char* path;
+  UsDatasetInfo info;  // sizes are 0 for columns that are not there; dt is 0 when not said
+  int ours, strict, repair;
+  char writer[96];           // which program wrote it, in words
+  char left[US_LEFT_CHARS];  // columns that are not read
+  char hash[US_HASH_CHARS];  // "": not computed yet
+  hid_t file;
+  hid_t column[US_COLUMN_COUNT];      // -1: not there
+  hsize_t extent[US_COLUMN_COUNT];    // rows of a column as the file has it
+  const char* name[US_COLUMN_COUNT];  // of a column in this file
+  UsDatasetColumns c;                 // ep_len and ep_offset of all episodes, others of the window
+  int64_t next, room;                 // next episode to read; rows that a window has room for
+  int last_idx;                       // episode_idx of the episode before the window
+};
+
+// Opens a file, checks its columns' types and extents, its episodes and its bounds. On failure *out
+// is NULL and the message names the column or episode. Nullable: config.
+UsStatus us_reader_open(const char* path, const UsSurveyConfig* config, UsStrict strict,
+                        UsDataset** out);
+
+// Reads the next episodes, as many as make a window, and checks every row. *more 1: *first and
+// *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.
+UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more);
+
+// Rows of frames that are read best at once; 0 without pixels.
+int64_t us_reader_block(const UsDataset* d);
+
+#endif  // UNDERSTUDY_DATASET_READER_H_
