@@ -7,17 +7,30 @@
 
 #include "datasets/verify.h"
 #include "worldmodel/base/api.h"
+#include "worldmodel/base/settings.h"
 
 US_C_BEGIN
 
+// What an import can be told, as worldmodel/base/settings.h describes a list. `task` has to be
+// given; a NULL column is the one of our name; dt 0: by the file's times or attribute; bound 0: by
+// the file's recorded bounds, or 1.
+#define US_IMPORT_SETTINGS(X)                                                                   \
+  X(TEXT, task, 0, 0, 0, RESULT, "NAME", "import: what the trajectories are of")                \
+  X(REAL, dt, 0, 0, 1e3, RESULT, "S", "import: seconds between rows, where the file is silent") \
+  X(REAL, bound, 0, 0, 1e9, RESULT, "X",                                                        \
+    "import, convert: the other program's actions lie in [-X, X]")                              \
+  X(TEXT, pixels, 0, 0, 0, RESULT, "NAME", "import: the column of frames")                      \
+  X(TEXT, proprio, 0, 0, 0, RESULT, "NAME", "import: the column of proprioception")             \
+  X(TEXT, state, 0, 0, 0, RESULT, "NAME", "import: the column of simulator states")             \
+  X(FLAG, repair, 0, 0, 1, RESULT, NULL,                                                        \
+    "import: undo the rotated actions of stable-worldmodel 0.1.1")                              \
+  X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "import, convert: replace an existing file")
+
 typedef struct UsImport {
-  UsSurveyConfig names;  // the file's own names, and repair
-  const char* task;      // of the trajectories
-  double dt;             // s an env step; 0: by the file's times or attribute
-  double bound;          // actions lie in [-bound, bound] and are divided by it; 0: by the file's
-                         // recorded bounds, or 1
-  int overwrite;         // 1: an existing file is replaced
+  US_IMPORT_SETTINGS(US_SETTING_FIELD)
 } UsImport;
+
+extern US_API const UsSetting us_import_settings[];
 
 // What an import had to make up or to leave out.
 typedef struct UsImportNotes {
@@ -26,7 +39,8 @@ typedef struct UsImportNotes {
   int64_t actions;           // of last rows, where no action follows: left out
 } UsImportNotes;
 
-// Writes the trajectories of another program's file into one of ours. Without a column for the
+// Writes the trajectories of another program's file into one of ours. A setting out of range is
+// US_USAGE. Without a column for the
 // state, proprio stands in for it, or a single 0: such data can train a model that sees frames, but
 // no simulator can start from it. On failure `out` is not left behind. *verdict is what was read;
 // verdict->left and *notes say all that is not in `out` as it was in the file.

@@ -10,14 +10,6 @@
 
 US_C_BEGIN
 
-// What to look for; a zero-initialised struct is useful.
-typedef struct UsSurveyConfig {
-  const char* pixels;   // names of the columns that stand for ours. Nullable: ours
-  const char* proprio;  // likewise
-  const char* state;    // likewise
-  int repair;           // 1: undo the rotated actions of stable-worldmodel 0.1.1
-} UsSurveyConfig;
-
 enum { US_LEFT_CHARS = 400 };
 
 // What a whole file was found to be.

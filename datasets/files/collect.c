@@ -82,6 +82,7 @@ static const size_t pixel_room = (size_t)192 << 20;  // bytes for the pixels of 
 
 // ---- one batch ----
 
+// Where row t of a slot lies in the columns of the batch.
 static size_t at(const Collect* c, int slot, int t) {
   return (size_t)slot * (size_t)c->rows + (size_t)t;
 }
@@ -116,6 +117,7 @@ static void start(Collect* c) {
     c->seeds[slot] = draw_seed(c, c->done + slot, c->draws[slot]);
   }
   vary_slots(c);
+  // Only these play; the others have their episode already.
   us_sim_select(c->env, c->plays, c->slot);
   us_env_reset(c->env, c->mask, c->seeds);
 }
@@ -140,6 +142,7 @@ static UsStatus look(Collect* c, int t) {
     c->obs[i] = (UsObs){.proprio = info->proprio ? c->proprio + row * (size_t)info->proprio : NULL,
                         .state = c->states + row * (size_t)info->state};
   }
+  // Numbers straight into their rows, frames through a buffer: slots that play are packed there.
   US_TRY(us_env_look(c->env, c->plays, c->slot, c->obs));
   US_TRY(us_env_render(c->env, c->plays, c->slot, c->frames));
   for (int i = 0; i < c->plays; i++) {
@@ -164,11 +167,13 @@ static void note_end(Collect* c, size_t row, int terminated) {
 static void play(Collect* c, int t) {
   const int width = us_env_info(c->env)->action;
   for (int i = 0; i < c->slots; i++) c->step[i] = t;
+  // All slots are at the same step.
   us_sim_policy(c->env, c->policy, c->step, c->act);
   us_env_step(c->env, c->act, &(UsStep){.reward = c->reward, .terminated = c->ended});
   for (int i = 0; i < c->plays; i++) {
     int slot = c->slot[i];
     size_t row = at(c, slot, t);
+    // What was played is recorded, not what was asked for.
     float* action = c->actions + row * (size_t)width;
     for (int k = 0; k < width; k++) action[k] = fminf(fmaxf(c->act[slot * width + k], -1), 1);
     c->rewards[row] = c->reward[slot];
@@ -192,6 +197,7 @@ static UsStatus play_slots(Collect* c, UsProgress* bar) {
   US_TRY(check_engine(c));
   for (int t = 0; t < c->rows; t++) {
     if (us_interrupted()) return US_INTERRUPTED;
+    // Each turn: who diverged leaves, the rest is recorded, then moved on.
     drop_diverged(c);
     if (c->plays == 0) break;
     US_TRY(look(c, t));
@@ -208,9 +214,11 @@ static UsStatus play_slots(Collect* c, UsProgress* bar) {
 // A status that says how an episode diverged, whose slot still has its last state.
 static UsStatus fail_diverged(Collect* c, int64_t episode, int slot, const char* what) {
   const int width = us_env_info(c->env)->state;
+  // The bad state is looked up in the simulator; the rows have good ones alone.
   double* state = c->states + at(c, slot, c->length[slot]) * (size_t)width;  // not a row of it
   UsObs obs = {.state = state};
   US_TRY(us_env_look(c->env, 1, &slot, &obs));
+  // Names the first number that no simulation can go on from.
   char found[96] = "a number beside the state (acceleration, measure or proprio) is bad";
   for (int i = width - 1; i >= 0; i--) {
     if (fabs(state[i]) <= mjMAXVAL) continue;
@@ -228,6 +236,7 @@ static UsStatus list_again(Collect* c, int n) {
   c->plays = 0;
   for (int i = 0; i < n; i++) {
     if (!c->lost[i] || c->how == US_DIVERGED_stop) continue;
+    // An episode that is kept needs a row.
     if (c->how == US_DIVERGED_keep && c->length[i] > 0) continue;
     if (c->draws[i] == kMostDraws) {
       return fail_diverged(c, c->done + i, i,
@@ -241,6 +250,7 @@ static UsStatus list_again(Collect* c, int n) {
   return US_OK;
 }
 
+// Hands a slot's episode to the writer.
 static UsStatus append(Collect* c, int slot) {
   const UsEnvInfo* info = us_env_info(c->env);
   size_t row = at(c, slot, 0);
@@ -263,10 +273,12 @@ static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
     c->slot[i] = i;
     c->length[i] = c->draws[i] = 0;
   }
+  // Plays, then once more what has to be drawn anew, until nothing is left to play.
   for (c->plays = n; c->plays > 0; bar = NULL) {
     US_TRY(play_slots(c, bar));
     US_TRY(list_again(c, n));
   }
+  // Episodes stand in the file in their order.
   const int64_t first = c->done;
   for (int i = 0; i < n; i++) {
     if (c->lost[i] && c->how == US_DIVERGED_stop) return fail_diverged(c, first + i, i, "");
@@ -280,6 +292,7 @@ static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
 
 // ---- set up ----
 
+// All that a batch needs, in one block.
 static void layout(UsArena* a, Collect* c) {
   const UsEnvInfo* info = us_env_info(c->env);
   size_t n = (size_t)c->slots, all = n * (size_t)c->rows;
@@ -317,6 +330,7 @@ static int choose_slots(const Collect* c) {
   if (side == 0) side = 64;
   size_t episode = (size_t)(o->steps + 1) * (size_t)side * (size_t)side * 3;
   int fit = (int)(pixel_room / episode), slots = 8 * us_pool_threads(c->pool);
+  // Bounds on both sides; one episode always fits.
   if (slots < kFewestSlots) slots = kFewestSlots;
   if (slots > kMostSlots) slots = kMostSlots;
   if (slots > fit) slots = fit > 0 ? fit : 1;
@@ -353,6 +367,7 @@ static UsStatus open_env(Collect* c) {
 static UsStatus open_file(Collect* c) {
   const UsCollectConfig* o = c->o;
   const UsEnvInfo* info = us_env_info(c->env);
+  // What the file says of itself.
   US_TRY(us_folder_make_above(o->out));
   UsDatasetInfo d = {.version = US_VERSION,
                      .seed = o->seed,
@@ -372,6 +387,7 @@ static UsStatus open_file(Collect* c) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
   }
+  // A file that is there is gone on with or replaced, as asked.
   if (o->resume && us_file_exists(o->out)) {
     return us_dataset_resume(o->out, &d, o->episodes, c->rows, &c->done, &c->writer);
   }
@@ -400,12 +416,14 @@ static UsStatus record(Collect* c, UsCollectResult* result) {
   result->before = us_dataset_written(c->writer);
   UsProgress bar = us_progress_start("collect", "frames", all, (double)c->done * c->rows);
   UsStatus status = US_OK;
+  // Batch by batch, the last one smaller.
   while (status == US_OK && c->done < asked) {
     int n = asked - c->done < c->slots ? (int)(asked - c->done) : c->slots;
     status = collect_batch(c, n, &bar);
   }
   us_progress_end(&bar);
   result->seconds = us_seconds() - start;
+  // Closing the file may fail too, but the first failure is the one that is told.
   char message[1024];
   snprintf(message, sizeof(message), "%s", us_message());
   result->rows = us_dataset_written(c->writer);
@@ -415,6 +433,7 @@ static UsStatus record(Collect* c, UsCollectResult* result) {
   return status == US_OK ? finished : end_early(c, status, message);
 }
 
+// From opening to the result; what is open is closed by the caller.
 static UsStatus collect(Collect* c, UsCollectResult* result) {
   US_TRY(open_env(c));
   US_TRY(open_file(c));
@@ -440,6 +459,7 @@ static UsStatus find_diverged(const char* name, UsDiverged* out) {
 UsStatus us_collect_check(const UsCollectConfig* config) {
   UsDiverged how;
   UsVaryRange range;
+  // What is missing, then what is out of range, then words that are none.
   const char* missing = !config->task ? "--task" : !config->out ? "--out" : NULL;
   if (missing) return us_fail(US_USAGE, "expected %s", missing);
   if (!config->tasks) return us_fail(US_USAGE, "expected a list of tasks");
@@ -453,6 +473,7 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
   if (config->overwrite && config->resume) {
     return us_fail(US_USAGE, "expected --resume or --overwrite, found both");
   }
+  // The file last, before a simulator is opened.
   US_TRY(us_lock_check(config->out));
   if (!us_file_exists(config->out) || config->overwrite || config->resume) return US_OK;
   return us_fail(US_IO, "%s: the file exists; --resume goes on with it, --overwrite replaces it",

@@ -7,6 +7,7 @@
 
 #include "datasets/hdf5/columns.h"
 
+// Before the first number the range is empty: its ends are beyond all numbers.
 int us_column_statistics_make(UsColumnStatistics* s, const UsDatasetInfo* info) {
   int good = 1;
   for (int c = 0; c < 3; c++) {
@@ -32,6 +33,7 @@ void us_column_statistics_copy(UsColumnStatistics* s, const UsColumnStatistics* 
   }
 }
 
+// Mean and squares about it in one pass (Welford).
 static void add(UsMoments* m, double x) {
   if (!isfinite(x)) return;
   m->count += 1;
@@ -52,6 +54,7 @@ void us_column_statistics_add(UsColumnStatistics* s, const UsDatasetInfo* info, 
   }
 }
 
+// Attributes <column>_mean, _std, _min and _max; NaN where no number was finite.
 int us_column_statistics_write(const UsColumnStatistics* s, const UsDatasetInfo* info, hid_t file) {
   int bad = 0;
   for (int c = 0; c < 3; c++) {

@@ -17,6 +17,7 @@ UsStatus us_dataset_open(const char* path, UsDataset** out) {
   int64_t first, count;
   int more;
   *out = NULL;
+  // One window that holds all rows.
   US_TRY(us_reader_open(path, NULL, US_STRICT_ALL, &d));
   UsStatus status = us_reader_next(d, &first, &count, &more);
   if (status != US_OK) {
@@ -30,6 +31,7 @@ UsStatus us_dataset_open(const char* path, UsDataset** out) {
     free(us_column_data(&d->c, done[i]));
     us_column_set(&d->c, done[i], NULL);
   }
+  // A file that does not say its time step shows it.
   if (!(d->info.dt > 0)) d->info.dt = d->info.rows > 1 ? d->c.time[1] - d->c.time[0] : 0;
   *out = d;
   return US_OK;
@@ -71,6 +73,7 @@ const uint8_t* us_dataset_truncated(const UsDataset* d) {
   return d->c.truncated;
 }
 
+// Adds all frames, block by block, each compared with its checksum on the way.
 static UsStatus hash_pixels(UsDataset* d, EVP_MD_CTX* context) {
   if (d->info.height == 0) return US_OK;
   size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
@@ -90,12 +93,14 @@ static UsStatus hash_pixels(UsDataset* d, EVP_MD_CTX* context) {
   return status;
 }
 
+// The order is fixed: trained models and feature caches name data by this hash.
 static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
   const UsDatasetInfo* info = &d->info;
   size_t rows = (size_t)info->rows;
   int64_t sizes[7] = {info->rows,   info->episodes, info->height, info->width,
                       info->action, info->proprio,  info->state};
   EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+  // Sizes first, so that no two shapes share their bytes.
   EVP_DigestUpdate(context, sizes, sizeof(sizes));
   EVP_DigestUpdate(context, d->c.ep_len, (size_t)info->episodes * sizeof(int32_t));
   EVP_DigestUpdate(context, d->c.action, rows * (size_t)info->action * sizeof(float));
@@ -115,6 +120,7 @@ static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
 
 UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
   hex[0] = 0;
+  // Reading a whole file takes long: it is done once.
   if (!d->hash[0]) {
     EVP_MD_CTX* context = EVP_MD_CTX_new();
     UsStatus status =

@@ -8,6 +8,7 @@
 
 // ---- episodes ----
 
+// An episode begins where the one before ends, and ends within the file.
 static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_t e, int64_t next,
                              int64_t room_rows) {
   long long episode = (long long)e, length = c->ep_len[e], offset = (long long)c->ep_offset[e];
@@ -31,6 +32,7 @@ static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_
   return US_OK;
 }
 
+// Of a file whose run was stopped the lengths end in zeros.
 UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, int64_t asked,
                                    int64_t room_rows, UsDatasetInfo* info) {
   int64_t episodes = asked, rows = 0;
@@ -54,6 +56,7 @@ UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, 
 // ---- variation ----
 
 UsStatus us_dataset_check_variation(const char* path, const UsDatasetInfo* info) {
+  // Names are separated by commas.
   int names = info->variation_names[0] != 0;
   for (const char* at = info->variation_names; *at; at++) names += *at == ',';
   if (names == info->variation) return US_OK;
@@ -77,6 +80,7 @@ UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int uni
                                 UsDatasetColumns* c) {
   int recorded = H5Aexists(file, "action_low") > 0 || H5Aexists(file, "action_high") > 0;
   if (!recorded && !unit) return US_OK;
+  // Without a word of the file the bounds are ours.
   c->low = calloc((size_t)width, sizeof(float));
   c->high = calloc((size_t)width, sizeof(float));
   if (!c->low || !c->high) return us_fail(US_MEMORY, "%s: out of memory", path);
@@ -106,6 +110,7 @@ static UsStatus wrong(const char* path, const char* column, int64_t row, int64_t
                  (long long)row, (long long)episode, expected, found);
 }
 
+// Finite and within the bounds, but for the row behind which nothing is played.
 static UsStatus check_action(const char* path, const UsDatasetColumns* c, int width, int64_t row,
                              int64_t episode, int last) {
   for (int i = 0; i < width; i++) {
@@ -125,6 +130,8 @@ static UsStatus check_action(const char* path, const UsDatasetColumns* c, int wi
   return US_OK;
 }
 
+// Steps count from 0 in every episode, whose rows share one number that differs from its
+// neighbour's.
 static UsStatus check_counters(const char* path, const UsDatasetColumns* c, int64_t row, int64_t e,
                                int t) {
   int64_t first = c->ep_offset[e] - c->first, at = row - c->first;
@@ -154,6 +161,7 @@ static UsStatus check_counters(const char* path, const UsDatasetColumns* c, int6
   return US_OK;
 }
 
+// Flags are 0 or 1, rewards numbers.
 static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t row, int64_t e) {
   int64_t at = row - c->first;
   if (c->terminated && c->terminated[at] > 1) {
@@ -168,6 +176,7 @@ static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t
   return US_OK;
 }
 
+// Every row of an episode repeats the same numbers in [-1, 1].
 static UsStatus check_variation(const char* path, const UsDatasetColumns* c, int width, int64_t row,
                                 int64_t e) {
   const float* x = c->variation + (row - c->first) * width;
@@ -184,6 +193,7 @@ static UsStatus check_variation(const char* path, const UsDatasetColumns* c, int
   return US_OK;
 }
 
+// Everything about one row.
 static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsDatasetInfo* info,
                           int64_t row, int64_t e, int t) {
   int64_t at = row - c->first;
@@ -199,6 +209,7 @@ static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsD
     if (!isfinite(x)) return wrong(path, "state", row, e, "a finite number", x);
   }
   if (c->variation) US_TRY(check_variation(path, c, info->variation, row, e));
+  // Time rises.
   if (!c->time) return US_OK;
   double time = c->time[at];
   if (!isfinite(time) || (t > 0 && time <= c->time[at - 1])) {
@@ -227,6 +238,7 @@ UsStatus us_dataset_check_frames(const char* path, const UsDatasetColumns* c,
   size_t frame = us_column_width(US_COLUMN_PIXELS, info);
   for (int64_t row = first, end = first + rows; column >= 0 && row < end; row++) {
     int64_t i = (row - first) % kRows, n = end - row < kRows ? end - row : kRows;
+    // Checksums are read for many rows at once.
     if (i == 0 && us_column_move(column, US_COLUMN_PIXELS_CRC, row, n, want, 0) != 0) {
       char reason[256];
       return us_fail(US_IO, "%s: pixels_crc, rows %lld to %lld: cannot be read: %s", path,
@@ -235,6 +247,7 @@ UsStatus us_dataset_check_frames(const char* path, const UsDatasetColumns* c,
     }
     uint32_t found = us_crc32c(0, pixels + (size_t)(row - first) * frame, frame);
     if (found == want[i]) continue;
+    // Only the message needs the episode.
     int64_t e = 0;
     while (e + 1 < info->episodes && c->ep_offset[e + 1] <= row) e++;
     return us_fail(US_FORMAT,

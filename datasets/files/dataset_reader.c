@@ -37,6 +37,7 @@ static int good_type(const UsDataset* d, UsColumnId id, hid_t type) {
   }
 }
 
+// Refuses a column of another type, in words.
 static UsStatus check_type(const UsDataset* d, UsColumnId id) {
   hid_t type = H5Dget_type(d->column[id]);
   if (type < 0) return us_fail(US_FORMAT, "%s: %s: expected a type", d->path, d->name[id]);
@@ -49,6 +50,7 @@ static UsStatus check_type(const UsDataset* d, UsColumnId id) {
                  us_type_text(us_column_stored(us_columns[id].type), expected), found);
 }
 
+// Takes the size of frames from the extents of pixels.
 static UsStatus take_frame(UsDataset* d, const hsize_t dims[4]) {
   if (dims[1] < 1 || dims[2] < 1 || dims[1] > kMaxSide || dims[2] > kMaxSide || dims[3] != 3) {
     return us_fail(
@@ -81,10 +83,13 @@ static UsStatus take_shape(UsDataset* d, UsColumnId id) {
     return us_fail(US_FORMAT, "%s: %s: expected 1 to %d numbers a row, found %llu", d->path,
                    d->name[id], kMaxWidth, (unsigned long long)dims[1]);
   }
+  // What a row of the file has is what every row has.
   *us_column_numbers(id, &d->info) = (int)dims[1];
   return US_OK;
 }
 
+// Ours and training need all that the list requires, others what no import can make up, and the
+// columns that the caller names.
 static int is_needed(const UsDataset* d, UsColumnId id) {
   if ((d->ours || d->strict) && us_columns[id].required) return 1;
   if (d->name[id] != us_columns[id].name && d->name[id] != us_columns[id].other) return 1;
@@ -106,6 +111,7 @@ static int is_to_leave(const UsDataset* d, UsColumnId id) {
   return leave;
 }
 
+// Opens a column under its own name or the other that the list knows, or leaves it closed.
 static UsStatus open_column(UsDataset* d, UsColumnId id) {
   if (id == US_COLUMN_VARIATION && !d->info.variation_names[0]) return US_OK;
   if (H5Lexists(d->file, d->name[id], H5P_DEFAULT) <= 0) {
@@ -119,6 +125,7 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
     d->name[id] = other;
   }
   if (!d->ours && !d->strict && is_to_leave(d, id)) return US_OK;
+  // From here on the column is there: it has to be good.
   US_TRY(us_column_open(d->path, d->file, d->name[id], &d->column[id]));
   US_TRY(check_type(d, id));
   return take_shape(d, id);
@@ -138,6 +145,7 @@ static UsStatus check_extents(const UsDataset* d) {
   return US_OK;
 }
 
+// Notes the columns that nothing reads.
 static void list_left(UsDataset* d) {
   const char* taken[US_COLUMN_COUNT];
   int count = 0;
@@ -147,6 +155,7 @@ static void list_left(UsDataset* d) {
   us_hdf5_list_others(d->file, count, taken, d->left, sizeof(d->left));
 }
 
+// Which program wrote the file: ours says so, stable-worldmodel shows by its chunks.
 static void name_writer(UsDataset* d) {
   if (d->ours) {
     snprintf(d->writer, sizeof(d->writer), "understudy %s", d->info.version);
@@ -170,6 +179,7 @@ static void name_writer(UsDataset* d) {
 
 // ---- memory ----
 
+// Reads rows of a column, which HDF5 converts to our type.
 static UsStatus read_rows(UsDataset* d, UsColumnId id, int64_t first, int64_t rows, void* data) {
   if (us_column_move(d->column[id], id, first, rows, data, 0) == 0) return US_OK;
   char reason[256];
@@ -188,6 +198,7 @@ static UsStatus take_room(UsDataset* d, UsColumnId id, int64_t rows) {
                  (long long)rows);
 }
 
+// Reads the columns of episodes and checks that they share out the rows.
 static UsStatus load_episodes(UsDataset* d) {
   int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
   int64_t rows = (int64_t)d->extent[US_COLUMN_ACTION];
@@ -209,6 +220,7 @@ static UsStatus load_episodes(UsDataset* d) {
 // wider.
 static UsStatus load_bounds(UsDataset* d) {
   UsDatasetColumns* c = &d->c;
+  // Without recorded bounds ours are -1 and 1, others have none.
   US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, d->ours || d->strict, c));
   for (int i = 0; d->strict && i < d->info.action; i++) {
     if (c->low[i] >= -1 && c->high[i] <= 1) continue;
@@ -222,11 +234,13 @@ static UsStatus load_bounds(UsDataset* d) {
 
 // Memory for windows: the longest episode, at least kWindowBytes; strictly all rows.
 static UsStatus make_window(UsDataset* d) {
+  // Bytes of a row in all columns that a window holds.
   size_t bytes = 0;
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
     bytes += us_column_width((UsColumnId)id, &d->info) * us_column_bytes(us_columns[id].type);
   }
+  // As many rows as fit, but an episode is never cut.
   d->room = (int64_t)(kWindowBytes / bytes) + 1;
   if (d->strict || d->room > d->info.rows) d->room = d->info.rows;
   for (int64_t e = 0; e < d->info.episodes; e++) {
@@ -241,37 +255,41 @@ static UsStatus make_window(UsDataset* d) {
 
 // ---- opening ----
 
+// Whether the file is ours decides what it must have, so its attributes come first.
 static UsStatus open_all(UsDataset* d, UsStrict strict) {
   US_TRY(us_hdf5_open(d->path, &d->file));
   US_TRY(us_hdf5_check_root(d->path, d->file));
   d->ours = us_attributes_read(d->file, &d->info) && d->info.version[0];
   d->strict = strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
+  // Then the columns have to agree with each other and with the attributes.
   US_TRY(check_extents(d));
   d->info.checksums = d->column[US_COLUMN_PIXELS] >= 0 && d->column[US_COLUMN_PIXELS_CRC] >= 0;
   US_TRY(us_dataset_check_variation(d->path, &d->info));
+  // What is told about the file.
   name_writer(d);
   list_left(d);
+  // What the rows are read by.
   US_TRY(load_episodes(d));
   US_TRY(load_bounds(d));
   return make_window(d);
 }
 
-UsStatus us_reader_open(const char* path, const UsSurveyConfig* config, UsStrict strict,
-                        UsDataset** out) {
+UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict, UsDataset** out) {
   *out = NULL;
   UsDataset* d = calloc(1, sizeof(*d));
   if (!d) return us_fail(US_MEMORY, "%s: out of memory", path);
+  // Nothing is open yet, so that it can be closed at any point.
   d->file = -1;
   for (int i = 0; i < US_COLUMN_COUNT; i++) {
     d->column[i] = -1;
     d->name[i] = us_columns[i].name;
   }
-  if (config) {
-    if (config->pixels) d->name[US_COLUMN_PIXELS] = config->pixels;
-    if (config->proprio) d->name[US_COLUMN_PROPRIO] = config->proprio;
-    if (config->state) d->name[US_COLUMN_STATE] = config->state;
-    d->repair = config->repair;
+  if (names) {
+    if (names->pixels) d->name[US_COLUMN_PIXELS] = names->pixels;
+    if (names->proprio) d->name[US_COLUMN_PROPRIO] = names->proprio;
+    if (names->state) d->name[US_COLUMN_STATE] = names->state;
+    d->repair = names->repair;
   }
   d->path = strdup(path);
   UsStatus status = d->path ? open_all(d, strict) : us_fail(US_MEMORY, "%s: out of memory", path);
@@ -323,12 +341,14 @@ UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more)
   *more = 0;
   *first = d->next;
   *count = 0;
+  // Takes whole episodes as long as the window has room.
   int64_t rows = 0;
   while (d->next < d->info.episodes && rows + d->c.ep_len[d->next] <= d->room) {
     rows += d->c.ep_len[d->next++];
     (*count)++;
   }
   if (*count == 0) return US_OK;
+  // Reads their rows of every column that is there.
   d->c.first = d->c.ep_offset[*first];
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
@@ -336,6 +356,7 @@ UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more)
     US_TRY(read_rows(d, (UsColumnId)id, d->c.first, rows, us_column_data(&d->c, (UsColumnId)id)));
   }
   for (int64_t e = *first; d->repair && e < *first + *count; e++) undo_rotation(d, e);
+  // Then all of it is checked.
   UsDatasetColumns seen = d->c;
   if (!d->ours && !d->strict) seen.reward = NULL;  // others leave the reward of a reset undefined
   US_TRY(us_dataset_check_rows(d->path, &seen, &d->info, *first, *count));
@@ -355,6 +376,7 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
                                  rows, pixels);
 }
 
+// Whole chunks, so that none is unpacked twice.
 int64_t us_reader_block(const UsDataset* d) {
   if (d->column[US_COLUMN_PIXELS] < 0) return 0;
   size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);

@@ -15,7 +15,7 @@
 
 #include "datasets/dataset.h"
 #include "datasets/hdf5/columns.h"
-#include "datasets/verify.h"
+#include "datasets/exchange.h"
 
 // Which files are read strictly.
 typedef enum UsStrict { US_STRICT_NONE, US_STRICT_OURS, US_STRICT_ALL } UsStrict;
@@ -37,9 +37,9 @@ struct UsDataset {
 };
 
 // Opens a file, checks its columns' types and extents, its episodes and its bounds. On failure *out
-// is NULL and the message names the column or episode. Nullable: config.
-UsStatus us_reader_open(const char* path, const UsSurveyConfig* config, UsStrict strict,
-                        UsDataset** out);
+// is NULL and the message names the column or episode. Nullable: names, which are the file's own of
+// columns, and what to repair.
+UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict, UsDataset** out);
 
 // Reads the next episodes, as many as make a window, and checks every row. *more 1: *first and
 // *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.

@@ -27,6 +27,7 @@
 #include "datasets/files/column_statistics.h"
 #include "datasets/hdf5/columns.h"
 #include "datasets/files/dataset_check.h"
+#include "datasets/files/dataset_resume.h"
 #include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
@@ -60,6 +61,7 @@ static UsStatus fail(UsDatasetWriter* w, const char* what) {
                  us_hdf5_reason(reason, sizeof(reason)));
 }
 
+// Closes what is open; of a broken file nothing, see fail.
 static void close_file(UsDatasetWriter* w) {
   if (w->broken) return;
   for (int i = 0; i < US_COLUMN_COUNT; i++) {
@@ -70,6 +72,7 @@ static void close_file(UsDatasetWriter* w) {
   w->file = -1;
 }
 
+// Half-built writers too.
 static void destroy(UsDatasetWriter* w) {
   close_file(w);
   us_lock_release(w->lock);
@@ -102,6 +105,7 @@ static void abandon(UsDatasetWriter* w) {
 
 // ---- creating ----
 
+// A column whose rows have no numbers is not in the file.
 static int has_column(const UsDatasetWriter* w, UsColumnId id) {
   if (id == US_COLUMN_PIXELS_CRC) return w->info.checksums;
   const int* numbers = us_column_numbers(id, (UsDatasetInfo*)&w->info);
@@ -121,6 +125,7 @@ static hid_t stored_type(const UsDatasetWriter* w, UsColumnId id) {
   return H5Tcopy(us_column_stored(us_columns[id].type));
 }
 
+// Extent of a column of so many episodes and rows.
 static int64_t rows_of(UsColumnId id, int64_t episodes, int64_t rows) {
   return us_columns[id].per == US_PER_EPISODE ? episodes : rows;
 }
@@ -129,6 +134,7 @@ static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
   hsize_t dims[4] = {(hsize_t)rows_of(id, w->room_episodes, w->room_rows)};
   int rank = 1 + us_column_shape(id, &w->info, dims + 1);
   hid_t space = H5Screate_simple(rank, dims, NULL), type = stored_type(w, id);
+  // One piece on the disk, allocated at once and not filled.
   hid_t how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_layout(how, H5D_CONTIGUOUS);
   H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
@@ -142,6 +148,7 @@ static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
   return w->column[id] < 0 ? fail(w, name) : US_OK;
 }
 
+// A length of 0 says that an episode is not there yet.
 static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
   void* zero = calloc((size_t)w->room_episodes, us_column_bytes(us_columns[id].type));
   if (!zero) return us_fail(US_MEMORY, "%s: out of memory", w->path);
@@ -154,6 +161,7 @@ static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
 // every file system can give it; those say at least what is free.
 static UsStatus reserve(UsDatasetWriter* w) {
   hsize_t size = 0;
+  // Needs the size that HDF5 has given the file by now.
   int fd = H5Fget_filesize(w->file, &size) < 0 ? -1 : open(w->temporary, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return fail(w, "the file");
   w->broken = 1;  // until its columns have their place on the disk
@@ -169,6 +177,8 @@ static UsStatus reserve(UsDatasetWriter* w) {
                  strerror(error));
 }
 
+// Writes all attributes. Their sizes depend on the kind of file alone, so a later call writes in
+// place.
 static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
   int bad = us_attributes_write(w->file, &w->info, w->exchange);
   if (!(w->exchange > 0)) {
@@ -178,17 +188,21 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
   return bad ? fail(w, "an attribute") : US_OK;
 }
 
+// Makes the whole file before its first episode.
 static UsStatus create_file(UsDatasetWriter* w) {
   int fd = open(w->temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);  // for the system's own reason
   if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", w->path, strerror(errno));
   close(fd);
+  // Everything that HDF5 keeps about a file.
   w->file = us_hdf5_create(w->temporary);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(write_attributes(w, 0));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (has_column(w, (UsColumnId)id)) US_TRY(create_column(w, (UsColumnId)id));
   }
+  // The disk has to have room for all of it.
   US_TRY(reserve(w));
+  // And a reader sees a file without episodes.
   US_TRY(zero_column(w, US_COLUMN_EP_LEN));
   US_TRY(zero_column(w, US_COLUMN_EP_OFFSET));
   return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "the file") : US_OK;
@@ -236,6 +250,7 @@ UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t e
   us_hdf5_quiet();
   UsLock* lock;
   US_TRY(check_kind(path));
+  // Nobody else may write this name from here on.
   US_TRY(us_lock_take(path, &lock));
   UsStatus status = overwrite || !us_file_exists(path)
                         ? US_OK
@@ -250,6 +265,7 @@ UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t e
   }
   w->lock = lock;
   w->exchange = exchange;
+  // Only what has frames has what belongs to them.
   w->info.checksums = info->height > 0;
   if (info->height == 0) w->info.renderer[0] = 0;
   status = create_file(w);
@@ -274,6 +290,7 @@ int64_t us_dataset_written(const UsDatasetWriter* w) {
   return w->rows;
 }
 
+// Writes rows of a column that the file has.
 static UsStatus put(UsDatasetWriter* w, UsColumnId id, int64_t first, int64_t rows,
                     const void* data) {
   if (w->column[id] < 0) return US_OK;
@@ -283,6 +300,7 @@ static UsStatus put(UsDatasetWriter* w, UsColumnId id, int64_t first, int64_t ro
              : US_OK;
 }
 
+// Hands everything to the system: from then on a killed process loses none of it.
 static UsStatus flush(UsDatasetWriter* w) {
   return H5Fflush(w->file, H5F_SCOPE_GLOBAL) < 0 ? fail(w, "an episode") : US_OK;
 }
@@ -290,6 +308,7 @@ static UsStatus flush(UsDatasetWriter* w) {
 UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   US_ASSERT(w->episodes < w->room_episodes && e->rows >= 1 && w->rows + e->rows <= w->room_rows);
   US_ASSERT(e->rows <= w->longest);
+  // What the caller does not give: counters and checksums.
   int32_t* step = w->counter + e->rows;
   for (int t = 0; t < e->rows; t++) {
     w->counter[t] = (int32_t)w->episodes;
@@ -299,6 +318,7 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
   for (int t = 0; w->info.checksums && t < e->rows; t++) {
     w->crc[t] = us_crc32c(0, e->pixels + (size_t)t * frame, frame);
   }
+  // Every column of rows in its place.
   const void* data[US_COLUMN_COUNT] = {[US_COLUMN_PIXELS] = e->pixels,
                                        [US_COLUMN_PIXELS_CRC] = w->crc,
                                        [US_COLUMN_ACTION] = e->actions,
@@ -315,12 +335,14 @@ UsStatus us_dataset_append(UsDatasetWriter* w, const UsEpisode* e) {
     if (us_columns[id].per == US_PER_EPISODE) continue;
     US_TRY(put(w, (UsColumnId)id, w->rows, e->rows, data[id]));
   }
+  // The length is written last, when all else has left the process: it makes the episode whole.
   US_TRY(put(w, US_COLUMN_EP_OFFSET, w->episodes, 1, &w->rows));
   US_TRY(flush(w));
   int32_t rows = e->rows;
   US_TRY(put(w, US_COLUMN_EP_LEN, w->episodes, 1, &rows));
   US_TRY(flush(w));
   US_TRY(name_file(w));
+  // What the attributes will say at the end.
   us_column_statistics_add(&w->statistics, &w->info, e->rows, e->actions, e->proprio, e->states);
   w->episodes++;
   w->rows += e->rows;
@@ -344,6 +366,7 @@ static UsStatus check_frames(const UsDatasetWriter* w, int64_t first, int64_t n,
   return status;
 }
 
+// Copies what a column has in blocks; frames are compared with their checksums on the way.
 static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumnId id) {
   int64_t rows = rows_of(id, from->episodes, from->rows);
   size_t bytes = us_column_width(id, &from->info) * us_column_bytes(us_columns[id].type);
@@ -363,6 +386,7 @@ static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumn
   return status;
 }
 
+// Fills a new file with what another has.
 static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to) {
   US_TRY(create_file(to));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
@@ -387,6 +411,7 @@ static UsStatus seal(UsDatasetWriter* w) {
   herr_t bad = H5Fclose(w->file);
   w->file = -1;
   if (bad < 0) return fail(w, "the file");
+  // Only what is on the disk outlives the machine.
   int fd = open(w->temporary ? w->temporary : w->path, O_RDONLY | O_CLOEXEC);
   bad = fd < 0 || fsync(fd) != 0;
   int error = errno;
@@ -409,6 +434,7 @@ static UsStatus pack(UsDatasetWriter* w) {
 UsStatus us_dataset_finish(UsDatasetWriter* w) {
   if (!w) return US_OK;
   UsStatus status = US_OK;
+  // A file without an episode is none.
   if (w->episodes == 0) {
     abandon(w);
     return US_OK;
@@ -416,6 +442,7 @@ UsStatus us_dataset_finish(UsDatasetWriter* w) {
   if (w->broken) {
     status = us_fail(US_IO, "%s: a write failed; %lld episodes are there, --resume goes on",
                      w->path, (long long)w->episodes);
+    // Fewer rows than asked for: columns cannot shrink, so the file is written anew.
   } else if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
     status = pack(w);
   } else {
@@ -426,55 +453,6 @@ UsStatus us_dataset_finish(UsDatasetWriter* w) {
 }
 
 // ---- going on ----
-
-// An episode has all rows, unless it diverged and was kept up to there.
-static UsStatus check_lengths(const UsDataset* d, int rows) {
-  const UsDatasetInfo* info = us_dataset_info(d);
-  const int kept = strcmp(info->diverged, "keep") == 0;
-  for (int64_t e = 0; e < info->episodes; e++) {
-    int length = us_dataset_lengths(d)[e];
-    int cut = kept && !us_dataset_truncated(d)[us_dataset_offsets(d)[e] + length - 1];
-    if (cut ? length < rows : length == rows) continue;
-    return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected %d rows to go on with, found %d",
-                   us_dataset_path(d), (long long)e, rows, length);
-  }
-  return US_OK;
-}
-
-// Only a run of the same settings ends in the same file.
-static UsStatus check_same(const UsDataset* d, const UsDatasetInfo* want, int rows) {
-  const UsDatasetInfo* found = us_dataset_info(d);
-  const char* path = us_dataset_path(d);
-  const struct {
-    const char *name, *want, *found;
-  } text[] = {{"task", want->task, found->task},
-              {"policy", want->policy, found->policy},
-              {"camera", want->camera, found->camera},
-              {"version", want->version, found->version},
-              {"variation", want->variation_names, found->variation_names},
-              {"diverged", want->diverged, found->diverged},
-              {"range of the variation", want->variation_range, found->variation_range}};
-  for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
-    if (strcmp(text[i].want, text[i].found) == 0) continue;
-    return us_fail(US_FORMAT, "%s: %s: expected \"%s\" to go on with, found \"%s\"", path,
-                   text[i].name, text[i].want, text[i].found);
-  }
-  const struct {
-    const char* name;
-    long long want, found;
-  } number[] = {{"seed", (long long)want->seed, (long long)found->seed},
-                {"height of frames", want->height, found->height},
-                {"width of frames", want->width, found->width},
-                {"numbers of an action", want->action, found->action},
-                {"numbers of proprio", want->proprio, found->proprio},
-                {"numbers of a state", want->state, found->state}};
-  for (size_t i = 0; i < sizeof(number) / sizeof(*number); i++) {
-    if (number[i].want == number[i].found) continue;
-    return us_fail(US_FORMAT, "%s: %s: expected %lld to go on with, found %lld", path,
-                   number[i].name, number[i].want, number[i].found);
-  }
-  return check_lengths(d, rows);
-}
 
 // Going on fills, copies and packs the columns of this program: others would be lost.
 static UsStatus check_only_ours(const UsDatasetWriter* w) {
@@ -531,37 +509,19 @@ static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
   return US_OK;
 }
 
-// Frames of two renderers differ a little. Which is which is said and noted, in the room that the
-// attribute has; a file that does not say what drew it stays as it is.
-static void note_renderer(UsDatasetWriter* w, const UsDatasetInfo* found) {
-  static const char from[] = "; from episode ";
-  char now[sizeof(found->renderer)];
-  const char* last = found->renderer;
-  for (const char* at = last; (at = strstr(at, from)); at++) last = at;
-  if (last != found->renderer && strstr(last, ": ")) last = strstr(last, ": ") + 2;
-  snprintf(now, sizeof(now), "%s", w->info.renderer);
-  snprintf(w->info.renderer, sizeof(w->info.renderer), "%s", found->renderer);
-  if (!now[0] || !found->renderer[0] || strcmp(last, now) == 0) return;
-  if (w->episodes == w->room_episodes) return;  // nothing is drawn any more
-  size_t n = strlen(found->renderer);
-  snprintf(w->info.renderer + n, sizeof(w->info.renderer) - n, "%s%lld: %s", from,
-           (long long)w->episodes, now);
-  us_log("%s: from episode %lld on, frames are drawn by %s, those before by %s", w->path,
-         (long long)w->episodes, now, last);
-}
-
 // Checks what a file has and takes over what w must know of it.
 static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
   const UsDatasetInfo* info = us_dataset_info(d);
-  US_TRY(check_same(d, &w->info, rows));
+  US_TRY(us_resume_check(d, &w->info, rows));
   if (info->episodes > w->room_episodes) {
     return us_fail(US_FORMAT, "%s: expected at most %lld episodes to go on with, found %lld",
                    w->path, (long long)w->room_episodes, (long long)info->episodes);
   }
+  // The writer stands where the one before stopped.
   w->info.checksums = info->checksums;  // all rows of a file have them, or none
   w->episodes = info->episodes;
   w->rows = info->rows;
-  note_renderer(w, info);
+  us_resume_renderer(w->path, info, w->episodes, w->room_episodes, &w->info);
   us_column_statistics_add(&w->statistics, &w->info, w->rows, us_dataset_actions(d),
                            us_dataset_proprio(d), us_dataset_states(d));
   return US_OK;
@@ -579,11 +539,13 @@ UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t 
     return us_fail(US_MEMORY, "%s: out of memory", path);
   }
   w->lock = lock;
+  // What is there has to be readable, and of the same settings.
   UsStatus status = us_dataset_open(path, &d);
   if (status == US_OK) status = recall(d, w, rows);
   *done = w->episodes;
   int fits = 1, complete = d && us_dataset_info(d)->finished && w->episodes == episodes;
   us_dataset_close(d);  // before it opens for writing
+  // Goes on in the file itself where it has the room that is asked for, else in a longer copy.
   if (status == US_OK && !complete) status = reopen(w, &fits);
   if (status == US_OK && !complete) {
     // Attributes have the room that they had, so this writes in place.

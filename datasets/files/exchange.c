@@ -15,6 +15,9 @@
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
+#define US_SETTING_OF UsImport
+const UsSetting us_import_settings[] = {US_IMPORT_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
 // One transfer, to us or from us: the reader of a file, a writer, and room for one episode.
 typedef struct Transfer {
   const char* path;
@@ -35,6 +38,7 @@ typedef struct Transfer {
   UsImportNotes* notes;
 } Transfer;
 
+// Whether a name ends so.
 static int ends_with(const char* text, const char* end) {
   size_t n = strlen(text), m = strlen(end);
   return n >= m && strcmp(text + n - m, end) == 0;
@@ -68,6 +72,8 @@ static UsStatus find_dt(Transfer* m) {
                  m->path);
 }
 
+// How the file's actions become numbers in [-1, 1]: by the bound that is asked for or by the
+// recorded bounds.
 static UsStatus find_scale(Transfer* m) {
   const UsDatasetColumns* c = &m->from->c;
   size_t n = (size_t)m->info.action;
@@ -86,6 +92,7 @@ static UsStatus find_scale(Transfer* m) {
   return US_OK;
 }
 
+// Takes the memory of one episode and says what the new file is.
 static UsStatus make_room(Transfer* m) {
   const UsDatasetInfo* from = &m->from->info;
   const UsDatasetColumns* c = &m->from->c;
@@ -93,6 +100,7 @@ static UsStatus make_room(Transfer* m) {
   for (int64_t e = 0; e < from->episodes; e++) {
     if (c->ep_len[e] > m->longest) m->longest = c->ep_len[e];
   }
+  // Frames and actions are changed or read anew both ways.
   size_t n = (size_t)m->longest;
   m->pixels = calloc(n, us_column_width(US_COLUMN_PIXELS, from) + 1);
   m->actions = calloc(n, (size_t)from->action * sizeof(float));
@@ -115,12 +123,14 @@ static UsStatus make_room(Transfer* m) {
   return us_fail(US_MEMORY, "%s: out of memory for its longest episode", m->path);
 }
 
+// Half of it may be there.
 static void free_room(Transfer* m) {
   void* own[] = {m->shift, m->scale,   m->pixels,     m->actions,  m->states,
                  m->times, m->rewards, m->terminated, m->truncated};
   for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
 }
 
+// Scales an episode's actions; behind its last row no action follows.
 static UsStatus scale_actions(Transfer* m, int64_t episode, int64_t at, int rows) {
   const UsDatasetColumns* c = &m->from->c;
   int width = m->info.action;
@@ -135,6 +145,7 @@ static UsStatus scale_actions(Transfer* m, int64_t episode, int64_t at, int rows
                      (double)(m->shift[i % width] + m->scale[i % width]),
                      (double)c->action[at * width + i]);
     }
+    // What a last row has instead of an action is counted, not kept.
     int last = i / width == rows - 1;
     if (last && i % width == 0) m->notes->actions += isfinite(x) != 0;
     m->actions[i] = last ? NAN : x;
@@ -142,6 +153,7 @@ static UsStatus scale_actions(Transfer* m, int64_t episode, int64_t at, int rows
   return US_OK;
 }
 
+// States are the file's, or its proprio, or a 0 where it has neither.
 static void copy_states(Transfer* m, int64_t at, int rows) {
   const UsDatasetColumns* c = &m->from->c;
   size_t n = (size_t)rows * (size_t)m->info.state, from = (size_t)at * (size_t)m->info.state;
@@ -150,12 +162,14 @@ static void copy_states(Transfer* m, int64_t at, int rows) {
   }
 }
 
+// Writes an episode of another program as one of ours.
 static UsStatus take_episode(Transfer* m, int64_t e) {
   const UsDatasetColumns* c = &m->from->c;
   int64_t at = c->ep_offset[e] - c->first;
   int rows = c->ep_len[e];
   US_TRY(scale_actions(m, e, at, rows));
   copy_states(m, at, rows);
+  // What the file does not have is made up here.
   for (int t = 0; t < rows; t++) {
     m->times[t] = c->time ? c->time[at + t] : t * m->dt;
     int known = c->reward && isfinite(c->reward[at + t]);
@@ -221,10 +235,12 @@ static UsStatus give_episode(Transfer* m, int64_t e) {
   return us_dataset_append(m->to, &episode);
 }
 
+// Reads window by window and writes episode by episode.
 static UsStatus transfer_all(Transfer* m, const char* out) {
   int64_t first, count, episodes = m->from->info.episodes;
   int more;
   US_TRY(us_reader_next(m->from, &first, &count, &more));  // sees the times of the first rows
+  // The file's sizes are known now, so the new one gets just the room that it needs.
   US_TRY(find_dt(m));
   m->info.dt = m->dt;
   US_TRY(
@@ -250,6 +266,7 @@ static UsStatus transfer_to(Transfer* m, const char* out) {
   if (asprintf(&part, "%s.part", out) < 0) return us_fail(US_MEMORY, "out of memory");
   UsStatus status = transfer_all(m, part);
   snprintf(message, sizeof(message), "%s", us_message());
+  // The file is closed in every case, and the first failure is the one that is told.
   UsStatus finished = us_dataset_finish(m->to);
   if (status != US_OK) {
     us_fail(status, "%s", message);
@@ -261,6 +278,7 @@ static UsStatus transfer_to(Transfer* m, const char* out) {
   return status;
 }
 
+// A file is not written over itself, nor over another without being asked to.
 static UsStatus check_target(const char* path, const char* out, int overwrite) {
   struct stat a, b;
   if (stat(out, &b) != 0) return US_OK;
@@ -279,10 +297,11 @@ static UsStatus transfer(Transfer* m, const char* out, int overwrite, UsVerdict*
   US_TRY(us_lock_take(out, &lock));
   UsStatus status = check_target(m->path, out, overwrite);
   if (status == US_OK) {
-    status = us_reader_open(m->path, m->config ? &m->config->names : NULL,
-                            m->config ? US_STRICT_NONE : US_STRICT_ALL, &m->from);
+    status =
+        us_reader_open(m->path, m->config, m->config ? US_STRICT_NONE : US_STRICT_ALL, &m->from);
   }
   if (status == US_OK) {
+    // What was read is told even when writing fails.
     verdict->info = m->from->info;
     verdict->ours = m->from->ours;
     snprintf(verdict->writer, sizeof(verdict->writer), "%s", m->from->writer);
@@ -300,6 +319,8 @@ UsStatus us_dataset_import(const char* path, const char* out, const UsImport* co
                            UsVerdict* verdict, UsImportNotes* notes) {
   Transfer m = {.path = path, .config = config, .notes = notes};
   memset(notes, 0, sizeof(*notes));
+  US_TRY(us_settings_check(us_import_settings, config));
+  if (!config->task) return us_fail(US_USAGE, "import: expected a task");
   return transfer(&m, out, config->overwrite, verdict);
 }
 

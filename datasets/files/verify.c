@@ -8,6 +8,7 @@
 #include "datasets/files/dataset_reader.h"
 #include "worldmodel/base/progress.h"
 
+// Frames have to be of the size that a model sees, where one is given.
 static UsStatus check_size(const char* path, const UsDatasetInfo* info, int height, int width) {
   if (height == 0 || (info->height == height && info->width == width)) return US_OK;
   if (info->height == 0) {
@@ -30,6 +31,7 @@ static UsStatus read_windows(UsDataset* d, EVP_MD_CTX* hash) {
   do {
     US_TRY(us_reader_next(d, &first, &count, &more));
     US_TRY(us_interrupt_check(d->path));
+    // Ours are hashed as training hashes them, all at once.
     if (!more || d->ours) continue;
     int64_t last = first + count - 1;
     size_t rows = (size_t)(c->ep_offset[last] + c->ep_len[last] - c->first);
@@ -43,6 +45,7 @@ static UsStatus read_windows(UsDataset* d, EVP_MD_CTX* hash) {
   return US_OK;
 }
 
+// Reads all frames in blocks, compares them with their checksums and hashes them.
 static UsStatus read_frames(UsDataset* d, EVP_MD_CTX* hash) {
   const UsDatasetInfo* info = &d->info;
   const char* path = d->path;
@@ -82,6 +85,7 @@ UsStatus us_dataset_verify(const char* path, int height, int width, UsVerdict* o
   memset(out, 0, sizeof(*out));
   UsDataset* d;
   US_TRY(us_reader_open(path, NULL, US_STRICT_OURS, &d));
+  // The verdict first says what the file claims to be.
   out->info = d->info;
   out->ours = d->ours;
   snprintf(out->writer, sizeof(out->writer), "%s", d->writer);

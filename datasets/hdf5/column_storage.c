@@ -17,6 +17,7 @@ enum { kChunkBytes = 64 << 20 };  // of a chunk in any file
 
 // What a file that is not HDF5 is, by its first bytes.
 static const char* other_format(const char* path) {
+  // What people try instead of HDF5.
   unsigned char head[8] = {0};
   FILE* f = fopen(path, "rb");
   size_t n = f ? fread(head, 1, sizeof(head), f) : 0;
@@ -35,10 +36,12 @@ static int lock_error(void) {
   return us_hdf5_errno("unable to lock file");
 }
 
+// Errors of file systems that cannot lock.
 static int has_no_locks(int error) {
   return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP;
 }
 
+// Opens without HDF5's own lock: our lock file or nobody keeps others out.
 static hid_t open_unlocked(const char* path, unsigned flags, int create) {
   hid_t how = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_file_locking(how, 0, 1);
@@ -77,6 +80,7 @@ static UsStatus missing(const char* path, int error) {
 UsStatus us_hdf5_open(const char* path, hid_t* out) {
   *out = -1;
   us_hdf5_quiet();
+  // What the system can say, in its own words.
   struct stat found;
   if (stat(path, &found) != 0) return missing(path, errno);
   if (!S_ISREG(found.st_mode)) {
@@ -85,15 +89,18 @@ UsStatus us_hdf5_open(const char* path, hid_t* out) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
   close(fd);
+  // What the first bytes can say.
   if (found.st_size == 0) {
     return us_fail(US_FORMAT, "%s: expected an HDF5 file, found an empty file", path);
   }
   if (H5Fis_hdf5(path) <= 0) {
     return us_fail(US_FORMAT, "%s: expected an HDF5 file, found %s", path, other_format(path));
   }
+  // What only opening can say, elsewhere first.
   US_TRY(us_hdf5_probe(path));
   *out = open_to_read(path);
   if (*out >= 0) return US_OK;
+  // HDF5 gives no reason that people could use.
   if (lock_error() == EAGAIN) {
     return us_fail(US_IO, "%s: another program has it open for writing", path);
   }
@@ -104,8 +111,10 @@ UsStatus us_hdf5_open(const char* path, hid_t* out) {
 
 // ---- the root ----
 
+// A walk over the root ends at the first thing that is no column.
 static herr_t check_link(hid_t file, const char* name, const H5L_info_t* link, void* arg) {
   const char* path = arg;
+  // Only what is in this file and is no column is refused here.
   H5O_info_t object;
   if (link->type != H5L_TYPE_HARD) return 0;  // judged when it is opened
   if (H5Oget_info_by_name2(file, name, &object, H5O_INFO_BASIC, H5P_DEFAULT) < 0) return 0;
@@ -127,6 +136,7 @@ static herr_t check_link(hid_t file, const char* name, const H5L_info_t* link, v
 }
 
 UsStatus us_hdf5_check_root(const char* path, hid_t file) {
+  // The walk itself may fail in a damaged list.
   herr_t found =
       H5Literate(file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, check_link, (void*)(uintptr_t)path);
   if (found > 0) return US_FORMAT;
@@ -145,11 +155,13 @@ typedef struct Others {
   int unnamed;  // that found no room in the text
 } Others;
 
+// Adds a name to the list while there is room, and counts the others.
 static herr_t list_link(hid_t file, const char* name, const H5L_info_t* link, void* arg) {
   Others* o = arg;
   for (int i = 0; i < o->count; i++) {
     if (strcmp(o->taken[i], name) == 0) return 0;
   }
+  // What this HDF5 cannot open is named all the same.
   enum { kTail = 32 };  // for " and N more"
   hid_t column = link->type == H5L_TYPE_HARD ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
   const char* why = column < 0 ? " (this HDF5 cannot open it)" : "";
@@ -171,6 +183,7 @@ void us_hdf5_list_others(hid_t file, int count, const char* const* taken, char* 
   if (o.unnamed) {
     snprintf(text + o.used, size - o.used, "%s%d more", o.used ? " and " : "", o.unnamed);
   }
+  // Names come from the file.
   for (char* c = text; *c; c++) {
     if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';  // one line stays one
   }
@@ -194,6 +207,7 @@ static const struct {
     {307, "BZip2", "hdf5-filter-plugin"},
 };
 
+// A column is readable when all its filters are here.
 static UsStatus check_filters(const char* path, const char* name, hid_t how) {
   int count = H5Pget_nfilters(how);
   for (int i = 0; i < count; i++) {
@@ -203,6 +217,7 @@ static UsStatus check_filters(const char* path, const char* name, hid_t how) {
     H5Z_filter_t id =
         H5Pget_filter2(how, (unsigned)i, &flags, &values, NULL, sizeof(text), text, &config);
     if (id >= 0 && H5Zfilter_avail(id) > 0) continue;
+    // A filter that is known can be installed.
     for (size_t k = 0; k < sizeof(filters) / sizeof(*filters); k++) {
       if (filters[k].id != id) continue;
       return us_fail(US_FORMAT,
@@ -217,6 +232,7 @@ static UsStatus check_filters(const char* path, const char* name, hid_t how) {
   return US_OK;
 }
 
+// A number that is not the one expected.
 static UsStatus refuse(const char* path, const char* name, const char* expected,
                        unsigned long long wanted, unsigned long long found) {
   return us_fail(US_FORMAT, "%s: %s: expected %s %llu, found %llu", path, name, expected, wanted,
@@ -226,6 +242,7 @@ static UsStatus refuse(const char* path, const char* name, const char* expected,
 // Chunks all have to be there: their number is what bounds a column's extents.
 static UsStatus check_chunks(const char* path, const char* name, hid_t column, hid_t how,
                              hsize_t file_bytes, size_t number, int rank, const hsize_t* dims) {
+  // Bytes of a chunk and the number of chunks, where neither may overflow.
   hsize_t chunk[H5S_MAX_RANK], bytes = number, wanted = 1, found = 0;
   if (H5Pget_chunk(how, rank, chunk) != rank) {
     return us_fail(US_FORMAT, "%s: %s: expected readable chunks", path, name);
@@ -238,8 +255,10 @@ static UsStatus check_chunks(const char* path, const char* name, hid_t column, h
                      name);
     }
   }
+  // A chunk is read as a whole, so its size is bounded too.
   hsize_t most = file_bytes > kChunkBytes ? file_bytes : kChunkBytes;
   if (bytes > most) return refuse(path, name, "chunks of at most this many bytes:", most, bytes);
+  // All of them have to be written.
   hid_t space = H5Dget_space(column);
   herr_t bad = H5Dget_num_chunks(column, space, &found);
   if (space >= 0) H5Sclose(space);
@@ -248,6 +267,7 @@ static UsStatus check_chunks(const char* path, const char* name, hid_t column, h
   return US_OK;
 }
 
+// A column in one piece has to lie within the file.
 static UsStatus check_whole(const char* path, const char* name, hid_t column, hsize_t file_bytes,
                             size_t number, int rank, const hsize_t* dims) {
   hsize_t bytes = number;
@@ -258,20 +278,24 @@ static UsStatus check_whole(const char* path, const char* name, hid_t column, hs
                      path, name, (unsigned long long)file_bytes);
     }
   }
+  // Less is a column that was never written to its end.
   hsize_t stored = H5Dget_storage_size(column);
   if (stored < bytes) return refuse(path, name, "bytes written:", bytes, stored);
   return US_OK;
 }
 
+// What a column promises must be in the file: nothing is allocated for a lie.
 static UsStatus check_storage(const char* path, hid_t file, const char* name, hid_t column,
                               hid_t how) {
   hsize_t dims[H5S_MAX_RANK], file_bytes = 0;
+  // Nothing outside this file is read.
   if (H5Pget_external_count(how) > 0 || H5Pget_layout(how) == H5D_VIRTUAL) {
     return us_fail(US_FORMAT, "%s: %s: expected numbers in this file, found them kept in others",
                    path, name);
   }
   US_TRY(check_filters(path, name, how));
   if (H5Fget_filesize(file, &file_bytes) < 0) file_bytes = 0;
+  // Sizes of the numbers, which may not be texts of any length.
   hid_t space = H5Dget_space(column), type = H5Dget_type(column);
   int rank = H5Sis_simple(space) > 0 ? H5Sget_simple_extent_dims(space, dims, NULL) : -1;
   size_t number = H5Tget_size(type);
@@ -289,6 +313,7 @@ static UsStatus check_storage(const char* path, hid_t file, const char* name, hi
 
 UsStatus us_column_open(const char* path, hid_t file, const char* name, hid_t* out) {
   *out = -1;
+  // A link could lead to any other file.
   H5L_info_t link;
   if (H5Lget_info(file, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD) {
     return us_fail(US_FORMAT, "%s: %s: expected a column in this file, found a link to elsewhere",
@@ -320,6 +345,7 @@ hsize_t us_column_chunk(hid_t column) {
   return chunk[0] ? chunk[0] : 1;
 }
 
+// A type in words, for messages.
 const char* us_type_text(hid_t type, char text[64]) {
   static const char* const name[] = {"integer", "float", "time", "text", "bit field", "opaque"};
   H5T_class_t class = H5Tget_class(type);

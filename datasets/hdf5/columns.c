@@ -19,6 +19,7 @@ const UsColumn us_columns[US_COLUMN_COUNT] = {
 const UsColumnId us_statistics_columns[3] = {US_COLUMN_ACTION, US_COLUMN_PROPRIO, US_COLUMN_STATE};
 const char* const us_statistics_names[US_STATISTICS] = {"mean", "std", "min", "max"};
 
+// Pointers are copied as bytes, since their types differ.
 void* us_column_data(const UsDatasetColumns* c, UsColumnId id) {
   void* data;
   memcpy(&data, (const char*)c + us_columns[id].place, sizeof(data));
@@ -36,11 +37,13 @@ void us_columns_free(UsDatasetColumns* c) {
   *c = (UsDatasetColumns){0};
 }
 
+// The list has the place of the member.
 int* us_column_numbers(UsColumnId id, UsDatasetInfo* info) {
   size_t at = us_columns[id].numbers;
   return at ? (int*)((char*)info + at) : NULL;
 }
 
+// One number a row has no axis of its own.
 int us_column_shape(UsColumnId id, const UsDatasetInfo* info, hsize_t dims[3]) {
   const int* numbers = us_column_numbers(id, (UsDatasetInfo*)info);
   if (!numbers) return 0;
@@ -102,6 +105,7 @@ hid_t us_column_memory(UsColumnType type) {
 
 static char kept[512];  // what HDF5 said of the last call that failed
 
+// The innermost reason is the one that says something.
 static herr_t keep_reason(unsigned n, const H5E_error2_t* error, void* arg) {
   if (n == 0 && error->desc) snprintf(kept, sizeof(kept), "%s", error->desc);
   return 0;
@@ -124,6 +128,7 @@ const char* us_hdf5_reason(char* text, size_t size) {
   return text;
 }
 
+// HDF5 writes the system's number into its own words.
 int us_hdf5_errno(const char* what) {
   const char* number = strncmp(kept, what, strlen(what)) == 0 ? strstr(kept, "errno = ") : NULL;
   return number ? atoi(number + strlen("errno = ")) : 0;
@@ -139,6 +144,7 @@ void us_hdf5_quiet(void) {
 int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, void* data,
                    int write) {
   kept[0] = 0;
+  // Selects the rows in the file.
   hid_t space = H5Dget_space(column);
   hsize_t dims[H5S_MAX_RANK], start[H5S_MAX_RANK] = {0};
   int rank = H5Sget_simple_extent_dims(space, dims, NULL);
@@ -148,6 +154,7 @@ int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, voi
     dims[0] = (hsize_t)rows;
     bad = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, dims, NULL) < 0;
   }
+  // In memory they are packed.
   hid_t memory = bad ? -1 : H5Screate_simple(rank, dims, NULL);
   // Bytes are moved as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
   hid_t own = us_column_bytes(us_columns[id].type) == 1 ? H5Dget_type(column) : -1;
@@ -167,6 +174,7 @@ int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, voi
 int us_attribute_write(hid_t file, const char* name, hid_t stored, hid_t memory, int count,
                        const void* value) {
   hid_t attribute;
+  // An attribute that is there keeps its size and place.
   if (H5Aexists(file, name) > 0) {
     attribute = H5Aopen(file, name, H5P_DEFAULT);
   } else {
@@ -180,6 +188,7 @@ int us_attribute_write(hid_t file, const char* name, hid_t stored, hid_t memory,
   return H5Aclose(attribute) < 0 || bad < 0 ? -1 : 0;
 }
 
+// A text has a fixed room, so that another can take its place.
 int us_attribute_write_text(hid_t file, const char* name, const char* text, size_t room) {
   char* bytes = calloc(1, room);
   hid_t type = H5Tcopy(H5T_C_S1);
@@ -195,6 +204,7 @@ int us_attribute_write_text(hid_t file, const char* name, const char* text, size
 
 int us_attribute_read(hid_t file, const char* name, hid_t memory, int count, void* value) {
   if (H5Aexists(file, name) <= 0) return 0;
+  // Only the number of values that is expected is read.
   hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
   if (attribute < 0) return 0;
   hid_t space = H5Aget_space(attribute);
@@ -205,7 +215,9 @@ int us_attribute_read(hid_t file, const char* name, hid_t memory, int count, voi
   return good;
 }
 
+// Texts of other programs have a length of their own, or a room.
 static int read_text(hid_t attribute, hid_t type, char* text, size_t size) {
+  // HDF5 allocates it, and frees it.
   if (H5Tis_variable_str(type) > 0) {
     char* value = NULL;
     if (H5Aread(attribute, type, &value) < 0 || !value) return 0;
@@ -213,6 +225,7 @@ static int read_text(hid_t attribute, hid_t type, char* text, size_t size) {
     H5free_memory(value);
     return 1;
   }
+  // A room that is sensible.
   size_t n = H5Tget_size(type);
   char* value = n < 1 << 20 ? calloc(1, n + 1) : NULL;
   int good = value && H5Aread(attribute, type, value) >= 0;
@@ -251,6 +264,7 @@ int us_attributes_read(hid_t file, UsDatasetInfo* info) {
   us_attribute_read_text(file, #name, info->name, sizeof(info->name));
   TEXTS(X)
 #undef X
+  // Numbers; a time step that is none is not known.
   us_attribute_read(file, "seed", H5T_NATIVE_UINT64, 0, &info->seed);
   us_attribute_read(file, "env_dt", H5T_NATIVE_DOUBLE, 0, &info->dt);
   if (!isfinite(info->dt) || info->dt < 0) info->dt = 0;
@@ -268,6 +282,7 @@ int us_attributes_write(hid_t file, const UsDatasetInfo* info, double exchange) 
 #undef X
   bad |= us_attribute_write(file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed);
   bad |= us_attribute_write(file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt);
+  // Bounds of the actions, the same for every number of an action.
   float* bound = malloc((size_t)info->action * sizeof(float));
   for (int sign = -1; bound && sign <= 1; sign += 2) {
     for (int i = 0; i < info->action; i++)

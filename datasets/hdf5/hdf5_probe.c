@@ -24,6 +24,7 @@ extern char** environ;
 static UsStatus find_helper(const char* path, char helper[PATH_MAX]) {
   static const char* const places[] = {US_PROBE_FROM_LIB, "understudy-probe",
                                        "../understudy-probe"};
+  // The library's own folder, as the system found it.
   const char* asked = getenv("UNDERSTUDY_PROBE");
   Dl_info library;
   int known = dladdr((void*)(uintptr_t)us_hdf5_probe, &library) != 0;
@@ -51,6 +52,7 @@ static int start(const char* helper, const char* path, unsigned seconds, pid_t* 
   sigaddset(&blocked, SIGINT);
   sigaddset(&blocked, SIGTERM);
   sigaddset(&blocked, SIGHUP);
+  // Attributes and files of the child.
   posix_spawnattr_t how;
   posix_spawn_file_actions_t files;
   posix_spawnattr_init(&how);
@@ -71,10 +73,12 @@ UsStatus us_hdf5_probe(const char* path) {
   stat(path, &found);
   char helper[PATH_MAX];
   US_TRY(find_helper(path, helper));
+  // Large files take longer to read.
   unsigned seconds = kSeconds + (unsigned)(found.st_size / kBytesPerSecond);
   pid_t child;
   int how = 0, error = start(helper, path, seconds, &child);
   if (error) return us_fail(US_IO, "%s: %s: cannot be started: %s", path, helper, strerror(error));
+  // It ends in time: it has an alarm.
   while (waitpid(child, &how, 0) < 0) {
     if (errno != EINTR) return us_fail(US_IO, "%s: %s: %s", path, helper, strerror(errno));
   }

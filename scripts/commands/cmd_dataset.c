@@ -11,7 +11,7 @@
 #include "env/env.h"
 #include "env/task.h"
 #include "scripts/cli/cli.h"
-#include "scripts/report/picture.h"
+#include "scripts/report/contact_sheet.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
@@ -19,7 +19,7 @@
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
 
-enum { kColumns = 10, kMostEpisodes = 100, kShown = 8 };
+enum { kMostEpisodes = 100, kShown = 8 };
 
 // ---- info ----
 
@@ -168,7 +168,7 @@ static UsStatus compare(const UsTask* task, const UsDatasetInfo* file) {
   return US_OK;
 }
 
-static UsStatus import(const char* path, const char* out, UsImport* config) {
+static UsStatus import(const char* path, const char* out, const UsImport* config) {
   UsVerdict v;
   UsImportNotes notes;
   const UsTask* task = us_cli_task(config->task);
@@ -200,99 +200,17 @@ static UsStatus convert(const char* path, const char* out, double bound, int ove
   return US_OK;
 }
 
-// ---- preview ----
-
-// A contact sheet: one line per episode, spread over the file; frames spread over the episode.
-typedef struct Sheet {
-  UsDataset* data;
-  UsPicture* picture;
-  int episodes;  // lines
-  double scale, gap;
-  double left, top;      // of the first frame
-  double width, height;  // of a frame with its gap
-  double right, bottom;  // of the picture
-  uint8_t* frame;        // (H, W, 3)
-} Sheet;
-
-static UsStatus draw_line(Sheet* s, int line) {
-  const UsDatasetInfo* info = us_dataset_info(s->data);
-  int64_t episode = s->episodes > 1 ? line * (info->episodes - 1) / (s->episodes - 1) : 0;
-  int rows = us_dataset_lengths(s->data)[episode];
-  int64_t offset = us_dataset_offsets(s->data)[episode];
-  double y = s->top + line * s->height;
-  char text[64];
-  snprintf(text, sizeof(text), "episode %lld", (long long)episode);
-  us_picture_text(s->picture, s->left - 14, y + s->height / 2 - 16, 12, US_INK, US_RIGHT, text);
-  snprintf(text, sizeof(text), "%d rows", rows);
-  us_picture_text(s->picture, s->left - 14, y + s->height / 2, 11, US_FAINT, US_RIGHT, text);
-  int count = rows < kColumns ? rows : kColumns;
-  for (int i = 0; i < count; i++) {
-    int t = count > 1 ? (int)((int64_t)i * (rows - 1) / (count - 1)) : 0;
-    US_TRY(us_dataset_pixels(s->data, offset + t, 1, s->frame));
-    double x = s->left + i * s->width;
-    us_picture_frame(s->picture, x, y, s->scale, info->height, info->width, s->frame);
-    const double* time = us_dataset_times(s->data);
-    snprintf(text, sizeof(text), "%.2f s", time[offset + t] - time[offset]);
-    us_picture_text(s->picture, x + info->width * s->scale / 2, y - 8, 10, US_FAINT, US_CENTER,
-                    text);
-  }
-  return US_OK;
-}
-
-// Frames are enlarged to be seen, or made smaller where a line of them would not fit a picture.
-// Leaves room for as many lines as fit.
-static void lay_out(Sheet* s) {
-  enum { kLeft = 120, kRight = 14, kTop = 66, kBottom = 4, kGap = 6, kText = 24 };
-  const UsDatasetInfo* info = us_dataset_info(s->data);
-  double scale = fmax(1, round(112.0 / info->width));
-  scale = us_picture_fit(scale, kColumns * info->width, kLeft + kColumns * kGap + kRight);
-  s->scale = us_picture_fit(scale, info->height, kTop + kText + kBottom);
-  s->left = kLeft;
-  s->top = kTop;
-  s->width = info->width * s->scale + kGap;
-  s->height = info->height * s->scale + kText;
-  s->right = s->left + kColumns * s->width + kRight;
-  int most = (int)((US_PICTURE_MOST - kTop - kBottom) / s->height);
-  if (s->episodes > most) s->episodes = most;
-  s->bottom = s->top + s->episodes * s->height + kBottom;
-}
-
-static UsStatus draw_sheet(Sheet* s, const char* out) {
-  const UsDatasetInfo* info = us_dataset_info(s->data);
-  US_TRY(us_picture_create((int)s->right, (int)s->bottom, &s->picture));
-  UsStatus status = US_OK;
-  char text[512];
-  snprintf(text, sizeof(text), "%s: %lld episodes, %lld rows, policy %s, seed %llu",
-           info->task[0] ? info->task : "dataset", (long long)info->episodes, (long long)info->rows,
-           known(info->policy), (unsigned long long)info->seed);
-  us_picture_title(s->picture, 16, 22, 15, US_INK, US_LEFT, text);
-  UsProgress bar = us_progress_start("preview", "episodes", s->episodes, 0);
-  for (int i = 0; i < s->episodes && status == US_OK; i++) {
-    status = draw_line(s, i);
-    if (status == US_OK) status = us_progress_step(&bar, i + 1, out);
-  }
-  us_progress_end(&bar);
-  if (status == US_OK) status = us_picture_save(s->picture, out);
-  us_picture_destroy(s->picture);
-  return status;
-}
-
 static UsStatus preview(UsDataset* d, const char* out, int episodes) {
-  const UsDatasetInfo* info = us_dataset_info(d);
-  if (info->height == 0) {
-    return us_fail(US_FORMAT, "%s: expected a column pixels, found none", us_dataset_path(d));
-  }
-  if (episodes > info->episodes) episodes = (int)info->episodes;
-  Sheet s = {.data = d, .episodes = episodes};
-  lay_out(&s);
-  s.frame = malloc((size_t)info->height * (size_t)info->width * 3);
-  if (!s.frame) return us_fail(US_MEMORY, "out of memory");
-  UsStatus status = draw_sheet(&s, out);
-  free(s.frame);
+  int drawn = 0;
+  UsLock* lock;
+  US_TRY(us_lock_take(out, &lock));
+  if (episodes > us_dataset_info(d)->episodes) episodes = (int)us_dataset_info(d)->episodes;
+  UsStatus status = us_contact_sheet_draw(d, episodes, out, &drawn);
   if (status == US_OK) {
-    printf("%s: %d episodes of %s%s\n", out, s.episodes, us_dataset_path(d),
-           s.episodes < episodes ? ", as many as fit a picture" : "");
+    printf("%s: %d episodes of %s%s\n", out, drawn, us_dataset_path(d),
+           drawn < episodes ? ", as many as fit a picture" : "");
   }
+  us_lock_release(lock);
   return status;
 }
 
@@ -319,42 +237,31 @@ static const char help[] =
     "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n";
 
 typedef struct Options {
-  char *out, *model, *task, *state, *proprio, *pixels;
-  int episodes, overwrite, repair;
-  double dt, bound;
+  char *out, *model;
+  int episodes;
+  UsImport import;
 } Options;
 
-// A verb of the command: whether it opens one of our files, and whether it writes to --out.
+// A verb of the command, and whether it writes to --out.
 static const struct {
   const char* name;
-  int opens, writes;
-} verbs[] = {
-    {"info", 1, 0}, {"preview", 1, 1}, {"verify", 0, 0}, {"import", 0, 1}, {"convert", 0, 1}};
+  int writes;
+} verbs[] = {{"info", 0}, {"preview", 1}, {"verify", 0}, {"import", 1}, {"convert", 1}};
 enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
 
 static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
+  const UsImport* c = &o->import;
   if (strcmp(verb, "verify") == 0) return verify(path, o->model);
-  if (strcmp(verb, "convert") == 0) return convert(path, o->out, o->bound, o->overwrite);
-  if (strcmp(verb, "import") == 0) {
-    UsImport config = {.names = {o->pixels, o->proprio, o->state, o->repair},
-                       .task = o->task,
-                       .dt = o->dt,
-                       .bound = o->bound,
-                       .overwrite = o->overwrite};
-    return import(path, o->out, &config);
-  }
+  if (strcmp(verb, "convert") == 0) return convert(path, o->out, c->bound, c->overwrite);
+  if (strcmp(verb, "import") == 0) return import(path, o->out, c);
   UsDataset* d;
   US_TRY(us_dataset_open(path, &d));
   UsStatus status = US_OK;
-  UsLock* lock = NULL;
   if (strcmp(verb, "info") == 0) {
     print_info(d);
     status = us_interrupt_check(path);
-  }
-  if (strcmp(verb, "preview") == 0) {
-    status = us_lock_take(o->out, &lock);
-    if (status == US_OK) status = preview(d, o->out, o->episodes);
-    us_lock_release(lock);
+  } else {
+    status = preview(d, o->out, o->episodes);
   }
   us_dataset_close(d);
   return status;
@@ -374,12 +281,8 @@ static int check_use(const char* command, const char* verb, const char* path, co
     return us_cli_usage(command, "expected --episodes from 1 to %d, found %d", kMostEpisodes,
                         o->episodes);
   }
-  if (!(o->dt >= 0 && o->dt < 1e3) || !(o->bound >= 0 && o->bound < 1e9)) {
-    return us_cli_usage(command, "expected --dt and --bound above 0, found %g and %g", o->dt,
-                        o->bound);
-  }
-  if (strcmp(verb, "import") != 0) return -1;
-  if (!o->task || !o->task[0] || strlen(o->task) > 63) {
+  const char* task = o->import.task;
+  if (strcmp(verb, "import") == 0 && (!task || !task[0] || strlen(task) > 63)) {
     return us_cli_usage(command, "import: expected --task, a name of at most 63 bytes");
   }
   return -1;
@@ -387,26 +290,15 @@ static int check_use(const char* command, const char* verb, const char* path, co
 
 int us_cmd_dataset(int argc, const char** argv) {
   Options o = {.episodes = 8};
-  struct poptOption table[] = {
+  us_settings_default(us_import_settings, &o.import);
+  struct poptOption table[US_CLI_ROWS] = {
       {"out", 0, POPT_ARG_STRING, &o.out, 0, "what preview (a PNG), import and convert write",
        "FILE"},
       {"episodes", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.episodes, 0,
        "episodes that preview shows", "N"},
       {"model", 0, POPT_ARG_STRING, &o.model, 0, "verify: a model's or encoder's folder", "DIR"},
-      {"task", 0, POPT_ARG_STRING, &o.task, 0, "import: what the trajectories are of", "NAME"},
-      {"dt", 0, POPT_ARG_DOUBLE, &o.dt, 0, "import: seconds between rows, where the file is silent",
-       "S"},
-      {"bound", 0, POPT_ARG_DOUBLE, &o.bound, 0,
-       "import, convert: the other program's actions lie in [-X, X]", "X"},
-      {"pixels", 0, POPT_ARG_STRING, &o.pixels, 0, "import: the column of frames", "NAME"},
-      {"proprio", 0, POPT_ARG_STRING, &o.proprio, 0, "import: the column of proprioception",
-       "NAME"},
-      {"state", 0, POPT_ARG_STRING, &o.state, 0, "import: the column of simulator states", "NAME"},
-      {"repair", 0, POPT_ARG_NONE, &o.repair, 0,
-       "import: undo the rotated actions of stable-worldmodel 0.1.1", NULL},
-      {"overwrite", 0, POPT_ARG_NONE, &o.overwrite, 0, "import, convert: replace an existing file",
-       NULL},
       POPT_TABLEEND};
+  us_cli_rows(us_import_settings, &o.import, table);
   const char* words[3];
   int code = us_cli_parse(argc, argv, table, "info|preview|verify|import|convert FILE [options]",
                           help, words, 2);
@@ -415,7 +307,8 @@ int us_cmd_dataset(int argc, const char** argv) {
     UsStatus status = run_verb(words[0], words[1], &o);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
-  char* own[] = {o.out, o.model, o.task, o.state, o.proprio, o.pixels};
-  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
+  us_cli_free(us_import_settings, &o.import);
+  free(o.out);
+  free(o.model);
   return code;
 }

@@ -83,7 +83,7 @@ static void test_rotated_actions(void** state) {
   UsImport config = plain;
   refuse(path, out, &config, "stable-worldmodel 0.1.1");
   assert_false(us_file_exists(out));
-  config.names.repair = 1;
+  config.repair = 1;
   UsDataset* d = import(path, out, &config);
   Foreign f = foreign_make(SWM_010);  // the same rows without the bug
   check_rows(d, &f, 0.1);
@@ -134,14 +134,14 @@ static void test_state_from_elsewhere(void** state) {
   const char *path = toy_path("names.h5"), *out = toy_path("named.h5");
   write_foreign(SWM_010, rename_state, path);
   UsImport config = plain;
-  config.names.state = "nothing";
+  config.state = "nothing";
   refuse(path, out, &config, "expected a column nothing");
-  config.names.state = "sim_state";
+  config.state = "sim_state";
   UsDataset* d = import(path, out, &config);
   Foreign f = foreign_make(SWM_010);
   check_rows(d, &f, 0.1);
   us_dataset_close(d);
-  config.names.state = NULL;
+  config.state = NULL;
   config.overwrite = 1;
   d = import(path, out, &config);  // proprio stands in
   assert_int_equal(us_dataset_info(d)->state, 2);
