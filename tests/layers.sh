@@ -16,7 +16,7 @@ while read -r folder allowed; do
   done < <(includes '"[^"]+"' "$folder")
 done <<'LIST'
 scripts/cli scripts/cli|env|tasks|worldmodel/base
-scripts/report scripts/(report|cli)|planner|worldmodel/base
+scripts/report scripts/(report|cli)|datasets|planner|worldmodel/base
 scripts/view scripts/(view|report|cli)|env|datasets|planner|worldmodel/base
 worldmodel/base worldmodel/base
 worldmodel worldmodel
