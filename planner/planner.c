@@ -28,9 +28,9 @@ static const UsPlannerClass* find(const char* name) {
   return NULL;
 }
 
-// Each setting in its range, and what one allows another.
 static UsStatus check_settings(const UsPlannerConfig* c) {
   if (!c) return us_fail(US_USAGE, "planner: expected settings, found none");
+  // Each setting by itself, then what one allows another.
   US_TRY(us_settings_check(us_planner_settings, c));
   const struct {
     const char *name, *of;
@@ -67,11 +67,14 @@ UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* 
 UsStatus us_planner_make(const UsPlannerClass* cls, UsEnv* env, const UsPlannerConfig* config,
                          UsPlanner** out) {
   char who[64];
+  // What is asked of the settings, then of the env: a planner says by name what it cannot do
+  // without.
   *out = NULL;
   if (!env) return us_fail(US_USAGE, "planner: expected an env, found none");
   US_TRY(check_settings(config));
   snprintf(who, sizeof(who), "planner %s", cls->name);
   US_TRY(us_env_need(env, who, cls->needs));
+  // The planner's own part; what all planners have is filled in here.
   US_TRY(cls->create(env, config, out));
   (*out)->cls = cls;
   (*out)->env = env;
@@ -92,6 +95,7 @@ UsStatus us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t*
 
 void us_planner_plan(UsPlanner* p, int n, const int* slots, float* actions) {
   US_ASSERT(us_env_check_slots(p->env, n, slots) == US_OK && (actions || n == 0));
+  // Nothing planned is no plan.
   if (n == 0) return;
   p->cls->plan(p, n, slots, actions);
   p->plans += n;

@@ -53,12 +53,13 @@ static UsStatus choose_rows(EvalJob* j) {
   int has[US_ROW_COUNT] = {[US_ROW_model] = j->c.model != NULL,
                            [US_ROW_state] = j->c.state_model != NULL,
                            [US_ROW_random] = 1,
-                           [US_ROW_oracle] = j->c.oracle_pairs > 0};
-  if (j->c.rows) has[US_ROW_oracle] = 1;
+                           [US_ROW_oracle] = j->c.rows || j->c.oracle_pairs > 0};
+  // Without `rows`: all that there is a model for, of which one is meant to be there.
   if (!j->c.rows) {
     if (!j->c.model) return us_fail(US_USAGE, "--model is missing");
     memcpy(on, has, sizeof(has));
   }
+  // With it: the names between the commas, each that of a row which can be run.
   for (const char* at = j->c.rows; at && *at;) {
     size_t n = strcspn(at, ",");
     int k = 0;
@@ -88,21 +89,28 @@ static UsStatus choose_rows(EvalJob* j) {
   return US_OK;
 }
 
-// Fills in what was left to the protocol, and checks the rest.
+// Fills in what was left to the task or to the protocol, and checks the rest.
 static UsStatus settle(EvalJob* j) {
   UsEvalConfig* c = &j->c;
-  if (!c->data) return us_fail(US_USAGE, "--data is missing");
-  if (!c->tasks) return us_fail(US_USAGE, "an evaluation needs a list of tasks");
+  // The task's own settings, where the caller chose none.
+  const UsTask* task = j->result->task;
+  if (c->given && task->settings) {
+    US_TRY(us_task_settings(task, "eval", c->given, us_eval_settings, c));
+    US_TRY(us_task_settings(task, "eval", c->given, us_planner_settings, &c->plan));
+  }
   if (c->vary_range && !c->vary) return us_fail(US_USAGE, "--vary-range: expected --vary too");
+  // The first of their lists.
   if (!c->protocol) c->protocol = us_protocols[0].name;
   if (!c->planner) c->planner = us_planners[0]->name;
   const UsProtocol* p = us_protocol_find(c->protocol);
   if (!p) return us_fail(US_USAGE, "--protocol: there is no \"%s\"", c->protocol);
+  // The protocol's sizes, where no others were asked for.
   j->result->protocol = p;
   if (c->episodes == 0) c->episodes = p->episodes;
   if (c->plan.horizon == 0) c->plan.horizon = p->horizon;
   if (c->plan.replan == 0) c->plan.replan = p->replan;
   c->plan.seed = c->seed;
+  // Every number in its range, and those of the planner among themselves.
   US_TRY(us_settings_check(us_eval_settings, c));
   if (c->batch > c->episodes) c->batch = c->episodes;
   US_TRY(us_planner_check(c->planner, &c->plan));
@@ -117,6 +125,7 @@ static UsStatus find_task(EvalJob* j) {
     return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"",
                    j->c.data, j->c.task, name);
   }
+  // The data names its task, which has to be in the list.
   const UsTask* const* t = j->c.tasks;
   while (*t && strcmp((*t)->name, name) != 0) t++;
   if (!*t) {
@@ -124,6 +133,7 @@ static UsStatus find_task(EvalJob* j) {
     return us_fail(US_USAGE, "%s: there is no task \"%s\"; %s", j->c.data, name,
                    mjcf ? "--task mjcf:FILE.xml names its file" : "--plugin adds tasks");
   }
+  // A model without controls has nothing to plan with.
   j->result->task = *t;
   const char* passive = (*t)->model ? us_sim_passive((*t)->model) : NULL;
   if (!passive) return US_OK;
@@ -173,6 +183,7 @@ static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
   if (!j->result->on[row]) return US_OK;
   char name[4096];
   snprintf(name, sizeof(name), "model:%s", folder);
+  // One slot an episode of a batch.
   UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool};
   US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
   US_TRY(check_held_out(j, folder));
@@ -198,6 +209,7 @@ static UsStatus open_sims(EvalJob* j) {
   char name[256];
   snprintf(name, sizeof(name), "sim:%s", j->result->task->name);
   US_TRY(us_env_open(name, j->c.tasks, &config, &j->sim));
+  // The budget is spent in whole blocks, of which the first half has room for sub-goals.
   int block = us_env_info(j->sim)->block;
   int budget = us_protocol_steps(protocol->budget, j->result->task);
   if (budget % block != 0) {
@@ -209,6 +221,7 @@ static UsStatus open_sims(EvalJob* j) {
     return us_fail(US_USAGE, "--subgoals: expected at most %d in a budget of %d blocks, found %d",
                    most, budget / block, j->c.subgoals);
   }
+  // The oracle imagines in a simulator of its own, which draws nothing.
   config.pixels = 0;
   return on[US_ROW_oracle] ? us_env_open(name, j->c.tasks, &config, &j->answer[US_ROW_oracle])
                            : US_OK;
@@ -216,6 +229,7 @@ static UsStatus open_sims(EvalJob* j) {
 
 static UsStatus choose_factors(EvalJob* j) {
   if (j->c.vary_range) US_TRY(us_vary_range("--vary-range", j->c.vary_range, &j->range));
+  // Names as the simulator lists them: two spellings of the same factors are one run.
   if (!j->c.vary) return US_OK;
   US_TRY(us_vary_choose("--vary", j->c.vary, j->sim, &j->vary));
   us_vary_names(&j->vary, j->sim, j->drawn, sizeof(j->drawn));
@@ -252,8 +266,10 @@ static UsStatus check_films(const EvalJob* j) {
 static UsStatus find_key(EvalJob* j) {
   const UsEnv* const* answer = (const UsEnv* const*)j->answer;
   cJSON* key = cJSON_CreateObject();
+  // What was asked for: every setting that its list says a result depends on.
   us_settings_key(us_eval_settings, &j->c, key);
   us_settings_key(us_planner_settings, &j->c.plan, key);
+  // What it was asked of: the program, its libraries, data and models.
   cJSON_AddStringToObject(key, "version", US_VERSION);
   cJSON_AddStringToObject(key, "mujoco", mj_versionString());
   cJSON_AddStringToObject(key, "ops", us_ops_name(us_device_cpu()));
@@ -293,34 +309,29 @@ static UsStatus open_journal(EvalJob* j) {
   return US_OK;
 }
 
-// Takes the task's own settings where the caller chose none, and settles the rest anew.
-static UsStatus take_task_settings(EvalJob* j, const UsEvalConfig* asked) {
-  const UsTask* t = j->result->task;
-  if (!asked->given || !t->settings) return US_OK;
-  j->c = *asked;
-  US_TRY(us_task_settings(t, "eval", asked->given, us_eval_settings, &j->c));
-  US_TRY(us_task_settings(t, "eval", asked->given, us_planner_settings, &j->c.plan));
-  memset(j->result->on, 0, sizeof(j->result->on));
-  j->rows[0] = 0;
-  return settle(j);
-}
-
 // Opens what the rows need, draws the pairs and opens the journal beside the JSON.
-static UsStatus open_all(EvalJob* j, const UsEvalConfig* asked) {
+static UsStatus open_all(EvalJob* j) {
   const UsEvalConfig* c = &j->c;
   UsEvalResult* r = j->result;
+  if (!c->data) return us_fail(US_USAGE, "--data is missing");
+  if (!c->tasks) return us_fail(US_USAGE, "an evaluation needs a list of tasks");
+  // The data, whose task has a say in what was left open.
+  US_TRY(us_dataset_open(c->data, &j->data));
+  US_TRY(find_task(j));
+  US_TRY(settle(j));
+  // The output: it can be written, and nobody else writes it.
   if (c->json) US_TRY(check_output(c->json));
   if (c->json) US_TRY(us_lock_take(c->json, &j->lock));
   j->pool = us_pool_create(c->threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
-  US_TRY(us_dataset_open(c->data, &j->data));
-  US_TRY(find_task(j));
-  US_TRY(take_task_settings(j, asked));
+  // The envs: models, none of which has seen this data, then the truth, which renders what they
+  // see, and the oracle.
   US_TRY(us_dataset_hash(j->data, j->data_hash));
   US_TRY(open_model(j, US_ROW_model, c->model));
   US_TRY(open_model(j, US_ROW_state, c->state_model));
   US_TRY(open_sims(j));
   US_TRY(choose_factors(j));
+  // What is played: pairs of a start and a goal.
   US_TRY(us_pairs_draw(j->data, j->sim, c->seed, c->episodes, us_env_info(j->sim)->block,
                        us_protocol_steps(r->protocol->ahead, r->task), r->protocol->keep_solved,
                        &r->pairs));
@@ -358,6 +369,7 @@ static UsStatus run_row(EvalJob* j, UsEvalRow row) {
                     .range = j->range,
                     .vary_seed = j->c.seed,
                     .subgoals = j->c.subgoals};
+  // Finished batches go to the journal, and come from it where an earlier run was stopped.
   if (j->journal) {
     us_journal_row(j->journal, row);
     e.recall = us_journal_recall;
@@ -365,6 +377,7 @@ static UsStatus run_row(EvalJob* j, UsEvalRow row) {
     e.keeper = j->journal;
   }
   if (row == US_ROW_oracle && j->c.oracle_pairs < e.count) e.count = j->c.oracle_pairs;
+  // The floor has a planner of its own.
   const char* planner = row_table[row].planner ? row_table[row].planner : j->c.planner;
   US_TRY(us_planner_create(planner, e.answer, &config, &e.planner));
   UsStatus status = us_evaluate(&e, &r->row[row]);
@@ -375,6 +388,7 @@ static UsStatus run_row(EvalJob* j, UsEvalRow row) {
 // Notes beside the rows what varied in the pairs, and what MuJoCo had to say.
 static void describe(EvalJob* j) {
   UsEvalResult* r = j->result;
+  // All rows vary alike, so the first speaks for them.
   int first = 0;
   while (!r->on[first]) first++;
   const UsVary* varied = &r->row[first].vary;
@@ -382,6 +396,7 @@ static void describe(EvalJob* j) {
   const char* range =
       j->vary.count ? us_vary_range_names[j->range] : us_dataset_info(j->data)->variation_range;
   if (varied->count) snprintf(r->vary_range, sizeof(r->vary_range), "%s", range);
+  // The truth played every row's episodes; the oracle's env imagined.
   const UsEnv* oracle = j->answer[US_ROW_oracle];
   r->played.count = us_sim_warnings(j->sim, r->played.kinds, sizeof(r->played.kinds));
   if (!oracle) return;
@@ -395,14 +410,14 @@ static UsStatus write_json(EvalJob* j) {
   if (status == US_OK) status = us_json_write(j->c.json, json);
   cJSON_Delete(json);
   if (status != US_OK) return status;
+  // The results are safe: the journal goes.
   us_journal_close(j->journal, 1);
   j->journal = NULL;
   return US_OK;
 }
 
-static UsStatus run_all(EvalJob* j, const UsEvalConfig* asked) {
-  US_TRY(settle(j));
-  US_TRY(open_all(j, asked));
+static UsStatus run_all(EvalJob* j) {
+  US_TRY(open_all(j));
   if (j->result->complete) return US_OK;
   for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
   describe(j);
@@ -413,7 +428,7 @@ UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
   US_ASSERT(config && out);
   *out = (UsEvalResult){0};
   EvalJob j = {.c = *config, .result = out};
-  UsStatus status = run_all(&j, config);
+  UsStatus status = run_all(&j);
   close_all(&j);
   if (status != US_OK) us_eval_free(out);
   return status;

@@ -19,6 +19,7 @@ static int choose_films(const UsResult* r, int films, int* list) {
   int failures = 0, n = 0;
   for (int i = 0; i < r->count; i++)
     failures += !us_outcome_solved(&r->outcome[i], US_RULE_first_hit);
+  // Successes have what failures leave, and the other way round where there are too few.
   int successes = r->count - failures;
   int wanted = films / 2 > films - successes ? films / 2 : films - successes;
   if (wanted > failures) wanted = failures;
@@ -33,6 +34,7 @@ static int choose_films(const UsResult* r, int films, int* list) {
   return n;
 }
 
+// What the JSON says of a film: its pair, when it was solved and how the distance went.
 static cJSON* film_json(const UsResult* r, const UsPair* pair, int i) {
   const UsOutcome* o = &r->outcome[i];
   cJSON* film = cJSON_CreateObject();
@@ -50,6 +52,7 @@ static cJSON* film_json(const UsResult* r, const UsPair* pair, int i) {
 // Plays `n` episodes of the list again: frames (n, blocks + 2, size, size, 3).
 static UsStatus draw_films(const EvalJob* j, const UsResult* r, int n, const int* list,
                            uint8_t* frames) {
+  // A simulator of its own with the size of film frames; the truth draws what models see.
   UsEnvConfig config = {.slots = 1, .block = r->block, .height = j->c.film_size, .pixels = 1};
   UsEnv* sim;
   US_TRY(us_env_open(us_env_info(j->sim)->name, j->c.tasks, &config, &sim));
@@ -69,6 +72,7 @@ static UsStatus draw_films(const EvalJob* j, const UsResult* r, int n, const int
 UsStatus us_eval_add_films(const EvalJob* j, cJSON* json) {
   const UsResult* r = &j->result->row[US_ROW_model];
   if (!j->result->on[US_ROW_model] || j->c.films == 0) return US_OK;
+  // Room for all films in memory, which check_films has made sure of.
   int most = j->c.films < r->count ? j->c.films : r->count;
   size_t size = us_eval_film_bytes(j, r->blocks);
   int* list = calloc((size_t)most, sizeof(int));
@@ -79,6 +83,7 @@ UsStatus us_eval_add_films(const EvalJob* j, cJSON* json) {
   int n = status == US_OK ? choose_films(r, most, list) : 0;
   if (status == US_OK) status = draw_films(j, r, n, list, frames);
   if (status == US_OK) status = us_file_write(path, frames, (size_t)n * size);
+  // The JSON lies in the same folder and names the file alone.
   if (status == US_OK) {
     const char* slash = strrchr(path, '/');
     cJSON* films = cJSON_AddObjectToObject(json, "films");

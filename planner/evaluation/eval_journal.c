@@ -81,6 +81,7 @@ static UsStatus write_all(const UsJournal* j, const void* data, size_t size) {
 }
 
 UsStatus us_journal_keep(void* keeper, const UsResult* r, int first, int n) {
+  // The head: what the row has come to since its start, this batch included.
   const UsJournal* j = keeper;
   Head h;
   memset(&h, 0, sizeof(h));
@@ -96,6 +97,7 @@ UsStatus us_journal_keep(void* keeper, const UsResult* r, int first, int n) {
              .core_all = r->core_all};
   memcpy(h.wall, r->wall, sizeof(h.wall));
   memcpy(h.core, r->core, sizeof(h.core));
+  // The arrays of the batch and the hash over all of it, in one write.
   Sizes s = sizes_of(&h);
   char* record = malloc(s.all);
   if (!record) return us_fail(US_MEMORY, "%s: out of memory", j->path);
@@ -105,6 +107,7 @@ UsStatus us_journal_keep(void* keeper, const UsResult* r, int first, int n) {
   at = mempcpy(at, r->distance + (size_t)first * (size_t)(r->blocks + 1), s.distance);
   us_hash_bytes(record, s.all - US_HASH_CHARS, at);
   UsStatus status = write_all(j, record, s.all);
+  // On the disk before the next batch begins.
   if (status == US_OK && fdatasync(j->fd) != 0) {
     status = us_fail(US_IO, "%s: cannot be written: %s", j->path, strerror(errno));
   }
@@ -112,6 +115,7 @@ UsStatus us_journal_keep(void* keeper, const UsResult* r, int first, int n) {
   return status;
 }
 
+// Puts a record back where it was written from; its sums are those of the row so far.
 static void take_over(const Head* h, const char* at, UsResult* r) {
   Sizes s = sizes_of(h);
   size_t first = (size_t)h->first, n = (size_t)h->n;
@@ -133,6 +137,7 @@ UsStatus us_journal_recall(void* keeper, UsResult* r, int* done) {
   for (size_t at = 0, size; at < j->old_size; at += size) {
     size = check_record(j->old + at, j->old_size - at, &h);
     US_ASSERT(size > 0);
+    // Records of a row lie in order; one that does not continue them was written twice.
     if (h.row != j->row || h.first != *done) continue;
     if (h.blocks != r->blocks || h.block != r->block || h.action != r->action ||
         h.first + h.n > r->count) {
@@ -153,6 +158,7 @@ static UsStatus read_old(UsJournal* j, const char* key) {
   void* data;
   size_t size, end = sizeof(Header), n;
   US_TRY(us_file_read(j->path, 0, &data, &size));
+  // The header says whose journal it is.
   const char* bytes = data;
   UsStatus status = US_OK;
   if (size >= sizeof(Header)) {
@@ -166,6 +172,7 @@ static UsStatus read_old(UsJournal* j, const char* key) {
                        "found another; without --resume it starts anew",
                        j->path);
     }
+    // Whole records up to the first that is cut off or damaged.
     Head head;
     while (status == US_OK && (n = check_record(bytes + end, size - end, &head)) > 0) end += n;
     j->old_size = end - sizeof(Header);
@@ -183,6 +190,7 @@ static UsStatus open_file(UsJournal* j, const char* key) {
   memcpy(h.key, key, US_HASH_CHARS);
   j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (j->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", j->path, strerror(errno));
+  // What was cut off goes, so that new records follow whole ones.
   size_t keep = j->old_size ? sizeof(h) + j->old_size : 0;
   if (ftruncate(j->fd, (off_t)keep) != 0) {
     return us_fail(US_IO, "%s: cannot be written: %s", j->path, strerror(errno));

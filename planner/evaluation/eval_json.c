@@ -16,6 +16,7 @@ static double rounded(double x, int digits) {
 
 // ---- rates ----
 
+// One {rate, low, high, hits} a rule, over all pairs or the hard ones.
 static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, int hard) {
   UsRate any = us_result_rate(r, pairs, US_RULE_first_hit, hard);
   us_json_add(object, "pairs", any.count);
@@ -40,6 +41,7 @@ static void add_figures(cJSON* row, const UsResult* r) {
     const UsFigure* f = &us_figures[k];
     us_json_add(row, f->name, f->digits < 0 ? f->of(r) : rounded(f->of(r), f->digits));
   }
+  // Where the time went, part by part.
   cJSON* time = cJSON_AddObjectToObject(row, "time");
   for (int p = 0; p < US_PART_COUNT; p++) {
     cJSON* part = cJSON_AddObjectToObject(time, us_part_names[p]);
@@ -68,6 +70,7 @@ int us_eval_distance(const UsResult* r, int block, double* out) {
     value[n++] = (double)d;
     sum += (double)d;
   }
+  // Quartiles are values that occur, not means of two.
   qsort(value, (size_t)n, sizeof(double), by_value);
   out[0] = n ? sum / n : NAN;
   for (int q = 1; q < 4; q++) out[q] = n ? value[q * n / 4] : NAN;
@@ -75,12 +78,14 @@ int us_eval_distance(const UsResult* r, int block, double* out) {
   return n;
 }
 
+// Curves over the blocks of the distance to the goal.
 static void add_distance(cJSON* row, const UsResult* r) {
   static const char* const name[] = {"mean", "lower_quartile", "median", "upper_quartile"};
   cJSON* object = cJSON_AddObjectToObject(row, "distance");
   cJSON* list[4];
   for (int k = 0; k < 4; k++) list[k] = cJSON_AddArrayToObject(object, name[k]);
   for (int b = 0; b <= r->blocks; b++) {
+    // Blocks that no episode reached with finite numbers are left out.
     double found[4];
     if (us_eval_distance(r, b, found) == 0) continue;
     for (int k = 0; k < 4; k++) {
@@ -89,6 +94,7 @@ static void add_distance(cJSON* row, const UsResult* r) {
   }
 }
 
+// What became of each pair, by the first rule.
 static void add_episodes(cJSON* row, const UsResult* r) {
   cJSON* steps = cJSON_AddArrayToObject(row, "first_hit_step");
   cJSON* failed = cJSON_AddArrayToObject(row, "failed");
@@ -118,6 +124,7 @@ static cJSON* row_json(const UsResult* r, const UsPairs* pairs) {
 
 // McNemar's test of the row model and another by first hit on the pairs that both ran.
 static cJSON* compare_json(const UsResult* a, const char* name, const UsResult* b) {
+  // Pairs that one of them solved and the other did not; the rest says nothing about either.
   int n = a->count < b->count ? a->count : b->count, only_a = 0, only_b = 0;
   for (int i = 0; i < n; i++) {
     int solved_a = us_outcome_solved(&a->outcome[i], US_RULE_first_hit);
@@ -137,6 +144,7 @@ static cJSON* compare_json(const UsResult* a, const char* name, const UsResult* 
 
 // ---- the whole ----
 
+// What names the run, and what it was made of.
 static void add_hashes(cJSON* json, const EvalJob* j) {
   static const struct {
     UsEvalRow row;
@@ -152,6 +160,7 @@ static void add_hashes(cJSON* json, const EvalJob* j) {
   }
 }
 
+// The rows, and each of them against the model.
 static void add_rows(cJSON* json, const UsEvalResult* r) {
   cJSON* rows = cJSON_AddObjectToObject(json, "rows");
   cJSON* compare = cJSON_AddArrayToObject(json, "compare");
@@ -177,6 +186,7 @@ cJSON* us_eval_json(const EvalJob* j) {
   const UsResult* main = main_row(r);
   const UsEnvInfo* sim = us_env_info(j->sim);
   cJSON* json = cJSON_CreateObject();
+  // What was run, and how fast the main row was.
   cJSON_AddStringToObject(json, "task", r->task->name);
   cJSON_AddStringToObject(json, "protocol", r->protocol->name);
   cJSON_AddStringToObject(json, "rule", us_rules[r->protocol->rule].name);
@@ -185,16 +195,19 @@ cJSON* us_eval_json(const EvalJob* j) {
   us_json_add(json, "seconds_per_plan", main->wall[US_PART_plan] / fmax((double)main->plans, 1));
   us_json_add(json, "candidate_steps_per_core_second",
               (double)main->candidate_steps / fmax(main->core[US_PART_plan], 1e-9));
+  // The protocol in env steps of this task.
   us_json_add(json, "ahead", us_protocol_steps(r->protocol->ahead, r->task));
   us_json_add(json, "budget", us_protocol_steps(r->protocol->budget, r->task));
   us_json_add(json, "block", sim->block);
   us_json_add(json, "dt", sim->dt);
   us_json_add(json, "radius", r->task->radius);
+  // How it was run.
   us_json_add(json, "seed", (double)j->c.seed);
   us_json_add(json, "batch", j->c.batch);
   us_json_add(json, "threads", us_pool_threads(j->pool));
   cJSON_AddBoolToObject(json, "stop_at_hit", j->c.stop_at_hit);
   us_json_add(json, "subgoals", j->c.subgoals);
+  // By what.
   cJSON_AddStringToObject(json, "version", US_VERSION);
   cJSON_AddStringToObject(json, "mujoco", mj_versionString());
   cJSON_AddStringToObject(json, "blas", us_ops_name(us_device_cpu()));
@@ -202,6 +215,7 @@ cJSON* us_eval_json(const EvalJob* j) {
   cJSON_AddStringToObject(planner, "name", j->c.planner);
   us_settings_json(us_planner_settings, &j->c.plan, planner);
   add_hashes(json, j);
+  // In which light, and what came of it.
   if (*r->vary) {
     cJSON_AddStringToObject(json, "vary", r->vary);
     cJSON_AddStringToObject(json, "vary_range", r->vary_range);

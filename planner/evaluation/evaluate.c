@@ -13,7 +13,7 @@
 
 static void layout(Run* r) {
   UsArena* a = &r->memory;
-  size_t b = (size_t)r->slots, k = (size_t)(r->block * r->action);
+  size_t b = (size_t)r->slots, k = r->length;
   r->slot = US_TAKE(a, int, b);
   r->live = US_TAKE(a, int, b);
   r->mask = US_TAKE(a, uint8_t, b);
@@ -47,6 +47,7 @@ static void layout_result(UsResult* r) {
 static UsStatus check(const UsEvaluation* e) {
   const UsEnvInfo *sim = us_env_info(e->sim), *answer = us_env_info(e->answer);
   const UsDatasetInfo* data = us_dataset_info(e->data);
+  // What the caller chose.
   if (e->count < 0 || e->count > e->pairs->count) {
     return us_fail(US_USAGE, "row %s: expected at most the %d pairs that there are, found %d",
                    e->label, e->pairs->count, e->count);
@@ -64,6 +65,7 @@ static UsStatus check(const UsEvaluation* e) {
     return us_fail(US_USAGE, "%s: expected the %d slots of %s, found %d", answer->name, sim->slots,
                    sim->name, answer->slots);
   }
+  // The data and the two envs speak of the same task in the same blocks.
   if (data->state != sim->state || data->action != sim->action) {
     return us_fail(
         US_FORMAT, "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",
@@ -73,6 +75,7 @@ static UsStatus check(const UsEvaluation* e) {
     return us_fail(US_FORMAT, "%s: expected blocks of %d env steps of %d numbers, found %d of %d",
                    answer->name, sim->block, sim->action, answer->block, answer->action);
   }
+  // Frames have the size that the model was trained on.
   if (e->sees != US_SEES_PIXELS) return US_OK;
   if (answer->height == 0) {
     return us_fail(US_FORMAT, "%s: expected a model of frames, found one of true states",
@@ -113,11 +116,13 @@ static UsStatus check_engine(const Run* r, UsStatus status) {
                  r->first + error->slot, error->step, error->text);
 }
 
+// Plans in the slots that go on.
 static void plan(Run* r) {
-  size_t length = (size_t)(r->replan * r->block * r->action);
+  const size_t length = (size_t)r->replan * r->length;
   Clock start = clock_now();
   us_planner_plan(r->e->planner, r->lives, r->live, r->planned);
   clock_charge(r, US_PART_plan, start);
+  // The planner lists its plans one behind the other; here each lies by its slot.
   for (int i = 0; i < r->lives; i++) {
     memcpy(r->plan + (size_t)r->live[i] * length, r->planned + (size_t)i * length,
            sizeof(float) * length);
@@ -126,7 +131,8 @@ static void plan(Run* r) {
 
 // Plays block `j` of the plans, the `b`-th of the episodes, in the truth.
 static void play(Run* r, int b, int j) {
-  size_t length = (size_t)(r->block * r->action);
+  const size_t length = r->length;
+  // Slots whose episode has ended are given zeros, which the truth does not play.
   memset(r->action_block, 0, sizeof(float) * length * (size_t)r->slots);
   for (int i = 0; i < r->lives; i++) {
     int s = r->live[i];
@@ -135,6 +141,7 @@ static void play(Run* r, int b, int j) {
     memcpy(r->action_block + s * length, from, sizeof(float) * length);
     memcpy(r->result->actions + to, from, sizeof(float) * length);
   }
+  // The simulator plays the block and says after which env steps the task was solved.
   UsStep out = {.reward = r->reward, .success = r->success, .object = r->object};
   Clock start = clock_now();
   us_env_step(r->e->sim, r->action_block, &out);
@@ -150,14 +157,17 @@ static void judge(Run* r, int b) {
     UsOutcome* o = &r->result->outcome[r->first + s];
     const uint8_t* flag = r->success + (size_t)s * block;
     const uint8_t* object = r->object + (size_t)s * block;
+    // How far the goal is now.
     o->played = b + 1;
     o->distance = r->distance[s];
     r->result->distance[(size_t)(r->first + s) * (blocks + 1) + b + 1] = r->distance[s];
+    // A state that diverged ends the episode, which then counts as failed.
     if (!isfinite(r->distance[s]) || !isfinite(r->reward[s])) {
       o->finite = 0;
       o->distance = NAN;
       continue;
     }
+    // The env steps in which it was solved, from which the rules judge at the end.
     for (int k = 0; k < block; k++) {
       if (flag[k] && o->first_hit < 0) o->first_hit = b * block + k + 1;
     }
@@ -170,6 +180,7 @@ static void judge(Run* r, int b) {
 static UsStatus show(Run* r, int b) {
   const UsEvaluation* e = r->e;
   if (e->sees == US_SEES_NOTHING) return US_OK;
+  // What the truth knows without drawing: its state for an oracle, proprio for a model.
   for (int i = 0; i < r->lives; i++) {
     UsObs* o = &r->obs[i];
     *o = (UsObs){0};
@@ -177,18 +188,21 @@ static UsStatus show(Run* r, int b) {
     if (e->sees == US_SEES_PIXELS) o->proprio = r->proprio + (size_t)i * r->proprios;
   }
   US_TRY(us_env_look(e->sim, r->lives, r->live, r->obs));
+  // Its frames, for a model.
   if (e->sees == US_SEES_PIXELS) {
     Clock start = clock_now();
     US_TRY(us_env_render(e->sim, r->lives, r->live, r->pixels));
     clock_charge(r, US_PART_render, start);
   }
+  // When it was seen, and the block that led there.
   double dt = us_env_info(e->sim)->dt;
   for (int i = 0; i < r->lives; i++) {
     int64_t row = e->pairs->pair[r->first + r->live[i]].start;
     r->obs[i].time = us_dataset_times(e->data)[row] + (b + 1) * r->block * dt;
-    r->obs[i].action = r->action_block + (size_t)r->live[i] * (size_t)(r->block * r->action);
+    r->obs[i].action = r->action_block + (size_t)r->live[i] * r->length;
     if (e->sees == US_SEES_PIXELS) r->obs[i].pixels = r->pixels + (size_t)i * r->frame;
   }
+  // A model encodes here; an oracle takes over the state.
   Clock start = clock_now();
   UsStatus status = us_env_observe(e->answer, r->lives, r->live, r->obs);
   clock_charge(r, US_PART_encode, start);
@@ -209,21 +223,25 @@ static void conclude(Run* r) {
   }
 }
 
+// Plays a batch of episodes from their starts to the end of the budget.
 static UsStatus play_batch(Run* r, UsProgress* progress) {
   int blocks = r->result->blocks;
   US_TRY(check_engine(r, us_evaluate_place(r)));
   list_live(r);
   for (int b = 0; b < blocks && r->lives > 0; b++) {
+    // Where the blocks of the last plan are spent: the goal whose turn it is, and a new plan.
     int j = b % r->replan;
     if (j == 0) {
       US_TRY(check_engine(r, us_evaluate_aim(r, b)));
       plan(r);
     }
     if (us_interrupted()) return US_INTERRUPTED;  // a plan then means nothing
+    // The block in the simulator, and what it brought.
     play(r, b, j);
     US_TRY(check_engine(r, US_OK));
     judge(r, b);
     list_live(r);
+    // What the next plan starts from.
     if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
   }
@@ -251,6 +269,7 @@ static void count(Run* r, const Origin* origin) {
   r->result->candidate_steps = r->e->planner->candidate_steps - origin->steps;
 }
 
+// Plays all batches, those that an earlier run finished left out.
 static UsStatus run(Run* r) {
   UsStatus status = US_OK;
   int done = 0, all = r->result->count;
@@ -265,6 +284,7 @@ static UsStatus run(Run* r) {
       return us_fail(status, "stopped after %d of %d episodes%s", r->first, r->result->count,
                      r->e->keep ? "; --resume goes on" : "");
     }
+    // A finished batch is kept with the sums so far, so that a kill loses one batch at most.
     count(r, &origin);
     if (status == US_OK && r->e->keep) status = r->e->keep(r->e->keeper, r->result, r->first, r->n);
   }
@@ -275,9 +295,10 @@ static UsStatus run(Run* r) {
 UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   *out = (UsResult){0};
   US_TRY(check(e));
+  // Sizes of a batch and of the result.
   const UsEnvInfo* sim = us_env_info(e->sim);
-  Run r = {.e = e, .result = out, .slots = sim->slots, .block = sim->block, .action = sim->action};
-  r.states = sim->state;
+  Run r = {.e = e, .result = out, .slots = sim->slots, .block = sim->block, .states = sim->state};
+  r.length = (size_t)sim->block * (size_t)sim->action;
   r.proprios = us_dataset_info(e->data)->proprio;
   r.replan = e->planner->config.replan;
   if (e->vary && e->sees == US_SEES_PIXELS) r.save = us_env_save_size(e->sim);
@@ -287,6 +308,7 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   out->action = sim->action;
   out->blocks = e->budget / sim->block;
   out->stopped = e->stop_at_hit;
+  // One block of memory for the result, one for the work; the first passes only measure.
   US_TRY(us_evaluate_factors(e, out));
   layout_result(out);
   layout(&r);

@@ -12,12 +12,13 @@ typedef struct Run {
   const UsEvaluation* e;
   UsResult* result;
   UsArena memory;
-  int slots, block, action, states, proprios, replan;
-  size_t frame;  // bytes of a frame
-  int first, n;  // the batch: pairs first .. first + n - 1 in slots 0 .. n - 1
-  int stage;     // the sub-goal that the answering env has, e->subgoals: the goal
-  int* slot;     // (B) 0 .. B - 1
-  int* live;     // (B) slots whose episode goes on
+  int slots, block, states, proprios, replan;
+  size_t length;  // K A, numbers of a block
+  size_t frame;   // bytes of a frame
+  int first, n;   // the batch: pairs first .. first + n - 1 in slots 0 .. n - 1
+  int stage;      // the sub-goal that the answering env has, e->subgoals: the goal
+  int* slot;      // (B) 0 .. B - 1
+  int* live;      // (B) slots whose episode goes on
   int lives;
   uint8_t* mask;        // (B) 1 where a slot has a pair
   uint64_t* number;     // (B) episode numbers; seeds of the reset

@@ -32,6 +32,7 @@ static int64_t pair_row(const Run* r, int i, Which which) {
 
 // Draws the frames of one row of every pair in its variation, and leaves the truth as it was.
 static UsStatus draw_frames(Run* r, Which which) {
+  // The truth is put into the row's states for as long as it draws.
   for (int i = 0; i < r->n; i++) {
     us_env_save(r->e->sim, i, r->saved + (size_t)i * r->save);
     int64_t row = pair_row(r, i, which);
@@ -56,8 +57,10 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
     UsObs* o = &r->obs[i];
     *o = (UsObs){.time = us_dataset_times(r->e->data)[row], .first = which == kBefore};
     if (which == kStart && !r->e->rest) {  // a block lies between the two start rows
-      o->action = us_dataset_actions(r->e->data) + (row - r->block) * r->action;
+      o->action =
+          us_dataset_actions(r->e->data) + (row - r->block) * us_env_info(r->e->sim)->action;
     }
+    // The state as it was recorded, or the frame: the file's, or the one drawn anew.
     if (sees == US_SEES_STATE) {
       o->state = r->state + (size_t)i * r->states;
       us_evaluate_start(r->e->data, row, r->e->rest && which < kShown, r->e->sim, o->state);
@@ -86,6 +89,7 @@ void us_evaluate_variation(const UsEvaluation* e, UsResult* r) {
   const size_t width = (size_t)r->vary.count;
   for (int i = 0; i < r->count && width; i++) {
     float* to = r->variation + (size_t)i * width;
+    // Drawn by the pair's number alone, or as the file has it at the start.
     if (e->vary) {
       UsRng rng = us_rng(e->vary_seed, US_RNG_VARY, (uint64_t)i, 0, 1);
       us_vary_draw(e->vary, e->sim, e->range, us_rng_bits(&rng), to);
@@ -109,6 +113,7 @@ static void vary(Run* r) {
 
 // Puts the truth into the starts of the batch's pairs.
 static UsStatus place_truth(Run* r) {
+  // A goal is the state at the goal's row; then the episode begins at the start's.
   us_env_reset(r->e->sim, r->mask, r->number);
   US_TRY(read_rows(r, kGoal, US_SEES_STATE));
   US_TRY(us_env_set_goal(r->e->sim, r->n, r->slot, r->obs));
@@ -131,6 +136,7 @@ static UsStatus show_row(Run* r, Which which) {
 static UsStatus place_answer(Run* r) {
   if (r->e->sees == US_SEES_NOTHING) return US_OK;
   us_env_reset(r->e->answer, r->mask, r->number);
+  // A model has seen what led to the start: the frame a block before, then the start itself.
   r->stage = 0;
   US_TRY(show_row(r, kBefore));
   US_TRY(show_row(r, kStart));
@@ -138,15 +144,18 @@ static UsStatus place_answer(Run* r) {
 }
 
 UsStatus us_evaluate_place(Run* r) {
+  // The slots of this batch, named by their pairs; in a last batch some have none.
   for (int i = 0; i < r->slots; i++) {
     r->slot[i] = i;
     r->mask[i] = i < r->n;
     r->number[i] = (uint64_t)(r->first + i);
   }
+  // Variations first: all that follows happens in them.
   vary(r);
   US_TRY(place_truth(r));
   US_TRY(place_answer(r));
   US_TRY(us_planner_start(r->e->planner, r->n, r->slot, r->number));
+  // Outcomes begin with nothing reached, curves with the distance at the start.
   us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
   int blocks = r->result->blocks;
   for (int i = 0; i < r->n; i++) {
@@ -162,6 +171,7 @@ UsStatus us_evaluate_place(Run* r) {
 }
 
 UsStatus us_evaluate_aim(Run* r, int b) {
+  // Sub-goals share the first half of the budget; a plan keeps the goal that it was made for.
   int share = r->e->subgoals ? r->result->blocks / (2 * r->e->subgoals) : 0;
   int stage = share ? b / share : 0;
   if (stage > r->e->subgoals) stage = r->e->subgoals;

@@ -24,6 +24,7 @@ static int holds(const uint8_t* flag, int steps, int n) {
 
 // 1 if the last env step of a plan was a success; the last plan may be cut short by the budget.
 static int holds_at_plan_end(const UsHistory* e) {
+  // Plans end every `plan` env steps and with the budget.
   int plan = e->block * e->replan, found = e->success[e->steps - 1];
   for (int t = plan; t <= e->steps; t += plan) found |= e->success[t - 1];
   return found;
@@ -58,10 +59,12 @@ static int add_column(UsColumn* out, UsRule rule, int hard) {
 
 int us_rule_columns(UsRule rule, int object, UsColumn* out) {
   int n = 0;
+  // What every table has, and the hard pairs by the first rule.
   for (int k = 0; k < US_RULE_COUNT; k++) {
     if (us_rules[k].shown) n += add_column(out + n, (UsRule)k, 0);
   }
   n += add_column(out + n, US_RULE_first_hit, 1);
+  // What this protocol or this task asks for beside it.
   for (int k = 0; k < US_RULE_COUNT; k++) {
     int asked = k == (int)rule || (object && k == US_RULE_object_hit);
     if (asked && !us_rules[k].shown) n += add_column(out + n, (UsRule)k, 0);
@@ -139,6 +142,7 @@ int us_result_answers(const UsResult* r, UsRule rule) {
 
 UsRate us_result_rate(const UsResult* r, const UsPairs* pairs, UsRule rule, int hard) {
   UsRate rate = {0};
+  // Hits among the pairs that count, then Wilson's interval for their share.
   for (int i = 0; i < r->count; i++) {
     if (hard && !pairs->pair[i].hard) continue;
     rate.count++;
@@ -158,15 +162,18 @@ static UsStatus film(const UsResult* r, const UsDataset* data, const UsPairs* pa
   const int slot = 0;
   const uint64_t seed = 0;
   UsObs obs = {.state = state, .first = 1};
+  // The env plays in the pair's variation, as the episode did.
   const float* values = r->variation + (size_t)episode * (size_t)r->vary.count;
   if (r->vary.count) us_sim_vary(sim, &r->vary, 1, &slot, values);
   us_env_reset(sim, NULL, &seed);
+  // The goal's frame comes second, but is drawn first: the episode then goes on from its start.
   us_evaluate_start(data, p->goal, 0, sim, state);
   US_TRY(us_env_observe(sim, 1, &slot, &obs));
   US_TRY(us_env_render(sim, 1, &slot, pixels + frame));
   us_evaluate_start(data, p->start, rest, sim, state);
   US_TRY(us_env_observe(sim, 1, &slot, &obs));
   US_TRY(us_env_render(sim, 1, &slot, pixels));
+  // The blocks as they were played.
   size_t length = (size_t)(r->block * r->action);
   for (int b = 0; b < r->outcome[episode].played; b++) {
     us_env_step(sim, r->actions + ((size_t)episode * r->blocks + b) * length, NULL);

@@ -9,6 +9,7 @@ void us_wilson(int hits, int count, double* low, double* high) {
   *low = 0;
   *high = 1;
   if (count == 0) return;
+  // The interval's centre is drawn towards one half, its width does not vanish at 0 or n hits.
   const double z = 1.959963984540054, n = count, p = hits / n;
   double centre = (p + z * z / (2 * n)) / (1 + z * z / n);
   double half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));

@@ -18,6 +18,7 @@ static void place_host(UsSearch* s, size_t n) {
   s->row = US_TAKE(a, float, s->length);
   s->weight = US_TAKE(a, float, n*(size_t)g->horizon);
   s->stream = US_TAKE(a, UsRng, n);
+  // An env that takes no tensor memory is handed candidates, and returns rewards, through these.
   if (s->env->cls->rollout_device) return;
   s->actions = US_TAKE(a, float, all*(size_t)s->length);
   s->returned = US_TAKE(a, float, all*(size_t)g->horizon);
@@ -41,10 +42,12 @@ static void place_tensors(UsSearch* s, UsArena* a, size_t n) {
 UsStatus us_search_create(UsSearch* s, UsEnv* env, const UsPlannerConfig* config) {
   const UsEnvInfo* info = us_env_info(env);
   const size_t n = (size_t)info->slots;
+  // Sizes, and where the env imagines.
   *s = (UsSearch){.env = env, .config = *config, .lag = info->action};
   s->device = info->device ? info->device : us_device_cpu();
   s->length = config->horizon * info->block * info->action;
   s->played = config->replan * info->block * info->action;
+  // One block of the host's memory: measured, then placed.
   place_host(s, n);
   US_TRY(us_arena_alloc(&s->memory));
   place_host(s, n);
@@ -114,9 +117,11 @@ int us_search_activate(UsSearch* s, int n, const int* slots) {
 void us_search_hand_out(UsSearch* s, int slot, float* actions) {
   const UsPlannerConfig* g = &s->config;
   const size_t played = (size_t)s->played, length = (size_t)s->length, rest = length - played;
+  // The mean of the elites is played ...
   float* mean = s->mean + (size_t)slot * length;
   us_ops_get(s->device, mean, s->row, length);
   memcpy(actions, s->row, sizeof(float) * played);
+  // ... or the best candidate of the last iteration, where there was a finite one.
   if (g->play_best) {
     const int last = (s->iterations[slot] - 1) % 2;
     const size_t best = (size_t)slot * (size_t)g->elites;
@@ -164,6 +169,7 @@ static void each(UsSearch* s, Work* work) {
 static void sample(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   float* x = s->candidates + (size_t)first * (size_t)g->samples * (size_t)s->length;
+  // Candidate k of a slot draws from the stream (seed, episode, plan, iteration << 20 | k).
   for (int i = first; i < first + n; i++) {
     s->stream[i] = us_rng(g->seed, US_RNG_PLAN, s->episode[s->active[i]], s->plan[s->active[i]],
                           (uint64_t)s->iteration << 20);
@@ -186,6 +192,7 @@ void us_search_imagine(UsSearch* s) {
                           s->rewards);
     return;
   }
+  // Candidates go to the host, and rewards come from it.
   us_ops_get(s->device, s->candidates, s->actions, all * (size_t)s->length);
   us_env_rollout(s->env, s->count, s->active, g->samples, g->horizon, s->actions, s->returned);
   us_ops_put(s->device, s->rewards, s->returned, rewards);
@@ -219,6 +226,7 @@ void us_search_cost(UsSearch* s) {
 
 static void elites(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
+  // The elites of the last iteration lie in the other half; a plan's first iteration has none.
   const int now = s->iteration % 2, keep = s->iteration > 0 ? g->keep : 0;
   const size_t at = (size_t)first * (size_t)g->samples;
   us_ops_elites(s->device, n, g->samples, s->length, g->elites, keep, s->active + first,

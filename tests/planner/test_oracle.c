@@ -13,7 +13,20 @@
 #include "planner/evaluate.h"
 #include "tests/planner/oracle_data.h"
 
-enum { kPairs = 32, kAhead = 25, kBudget = 50 };
+enum { kAhead = 25, kBudget = 50 };
+
+// How much is played: a little, or with the argument `full` what tells close rates apart.
+typedef struct Scale {
+  int pairs;    // of the rates
+  int play;     // pairs that are played in batches of several sizes
+  int batch;    // of the second of them
+  int setups;   // of them
+  int misses;   // pairs that the oracle may miss
+  int samples;  // of a plan
+} Scale;
+
+static const Scale full = {32, 10, 7, 3, 1, 64};
+static Scale scale = {8, 2, 2, 2, 1, 32};
 
 typedef struct Setup {
   int pairs, batch, threads, iterations, stop;
@@ -44,10 +57,11 @@ static void evaluate(const char* task, const Setup* s, UsPairs* pairs, UsResult*
   assert_int_equal(us_env_open(name, us_tasks, &config, &sim), US_OK);
   assert_int_equal(us_env_open(name, us_tasks, &config, &answer), US_OK);
   assert_int_equal(us_dataset_open(path, &data), US_OK);
-  assert_int_equal(us_pairs_draw(data, sim, 3, kPairs, us_env_info(sim)->block, kAhead, 0, pairs),
-                   US_OK);
+  assert_int_equal(
+      us_pairs_draw(data, sim, 3, scale.pairs, us_env_info(sim)->block, kAhead, 0, pairs), US_OK);
   UsPlannerConfig plan = us_planner_defaults();
   plan.pool = pool;
+  plan.samples = scale.samples;
   if (s->iterations) plan.iterations = plan.warm_iterations = s->iterations;
   int chance = !strcmp(s->planner, "random");
   UsPlanner* planner;
@@ -76,7 +90,7 @@ static void the_oracle_solves_every_task(void** state) {
     if (!is_cheap(us_tasks[k]) || us_tasks[k] == &us_task_pusht) continue;  // wants more candidates
     UsPairs pairs;
     UsResult oracle, chance;
-    Setup s = {.pairs = kPairs, .batch = kPairs, .threads = 2, .planner = "cem"};
+    Setup s = {.pairs = scale.pairs, .batch = scale.pairs, .threads = 2, .planner = "cem"};
     evaluate(us_tasks[k]->name, &s, &pairs, &oracle);
     UsRate best = us_result_rate(&oracle, &pairs, US_RULE_first_hit, 0);
     UsRate end = us_result_rate(&oracle, &pairs, US_RULE_last_step, 0);
@@ -87,8 +101,8 @@ static void the_oracle_solves_every_task(void** state) {
     UsRate floor_end = us_result_rate(&chance, &pairs, US_RULE_last_step, 0);
     printf("%s: oracle %.3f at the end %.3f, random %.3f at the end %.3f\n", us_tasks[k]->name,
            best.rate, end.rate, floor.rate, floor_end.rate);
-    assert_int_equal(best.count, kPairs);
-    assert_true(best.rate >= 0.95);
+    assert_int_equal(best.count, scale.pairs);
+    assert_true(best.hits >= best.count - scale.misses);
     assert_true(end.rate >= 0.7);
     assert_true(floor.rate < best.rate - 0.25);
     assert_true(floor_end.rate < end.rate - 0.5);
@@ -102,19 +116,20 @@ static void batch_and_threads_change_nothing(void** state) {
   (void)state;
   for (int k = 0; us_tasks[k]; k++) {
     if (!is_cheap(us_tasks[k])) continue;
+    const int n = scale.play;
     const Setup setup[] = {
-        {10, 1, 1, 1, 0, "cem"}, {10, 7, 2, 1, 0, "cem"}, {10, 10, 1, 1, 0, "cem"}};
+        {n, 1, 1, 1, 0, "cem"}, {n, scale.batch, 2, 1, 0, "cem"}, {n, n, 1, 1, 0, "cem"}};
     UsPairs pairs;
     UsResult one, other;
     evaluate(us_tasks[k]->name, &setup[0], &pairs, &one);
     us_pairs_free(&pairs);
-    for (int i = 1; i < 3; i++) {
+    for (int i = 1; i < scale.setups; i++) {
       evaluate(us_tasks[k]->name, &setup[i], &pairs, &other);
-      size_t numbers = 10 * (size_t)(one.blocks * one.block * one.action);
-      assert_memory_equal(one.outcome, other.outcome, 10 * sizeof(UsOutcome));
+      size_t numbers = (size_t)n * (size_t)(one.blocks * one.block * one.action);
+      assert_memory_equal(one.outcome, other.outcome, (size_t)n * sizeof(UsOutcome));
       assert_memory_equal(one.actions, other.actions, numbers * sizeof(float));
       assert_memory_equal(one.distance, other.distance,
-                          10 * (size_t)(one.blocks + 1) * sizeof(float));
+                          (size_t)n * (size_t)(one.blocks + 1) * sizeof(float));
       assert_int_equal(one.candidate_steps, other.candidate_steps);
       us_pairs_free(&pairs);
       us_result_free(&other);
@@ -139,7 +154,8 @@ static void stopping_at_hits_changes_no_first_hit(void** state) {
   us_result_free(&b);
 }
 
-int main(void) {
+int main(int argc, char** argv) {
+  if (argc > 1 && !strcmp(argv[1], "full")) scale = full;
   if (!mkdtemp(folder)) return 1;
   for (int k = 0; us_tasks[k]; k++) {
     if (!is_cheap(us_tasks[k])) continue;
