@@ -1,3 +1,5 @@
+// The list of planners and of their settings; every call with what it is given checked.
+
 #include "planner/planner.h"
 
 #include <stddef.h>

@@ -53,6 +53,7 @@ static void print_distance(const UsResult* r) {
   printf("  %.3f > %.3f (%.3f)", start[0], end[0], end[2]);
 }
 
+// How often MuJoCo warned in one kind of work.
 static void print_warnings(const char* where, const UsWarnings* w) {
   if (w->count == 0) return;
   printf("%s: MuJoCo warned %lld time%s (%s)\n", where, w->count, w->count == 1 ? "" : "s",
@@ -72,7 +73,9 @@ static void print_trouble(const UsEvalResult* e) {
   print_warnings("what the oracle imagined", &e->imagined);
 }
 
+// Success by rule with Wilson intervals, and how near episodes came: a line a row.
 static void print_rates(const UsEvalResult* e) {
+  // The columns that this protocol and this task have.
   UsColumn column[US_RULE_COUNT + 1];
   int columns = us_rule_columns(e->protocol->rule, e->task->success_object != NULL, column);
   printf("%-7s %5s", "row", "pairs");
@@ -87,6 +90,7 @@ static void print_rates(const UsEvalResult* e) {
   }
 }
 
+// Figures with a title, then where the time went: a line a row.
 static void print_times(const UsEvalResult* e) {
   printf("\n%-7s", "row");
   for (int f = 0; f < US_FIGURE_COUNT; f++) {
@@ -102,6 +106,7 @@ static void print_times(const UsEvalResult* e) {
       double x = f->factor * f->of(&e->row[k]);
       char text[64] = "-";
       if (!f->title) continue;
+      // As wide as its title, "-" where a row has no such figure.
       if (isfinite(x)) snprintf(text, sizeof(text), f->format, x);
       int width = (int)strlen(f->title);
       printf("  %*s", width > 9 ? width : 9, text);
@@ -125,6 +130,7 @@ static void print_result(const UsEvalResult* e) {
 // ---- the command ----
 
 int us_cmd_eval(int argc, const char** argv) {
+  // The options are the two lists of settings.
   UsEvalConfig c = us_eval_defaults();
   struct poptOption job[US_CLI_ROWS] = {POPT_TABLEEND}, planner[US_CLI_ROWS] = {POPT_TABLEEND};
   us_cli_rows(us_eval_settings, &c, job);
@@ -136,6 +142,7 @@ int us_cmd_eval(int argc, const char** argv) {
   int code = us_cli_parse(argc, argv, table, usage, help, NULL, 0);
   if (code < 0 && !c.json) code = us_cli_usage("eval", "--json is missing");
   if (code < 0) {
+    // Built-in tasks, those of plugins and of MJCF files; their settings where no option is given.
     UsEvalResult result;
     c.tasks = us_cli_tasks();
     c.given = us_cli_given();
