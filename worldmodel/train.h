@@ -59,7 +59,7 @@ typedef struct UsTrainStep {
   double norm;              // of the gradient before clipping
   double rate;
   int finite;   // 0: a loss or gradient was not; the weights are as they were
-  int stopped;  // 1: Ctrl-C came before its end; it is not counted, the weights are as they were
+  int stopped;  // 1: the caller wants to stop; it is not counted, the weights are as they were
 } UsTrainStep;
 
 // Errors on held-back samples as ratios to repeating the last known frame: of the next frame, and
@@ -84,13 +84,13 @@ US_API UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, U
 US_API void us_trainer_destroy(UsTrainer* t);
 
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
-// predictor's normalisation. Only Ctrl-C and US_MEMORY can fail.
+// predictor's normalisation. Fails with US_INTERRUPTED or US_MEMORY alone.
 US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
 // One step. `progress` in [0, 1] places it on the cosine. Does not allocate.
 US_API UsTrainStep us_trainer_step(UsTrainer* t, double progress);
 
-// After Ctrl-C the result means nothing.
+// When the caller wants to stop the result means nothing.
 US_API UsValidation us_trainer_validate(UsTrainer* t);
 
 // Steps taken so far, and the seconds that pool threads spent filling samples and in all of a step.
@@ -112,8 +112,8 @@ typedef struct UsTrainRun {
 } UsTrainRun;
 
 // Trains to the end of the config with a progress bar, log and checkpoints; `result` (Nullable) is
-// the last (or best) validation. Ctrl-C leaves a checkpoint and gives US_INTERRUPTED; a loss that
-// is not finite gives US_DIVERGED with the step and leaves the last checkpoint as it was.
+// the last (or best) validation. A caller who wants to stop gets US_INTERRUPTED and a checkpoint; a
+// loss that is not finite gives US_DIVERGED with the step and leaves the last checkpoint as it was.
 US_API UsStatus us_trainer_run(UsTrainer* t, const UsTrainRun* run, UsValidation* result);
 
 US_C_END

@@ -23,8 +23,8 @@
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 
-enum { kHeader = 4096, kVersion = 1, kChunk = 512, kPath = 4096, kKeyChars = 12 };
-static const double chunk_bytes = 64e6, piece_seconds = 0.1;
+enum { kHeader = 4096, kVersion = 1, kPiece = 512, kPath = 4096, kKeyChars = 12 };
+static const double piece_bytes = 64e6, piece_seconds = 0.1;
 static const char kMagic[16] = "understudy-feat";
 
 typedef struct Header {
@@ -154,48 +154,38 @@ typedef struct Work {
   UsDataset* data;
   const UsEncoder* encoder;
   UsPool* pool;
-  int chunk;        // rows that are read at once
-  int piece;        // rows that are encoded and written at once
-  size_t frame;     // bytes
-  uint8_t* pixels;  // (chunk, H, W, 3) or NULL
-  float* latents;   // (chunk, G, D)
+  int piece, most;  // rows that are read, encoded and written at once, now and at most
+  uint8_t* pixels;  // (most, H, W, 3) or NULL
+  float* latents;   // (most, G, D)
   UsLock* lock;
   int fd;
 } Work;
 
-// Encodes n rows and writes them, then the count that says they are there.
-static UsStatus encode_piece(UsFeatures* f, Work* w, int64_t first, int n, const uint8_t* pixels) {
+// Encodes the next n rows and writes them, then the count that says they are there.
+static UsStatus encode_piece(UsFeatures* f, Work* w, int n) {
+  int64_t first = f->header.done;
   const double* states = us_dataset_states(w->data) + first * us_dataset_info(w->data)->state;
-  US_TRY(us_encoder_encode(w->encoder, n, pixels, states, w->latents, w->pool));
   size_t bytes = f->row * sizeof(float);
+  if (w->pixels) US_TRY(us_dataset_pixels(w->data, first, n, w->pixels));
+  US_TRY(us_encoder_encode(w->encoder, n, w->pixels, states, w->latents, w->pool));
   US_TRY(write_at(f->path, w->fd, w->latents, (size_t)n * bytes, kHeader + (size_t)first * bytes));
   f->header.done = first + n;
   return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
 }
 
-// Reads n rows and encodes them in pieces, which grow while they take less than a tenth of a
-// second, so that the bar moves with any encoder.
-static UsStatus encode_chunk(UsFeatures* f, Work* w, int64_t first, int n, UsProgress* bar) {
-  if (w->pixels) US_TRY(us_dataset_pixels(w->data, first, n, w->pixels));
-  for (int at = 0, now; at < n; at += now) {
-    now = n - at < w->piece ? n - at : w->piece;
-    double start = us_seconds();
-    US_TRY(
-        encode_piece(f, w, first + at, now, w->pixels ? w->pixels + (size_t)at * w->frame : NULL));
-    us_progress_show(bar, (double)f->header.done, NULL);
-    if (us_seconds() - start < piece_seconds && w->piece < w->chunk) w->piece *= 2;
-  }
-  return US_OK;
-}
-
-// Encodes what is missing, chunk by chunk; the caller may stop it anywhere.
+// Encodes what is missing in pieces, which grow while they take less than a tenth of a second, so
+// that the bar moves with any encoder; the caller may stop it anywhere.
 static UsStatus encode_rows(UsFeatures* f, Work* w) {
   int64_t rows = f->header.rows;
   UsProgress bar = us_progress_start("encode", "frames", (double)rows, (double)f->header.done);
   UsStatus status = US_OK;
   while (status == US_OK && f->header.done < rows) {
+    double start = us_seconds();
     int64_t left = rows - f->header.done;
-    status = encode_chunk(f, w, f->header.done, left < w->chunk ? (int)left : w->chunk, &bar);
+    status = encode_piece(f, w, left < w->piece ? (int)left : w->piece);
+    us_progress_show(&bar, (double)f->header.done, NULL);
+    if (us_seconds() - start < piece_seconds) w->piece *= 2;
+    if (w->piece > w->most) w->piece = w->most;
     if (status == US_INTERRUPTED || (f->header.done < rows && us_interrupted())) {
       status =
           us_fail(US_INTERRUPTED, "%s: stopped after %lld of %lld frames; the next run goes on",
@@ -230,13 +220,13 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
   const UsDatasetInfo* info = us_dataset_info(data);
   int reads_pixels = us_encoder_info(encoder)->height > 0;
   Work w = {.data = data, .encoder = encoder, .pool = pool, .fd = -1};
-  size_t latent = f->row * sizeof(float);
-  if (reads_pixels) w.frame = (size_t)info->height * (size_t)info->width * 3;
-  // Chunks of some megabytes, pieces of at least a frame for every worker.
-  w.chunk = (int)fmin(kChunk, fmax(1, chunk_bytes / (double)(latent + w.frame)));
-  w.piece = us_pool_threads(pool) < w.chunk ? us_pool_threads(pool) : w.chunk;
-  w.latents = malloc((size_t)w.chunk * latent);
-  if (reads_pixels) w.pixels = malloc((size_t)w.chunk * w.frame);
+  size_t latent = f->row * sizeof(float), frame = 0;
+  if (reads_pixels) frame = (size_t)info->height * (size_t)info->width * 3;
+  // Pieces of at least a frame for every worker, at most of some megabytes.
+  w.most = (int)fmin(kPiece, fmax(1, piece_bytes / (double)(latent + frame)));
+  w.piece = us_pool_threads(pool) < w.most ? us_pool_threads(pool) : w.most;
+  w.latents = malloc((size_t)w.most * latent);
+  if (reads_pixels) w.pixels = malloc((size_t)w.most * frame);
   UsStatus status = w.latents && (w.pixels || !reads_pixels)
                         ? start_file(f, &w)
                         : us_fail(US_MEMORY, "%s: out of memory", f->path);

@@ -249,7 +249,7 @@ static UsStatus loop(Loop* l) {
   UsTrainer* t = l->t;
   double every = l->run->checkpoint_seconds > 0 ? l->run->checkpoint_seconds : 30;
   int done = t->c.patience > 0 && t->at.worse >= t->c.patience;
-  // A validation that Ctrl-C ended is made up for when the run goes on.
+  // A validation that was stopped is made up for when the run goes on.
   if (t->at.step > 0 && t->at.step % t->c.validate_every == 0) done = validate(l);
   while (!done && progress(l) < 1 && !us_interrupted()) {
     UsTrainStep s = us_trainer_step(t, progress(l));
