@@ -1,3 +1,6 @@
+// What is the same for every kind of env: opening by name, checks before a kind is asked, and what
+// can be made of save, step and restore.
+
 #include "env/env.h"
 
 #include <math.h>
@@ -6,11 +9,13 @@
 
 #include "env/env_class.h"
 
+// The kinds, by the part of a name before the colon.
 static const UsEnvClass* const classes[] = {&us_env_class_sim, &us_env_class_model};
 enum { CLASSES = sizeof(classes) / sizeof(classes[0]) };
 
 // ---- open and close ----
 
+// The kind of a name whose first colon is at `colon`; NULL: there is none.
 static const UsEnvClass* find_class(const char* name, const char* colon) {
   for (int i = 0; i < CLASSES; i++) {
     size_t length = strlen(classes[i]->kind);
@@ -21,6 +26,7 @@ static const UsEnvClass* find_class(const char* name, const char* colon) {
   return NULL;
 }
 
+// Sizes that no env can have.
 static UsStatus check_config(const char* name, const UsEnvConfig* c) {
   if (c->slots < 0 || c->block < 0 || c->height < 0 || c->width < 0 || c->limit < 0) {
     return us_fail(US_USAGE,
@@ -37,9 +43,11 @@ UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const 
   *out = NULL;
   UsEnvConfig c = config ? *config : (UsEnvConfig){0};
   US_TRY(check_config(name, &c));
+  // What is left 0 has a default; width and height stand for each other.
   if (c.slots == 0) c.slots = 1;
   if (c.height == 0) c.height = c.width;
   if (c.width == 0) c.width = c.height;
+  // The kind takes it from here, and is told the part behind the colon.
   const char* colon = strchr(name, ':');
   const UsEnvClass* cls = colon ? find_class(name, colon) : NULL;
   if (!cls || !colon[1]) {
@@ -50,6 +58,7 @@ UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const 
                    sizeof(((UsEnvInfo*)NULL)->name) - 1);
   }
   UsEnv* e;
+  // What a kind leaves to env.c needs memory, which an open env has.
   US_TRY(cls->open(name, colon + 1, tasks, &c, &e));
   UsStatus status = us_env_ready(e);
   if (status != US_OK) {
@@ -60,6 +69,7 @@ UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const 
   return US_OK;
 }
 
+// Lays the scratch out: counts first, places then.
 static void place(UsEnv* e) {
   UsEnvScratch* s = &e->scratch;
   size_t n = (size_t)e->info.slots;
@@ -83,6 +93,7 @@ void us_env_close(UsEnv* e) {
   e->cls->close(e);
 }
 
+// What open filled in.
 const UsEnvInfo* us_env_info(const UsEnv* e) {
   return &e->info;
 }
@@ -133,6 +144,7 @@ static UsStatus check_list(const UsEnv* e, int n, const int* slots, const void* 
   return us_fail(US_USAGE, "%s: expected %s of %d slots, found NULL", e->info.name, name, n);
 }
 
+// Calls that cannot fail assert what the caller has to know; the others say it with a status.
 void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
   US_ASSERT(seeds);
   e->cls->reset(e, mask, seeds);
@@ -140,6 +152,7 @@ void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
 
 void us_env_step(UsEnv* e, const float* actions, const UsStep* out) {
   US_ASSERT(actions);
+  // Kinds always get a struct, whose pointers may all be NULL.
   static const UsStep nothing;
   e->cls->step(e, actions, out ? out : &nothing);
 }
@@ -197,6 +210,7 @@ void us_env_fork(UsEnv* e, int slot, int n, const int* targets) {
     return;
   }
   US_ASSERT(e->scratch.saved);
+  // Through the bytes of a saved slot, as a kind without fork has nothing else.
   void* bytes = e->scratch.saved;
   e->cls->save(e, slot, bytes);
   for (int i = 0; i < n; i++) {
@@ -212,6 +226,7 @@ static void default_rollout(UsEnv* e, int n, const int* slots, int samples, int 
   const size_t block = (size_t)e->info.block * (size_t)e->info.action;
   const size_t items = (size_t)n * (size_t)samples, length = (size_t)horizon * block;
   const size_t row = e->scratch.row;
+  // Every slot is saved, plays candidates of others, and is put back at the end.
   char* saved = e->scratch.saved;
   float *played = e->scratch.played, *reward = e->scratch.reward;
   US_ASSERT(saved);
@@ -219,16 +234,19 @@ static void default_rollout(UsEnv* e, int n, const int* slots, int samples, int 
   const UsStep out = {.reward = reward};
   for (size_t first = 0; first < items; first += (size_t)count) {
     size_t now = items - first < (size_t)count ? items - first : (size_t)count;
+    // Each slot becomes the one whose candidate it plays.
     for (size_t i = 0; i < now; i++) {
       int slot = slots[(first + i) / (size_t)samples];
       e->cls->restore(e, (int)i, saved + row * (size_t)slot);
     }
+    // Slots without a candidate in the last round stand still.
     memset(played, 0, sizeof(float) * block * (size_t)count);
     for (int h = 0; h < horizon; h++) {
       for (size_t i = 0; i < now; i++) {
         memcpy(played + i * block, actions + (first + i) * length + (size_t)h * block,
                sizeof(float) * block);
       }
+      // One block of all of them, and what it was worth.
       e->cls->step(e, played, &out);
       for (size_t i = 0; i < now; i++)
         rewards[(first + i) * (size_t)horizon + (size_t)h] = reward[i];
@@ -241,6 +259,7 @@ void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                     const float* actions, float* rewards) {
   assert_slots(e, n, slots);
   US_ASSERT(samples >= 0 && horizon >= 0);
+  // Nothing asked for is nothing done.
   if (n == 0 || samples == 0 || horizon == 0) return;
   US_ASSERT(actions && rewards);
   if (e->cls->rollout) {

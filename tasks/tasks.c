@@ -1,3 +1,5 @@
+// The tasks in the order of their list.
+
 #include "tasks/tasks.h"
 
 #include <stddef.h>

@@ -75,6 +75,7 @@ static Model* of(UsEnv* e) {
   return (Model*)e;
 }
 
+// Where a slot's things lie.
 static float* context_of(Model* m, int slot) {
   return m->contexts + (size_t)slot * (size_t)m->context * m->one;
 }
@@ -99,6 +100,7 @@ static float* cache_of(Model* m, int slot) {
 
 static void model_close(UsEnv* e) {
   Model* m = of(e);
+  // What is half built is closed as well.
   for (int i = 0; m->worker && i < m->workers; i++) {
     m->w->cls->work_destroy(m->worker[i].tile);
     m->w->cls->work_destroy(m->worker[i].single);
@@ -112,6 +114,7 @@ static void model_close(UsEnv* e) {
   free(m);
 }
 
+// Sizes are the model's; who asks for others is refused.
 static UsStatus check_config(const char* name, const UsModelInfo* info, const UsEnvConfig* c) {
   if (c->block && c->block != info->block) {
     return us_fail(US_USAGE,
@@ -126,6 +129,7 @@ static UsStatus check_config(const char* name, const UsModelInfo* info, const Us
   return US_OK;
 }
 
+// What the env says of itself, from the folder.
 static void fill_info(Model* m, const char* name, const UsEnvConfig* c) {
   const UsModelInfo* from = us_model_info(m->model);
   UsEnvInfo* info = &m->base.info;
@@ -144,6 +148,7 @@ static void fill_info(Model* m, const char* name, const UsEnvConfig* c) {
   info->device = m->device;
 }
 
+// Ordinary memory, laid out twice: counted, then placed.
 static void place_host(Model* m, UsArena* a) {
   const UsEnvInfo* info = &m->base.info;
   size_t n = (size_t)info->slots;
@@ -156,6 +161,7 @@ static void place_host(Model* m, UsArena* a) {
   m->distances = US_TAKE(a, float, n);
 }
 
+// Tensor memory likewise.
 static void place_tensors(Model* m, UsArena* a) {
   size_t n = (size_t)m->base.info.slots;
   m->contexts = US_TAKE(a, float, n*(size_t)m->context * m->one);
@@ -219,6 +225,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   m->base.save_size = sizeof(Slot) + (((size_t)m->context + 1) * m->one + m->past) * sizeof(float);
   fill_info(m, name, config);
 
+  // Memory for all slots; every slot begins an episode, so that there is always a context.
   status = allocate(m);
   if (status != US_OK) {
     model_close(&m->base);
@@ -242,6 +249,7 @@ static void start(Model* m, int slot, uint64_t seed) {
   Slot* s = &m->slot[slot];
   UsRng r = us_rng(seed, US_RNG_CONTEXT, 0, 0, 0);
   size_t pick = us_rng_below(&r, (uint32_t)us_model_info(m->model)->contexts);
+  // The bank holds features, which become latents here.
   const float* bank = us_model_contexts(m->model);
   put_latents(m, m->context, bank + pick * (size_t)m->context * m->one, context_of(m, slot));
   if (m->past) {
@@ -251,6 +259,7 @@ static void start(Model* m, int slot, uint64_t seed) {
   for (int i = 0; i < m->context; i++) s->times[i] = (i + 1 - m->context) * m->step;
 }
 
+// The masked slots, each from its own seed.
 static void model_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
   for (int i = 0; i < e->info.slots; i++) {
     if (!mask || mask[i]) start(of(e), i, seeds[i]);
@@ -259,6 +268,7 @@ static void model_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
 
 // ---- observe and goals ----
 
+// The part of an observation that this model's encoder reads has to be there.
 static UsStatus need_parts(const UsEnv* e, int n, const UsObs* obs) {
   for (int i = 0; i < n; i++) {
     if (e->info.state ? !obs[i].state : !obs[i].pixels) {
@@ -299,6 +309,7 @@ static void append(Model* m, int slot, const float* latent, double time, const f
   Slot* s = &m->slot[slot];
   shift(m, context_of(m, slot), (size_t)m->context, m->one, latent);
   if (m->past) shift(m, past_of(m, slot), (size_t)m->w->past, m->block, action);
+  // The cache was that of the context before.
   memmove(s->times, s->times + 1, (size_t)(m->context - 1) * sizeof(double));
   s->times[m->context - 1] = time;
   s->cached = 0;
@@ -309,6 +320,7 @@ static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
   US_TRY(need_parts(e, n, obs));
   for (int from = 0; from < n; from += e->info.slots) {
     int count = n - from < e->info.slots ? n - from : e->info.slots;
+    // A slot at a time from here, as a list may name one twice.
     US_TRY(encode(m, count, obs + from));
     for (int i = 0; i < count; i++) {
       const UsObs* o = &obs[from + i];
@@ -325,6 +337,7 @@ static UsStatus model_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
   return US_OK;
 }
 
+// A goal is encoded as an observation is, and stays until the slot is reset.
 static UsStatus model_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
   Model* m = of(e);
   US_TRY(need_parts(e, n, obs));
@@ -340,6 +353,7 @@ static UsStatus model_set_goal(UsEnv* e, int n, const int* slots, const UsObs* o
   return US_OK;
 }
 
+// Copies on the device, slot by slot.
 static UsStatus model_latents(UsEnv* e, int n, const int* slots, float* now, float* goal) {
   Model* m = of(e);
   for (int i = 0; i < n; i++) {
@@ -357,6 +371,7 @@ static UsStatus model_latents(UsEnv* e, int n, const int* slots, float* now, flo
 
 // ---- rewards ----
 
+// A distance that is no number is as bad as can be.
 static float reward_of(float distance) {
   return isfinite(distance) ? -distance : -INFINITY;
 }
@@ -411,6 +426,7 @@ static void rollout_item(void* arg, int item, int worker) {
   int i = item / r->tiles, first = item % r->tiles * m->tile, slot = r->slots[i];
   int count = r->samples - first < m->tile ? r->samples - first : m->tile;
   size_t at = ((size_t)i * (size_t)r->samples + (size_t)first) * (size_t)r->horizon;
+  // Without a goal there is no distance, and nothing to roll for.
   if (!m->slot[slot].goal) {
     us_ops_zero(m->device, r->distances + at, (size_t)count * (size_t)r->horizon);
     return;
@@ -454,6 +470,7 @@ static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int ho
   size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon, all = numbers * m->block;
   float* staged = stage(m, all + numbers);
   if (staged) {
+    // There, rolled, and back.
     us_ops_put(m->device, staged, actions, all);
     roll(m, n, slots, samples, horizon, staged, staged + all);
     us_ops_get(m->device, staged + all, rewards, numbers);
@@ -495,6 +512,7 @@ static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
   Model* m = of(e);
   const int n = e->info.slots;
   const size_t blocks = (size_t)n * m->block;
+  // Actions of all slots go to the device at once, clipped there.
   fill_caches(m, n, NULL);
   us_ops_put(m->device, m->played, actions, blocks);
   us_ops_clip(m->device, blocks, -1, 1, m->played);
@@ -514,6 +532,7 @@ static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
     if (out->terminated) out->terminated[i] = !finite;
     if (out->truncated) out->truncated[i] = m->limit > 0 && m->slot[i].steps >= m->limit;
   }
+  // Rules are the simulator's: a model knows none.
   size_t rules = (size_t)n * (size_t)e->info.block;
   if (out->observation) memcpy(out->observation, m->features, (size_t)n * m->one * sizeof(float));
   if (out->success) memset(out->success, 0, rules);
@@ -547,6 +566,7 @@ static UsStatus model_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
     if (obs[i].state || obs[i].proprio) {
       return us_fail(US_UNSUPPORTED, "%s: a model knows neither state nor proprio", e->info.name);
     }
+    // What the model predicts can be looked at where its encoder can draw.
     if (obs[i].pixels) US_TRY(model_render(e, 1, &slots[i], obs[i].pixels));
     obs[i].time = m->slot[slots[i]].times[m->context - 1];
   }

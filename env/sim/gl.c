@@ -1,3 +1,5 @@
+// OpenGL contexts without a window, through EGL, which is loaded when the first is asked for.
+
 #include "env/gl.h"
 
 #include <dlfcn.h>
@@ -9,6 +11,7 @@
 #include <EGL/egl.h>
 #include <EGL/eglext.h>
 
+// What is used of EGL, by name.
 #define EGL_FUNCTIONS(X)  \
   X(GetProcAddress)       \
   X(GetDisplay)           \
@@ -34,6 +37,7 @@ static EGLDisplay display = EGL_NO_DISPLAY;  // of the process; opened once, nev
 static int surfaceless;
 static char trouble[512];  // what was tried, when there is no display
 
+// Whether a list of words, parted by blanks, has this one.
 static int has(const char* list, const char* word) {
   size_t n = strlen(word);
   for (const char* p = list; p && (p = strstr(p, word)); p += n) {
@@ -42,6 +46,7 @@ static int has(const char* list, const char* word) {
   return 0;
 }
 
+// Loads the library and finds the functions. 0 when one is missing.
 static int load(void) {
   // Global, because MuJoCo looks for eglGetProcAddress among the process's symbols.
   void* lib = dlopen("libEGL.so.1", RTLD_NOW | RTLD_GLOBAL);
@@ -66,6 +71,7 @@ static int try_display(const char* what, EGLDisplay d) {
   return 1;
 }
 
+// Tries the displays in the order of the header, once in a process.
 static void open_display(void) {
   setenv("LP_NUM_THREADS", "0", 0);  // Mesa's software renderer: the pool's threads are enough
   if (!load()) {
@@ -78,10 +84,12 @@ static void open_display(void) {
   PFNEGLQUERYDEVICESEXTPROC devices =
       (PFNEGLQUERYDEVICESEXTPROC)egl.GetProcAddress("eglQueryDevicesEXT");
   int done = 0;
+  // Mesa without a surface: software, the same bits everywhere.
   if (platform && has(all, "EGL_MESA_platform_surfaceless")) {
     done = try_display("EGL's surfaceless Mesa platform",
                        platform(EGL_PLATFORM_SURFACELESS_MESA, EGL_DEFAULT_DISPLAY, NULL));
   }
+  // Devices, of which the first that offers desktop OpenGL is taken.
   EGLDeviceEXT list[16];
   EGLint n = 0;
   if (!done && platform && devices && has(all, "EGL_EXT_platform_device") &&
@@ -90,12 +98,14 @@ static void open_display(void) {
       done = try_display("an EGL device", platform(EGL_PLATFORM_DEVICE_EXT, list[i], NULL));
     }
   }
+  // Whatever the system holds for the default.
   if (!done) done = try_display("EGL's default display", egl.GetDisplay(EGL_DEFAULT_DISPLAY));
   if (done) {
     surfaceless = has(egl.QueryString(display, EGL_EXTENSIONS), "EGL_KHR_surfaceless_context");
   }
 }
 
+// The one message of this file: what was tried, and what to install.
 static UsStatus no_gl(const char* name, const char* found) {
   return us_fail(US_GL,
                  "%s: rendering needs OpenGL through EGL, tried %s: install libegl1 "
@@ -107,6 +117,7 @@ UsStatus us_gl_open(const char* name, UsGl* out) {
   *out = (UsGl){0};
   pthread_once(&once, open_display);
   if (display == EGL_NO_DISPLAY) return no_gl(name, trouble);
+  // A configuration and a context of it.
   const EGLint wish[] = {EGL_RENDERABLE_TYPE, EGL_OPENGL_BIT, EGL_SURFACE_TYPE, EGL_PBUFFER_BIT,
                          EGL_NONE};
   EGLConfig config;
@@ -117,6 +128,7 @@ UsStatus us_gl_open(const char* name, UsGl* out) {
   out->display = display;
   out->context = egl.CreateContext(display, config, EGL_NO_CONTEXT, NULL);
   if (out->context == EGL_NO_CONTEXT) return no_gl(name, "a display that refused a context");
+  // Where a context needs a surface it gets one of a pixel, which nothing is drawn on.
   if (!surfaceless) {
     const EGLint size[] = {EGL_WIDTH, 1, EGL_HEIGHT, 1, EGL_NONE};
     out->surface = egl.CreatePbufferSurface(display, config, size);
@@ -138,6 +150,7 @@ UsStatus us_gl_renderer(const char* name, char* text, size_t size) {
     us_gl_close(&g);
     return no_gl(name, "a context that could not be made current");
   }
+  // Asked of OpenGL itself, through EGL.
   const unsigned char* (*get)(unsigned what) =
       (const unsigned char* (*)(unsigned))egl.GetProcAddress("glGetString");
   const unsigned char* renderer = get ? get(kRenderer) : NULL;

@@ -1,3 +1,6 @@
+// Frames of MuJoCo states, one painter a worker. A painter has a context of its own and draws a
+// frame twice as large as asked for, which is then averaged.
+
 #include "env/render.h"
 
 #include <stdio.h>
@@ -6,6 +9,7 @@
 
 #include "env/gl.h"
 #include "env/trap.h"
+#include "worldmodel/base/frame.h"
 
 enum { MOST_GEOMS = 2000, MESSAGE = 512, CHUNK = 16 };
 enum { FINE = 2 };  // fine pixels of a pixel's side: frames are drawn larger and averaged
@@ -36,6 +40,7 @@ struct UsRender {
 
 // ---- a painter ----
 
+// MuJoCo's side of a painter, with everything off that a flat picture does not have.
 static void make_scene(void* arg) {
   Painter* p = arg;
   const mjModel* m = p->render->model;
@@ -47,15 +52,18 @@ static void make_scene(void* arg) {
   mjr_setBuffer(mjFB_OFFSCREEN, &p->context);
 }
 
+// Makes a painter ready, by its own worker on its first frame.
 static UsStatus open_painter(Painter* p) {
   const UsRender* r = p->render;
   if (!p->gl.context) US_TRY(us_gl_open(r->name, &p->gl));
   free(p->fine);
-  p->fine = malloc((size_t)r->height * (size_t)r->width * 3 * FINE * FINE);
+  p->fine = malloc(us_frame_bytes(r->height * FINE, r->width * FINE));
   if (!p->fine) return us_fail(US_MEMORY, "%s: no memory for frames", r->name);
+  // The context is current only while it draws.
   if (!us_gl_enter(&p->gl)) return us_fail(US_GL, "%s: EGL refused its own context", r->name);
   char found[MESSAGE] = "";
   int failed = us_trap_run(make_scene, p, found, sizeof(found));
+  // Without an offscreen buffer MuJoCo would draw into a window that there is none of.
   if (!failed && p->context.currentBuffer != mjFB_OFFSCREEN) {
     failed = 1;
     snprintf(found, sizeof(found), "no offscreen buffer of %d x %d", r->width, r->height);
@@ -66,6 +74,7 @@ static UsStatus open_painter(Painter* p) {
   return US_OK;
 }
 
+// mjr_freeContext in a trap: it calls OpenGL.
 static void free_context(void* arg) {
   Painter* p = arg;
   mjr_freeContext(&p->context);
@@ -106,6 +115,7 @@ static void shrink(const Painter* p, uint8_t* pixels) {
   const int height = p->render->height, width = p->render->width;
   const size_t line = (size_t)width * 3 * FINE;
   for (int y = 0; y < height; y++) {
+    // OpenGL's lowest row is the picture's last.
     const uint8_t* square = p->fine + (size_t)(height - 1 - y) * FINE * line;
     for (int x = 0; x < width; x++, square += 3 * FINE) {
       for (int c = 0; c < 3; c++) {
@@ -119,14 +129,17 @@ static void shrink(const Painter* p, uint8_t* pixels) {
   }
 }
 
+// One state as one frame.
 static void draw(Painter* p, const mjModel* m, const mjtNum* row, uint8_t* pixels) {
   UsRender* r = p->render;
   mj_setState(m, p->data, row, mjSTATE_INTEGRATION);
+  // What a picture depends on, and no more of the forward pass.
   mj_kinematics(m, p->data);
   mj_comPos(m, p->data);
   mj_camlight(m, p->data);
   if (m->nflex) mj_flex(m, p->data);
   if (m->ntendon) mj_tendon(m, p->data);
+  // Scene, pixels, then a square of pixels becomes one.
   mjvCamera camera = r->camera;
   mjv_updateScene(m, p->data, &r->option, NULL, &camera, mjCAT_ALL, &p->scene);
   const mjrRect view = {0, 0, r->width * FINE, r->height * FINE};
@@ -138,7 +151,7 @@ static void draw(Painter* p, const mjModel* m, const mjtNum* row, uint8_t* pixel
 static void draw_chunk(void* arg) {
   Chunk* c = arg;
   const Frames* f = c->frames;
-  const size_t frame = (size_t)c->painter->render->height * (size_t)c->painter->render->width * 3;
+  const size_t frame = us_frame_bytes(c->painter->render->height, c->painter->render->width);
   for (int i = c->first; i < c->end; i++) {
     size_t id = (size_t)(f->ids ? f->ids[i] : i);
     const mjModel* m = f->models ? f->models[id] : f->render->model;
@@ -146,6 +159,7 @@ static void draw_chunk(void* arg) {
   }
 }
 
+// Draws one piece of the frames in the worker's context.
 static UsStatus paint(Painter* p, const Frames* f, int item) {
   if (!p->ready) US_TRY(open_painter(p));
   if (!us_gl_enter(&p->gl)) {
@@ -159,6 +173,7 @@ static UsStatus paint(Painter* p, const Frames* f, int item) {
   return failed ? us_fail(US_GL, "%s: rendering: %s", p->render->name, found) : US_OK;
 }
 
+// A worker that failed draws nothing more; its message waits for the caller.
 static void paint_item(void* arg, int item, int worker) {
   const Frames* f = arg;
   Painter* p = &f->render->painter[worker];
@@ -169,12 +184,14 @@ static void paint_item(void* arg, int item, int worker) {
 
 UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows, int stride,
                           const mjModel* const* models, uint8_t* pixels) {
+  // Pieces small enough that all workers have some, large enough to enter a context rarely.
   int chunk = n / r->painters;
   if (chunk > CHUNK) chunk = CHUNK;
   if (chunk < 1) chunk = 1;
   Frames f = {r, n, chunk, ids, rows, stride, models, pixels};
   for (int i = 0; i < r->painters; i++) r->painter[i].status = US_OK;
   us_pool_run(r->pool, (n + chunk - 1) / chunk, paint_item, &f);
+  // The first failure is everyone's.
   for (int i = 0; i < r->painters; i++) {
     const Painter* p = &r->painter[i];
     if (p->status != US_OK) return us_fail(p->status, "%s", p->message);
@@ -185,6 +202,7 @@ UsStatus us_render_frames(UsRender* r, int n, const int* ids, const mjtNum* rows
 // ---- open and close ----
 
 static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
+  // The camera must be the scene's.
   int id = camera ? mj_name2id(m, mjOBJ_CAMERA, camera) : -1;
   if (id < 0) {
     return us_fail(US_MUJOCO, "%s: expected a camera named %s in the scene, found none", r->name,
@@ -193,6 +211,7 @@ static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
   r->model = mj_copyModel(NULL, m);
   r->painter = calloc((size_t)r->painters, sizeof(*r->painter));
   if (!r->model || !r->painter) return us_fail(US_MEMORY, "%s: no memory to render", r->name);
+  // The copy has an offscreen buffer of the fine size, no shadows, no samples.
   r->model->vis.global.offwidth = r->width * FINE;
   r->model->vis.global.offheight = r->height * FINE;
   r->model->vis.quality.offsamples = 0;

@@ -38,6 +38,7 @@ static UsStatus sync_models(Sim* s, int n, const int* slots) {
 
 // ---- look ----
 
+// Rendering is started by the first frame, or by open where it was announced.
 static UsStatus open_render(Sim* s) {
   const UsEnvInfo* i = &s->env.info;
   if (s->render) return US_OK;
@@ -52,6 +53,7 @@ static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
                           s->varied ? us_variants_models(s->variants) : NULL, pixels);
 }
 
+// Copies the asked-for parts of an observation out of the slot's row.
 static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
   Sim* s = sim_of(e);
   const mjModel* m = s->model;
@@ -61,6 +63,7 @@ static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
     if (obs[i].proprio) {
       memcpy(obs[i].proprio, s->slot[slots[i]].proprio, sizeof(float) * (size_t)s->task->proprio);
     }
+    // qpos, qvel and act one behind the other; a model without joints shows a 0.
     if (obs[i].state) {
       if (m->nq == 0) obs[i].state[0] = 0;
       memcpy(obs[i].state, row + s->qpos_at, sizeof(double) * (size_t)m->nq);
@@ -74,6 +77,7 @@ static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
 
 // ---- save and restore ----
 
+// A slot's bytes: its row, then its Slot.
 static void sim_save(UsEnv* e, int slot, void* bytes) {
   Sim* s = sim_of(e);
   memcpy(bytes, sim_row(s, slot), sizeof(double) * (size_t)s->row);
@@ -87,6 +91,7 @@ static void sim_restore(UsEnv* e, int slot, const void* bytes) {
   sync_models(s, 1, &slot);
 }
 
+// As save and restore, without the way through bytes.
 static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
   Sim* s = sim_of(e);
   for (int i = 0; i < n; i++) {
@@ -99,6 +104,7 @@ static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
 
 // ---- open and close ----
 
+// The env's own memory, measured first and placed then.
 static void layout(UsArena* a, Sim* s) {
   const int n = s->env.info.slots;
   s->slot = US_TAKE(a, Slot, n);
@@ -122,6 +128,7 @@ static void sim_close(UsEnv* e) {
 static UsStatus open_blank(Sim* s) {
   const int sim = 0, key = s->model->nkey > 0 ? 0 : -1;
   const size_t size = sizeof(double) * (size_t)s->row;
+  // MuJoCo makes one row of the start, which is then every slot's.
   if (mjb_reset(s->scratch, &sim, 1, &key, mjSTAGE_NONE) > 0) {
     char found[512];
     us_trap_line(found, sizeof(found), mjb_error(s->scratch, sim));
@@ -136,6 +143,7 @@ static UsStatus open_blank(Sim* s) {
   return us_sim_settle(s);
 }
 
+// Makes the two batches of simulations and the memory whose size follows from their rows.
 static UsStatus open_batches(Sim* s, UsPool* pool) {
   const char* name = s->env.info.name;
   char found[512] = "";
@@ -146,12 +154,14 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
     us_trap_line(found, sizeof(found), found);
     return us_fail(US_MUJOCO, "%s: MuJoCo made no batch of simulations: %s", name, found);
   }
+  // Where in a row the parts lie that observations name.
   s->row = mjb_nstate(s->slots);
   const mjtNum* start = mjb_state(s->slots);
   s->time_at = (int)(mjb_stateComponent(s->slots, mjSTATE_TIME, NULL) - start);
   s->qpos_at = (int)(mjb_stateComponent(s->slots, mjSTATE_QPOS, NULL) - start);
   s->qvel_at = (int)(mjb_stateComponent(s->slots, mjSTATE_QVEL, NULL) - start);
   s->act_at = (int)(mjb_stateComponent(s->slots, mjSTATE_ACT, NULL) - start);
+  // Memory of the slots, then the models of their variations.
   layout(&s->arena, s);
   US_TRY(us_arena_alloc(&s->arena));
   layout(&s->arena, s);
@@ -161,6 +171,7 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   return open_blank(s);
 }
 
+// What the env says of itself: the task's defaults where the config has none.
 static void fill_info(Sim* s, const char* name, const UsEnvConfig* c) {
   const UsTask* t = s->task;
   const mjModel* m = s->model;
@@ -181,6 +192,7 @@ static void fill_info(Sim* s, const char* name, const UsEnvConfig* c) {
 
 static UsStatus sim_open(const char* name, const char* what, const struct UsTask* const* tasks,
                          const UsEnvConfig* config, UsEnv** out) {
+  // The task's table is checked and its scene compiled before anything is allocated.
   const UsTask* task = NULL;
   US_TRY(us_scene_find(name, what, tasks, &task));
   US_TRY(us_task_check_table(NULL, task));
@@ -196,6 +208,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   s->task = task;
   s->model = model;
   s->limit = config->limit;
+  // From here on a failure closes what is there.
   fill_info(s, name, config);
   UsStatus status = open_batches(s, config->pool);
   if (status == US_OK && config->pixels) status = open_render(s);
@@ -207,6 +220,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   return US_OK;
 }
 
+// The kind's table.
 const UsEnvClass us_env_class_sim = {
     .kind = "sim",
     .open = sim_open,
@@ -246,6 +260,7 @@ void us_sim_select(UsEnv* e, int n, const int* slots) {
   Sim* s = sim_of(e);
   US_ASSERT(n >= 0 && n <= e->info.slots);
   US_ASSERT(us_env_check_slots(e, n, slots) == US_OK);
+  // Steps play these slots from now on.
   memcpy(s->played, slots, sizeof(int) * (size_t)n);
   s->plays = n;
 }
@@ -262,6 +277,7 @@ int us_sim_factors(UsEnv* e, const UsFactor* const** list) {
 UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
   Sim* s = sim_of(e);
   US_TRY(us_env_check_slots(e, n, slots));
+  // Factors are refused before any slot is touched.
   for (int i = 0; i < n * v->count; i++) {
     if (values[i] >= -1 && values[i] <= 1) continue;
     return us_fail(US_USAGE, "%s: expected factors of variation in -1 .. 1, found %g", e->info.name,
@@ -272,6 +288,7 @@ UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const f
     us_vary_spread(v, values + (size_t)i * (size_t)v->count, slot->vary);
     slot->stale = 1;
   }
+  // What is kept of a state depends on the model: it is read again.
   US_TRY(sync_models(s, n, slots));
   return us_sim_settle(s);
 }

@@ -13,6 +13,7 @@
 
 // ---- the model of a slot ----
 
+// The model that a slot runs on.
 static const mjModel* model_of(const Sim* s, int slot) {
   return us_variants_models(s->variants)[slot];
 }
@@ -30,6 +31,7 @@ static void lend_models(Sim* s, int n, const int* slots, size_t first, int sampl
 
 // ---- what runs inside a simulation ----
 
+// Whether all of x (n) are numbers of at most this size; NaN is not.
 static int all_within(const mjtNum* x, int n, double most) {
   for (int i = 0; i < n; i++) {
     if (!(fabs(x[i]) <= most)) return 0;
@@ -49,6 +51,7 @@ static int is_good(const UsTask* t, const mjModel* m, const mjData* d, const dou
 
 // One env step with its position kinematics current before and after. action (A)
 static void env_step(const UsTask* t, const mjModel* m, mjData* d, const float* action) {
+  // Actions are clipped here, once for every task.
   float clipped[US_TASK_ACTIONS];
   for (int i = 0; i < t->action; i++) clipped[i] = fminf(fmaxf(action[i], -1.0f), 1.0f);
   if (t->control) {
@@ -56,6 +59,7 @@ static void env_step(const UsTask* t, const mjModel* m, mjData* d, const float* 
   } else {
     for (int i = 0; i < m->nu; i++) d->ctrl[i] = clipped[i];
   }
+  // Positions are current again for whoever measures, without a whole forward pass.
   for (int i = 0; i < t->frame_skip; i++) mj_step(m, d);
   mj_kinematics(m, d);
 }
@@ -69,6 +73,7 @@ static void settle(const Sim* s, const mjModel* m, mjData* d, Slot* slot) {
   slot->stale = 0;
 }
 
+// settle as a function of a batch.
 static void settle_one(const mjModel* m, mjData* d, int sim, void* arg) {
   Sim* s = arg;
   mj_kinematics(m, d);
@@ -83,6 +88,7 @@ static int solved(const Sim* s, const mjModel* m, const Slot* slot, int object) 
                                                                         slot->goal);
 }
 
+// Minus the distance to the goal; without a goal 0.
 static float reward_of(const Sim* s, const mjModel* m, const Slot* slot, const double* measure,
                        int good) {
   if (!good) return -INFINITY;
@@ -94,6 +100,8 @@ UsStatus us_sim_settle(Sim* s) {
   for (int i = 0; i < s->env.info.slots; i++) {
     if (s->slot[i].stale) s->ids[n++] = i;
   }
+  // All stale slots in one call; when MuJoCo raises an error, those that were not reached count as
+  // diverged.
   int bad = us_sim_run(s, s->slots, n, s->ids, settle_one, s, 0);
   if (bad < 0) return US_OK;
   for (int i = 0; i < s->env.info.slots; i++) {
@@ -104,6 +112,7 @@ UsStatus us_sim_settle(Sim* s) {
 
 // ---- reset ----
 
+// The start of an episode in one simulation: MuJoCo's start, then the task's draw.
 static void reset_one(const mjModel* m, mjData* d, int sim, void* arg) {
   Sim* s = arg;
   Slot* slot = &s->slot[sim];
@@ -119,15 +128,18 @@ void us_sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
   int n = 0;
   for (int i = 0; i < e->info.slots; i++) {
     if (mask && !mask[i]) continue;
+    // A fresh slot, which keeps the variation it was put into.
     Slot fresh = {.seed = seeds[i], .stale = 1};
     memcpy(fresh.vary, s->slot[i].vary, sizeof(fresh.vary));
     s->slot[i] = fresh;
     memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
+    // A new episode ends the error of the one before.
     s->ids[n++] = i;
     if (s->env.error.slot == i) s->env.error.text[0] = 0;
   }
   int bad = us_sim_run(s, s->slots, n, s->ids, reset_one, s, 1);
   if (bad < 0) return;
+  // The episode that failed keeps the row where episodes begin.
   us_sim_failed(s, s->slots, bad, bad, 0);
   us_sim_settle(s);
 }
@@ -140,6 +152,7 @@ typedef struct Step {
   const UsStep* out;
 } Step;
 
+// One block in one simulation, env step by env step, until it ends or diverges.
 static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const Step* c = arg;
   const Sim* s = c->sim;
@@ -150,17 +163,20 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
   for (int k = 0; k < k_max && slot->good; k++) {
     size_t at = (size_t)sim * (size_t)k_max + (size_t)k;
     slot->now = slot->steps - k_max + k;
+    // Physics, then what the task sees of it.
     env_step(s->task, m, d, c->actions + at * (size_t)action);
     settle(s, m, d, slot);
     if (c->out->success) c->out->success[at] = (uint8_t)solved(s, m, slot, 0);
     if (c->out->object) c->out->object[at] = (uint8_t)solved(s, m, slot, 1);
     slot->stale = 1;
   }
+  // The whole block is played: its reward is that of the last state.
   slot->stale = 0;
   if (c->out->reward) c->out->reward[sim] = reward_of(s, m, slot, slot->measure, slot->good);
   if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->good || solved(s, m, slot, 0));
 }
 
+// qpos, qvel and act of a slot as floats.
 static void fill_observation(Sim* s, int slot, float* out) {
   const double* row = sim_row(s, slot);
   const mjModel* m = s->model;
@@ -173,6 +189,7 @@ static void fill_observation(Sim* s, int slot, float* out) {
 void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
   Sim* s = sim_of(e);
   const int n = e->info.slots, k = e->info.block;
+  // Slots that have diverged are not played any more.
   int plays = 0;
   for (int i = 0; i < s->plays; i++) {
     Slot* slot = &s->slot[s->played[i]];
@@ -189,6 +206,7 @@ void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
   if (out->success) memset(out->success, 0, (size_t)n * (size_t)k);
   if (out->object) memset(out->object, 0, (size_t)n * (size_t)k);
   Step call = {s, actions, out};
+  // MuJoCo plays them all; outputs are written by the simulations themselves.
   int bad = us_sim_run(s, s->slots, plays, s->ids, step_one, &call, 1);
   if (bad >= 0) {
     us_sim_failed(s, s->slots, bad, bad, s->slot[bad].now);
@@ -211,6 +229,7 @@ typedef struct Rollout {
   int samples, horizon;
 } Rollout;
 
+// One candidate in a simulation of the second batch.
 static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const Rollout* c = arg;
   const Sim* s = c->sim;
@@ -219,10 +238,12 @@ static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const float* action = c->actions + item * (size_t)c->horizon * (size_t)s->env.info.block * a;
   float* rewards = c->rewards + item * (size_t)c->horizon;
   double measure[US_TASK_MEASURES];
+  // The calling thread is one of those that play, and passes on that it was asked to stop.
   if (us_interrupted()) __atomic_store_n(c->wanted, 1, __ATOMIC_RELAXED);
   if (__atomic_load_n(c->wanted, __ATOMIC_RELAXED)) return;
   mj_kinematics(m, d);
   for (int h = 0; h < c->horizon; h++) {
+    // A block, and the reward at its end; what diverges leaves -INFINITY behind.
     for (int k = 0; k < s->env.info.block; k++, action += a) env_step(s->task, m, d, action);
     s->task->read_measure(m, d, measure);
     if (!is_good(s->task, m, d, measure)) return;
@@ -234,10 +255,12 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                     const float* actions, float* rewards) {
   Sim* s = sim_of(e);
   const size_t items = (size_t)n * (size_t)samples, row = (size_t)s->row;
+  // What is not reached, or diverges, keeps this.
   for (size_t i = 0; i < items * (size_t)horizon; i++) rewards[i] = -INFINITY;
   int wanted = 0;
   Rollout call = {s, slots, actions, rewards, 0, &wanted, samples, horizon};
   for (; call.first < items && !us_interrupted(); call.first += SCRATCH) {
+    // A batch of candidates: each simulation takes the row and the model of its slot.
     int now = items - call.first < SCRATCH ? (int)(items - call.first) : SCRATCH;
     for (int i = 0; i < now; i++) {
       int slot = slots[(call.first + (size_t)i) / (size_t)samples];
@@ -245,6 +268,7 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
       s->ids[i] = i;
     }
     lend_models(s, now, slots, call.first, samples);
+    // An error of MuJoCo ends one candidate and is kept for us_env_error.
     int bad = us_sim_run(s, s->scratch, now, s->ids, rollout_one, &call, 0);
     if (bad < 0) continue;
     int slot = slots[(call.first + (size_t)bad) / (size_t)samples];
@@ -279,6 +303,7 @@ UsStatus us_sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
   for (int i = 0; i < n; i++) {
     double* row = sim_row(s, slots[i]);
     Slot* slot = &s->slot[slots[i]];
+    // The state is written over the start, so that nothing of the last one is left.
     write_state(s, row, obs[i].state);
     row[s->time_at] = s->blank[s->time_at] + obs[i].time;
     if (obs[i].first) slot->steps = 0;
@@ -298,6 +323,7 @@ typedef struct Measure {
   int first;
 } Measure;
 
+// Reads a measure: into a goal, or out.
 static void measure_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const Measure* c = arg;
   mj_kinematics(m, d);
@@ -322,6 +348,7 @@ static UsStatus measure_states(Sim* s, int n, const UsObs* obs, const double* st
                   obs ? obs[at].state : states + (size_t)at * width);
       s->ids[i] = i;
     }
+    // A goal is measured in its slot's variation, a state on its own in the task's scene.
     lend_models(s, call.slots ? now : 0, call.slots, (size_t)call.first, 1);
     int bad = us_sim_run(s, s->scratch, now, s->ids, measure_one, &call, 0);
     if (bad < 0) continue;
@@ -362,6 +389,7 @@ typedef struct Act {
   float* actions;
 } Act;
 
+// Asks the policy in one simulation; its random stream is named by episode and step.
 static void act_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const Act* c = arg;
   Slot* slot = &c->sim->slot[sim];
@@ -375,6 +403,7 @@ void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
   Sim* s = sim_of(e);
   for (int i = 0; i <= policy; i++) US_ASSERT(s->task->policies[i].name);
   US_ASSERT(policy >= 0 && steps && actions);
+  // Slots that do not play get zeros.
   memset(actions, 0, sizeof(float) * (size_t)e->info.slots * (size_t)e->info.action);
   Act call = {s, &s->task->policies[policy], steps, actions};
   int bad = us_sim_run(s, s->slots, s->plays, s->played, act_one, &call, 0);

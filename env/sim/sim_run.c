@@ -28,6 +28,7 @@ typedef struct Call {
   void* arg;
 } Call;
 
+// What runs in a simulation, between counting its warnings.
 static void run_one(const mjModel* m, mjData* d, int sim, void* arg) {
   take_over(&begun);
   const Call* c = arg;
@@ -44,6 +45,7 @@ int us_sim_run(Sim* s, mjBatch* b, int n, const int* ids, mjfBatchFunc func, voi
   Call call = {s, func, arg};
   if (n == 0) return -1;
   hand_over(&begun);
+  // MuJoCo's own pool runs it; a simulation that failed says so in the batch.
   int failed = mjb_apply(b, ids, n, run_one, &call, save);
   take_over(&ended);
   if (failed == 0) return -1;
@@ -55,12 +57,14 @@ int us_sim_run(Sim* s, mjBatch* b, int n, const int* ids, mjfBatchFunc func, voi
 
 UsStatus us_sim_failed(Sim* s, const mjBatch* b, int sim, int slot, int step) {
   UsEnvError error = {.slot = slot, .step = step};
+  // The first error is kept, later ones may follow from it.
   us_trap_line(error.text, sizeof(error.text), mjb_error(b, sim));
   if (slot >= 0 && !s->env.error.text[0]) s->env.error = error;
   return us_fail(US_MUJOCO, "%s: MuJoCo: %s", s->env.info.name, error.text);
 }
 
 long long us_sim_warnings(const UsEnv* e, char* line, size_t size) {
+  // Words for MuJoCo's kinds of warnings.
   static const char* const kinds[mjNWARNING] = {
       [mjWARN_INERTIA] = "singular inertia",
       [mjWARN_CONTACTFULL] = "contacts beyond <size memory>",
@@ -70,6 +74,7 @@ long long us_sim_warnings(const UsEnv* e, char* line, size_t size) {
       [mjWARN_BADQACC] = "bad qacc",
       [mjWARN_BADCTRL] = "bad ctrl"};
   const Sim* s = sim_of((UsEnv*)e);
+  // "kind count, kind count" as far as there is room.
   long long all = 0;
   size_t used = 0;
   line[0] = 0;

@@ -1,3 +1,6 @@
+// Private copies of a task's model, one for each slot that varies, and the list of factors that
+// change something in it.
+
 #include "env/sim/variants.h"
 
 #include <stdlib.h>
@@ -22,6 +25,7 @@ struct UsVariants {
 
 // ---- the list ----
 
+// Whether a task brings a factor of this name, which then stands for the general one.
 static int has_own(const UsTask* task, const char* name) {
   for (const UsFactor* f = task->factors; f && f->name; f++) {
     if (strcmp(f->name, name) == 0) return 1;
@@ -55,6 +59,7 @@ static void list_factors(void* arg) {
   for (const UsFactor* f = c->task->factors; f && f->name; f++) take(c->v, f, c->scratch);
 }
 
+// The object's memory, measured first and placed then.
 static void place(UsVariants* v) {
   v->own = US_TAKE(&v->arena, mjModel*, v->slots);
   v->model = US_TAKE(&v->arena, const mjModel*, v->slots);
@@ -66,12 +71,14 @@ UsVariants* us_variants_create(const UsTask* task, const mjModel* m, int slots, 
   UsVariants* v = calloc(1, sizeof(*v));
   if (!v) return NULL;
   *v = (UsVariants){.base = m, .slots = slots, .most = most};
+  // One block for all lists.
   place(v);
   if (us_arena_alloc(&v->arena) != US_OK) {
     free(v);
     return NULL;
   }
   place(v);
+  // Every slot starts on the task's own model.
   for (int i = 0; i < slots; i++) v->model[i] = m;
   Listing list = {.v = v, .task = task};
   char found[1];
@@ -112,6 +119,7 @@ static int build(UsVariants* v, int slot, const float* values) {
     if (us_trap_run(copy_model, &copy, found, sizeof(found)) || !copy.to) return 0;
     v->own[slot] = copy.to;
   }
+  // From the unvaried model: factors are applied in the order of the list.
   mjModel* m = mj_copyModel(v->own[slot], v->base);
   int physical = 0;
   for (int i = 0; i < v->count; i++) {
@@ -119,12 +127,14 @@ static int build(UsVariants* v, int slot, const float* values) {
     v->factor[i]->apply(m, (double)values[i]);
     physical |= v->factor[i]->physical;
   }
+  // Physics may need constants that MuJoCo derives.
   if (physical) mj_setConst(m, v->data);
   memcpy(v->built[slot], values, sizeof(v->built[slot]));
   return 1;
 }
 
 int us_variants_set(UsVariants* v, int slot, const float* values) {
+  // A slot is built anew when its numbers are others than those of its own model.
   const mjModel* before = v->model[slot];
   int varied = 0;
   for (int i = 0; i < v->count; i++) varied |= values[i] != 0;

@@ -1,3 +1,5 @@
+// Choosing, naming and drawing factors of variation.
+
 #include "env/vary.h"
 
 #include <stdio.h>
@@ -37,6 +39,7 @@ static int stands_for(const char* word, size_t n, const UsFactor* f) {
   return n == 3 && strncmp(word, "all", n) == 0;
 }
 
+// Adds a factor that is not there yet.
 static void add(UsVary* v, int factor) {
   for (int i = 0; i < v->count; i++) {
     if (v->factor[i] == factor) return;
@@ -71,6 +74,7 @@ UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary*
   const int count = us_sim_factors(sim, &list);
   *out = (UsVary){0};
   for (const char* word = names;; word++) {
+    // A word may stand for several factors, which come in the order of the list.
     size_t n = strcspn(word, ",");
     int found = 0;
     for (int i = 0; i < count; i++) {
@@ -91,6 +95,7 @@ static UsStatus read_name(const char* what, const char* word, size_t n, UsEnv* s
   const UsFactor* const* list;
   const int count = us_sim_factors(sim, &list);
   int i = 0, before = v->count;
+  // A name of a file stands for one factor alone.
   while (i < count && (n != strlen(list[i]->name) || strncmp(word, list[i]->name, n) != 0)) i++;
   if (i == count) return refuse(US_FORMAT, what, word, n, sim, ", each by its own name");
   add(v, i);
@@ -128,12 +133,14 @@ void us_vary_draw(const UsVary* v, UsEnv* sim, UsVaryRange range, uint64_t seed,
   us_sim_factors(sim, &list);
   for (int i = 0; i < v->count; i++) {
     UsRng rng = us_rng(seed, US_RNG_VARY, 0, hash_name(list[v->factor[i]]->name), 0);
+    // Both sides of 0 alike.
     double sign = us_rng_below(&rng, 2) ? 1 : -1;
     values[i] = (float)(sign * us_rng_range(&rng, range_table[range].low, range_table[range].high));
   }
 }
 
 void us_vary_spread(const UsVary* v, const float* values, float* all) {
+  // Factors that are not chosen stay as the scene has them.
   memset(all, 0, sizeof(*all) * US_FACTORS);
   for (int i = 0; i < v->count; i++) {
     US_ASSERT(values[i] >= -1 && values[i] <= 1);

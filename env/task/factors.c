@@ -1,9 +1,12 @@
+// The general factors of variation: each changes a compiled model by one number in [-1, 1].
+
 #include "env/factors.h"
 
 #include <math.h>
 
 #include "worldmodel/base/status.h"
 
+// a (n) *= scale.
 static void scale_floats(float* a, int n, double scale) {
   for (int i = 0; i < n; i++) a[i] = (float)(a[i] * scale);
 }
@@ -34,17 +37,20 @@ static void scale_lights(mjModel* m, const double* scale) {
   }
 }
 
+// More or less of all light.
 static int light_level(mjModel* m, double x) {
   double level = 1 + 0.4 * x;
   scale_lights(m, (double[]){level, level, level});
   return 1;
 }
 
+// More red and less blue, or the other way.
 static int light_warmth(mjModel* m, double x) {
   scale_lights(m, (double[]){1 + 0.25 * x, 1, 1 - 0.25 * x});
   return 1;
 }
 
+// Tilts what shines in a direction; a lamp that shines all around has none.
 static int light_angle(mjModel* m, double x) {
   const mjtNum axis[3] = {1, 0, 0};
   mjtNum turn[4];
@@ -52,6 +58,7 @@ static int light_angle(mjModel* m, double x) {
   mju_axisAngle2Quat(turn, axis, 0.5 * x);
   for (int i = 0; i < m->nlight; i++) {
     const float* diffuse = m->light_diffuse + 3 * i;
+    // Only what gives light at all, and in a direction.
     int beam = m->light_type[i] == mjLIGHT_DIRECTIONAL || m->light_type[i] == mjLIGHT_SPOT;
     if (!beam || !m->light_active[i] || diffuse[0] + diffuse[1] + diffuse[2] <= 0) continue;
     mjtNum old[3];
@@ -77,12 +84,14 @@ static void recolour(float* rgb, double angle, double tint) {
   }
 }
 
+// Recolours what moves, or what stands. Returns whether there is anything that can be seen.
 static int recolour_geoms(mjModel* m, int moving, double angle, double tint) {
   int found = 0;
   for (int g = 0; g < m->ngeom; g++) {
     if ((m->body_weldid[m->geom_bodyid[g]] != 0) != moving) continue;
     float* rgba = m->geom_rgba + 4 * g;
     int mat = m->geom_matid[g];
+    // A geom without a colour of its own has its material's, which becomes its own first.
     int own = rgba[0] != 0.5f || rgba[1] != 0.5f || rgba[2] != 0.5f || rgba[3] != 1.0f;
     for (int i = 0; i < 4 && mat >= 0 && !own && angle != 0; i++) {
       rgba[i] = m->mat_rgba[4 * mat + i];
@@ -93,6 +102,7 @@ static int recolour_geoms(mjModel* m, int moving, double angle, double tint) {
   return found;
 }
 
+// Hues alone, so that what moves keeps its brightness.
 static int colour_object(mjModel* m, double x) {
   return recolour_geoms(m, 1, 2.2 * x, 0);
 }
@@ -107,6 +117,7 @@ static int colour_ground(mjModel* m, double x) {
 // moves, a perspective one turns.
 static void shift_camera(mjModel* m, int i, double right, double up) {
   mjtNum *pos = m->cam_pos + 3 * i, *quat = m->cam_quat + 4 * i, height = m->cam_fovy[i];
+  // A flat projection: the camera itself moves.
   if (m->cam_projection[i] == mjPROJ_ORTHOGRAPHIC) {
     const mjtNum local[3] = {-right * height, -up * height, 0};
     mjtNum world[3];
@@ -114,6 +125,7 @@ static void shift_camera(mjModel* m, int i, double right, double up) {
     mju_addTo3(pos, world);
     return;
   }
+  // A perspective: it turns, about its up axis and then its right one.
   mjtNum angle = height * mjPI / 180, turn[4], old[4];
   const mjtNum axis[2][3] = {{0, 1, 0}, {1, 0, 0}}, by[2] = {right * angle, -up * angle};
   for (int k = 0; k < 2; k++) {
@@ -133,6 +145,7 @@ static int camera_y(mjModel* m, double x) {
   return m->ncam > 0;
 }
 
+// About the line of sight, which is the camera's own z.
 static int camera_roll(mjModel* m, double x) {
   const mjtNum axis[3] = {0, 0, 1};
   mjtNum turn[4], old[4];
@@ -144,16 +157,19 @@ static int camera_roll(mjModel* m, double x) {
   return m->ncam > 0;
 }
 
+// The field of view: an angle, or the height of a flat picture.
 static int camera_zoom(mjModel* m, double x) {
   return scale_numbers(m->cam_fovy, (int)m->ncam, 1 - 0.06 * x);
 }
 
 // ---- physics ----
 
+// Whether a geom can touch anything.
 static int collides(const mjModel* m, int g) {
   return m->geom_contype[g] || m->geom_conaffinity[g];
 }
 
+// Of joints, of contacts, of pairs that the scene names.
 static int friction(mjModel* m, double x) {
   const double scale = exp2(x);
   int found = scale_numbers(m->dof_frictionloss, (int)m->nv, scale);
@@ -167,6 +183,7 @@ static int friction(mjModel* m, double x) {
   return found;
 }
 
+// Of joints and tendons.
 static int damping(mjModel* m, double x) {
   const double scale = exp2(x);
   int found = scale_numbers(m->dof_damping, (int)m->nv, scale);
@@ -174,6 +191,7 @@ static int damping(mjModel* m, double x) {
   return found | scale_numbers(m->tendon_damping, (int)m->ntendon, scale);
 }
 
+// Of every body that moves, with its inertia, so that it stays the same shape.
 static int mass(mjModel* m, double x) {
   const double scale = exp2(0.7 * x);
   int found = 0;
@@ -207,6 +225,7 @@ static Range gain_range(int type) {
   }
 }
 
+// The same of a bias's parameters.
 static Range bias_range(int type) {
   switch (type) {
     case mjBIAS_AFFINE:

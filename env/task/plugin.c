@@ -1,3 +1,5 @@
+// Checks of a task's table, field by field, and loading tasks from a shared library.
+
 #include "env/plugin.h"
 
 #include <dlfcn.h>
@@ -28,6 +30,7 @@ static UsStatus refuse(UsStatus status, const char* file, const char* task, cons
 
 static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
                        const char* format, ...) {
+  // The front of the message is built here, its end by the caller.
   char text[MESSAGE];
   va_list args;
   va_start(args, format);
@@ -56,6 +59,7 @@ static UsStatus check_name(const char* file, const char* task, const char* field
 
 // Size, versions and name: the four fields that stand first in every ABI.
 static UsStatus check_head(const char* file, const UsTask* t) {
+  // The name is read only where the struct is large enough to have one.
   int named = t->struct_size >= offsetof(UsTask, name) + sizeof(t->name);
   if (named) US_TRY(check_name(file, NULL, "a task's name", t->name));
   const char* name = named ? t->name : "table";
@@ -73,12 +77,14 @@ static UsStatus check_head(const char* file, const UsTask* t) {
   return US_OK;
 }
 
+// A text that has to be there.
 static UsStatus check_text(const char* file, const UsTask* t, const char* field, const char* text) {
   if (text && text[0]) return US_OK;
   return refuse(US_UNSUPPORTED, file, t->name, field, "expected a text, found %s",
                 text ? "an empty one" : "NULL");
 }
 
+// Texts, numbers, functions, and what follows from each other.
 static UsStatus check_fields(const char* file, const UsTask* t) {
   US_TRY(check_text(file, t, "summary", t->summary));
   if (!t->model) US_TRY(check_text(file, t, "scene", t->scene));
@@ -100,6 +106,7 @@ static UsStatus check_fields(const char* file, const UsTask* t) {
     return refuse(US_UNSUPPORTED, file, t->name, "radius",
                   "expected a finite number above 0, found %g", t->radius);
   }
+  // proprio and read_proprio come together or not at all.
   if ((t->proprio == 0) != (t->read_proprio == NULL)) {
     return refuse(US_UNSUPPORTED, file, t->name, "read_proprio",
                   "expected %s, as proprio is %d, found %s", t->proprio ? "a function" : "NULL",
@@ -108,7 +115,9 @@ static UsStatus check_fields(const char* file, const UsTask* t) {
   return US_OK;
 }
 
+// Every policy has a name of its own and a function; the list ends.
 static UsStatus check_policies(const char* file, const UsTask* t) {
+  // The first policy is the default, so there is one.
   const UsPolicy* p = t->policies;
   if (!p || !p[0].name) {
     return refuse(US_UNSUPPORTED, file, t->name, "policies", "expected at least one, found %s",
@@ -136,6 +145,7 @@ static UsStatus check_policies(const char* file, const UsTask* t) {
   return US_OK;
 }
 
+// Likewise the task's factors, whose function may be NULL.
 static UsStatus check_factors(const char* file, const UsTask* t) {
   const UsFactor* f = t->factors;
   for (int i = 0; f && f[i].name; i++) {
@@ -168,6 +178,7 @@ UsStatus us_task_check_table(const char* file, const UsTask* t) {
 
 UsStatus us_task_check(const char* file, const UsTask* t) {
   US_TRY(us_task_check_table(file, t));
+  // The scene has to compile, and to have the camera.
   mjModel* m = NULL;
   UsStatus status = us_scene_compile(t, &m);
   if (status != US_OK) {
@@ -182,6 +193,7 @@ UsStatus us_task_check(const char* file, const UsTask* t) {
 
 // ---- a plugin ----
 
+// The plugin's own table, before any of its tasks is looked at.
 static UsStatus check_plugin_table(const char* file, const UsPlugin* p) {
   if (!p) return us_fail(US_UNSUPPORTED, "%s: us_plugin: expected a table, found NULL", file);
   if (p->struct_size != sizeof(UsPlugin)) {
@@ -214,6 +226,7 @@ UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* cons
                     US_PLUGIN_TASKS);
     }
     US_TRY(us_task_check(file, t));
+    // Names are the plugin's own, and nobody else's.
     for (int k = 0; k < i; k++) {
       if (strcmp(p->tasks[k]->name, t->name) != 0) continue;
       return refuse(US_UNSUPPORTED, file, t->name, "name", "expected once, found twice");
@@ -248,11 +261,13 @@ UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPl
   if (access(file, R_OK) != 0) {
     return us_fail(US_IO, "%s: expected a shared library, found: %m", path);
   }
+  // It stays loaded: its tasks are used until the process ends.
   void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   if (!library) return refuse_library(path, file);
   const UsPlugin* (*entry)(void) = NULL;
   *(void**)&entry = dlsym(library, "us_plugin");
   UsStatus status = entry ? US_OK : refuse_library(path, file);
+  // What is refused is closed again.
   const UsPlugin* p = entry ? entry() : NULL;
   if (status == US_OK) status = us_plugin_check(path, p, known);
   if (status != US_OK) {

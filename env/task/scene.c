@@ -1,3 +1,5 @@
+// Tasks by name, what a state may depend on, and compiling a scene.
+
 #include "env/scene.h"
 
 #include <stdio.h>
@@ -15,6 +17,7 @@ UsStatus us_scene_find(const char* name, const char* what, const UsTask* const* 
       *out = tasks[i];
       return US_OK;
     }
+    // Names for the message, as many as fit.
     size_t used = strlen(known);
     snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", tasks[i]->name);
   }
@@ -24,6 +27,7 @@ UsStatus us_scene_find(const char* name, const char* what, const UsTask* const* 
 
 // ---- states ----
 
+// The first keyframe, where there is one, is more than its qpos.
 void us_scene_start(const mjModel* m, mjData* d) {
   if (m->nkey > 0) {
     mj_resetDataKeyframe(m, d, 0);
@@ -32,6 +36,7 @@ void us_scene_start(const mjModel* m, mjData* d) {
   }
 }
 
+// The one message of models with more state than files hold: what has it, by name or number.
 static UsStatus refuse_state(const char* what, const mjModel* m, int type, int id,
                              const char* found) {
   const char* name = type < 0 ? NULL : mj_id2name(m, type, id);
@@ -51,6 +56,7 @@ UsStatus us_scene_check_state(const char* what, const mjModel* m) {
     if (m->actuator_delay[i] <= 0) continue;
     return refuse_state(what, m, mjOBJ_ACTUATOR, i, " with a delay");
   }
+  // Only a tree that sleeps at the start: sleep itself is turned off.
   for (int i = 0; i < m->ntree && (m->opt.enableflags & mjENBL_SLEEP); i++) {
     if (m->tree_sleep_policy[i] != mjSLEEP_INIT) continue;
     return refuse_state(what, m, mjOBJ_BODY, m->tree_bodyadr[i],
@@ -76,12 +82,14 @@ typedef struct Compile {
   char found[MESSAGE];
 } Compile;
 
+// Runs in a trap, as MuJoCo may raise an error in the middle.
 static void compile(void* arg) {
   Compile* c = arg;
   if (c->task->model) {
     c->model = mj_copyModel(NULL, c->task->model);
     return;
   }
+  // Errors of parsing and of compiling, each from where MuJoCo puts it.
   c->spec = mj_parseXMLString(c->task->scene, NULL, c->found, sizeof(c->found));
   if (!c->spec) return;
   c->model = mj_compile(c->spec, NULL);
@@ -92,6 +100,7 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
   *out = NULL;
   us_trap_install();
   Compile c = {.task = task};
+  // What was raised tells more than what was returned.
   char raised[MESSAGE] = "";
   if (us_trap_run(compile, &c, raised, sizeof(raised))) {
     memcpy(c.found, raised, sizeof(raised));
@@ -102,6 +111,7 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
     us_trap_line(c.found, sizeof(c.found), c.found);
     return us_fail(US_MUJOCO, "task %s: MuJoCo refuses the scene: %s", task->name, c.found);
   }
+  // Without a control function actions are the scene's controls, one by one.
   if (!task->control && c.model->nu != task->action) {
     int found = c.model->nu;
     mj_deleteModel(c.model);
@@ -115,6 +125,7 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
     mj_deleteModel(c.model);
     return status;
   }
+  // States that are not finite stay visible, and nothing falls asleep.
   c.model->opt.disableflags |= mjDSBL_AUTORESET;
   c.model->opt.enableflags &= ~mjENBL_SLEEP;
   *out = c.model;

@@ -1,3 +1,5 @@
+// MuJoCo's handler of errors, and code that survives one.
+
 #include "env/trap.h"
 
 #include <ctype.h>
@@ -29,6 +31,8 @@ void us_trap_line(char* out, int size, const char* text) {
   out[n] = 0;
 }
 
+// MuJoCo calls it in the thread that failed. In a trap it does not come back; outside MuJoCo ends
+// the process when it does.
 static void handler(const mjLogMessage* m) {
   if (m->level != mjLOG_ERROR) return;
   if (trap) {
@@ -38,6 +42,7 @@ static void handler(const mjLogMessage* m) {
   us_log("MuJoCo: %s", m->subject);
 }
 
+// Once in a process.
 static void install(void) {
   mju_setLogHandler(handler);
 }
@@ -48,6 +53,7 @@ void us_trap_install(void) {
 }
 
 int us_trap_run(void (*f)(void* arg), void* arg, char* message, int size) {
+  // Traps can be nested: the innermost catches.
   Trap t = {.message = message, .size = size, .outer = trap};
   trap = &t;
   if (setjmp(t.back) != 0) {

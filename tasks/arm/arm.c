@@ -15,6 +15,7 @@ extern const char us_scene_arm[];
 
 static const double near = 0.04;  // m, of OGBench's cube tasks (Park et al. 2025)
 
+// The cube at rest on the table.
 static void put_cube(mjData* d, double x, double y, double yaw) {
   const double pose[7] = {x, y, 0.025, cos(yaw / 2), 0, 0, sin(yaw / 2)};
   mju_copy(d->qpos + US_HAND_CUBE, pose, 7);
@@ -29,6 +30,7 @@ static void read_proprio(const mjModel* m, const mjData* d, float* out) {
 
 // ---- arm_reach ----
 
+// The cube lies where no camera sees it.
 static void reach_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3];
   us_hand_draw(rng, us_hand_low[2], us_hand_high[2], point);
@@ -36,6 +38,7 @@ static void reach_reset(const mjModel* m, mjData* d, UsRng* rng) {
   us_hand_put(m, d, point, 0, 0);
 }
 
+// The yaw is turned back to 0 and the gripper shut, whatever happens.
 static void reach_control(const mjModel* m, mjData* d, const float* action) {
   const double step[3] = {action[0], action[1], action[2]};
   us_hand_control(m, d, step, -us_hand_angle(d) / us_hand_turn, -1);
@@ -85,6 +88,7 @@ const UsTask us_task_arm_reach = {
 // Measure: cube (3), hand (3), width (1), all in m.
 enum { CUBE = 0, HAND = 3, WIDTH = 6, MEASURE = 7 };
 
+// Hand and cube apart from each other by chance alone.
 static void cube_reset(const mjModel* m, mjData* d, UsRng* rng) {
   double point[3], cube[3];
   us_hand_draw(rng, 0.09, us_hand_high[2], point);

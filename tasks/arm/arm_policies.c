@@ -1,3 +1,5 @@
+// What collects data with the arm: drives of the hand to points, and an expert in stages.
+
 #include "tasks/arm/arm_policies.h"
 
 #include <math.h>
@@ -37,6 +39,7 @@ static void drive(const mjData* d, const double* target, double speed, float* ac
   for (int i = 0; i < 3; i++) action[i] = (float)(want[i] / most);
 }
 
+// Turns towards a yaw by its share of the way left.
 static void turn_to(const mjData* d, double yaw, float* action) {
   *action = (float)mju_clip(gain * (yaw - us_hand_angle(d)) / us_hand_turn, -1, 1);
 }
@@ -116,10 +119,12 @@ typedef struct Expert {
   double carries;    // targets still to be visited with the cube
 } Expert;
 
+// Whether the cube is between the pads.
 static int holds(const mjData* d) {
   return away(us_hand_point(d), cube_point(d)) < 0.03;
 }
 
+// What follows a stage, by what came of it.
 static Stage next_stage(const mjData* d, UsRng* rng, Expert* e) {
   switch ((Stage)e->stage) {
     case kLift:
@@ -145,11 +150,13 @@ static void enter(const mjModel* m, const mjData* d, UsRng* rng, Expert* e, Stag
   e->age = 0;
   e->patience = patience[stage];
   e->speed = us_rng_range(rng, 0.5, 1);
+  // To the cube, turned as its sides are.
   if (stage == kOver || stage == kDown) {
     mju_copy3(e->target, cube);
     e->yaw = cube_angle(m, d);
   }
   if (stage == kOver) e->target[2] += us_rng_range(rng, 0.06, 0.14);
+  // Up, with some places to visit.
   if (stage == kLift) {
     e->target[2] = us_rng_range(rng, 0.06, us_hand_high[2]);
     e->carries = 1 + us_rng_below(rng, 3);
@@ -169,10 +176,12 @@ static void act_expert(const mjModel* m, const mjData* d, UsRng* rng, double* me
     e->noise = us_rng_range(rng, 0.05, 0.3);
     enter(m, d, rng, e, kOver);
   }
+  // Fingers need their time; drives end where they arrive.
   int waits = e->stage == kGrasp || e->stage == kHold || e->stage == kOpen;
   int arrived = !waits && away(us_hand_point(d), e->target) < (e->stage == kDown ? 0.01 : there);
   if (arrived || e->age >= e->patience) enter(m, d, rng, e, next_stage(d, rng, e));
   e->age++;
+  // Above the cube, wherever it has rolled.
   if (e->stage == kOver) mju_copy(e->target, cube_point(d), 2);
   drive(d, e->target, e->speed, action);
   turn_to(d, e->yaw, action + 3);

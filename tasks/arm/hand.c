@@ -1,3 +1,6 @@
+// The hand's pose, and the joints for a pose: damped least squares with a pull to the rest pose in
+// what the pose leaves free.
+
 #include "tasks/arm/hand.h"
 
 #include <math.h>
@@ -60,20 +63,24 @@ static void jacobian(const mjData* d, double* jac) {
 
 void us_hand_solve(const mjModel* m, const mjData* d, const double* target, double yaw,
                    double* out) {
+  // What is left to the target, within the box that the hand stays in.
   double error[E], jac[E * J], square[E * E], z[J], free[E], x[E];
   for (int i = 0; i < 3; i++) {
     error[i] = mju_clip(target[i], us_hand_low[i], us_hand_high[i]) - us_hand_point(d)[i];
   }
   orientation_error(d, mju_clip(yaw, -us_hand_yaw, us_hand_yaw), error + 3);
   jacobian(d, jac);
+  // The pull, and what of it the pose would feel.
   for (int j = 0; j < J; j++) z[j] = pull * (rest[j] - d->qpos[j]);
   mju_mulMatVec(free, jac, z, E, J);
   mju_subFrom(error, free, E);
+  // (J J' + damping^2) x = error; the step is J' x.
   mju_mulMatMatT(square, jac, jac, E, J, E);
   for (int i = 0; i < E; i++) square[i * (E + 1)] += damping * damping;
   mju_cholFactor(square, E, 0);
   mju_cholSolve(x, square, error, E);
   mju_mulMatTVec(out, jac, x, E, J);
+  // Joints stay within their limits.
   for (int j = 0; j < J; j++) {
     out[j] = mju_clip(d->qpos[j] + z[j] + out[j], m->jnt_range[2 * j], m->jnt_range[2 * j + 1]);
   }
@@ -86,6 +93,7 @@ void us_hand_control(const mjModel* m, mjData* d, const double* step, double tur
   d->ctrl[US_HAND_LEFT] = d->ctrl[US_HAND_RIGHT] = us_hand_opening * (opening + 1) / 4;
 }
 
+// Solved again and again, as one step is a linear one.
 void us_hand_put(const mjModel* m, mjData* d, const double* target, double yaw, double width) {
   double q[J];
   mju_copy(d->qpos, rest, J);

@@ -18,6 +18,7 @@ static const double radius = 0.06;  // m
 // Between the axis of the plate and a grain's centre (m), just above where the two touch.
 static const double clearance = 0.112;
 
+// Whether a grain at p (2) lies on the table and touches none of the n there are.
 static int is_free(const double* points, int n, const double* p) {
   if (fmax(fabs(p[0]), fabs(p[1])) > inside) return 0;
   for (int i = 0; i < n; i++) {
@@ -34,6 +35,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   for (int n = 0; n < GRAINS;) {
     const double* c = centre[us_rng_below(rng, (uint32_t)clusters)];
     double* p = d->qpos + 2 * n;
+    // A place that is taken makes the clusters wider.
     for (int i = 0; i < 2; i++) p[i] = c[i] + width * us_rng_normal(rng);
     if (is_free(d->qpos, n, p)) {
       n++;
@@ -44,6 +46,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   us_push_rest(m, d, rng, GRAINS, d->qpos, clearance);
 }
 
+// Grains are points for the plate.
 static void control(const mjModel* m, mjData* d, const float* action) {
   us_push_start(m, d, action, GRAINS, d->qpos, clearance);
 }
@@ -52,6 +55,7 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   mju_copy(out, d->qpos, 2 * GRAINS);
 }
 
+// Grains are all alike: which of them is where does not count.
 static double distance(const mjModel* m, const double* a, const double* goal) {
   return us_push_chamfer(GRAINS, a, goal);
 }

@@ -1,3 +1,5 @@
+// Any MJCF file as a task: what a table needs is read off the model, or off its custom numbers.
+
 #include "tasks/mjcf/mjcf.h"
 
 #include <ctype.h>
@@ -22,6 +24,7 @@ typedef struct Mjcf {
   char name[NAME], summary[TEXT];
 } Mjcf;
 
+// The threshold of success, as a share of the joints' scales.
 static double radius_of(const mjModel* m) {
   return us_mjcf_custom(m, "understudy_radius", 0.02);
 }
@@ -50,6 +53,7 @@ static void add(Gap* g, double share) {
   g->joints++;
 }
 
+// A free joint counts twice, as a place and as a rotation.
 static Gap gap_of(const mjModel* m, const double* a, const double* b) {
   Gap g = {0};
   for (int j = 0; j < m->njnt; j++) {
@@ -65,6 +69,7 @@ static Gap gap_of(const mjModel* m, const double* a, const double* b) {
         add(&g, angle_of(x, y) / turn);
         break;
       case mjJNT_HINGE:
+        // Full turns do not count.
         if (!m->jnt_limited[j]) off = remainder(off, turn);
         // fall through
       default:
@@ -74,17 +79,20 @@ static Gap gap_of(const mjModel* m, const double* a, const double* b) {
   return g;
 }
 
+// Root mean square over the joints.
 static double distance(const mjModel* m, const double* a, const double* goal) {
   Gap g = gap_of(m, a, goal);
   return g.joints ? sqrt(g.squares / g.joints) : 0;
 }
 
+// Every joint on its own.
 static int success(const mjModel* m, const double* a, const double* goal) {
   return gap_of(m, a, goal).most <= radius_of(m);
 }
 
 // ---- actions, measures, policies ----
 
+// Actions fill the range of their control.
 static void control(const mjModel* m, mjData* d, const float* action) {
   double gain = us_mjcf_custom(m, "understudy_gain", 1);
   for (int i = 0; i < m->nu; i++) {
@@ -114,6 +122,7 @@ static void act_smooth(const mjModel* m, const mjData* d, UsRng* rng, double* me
   }
 }
 
+// A model without controls has one action, which nothing reads.
 static void act_none(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   action[0] = 0;
 }
@@ -144,6 +153,7 @@ static void make_name(const char* path, const char* hash, char* name) {
   snprintf(name + at, (size_t)(NAME - at), "-%.8s", hash);
 }
 
+// Sizes that a task can have.
 static UsStatus check_model(const char* path, const mjModel* m) {
   if (m->ngeom == 0 && m->njnt == 0 && m->nflex == 0) {
     return us_fail(US_MUJOCO, "%s: expected a model with bodies, found an empty world%s", path,
@@ -162,6 +172,7 @@ static UsStatus check_model(const char* path, const mjModel* m) {
 
 // The name lies in the model.
 static UsStatus choose_camera(const char* path, const mjModel* m, const char** name) {
+  // The file's wish goes first.
   int text = mj_name2id(m, mjOBJ_TEXT, "understudy_camera");
   int ours = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA);
   int id = ours > 0 || m->ncam == 1 ? 0 : 1;  // the first of the file
@@ -188,10 +199,12 @@ static void make_light(mjModel* m) {
   }
 }
 
+// A custom number as a size; 0, which the table refuses, for what is none.
 static int whole(double x) {
   return x > 0 && x < 1e9 ? (int)lround(x) : 0;
 }
 
+// The task's table; its texts lie in c.
 static void fill_table(Mjcf* c, const char* camera) {
   const mjModel* m = c->model;
   int nq = (int)m->nq, nv = (int)m->nv, nu = (int)m->nu;
@@ -220,6 +233,7 @@ static void fill_table(Mjcf* c, const char* camera) {
                      .policies = nu ? active : passive};
 }
 
+// Compiled, checked, given camera and light, then its table as that of any task.
 static UsStatus open_file(const char* path, Mjcf* c) {
   char hash[US_HASH_CHARS];
   const char* camera = NULL;

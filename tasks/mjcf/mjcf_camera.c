@@ -17,6 +17,7 @@ typedef struct Balls {
   int count;
 } Balls;
 
+// Whether a geom counts: drawn, bounded, and moving unless `fixed`.
 static int is_seen(const mjModel* m, int geom, int fixed) {
   int type = m->geom_type[geom];
   if (type == mjGEOM_PLANE || type == mjGEOM_HFIELD || m->geom_group[geom] >= HIDDEN) return 0;
@@ -69,6 +70,7 @@ static void add(const mjModel* m, const mjData* d, int fixed, int known, Balls* 
 // fixed: whether geoms that never move count.
 static Balls reach(const mjModel* m, mjData* d, int fixed) {
   Balls b = {.count = 0};
+  // First the mean of the places, then distances from it.
   for (int known = 0; known < 2; known++) {
     for (int s = 0; s < SAMPLES; s++) {
       draw(m, d, s);
@@ -87,6 +89,7 @@ static void look(mjModel* m, const double* centre, double radius) {
   int id = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA);
   double fovy = fmin(fmax((double)m->vis.global.fovy, 1), 120);
   if (m->vis.global.orthographic) fovy = 45;  // there it is a length
+  // Azimuth and elevation as MuJoCo's free camera has them.
   const double ahead[3] = {cos(e) * cos(a), cos(e) * sin(a), sin(e)};
   const double right[3] = {sin(a), -cos(a), 0};
   double up[3], axes[9];
@@ -104,6 +107,7 @@ static void look(mjModel* m, const double* centre, double radius) {
 static void frame(void* arg) {
   mjModel* m = arg;
   mjData* d = mj_makeData(m);
+  // What moves; where nothing does, what stands; where nothing is, the model's own extent.
   Balls b = reach(m, d, 0);
   if (b.count == 0) b = reach(m, d, 1);
   if (b.count == 0) {

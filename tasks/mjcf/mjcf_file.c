@@ -1,3 +1,5 @@
+// Reading and compiling an MJCF file, and a hash of what it says.
+
 #include "tasks/mjcf/mjcf_file.h"
 
 #include <stdio.h>
@@ -42,6 +44,7 @@ static void add_cameras(mjSpec* spec) {
   mjs_setName(mjs_addCamera(mjs_findBody(spec, "world"), NULL)->element, US_MJCF_CAMERA);
 }
 
+// Runs in a trap.
 static void compile(void* arg) {
   Compile* c = arg;
   mj_clearCache(mj_getCache());  // which misses that a mesh or image changed within a second
@@ -82,6 +85,7 @@ static int is_outside(const char* field) {
   return strncmp(field, "bvh_", 4) == 0;
 }
 
+// A field with its name, so that none stands for another.
 static void mix_field(char hex[US_HASH_CHARS], const char* field, const void* x, size_t n,
                       size_t size, int numbers) {
   if (is_outside(field)) return;
@@ -96,6 +100,7 @@ static void mix_field(char hex[US_HASH_CHARS], const char* field, const void* x,
 #define IS_NUMBERS(x) _Generic((x), mjtNum * : 1, const mjtNum* : 1, default : 0)
 #define MIX(name, x, n) mix_field(hex, name, x, (size_t)(n), sizeof(*(x)), IS_NUMBERS(x))
 
+// Options, field by field, as the struct has gaps.
 static void mix_options(char hex[US_HASH_CHARS], const mjModel* m) {
 #define X(type, name, n) MIX(#name, &m->opt.name, n);
 #define XVEC(type, name, n) MIX(#name, m->opt.name, n);
@@ -131,6 +136,7 @@ UsStatus us_mjcf_compile(const char* path, mjModel** out, char hex[US_HASH_CHARS
   *out = NULL;
   us_trap_install();
   US_TRY(check_text(path));
+  // What was raised tells more than what was returned.
   Compile c = {.path = path};
   char raised[MESSAGE] = "";
   if (us_trap_run(compile, &c, raised, sizeof(raised))) {

@@ -14,6 +14,7 @@ double us_mjcf_custom(const mjModel* m, const char* name, double otherwise) {
   return id < 0 ? otherwise : m->numeric_data[m->numeric_adr[id]];
 }
 
+// What a joint's way is measured by: its range, a turn, or the model's extent.
 double us_mjcf_scale(const mjModel* m, int j) {
   const mjtNum* range = m->jnt_range + 2 * j;
   if (m->jnt_type[j] == mjJNT_SLIDE) {
@@ -33,6 +34,7 @@ static void rotate(double* quat, const double* axis, double angle) {
   mju_normalize4(quat);
 }
 
+// Uniform on the sphere.
 static void random_axis(UsRng* rng, double* axis) {
   for (int i = 0; i < 3; i++) axis[i] = (double)us_rng_normal(rng);
   mju_normalize3(axis);
@@ -54,6 +56,7 @@ static void limits(const mjModel* m, int j, double q, double* range) {
   range[1] = m->jnt_limited[j] ? fmax(m->jnt_range[2 * j + 1], q) : INFINITY;
 }
 
+// Off by a share of its scale, thrown back at its limits.
 static void move_joint(const mjModel* m, double* q, UsRng* rng, int j, double noise) {
   double range[2];
   limits(m, j, q[0], range);
@@ -106,6 +109,7 @@ static const double solved = 1e-6;   // m, rad: largest norm of what is left
 static const double stride = 0.1;    // share of a scale: longest way of a step
 static const double closing = 0.05;  // share of a scale: a start that is so close is meant closed
 
+// Kinds of equality that hold joints together.
 static int is_loop(const mjModel* m, int equality) {
   int type = m->eq_type[equality];
   return type == mjEQ_CONNECT || type == mjEQ_WELD || type == mjEQ_JOINT || type == mjEQ_TENDON;
@@ -181,6 +185,7 @@ static void hold_limits(Solve* s) {
   }
 }
 
+// Of every degree of freedom.
 static void fill_scales(Solve* s) {
   const mjModel* m = s->m;
   for (int v = 0; v < m->nv; v++) {
@@ -199,6 +204,7 @@ static int solve(Solve* s) {
     double left = assemble(s), most = 0;
     if (left < 0 || !isfinite(left)) return 0;
     if (left < 1e-3 * solved) return 1;
+    // A step of Gauss and Newton, no longer than the stride.
     mju_cholFactor(s->square, nv, mjMINVAL);
     mju_cholSolve(s->y, s->square, s->slope, nv);
     for (int v = 0; v < nv; v++) most = fmax(most, fabs(s->y[v]));
@@ -259,6 +265,7 @@ static void move_loops(const mjModel* m, mjData* d, UsRng* rng, double noise) {
   move(m, moved, rng, noise);
   s.rows = count_rows(&s);
   if (s.rows > ROWS) return;
+  // From all of the way moved, then from halves of it.
   choose_target(&s);
   mj_differentiatePos(m, off, 1, s.start, moved);
   for (int i = 0; i < HALVINGS; i++, share /= 2) {

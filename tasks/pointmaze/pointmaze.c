@@ -24,6 +24,7 @@ typedef struct Maze {
   int rows, columns;
 } Maze;
 
+// The map that the scene carries.
 static Maze maze_of(const mjModel* m) {
   int id = mj_name2id(m, mjOBJ_TEXT, "maze");
   Maze z = {m->text_data + m->text_adr[id], 0, 0};
@@ -89,6 +90,7 @@ static int next_cell(const Maze* z, int from, int to) {
   int queue[MOST_CELLS], first = 0, last = 0;
   uint8_t seen[MOST_CELLS] = {0};
   const int side[4] = {-1, 1, -z->columns, z->columns};
+  // Cells in the order of their way to `to`; the one that meets `from` is the next.
   queue[last++] = to;
   seen[to] = 1;
   while (first < last) {
@@ -106,10 +108,12 @@ static int next_cell(const Maze* z, int from, int to) {
 
 // ---- the task ----
 
+// Anywhere in the maze.
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   free_point(m, rng, d->qpos);
 }
 
+// The speed is cut before the motors push.
 static void control(const mjModel* m, mjData* d, const float* action) {
   for (int i = 0; i < 2; i++) {
     d->qvel[i] = fmin(fmax(d->qvel[i], -speed_max), speed_max);

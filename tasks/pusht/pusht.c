@@ -48,6 +48,7 @@ static int crosses(const double* a, const double* b, double margin) {
   return us_segment_hits(a, b, low[0], high[0]) || us_segment_hits(a, b, low[1], high[1]);
 }
 
+// The T around the middle, the pusher anywhere beside it.
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   double at[2];
   for (int i = 0; i < 2; i++) d->qpos[2 + i] = us_rng_range(rng, -0.5, 0.5);
@@ -58,6 +59,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   } while (crosses(at, at, pusher + 0.02));
 }
 
+// The target of the position control.
 static void control(const mjModel* m, mjData* d, const float* action) {
   for (int i = 0; i < 2; i++) {
     d->ctrl[i] = fmin(fmax(d->qpos[i] + reach * action[i], -edge), edge);
@@ -120,6 +122,7 @@ static double worth(const mjData* d, const double* start, const double* directio
   to_world(d, start, at);
   to_world(d, direction, to);
   to_world(d, origin, base);
+  // Positive where the push leads away from the middle.
   double out = (to[0] - base[0]) * base[0] + (to[1] - base[1]) * base[1];
   double outside = fmax(fabs(at[0]), fabs(at[1])) > edge - 0.02;
   return -out - 10 * outside;
@@ -132,6 +135,7 @@ static void next_point(const mjData* d, const double* target, double* out) {
   to_t(d, target, there);
   mju_copy(out, target, 2);
   if (!crosses(here, there, pusher)) return;
+  // Around: a step along a circle that holds the T, the shorter way.
   double angle = atan2(here[1], here[0]),
          gap = remainder(atan2(there[1], there[0]) - angle, 2 * mjPI);
   angle += gap < 0 ? -0.6 : 0.6;
@@ -144,6 +148,7 @@ static void next_point(const mjData* d, const double* target, double* out) {
 // T's frame, speed, then in the world: direction (2).
 static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double *start = memory + 2, *direction = memory + 4, *along = memory + 7, at[2], to[2];
+  // A new push: the best of three.
   if (memory[0] == 0) {
     double best = -INFINITY;
     for (int k = 0; k < 3; k++) {
@@ -160,6 +165,7 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
     memory[6] = us_rng_range(rng, 0.33, 1);
   }
   to_world(d, start, at);
+  // There: the push goes straight on, wherever the T turns.
   if (memory[0] == 1 && hypot(at[0] - d->qpos[0], at[1] - d->qpos[1]) < 0.04) {
     const double origin[2] = {0, 0};
     double base[2];
@@ -176,6 +182,7 @@ static void act_push(const mjModel* m, const mjData* d, UsRng* rng, double* memo
   } else {
     for (int i = 0; i < 2; i++) action[i] = (float)(memory[6] * along[i]);
   }
+  // At the push's own speed.
   float most = fmaxf((float)memory[6], fmaxf(fabsf(action[0]), fabsf(action[1])));
   for (int i = 0; i < 2; i++) action[i] *= (float)memory[6] / most;
   us_policy_noise(rng, 0.2, 2, action);

@@ -12,6 +12,7 @@ extern const char us_scene_reacher[];
 static const double bend = 2.8;       // rad, the elbow's limit
 static const double accuracy = 0.05;  // rad
 
+// An angle in [-pi, pi].
 static double wrapped(double angle) {
   return remainder(angle, 2 * mjPI);
 }
@@ -26,6 +27,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   draw_pose(rng, d->qpos);
 }
 
+// Angles and their velocities.
 static void read_proprio(const mjModel* m, const mjData* d, float* out) {
   for (int i = 0; i < 2; i++) {
     out[i] = (float)wrapped(d->qpos[i]);
@@ -38,10 +40,12 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   out[1] = d->qpos[1];
 }
 
+// Of the two angles together; the elbow cannot turn around.
 static double distance(const mjModel* m, const double* a, const double* goal) {
   return hypot(wrapped(a[0] - goal[0]), a[1] - goal[1]);
 }
 
+// Each joint on its own.
 static int success(const mjModel* m, const double* a, const double* goal) {
   return fabs(wrapped(a[0] - goal[0])) <= accuracy && fabs(a[1] - goal[1]) <= accuracy;
 }
@@ -54,6 +58,7 @@ static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memo
     draw_pose(rng, target);
     memory[3] = us_rng_range(rng, 1, 4);
   }
+  // A spring towards the target, with damping.
   action[0] = (float)(memory[3] * wrapped(target[0] - now[0]) - 0.5 * d->qvel[0]);
   action[1] = (float)(memory[3] * (target[1] - now[1]) - 0.3 * d->qvel[1]);
   us_policy_noise(rng, 0.3, 2, action);

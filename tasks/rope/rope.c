@@ -33,6 +33,7 @@ static void points_of(const mjtNum* qpos, int parts, double* out) {
   }
 }
 
+// Whether parts of the rope lie on each other; neighbours are always near.
 static int crosses_itself(const double* points) {
   for (int i = 0; i < POINTS; i++) {
     for (int j = i + 3; j < POINTS; j++) {
@@ -47,6 +48,7 @@ static int crosses_itself(const double* points) {
 // Moves the rope to a uniform place within bounds; 0 if it has none.
 static int place(UsRng* rng, const double* points, mjtNum* qpos) {
   for (int c = 0; c < 2; c++) {
+    // The rope's extent on this axis says how far it can move.
     double low = INFINITY, high = -INFINITY;
     for (int i = 0; i < POINTS; i++) {
       low = fmin(low, points[2 * i + c]);
@@ -80,6 +82,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   us_push_rest(m, d, rng, FINE, points, clearance);
 }
 
+// The plate starts its stroke where no point of the rope is.
 static void control(const mjModel* m, mjData* d, const float* action) {
   double points[2 * FINE];
   points_of(d->qpos, 2 * LINKS, points);
@@ -90,6 +93,7 @@ static void read_measure(const mjModel* m, const mjData* d, double* out) {
   points_of(d->qpos, LINKS, out);
 }
 
+// Points along the rope, whichever end is first.
 static double distance(const mjModel* m, const double* a, const double* goal) {
   return us_push_chamfer(POINTS, a, goal);
 }

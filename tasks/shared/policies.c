@@ -1,3 +1,5 @@
+// What behaviour policies share, and one piece of geometry.
+
 #include "tasks/policies.h"
 
 #include <math.h>
@@ -10,6 +12,7 @@ void us_policy_noise(UsRng* rng, double noise, int n, float* action) {
 }
 
 void us_policy_held(UsRng* rng, double* memory, int n, float* action) {
+  // A new action, and how long it holds.
   if (memory[0] < 1) {
     memory[0] = 1 + us_rng_below(rng, 7);
     for (int i = 0; i < n; i++) memory[1 + i] = us_rng_range(rng, -1, 1);
@@ -36,6 +39,7 @@ int us_policy_renew(double* memory, double distance, double radius, int patience
 }
 
 int us_segment_hits(const double* a, const double* b, const double* low, const double* high) {
+  // The part of the segment within the box, cut axis by axis.
   double from = 0, to = 1;
   for (int i = 0; i < 2; i++) {
     double way = b[i] - a[i];

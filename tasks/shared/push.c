@@ -1,3 +1,5 @@
+// Tasks of a plate that makes one stroke an env step.
+
 #include "tasks/push.h"
 
 #include <math.h>
@@ -11,6 +13,7 @@
 static double free_place(const double* start, double cosine, double sine, double half, int n,
                          const double* points, double clearance) {
   double place = 0;
+  // Back along the stroke until nothing is in the way any more.
   for (int moved = 1; moved;) {
     moved = 0;
     for (int i = 0; i < n; i++) {
@@ -31,9 +34,11 @@ void us_push_start(const mjModel* m, mjData* d, const float* action, int n, cons
   const int plate = mj_name2id(m, mjOBJ_GEOM, "plate");
   double at[US_PUSH_ACTION];
   for (int i = 0; i < US_PUSH_ACTION; i++) at[i] = US_PUSH_REACH * action[i];
+  // The stroke from the first to the second point of the action.
   double length = hypot(at[2] - at[0], at[3] - at[1]), turn = atan2(at[3] - at[1], at[2] - at[0]);
   double cosine = cos(turn), sine = sin(turn);
   double place = free_place(at, cosine, sine, m->geom_size[3 * plate + 1], n, points, clearance);
+  // The plate is there at once, at rest; its control is the stroke's end.
   mjtNum *q = d->qpos + m->nq - 4, *v = d->qvel + m->nv - 4;
   q[0] = at[0] + place * cosine;
   q[1] = at[1] + place * sine;
@@ -47,6 +52,7 @@ void us_push_anywhere(UsRng* rng, float* action) {
   for (int i = 0; i < US_PUSH_ACTION; i++) action[i] = (float)us_rng_range(rng, -1, 1);
 }
 
+// A push without length.
 void us_push_rest(const mjModel* m, mjData* d, UsRng* rng, int n, const double* points,
                   double clearance) {
   float push[US_PUSH_ACTION];
@@ -55,6 +61,7 @@ void us_push_rest(const mjModel* m, mjData* d, UsRng* rng, int n, const double* 
   us_push_start(m, d, push, n, points, clearance);
 }
 
+// The plate's place and heading.
 void us_push_proprio(const mjModel* m, const mjData* d, float* out) {
   const mjtNum* q = d->qpos + m->nq - 4;
   double cosine = cos(q[2]), sine = sin(q[2]);
@@ -66,6 +73,7 @@ void us_push_proprio(const mjModel* m, const mjData* d, float* out) {
 
 // ---- distance ----
 
+// Mean distance from the points of a to the nearest of b.
 static double one_way(int n, const double* a, const double* b) {
   double sum = 0;
   for (int i = 0; i < n; i++) {
@@ -94,6 +102,7 @@ static void push_at(const double* at, double turn, double before, double behind,
   }
 }
 
+// The mean of points (n, 2).
 static void middle(int n, const double* points, double* out) {
   out[0] = out[1] = 0;
   for (int i = 0; i < 2 * n; i++) out[i % 2] += points[i] / n;
@@ -106,6 +115,7 @@ void us_push_random(const mjModel* m, const mjData* d, UsRng* rng, double* memor
 void us_push_inwards(UsRng* rng, int n, const double* points, float* action) {
   double centre[2];
   middle(n, points, centre);
+  // Of a few points the one farthest out is pushed to the middle.
   const double* far = points;
   for (int i = 0; i < 4; i++) {
     const double* p = points + 2 * us_rng_below(rng, (uint32_t)n);
@@ -129,6 +139,7 @@ static void push_outwards(UsRng* rng, int n, const double* points, float* action
 void us_push_useful(UsRng* rng, int n, const double* points, float* action) {
   const double* p = points + 2 * us_rng_below(rng, (uint32_t)n);
   double turn = us_rng_range(rng, -M_PI, M_PI);
+  // Mostly over a point in any direction, now and then in, out or anywhere.
   uint32_t kind = us_rng_below(rng, 8);
   if (kind == 0) {
     us_push_anywhere(rng, action);

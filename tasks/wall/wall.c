@@ -33,6 +33,7 @@ static void free_point(const mjModel* m, const mjData* d, UsRng* rng, double* ou
   } while (fabs(out[0] - wall) < half_wall + disc);
 }
 
+// wall_random draws its layout first, then a place of the disc in it.
 static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   if (m->nq > 2) {
     d->qpos[2] = us_rng_range(rng, -wall_most, wall_most);
@@ -41,6 +42,7 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   free_point(m, d, rng, d->qpos);
 }
 
+// Commanded velocities; the joints of the walls are held.
 static void control(const mjModel* m, mjData* d, const float* action) {
   for (int i = 0; i < 2; i++) d->ctrl[i] = speed_max * action[i];
   for (int i = 2; i < m->nv; i++) d->qvel[i] = 0;  // walls stand
@@ -64,6 +66,7 @@ static int hard(const mjModel* m, const double* start, const double* goal) {
 // Where to go next (2) on the way to `target`: in front of the door, through it, there.
 static void next_point(const mjModel* m, const mjData* d, const double* target, double* out) {
   const double thick = half_wall + us_planar_radius(m), wall = wall_of(m, d), door = door_of(m, d);
+  // The sides of the wall that the disc and its target are on, and whether it is in the door.
   double side = d->qpos[0] < wall ? -1 : 1, other = target[0] < wall ? -1 : 1;
   int in_door = fabs(d->qpos[0] - wall) < thick;
   mju_copy(out, target, 2);
@@ -85,6 +88,7 @@ static void act_goal(const mjModel* m, const mjData* d, UsRng* rng, double* memo
   us_policy_noise(rng, 0.2, 2, action);
 }
 
+// One of the two for an episode.
 static void act_mix(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   (us_policy_choice(rng, memory) == 1 ? us_policy_random : act_goal)(m, d, rng, memory + 1, action);
 }

@@ -13,6 +13,7 @@
 
 enum { kVersion = 1, kPath = 4096, kContextsMost = 1 << 20 };
 
+// The kinds in the order of the list.
 static const UsWorldModelClass* const kinds[] = {
 #define X(kind) &us_world_model_##kind,
     US_WORLD_MODELS(X)
@@ -27,6 +28,7 @@ extern const uint64_t us_asset_predictor_config_json_size __attribute__((weak));
 extern const unsigned char us_asset_predictor_model[] __attribute__((weak));
 extern const uint64_t us_asset_predictor_model_size __attribute__((weak));
 
+// An open folder.
 struct UsModel {
   UsModelInfo info;
   UsWorldModel* world;
@@ -55,6 +57,7 @@ const float* us_model_past(const UsModel* m) {
   return m->past;
 }
 
+// Half-opened folders are closed by it too.
 void us_model_destroy(UsModel* m) {
   if (!m) return;
   if (m->world) m->world->cls->destroy(m->world);
@@ -66,6 +69,7 @@ void us_model_destroy(UsModel* m) {
 
 // ---- reading ----
 
+// Format and version, before anything else is believed.
 static UsStatus check_format(const char* path, const cJSON* json, const char* format) {
   char found[64];
   int version;
@@ -80,6 +84,7 @@ static UsStatus check_format(const char* path, const cJSON* json, const char* fo
   return US_OK;
 }
 
+// The table of the kind that a config names.
 static UsStatus find_kind(const char* path, const cJSON* json, const UsWorldModelClass** out) {
   char kind[32];
   US_TRY(us_json_text(path, json, "kind", kinds[0]->kind, kind, sizeof(kind)));
@@ -90,6 +95,7 @@ static UsStatus find_kind(const char* path, const cJSON* json, const UsWorldMode
   return us_fail(US_FORMAT, "%s: unknown kind of world model \"%s\"", path, kind);
 }
 
+// What every kind's config has.
 static UsStatus read_config(const char* path, const cJSON* json, UsModelInfo* info,
                             char encoder[US_HASH_CHARS]) {
   US_TRY(check_format(path, json, format_model));
@@ -122,11 +128,13 @@ static UsStatus check_encoder(const char* folder, const UsModel* m, const char* 
   return US_OK;
 }
 
+// The start contexts and the actions that led through them.
 static UsStatus read_contexts(const char* path, UsModel* m) {
   const UsWorldModel* c = m->world;
   UsTensors* t = NULL;
   US_TRY(us_tensors_open(path, &t));
   const int64_t shape[4] = {-1, c->context, c->grid_h * c->grid_w, c->dim};
+  // Their number is the file's, all other sizes are the model's.
   int i = us_tensors_find(t, "contexts");
   size_t one = (size_t)(shape[1] * shape[2] * shape[3]);
   size_t count = i < 0 || us_tensors_rank(t, i) != 4 ? 0 : (size_t)us_tensors_shape(t, i)[0];
@@ -143,6 +151,7 @@ static UsStatus read_contexts(const char* path, UsModel* m) {
     status = us_tensors_read(t, "contexts", 4, shape, m->contexts);
     m->info.contexts = (int)count;
   }
+  // As many past blocks as contexts.
   if (status == US_OK && c->past > 0) {
     const int64_t blocks[4] = {(int64_t)count, c->past, c->block, c->action};
     m->past = malloc(count * (size_t)(c->past * c->block * c->action) * sizeof(float));
@@ -166,6 +175,7 @@ static UsStatus hash_folder(const char* folder, const UsModel* m, const char* en
                             char out[US_HASH_CHARS]) {
   enum { kHex = US_HASH_CHARS - 1 };
   char all[4 * US_HASH_CHARS] = "", path[kPath];
+  // Hex digits of all files one behind the other, hashed again.
   US_TRY(us_hash_file(us_path_join(path, kPath, folder, "config.json"), all));
   US_TRY(us_hash_file(weights_path(folder, m->world->cls, path), all + kHex));
   us_path_join(path, kPath, folder, "contexts.safetensors");
@@ -175,12 +185,14 @@ static UsStatus hash_folder(const char* folder, const UsModel* m, const char* en
   return US_OK;
 }
 
+// Opens part by part, each checked against those before.
 static UsStatus open_parts(const char* folder, const cJSON* json, const char* config_path,
                            UsModel* m) {
   char path[kPath], encoder[US_HASH_CHARS];
   const UsWorldModelClass* cls;
   US_TRY(read_config(config_path, json, &m->info, encoder));
   US_TRY(find_kind(config_path, json, &cls));
+  // The model itself, by its kind.
   const cJSON* sizes = cJSON_GetObjectItemCaseSensitive(json, cls->kind);
   US_TRY(cls->open(config_path, sizes, weights_path(folder, cls, path), &m->world));
   if (m->world->action == 0) {
@@ -189,6 +201,7 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   }
   m->info.block = m->world->block;
   m->info.action = m->world->action;
+  // Its encoder, its start contexts, and the hash over all of it.
   US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), &m->encoder));
   US_TRY(check_encoder(folder, m, encoder));
   US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
@@ -198,6 +211,7 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
 UsStatus us_model_open(const char* folder, UsModel** out) {
   *out = NULL;
   char path[kPath];
+  // Whatever fails, nothing stays open.
   cJSON* json = NULL;
   US_TRY(us_folder_check(folder));
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
@@ -215,6 +229,7 @@ UsStatus us_model_open(const char* folder, UsModel** out) {
 
 // ---- writing ----
 
+// What both formats of config.json begin with; the first kind goes without saying.
 static cJSON* config_start(const char* format, const UsWorldModel* m, const char* encoder,
                            const cJSON* training) {
   cJSON* json = cJSON_CreateObject();
@@ -227,6 +242,7 @@ static cJSON* config_start(const char* format, const UsWorldModel* m, const char
   return json;
 }
 
+// Writes and frees a config.
 static UsStatus write_config(const char* folder, cJSON* json) {
   char path[kPath];
   UsStatus status = us_json_write(us_path_join(path, sizeof(path), folder, "config.json"), json);
@@ -234,6 +250,7 @@ static UsStatus write_config(const char* folder, cJSON* json) {
   return status;
 }
 
+// Encoder, weights, contexts, and config.json last: with it the folder is whole.
 static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   char path[kPath];
   const UsWorldModel* c = parts->model;
@@ -242,6 +259,7 @@ static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   US_TRY(us_encoder_save(parts->encoder, path));
   US_TRY(c->cls->save(c, weights_path(folder, c->cls, path)));
   US_ASSERT(c->past == 0 || parts->past);
+  // Contexts, and past blocks where the model reads them.
   const UsTensorOut contexts[2] = {
       {.name = "contexts",
        .rank = 4,
@@ -262,6 +280,7 @@ static UsStatus save_model(const char* folder, const UsModelParts* parts) {
 }
 
 UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
+  // One writer at a time; a trainer that holds the folder shares its lock.
   UsLock* lock;
   US_TRY(us_folder_make(folder));
   US_TRY(us_lock_join(folder, &lock));
@@ -272,6 +291,7 @@ UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
 
 // ---- pretrained predictors ----
 
+// A predictor of a config's sizes, without weights.
 static UsStatus make_pretrained(const char* name, const cJSON* json, UsPredictor** out,
                                 char encoder[US_HASH_CHARS]) {
   UsPredictorConfig c;
@@ -281,6 +301,7 @@ static UsStatus make_pretrained(const char* name, const cJSON* json, UsPredictor
   return us_predictor_create(name, &c, out);
 }
 
+// The predictor that the library was built with.
 static UsStatus open_embedded(UsPredictor** out, char encoder[US_HASH_CHARS]) {
   static const char name[] = "assets/predictor";
   if (!&us_asset_predictor_config_json_size || !&us_asset_predictor_model_size) {
@@ -296,6 +317,7 @@ static UsStatus open_embedded(UsPredictor** out, char encoder[US_HASH_CHARS]) {
                                  us_asset_predictor_model_size);
 }
 
+// The predictor of a folder.
 static UsStatus open_pretrained(const char* folder, UsPredictor** out,
                                 char encoder[US_HASH_CHARS]) {
   char path[kPath];
@@ -308,6 +330,7 @@ static UsStatus open_pretrained(const char* folder, UsPredictor** out,
   return us_predictor_load(*out, us_path_join(path, sizeof(path), folder, "model.safetensors"));
 }
 
+// "default" is the one that the library carries.
 UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]) {
   *out = NULL;
   UsStatus status = strcmp(folder, "default") == 0 ? open_embedded(out, encoder)
