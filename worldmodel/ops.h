@@ -53,6 +53,13 @@ US_API const char* us_ops_name(UsDevice* d);
 US_API void us_ops_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
                           const float* b, float* y);
 
+// As us_ops_linear with the weight transposed, wt (in, out): few rows are faster that way.
+US_API void us_ops_linear_transposed(UsDevice* d, int rows, int out, int in, const float* x,
+                                     const float* wt, const float* b, float* y);
+
+// y (columns, rows) = x' of x (rows, columns).
+US_API void us_ops_transpose(UsDevice* d, int rows, int columns, const float* x, float* y);
+
 // Backward of us_ops_linear: dx (rows, in) = dy w; dw (out, in) += dy' x; db (out) += column sums
 // of dy. Nullable: dx, dw, db.
 US_API void us_ops_linear_back(UsDevice* d, int rows, int out, int in, const float* x,

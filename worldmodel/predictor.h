@@ -190,7 +190,8 @@ US_API void us_tape_errors(UsTape* t, double* error, double* copy);
 // Rolls candidates of one slot forward in a tile of a fixed number of rows, all frames of a tile
 // before the next tile, so that a tile stays in cache.
 
-// Scratch of one thread for tiles of `candidates` candidates; NULL when out of memory.
+// Scratch of one thread for tiles of `candidates` candidates; NULL when out of memory. It is made
+// for the weights of that moment: who changes them makes another.
 US_API UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates);
 US_API void us_predictor_work_destroy(UsRolloutWork* m);
 

@@ -21,6 +21,12 @@
     (UsDevice * d, int rows, int out, int in, const float* x, const float* w, const float* b,      \
      float* y),                                                                                    \
     (d, rows, out, in, x, w, b, y))                                                                \
+  X(void, linear_transposed,                                                                       \
+    (UsDevice * d, int rows, int out, int in, const float* x, const float* wt, const float* b,     \
+     float* y),                                                                                    \
+    (d, rows, out, in, x, wt, b, y))                                                               \
+  X(void, transpose, (UsDevice * d, int rows, int columns, const float* x, float* y),              \
+    (d, rows, columns, x, y))                                                                      \
   X(void, linear_back,                                                                             \
     (UsDevice * d, int rows, int out, int in, const float* x, const float* w, const float* dy,     \
      float* dx, float* dw, float* db),                                                             \

@@ -12,7 +12,7 @@
 #include "worldmodel/predictor/predictor_inner.h"
 #include "worldmodel/tensor_file.h"
 
-enum { MOST_DIM = 8192 };  // most numbers of a token
+enum { MOST_DIM = 8192 };     // most numbers of a token
 enum { kSalt = 0x70726564 };  // keeps the first weights apart from those of other models of a seed
 
 // ---- config ----

@@ -90,6 +90,17 @@ void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
 
 // ---- forward ----
 
+// y (rows, out) = x (rows, in) of the layer whose weight and bias lie at these offsets.
+static void linear(const UsPredictor* p, const float* transposed, int rows, int out, int in,
+                   const float* x, size_t weight, size_t bias, float* y) {
+  const float* b = p->params + bias;
+  if (transposed) {
+    us_ops_linear_transposed(p->base.device, rows, out, in, x, transposed + weight, b, y);
+  } else {
+    us_ops_linear(p->base.device, rows, out, in, x, p->params + weight, b, y);
+  }
+}
+
 static void block_forward(const UsPredictor* p, int l, const Pass* s, float* next) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
@@ -100,29 +111,29 @@ static void block_forward(const UsPredictor* p, int l, const Pass* s, float* nex
 
   us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q, x + b->norm1_gain, x + b->norm1_bias,
               a->norm1, a->stats1);
-  us_ops_linear(p->base.device, rows, w, w, a->norm1, x + b->query_w, x + b->query_b, a->turned);
+  linear(p, s->transposed, rows, w, w, a->norm1, b->query_w, b->query_b, a->turned);
   us_ops_rotate(p->base.device, rows, s->period, heads, w / heads, s->angles, 1, a->turned,
                 (size_t)w);
   us_ops_attend(p->base.device, s->batch, s->tq, s->tk, heads, w / heads, s->mask, a->turned, a->k,
                 a->v, a->attended, a->probs);
-  us_ops_linear(p->base.device, rows, w, w, a->attended, x + b->out_w, x + b->out_b, a->q1);
+  linear(p, s->transposed, rows, w, w, a->attended, b->out_w, b->out_b, a->q1);
   us_ops_add(p->base.device, count, 1, a->q, a->q1);
 
   float* q2 = p->c.action > 0 ? a->q2 : next;
   us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q1, x + b->norm2_gain,
               x + b->norm2_bias, a->norm2, a->stats2);
-  us_ops_linear(p->base.device, rows, h, w, a->norm2, x + b->up_w, x + b->up_b, a->up);
+  linear(p, s->transposed, rows, h, w, a->norm2, b->up_w, b->up_b, a->up);
   us_ops_gelu(p->base.device, (size_t)rows * (size_t)h, a->up, a->active);
-  us_ops_linear(p->base.device, rows, w, h, a->active, x + b->down_w, x + b->down_b, q2);
+  linear(p, s->transposed, rows, w, h, a->active, b->down_w, b->down_b, q2);
   us_ops_add(p->base.device, count, 1, a->q1, q2);
   if (p->c.action == 0) return;
 
   us_ops_concat(p->base.device, rows, w, j - w, predictor_tokens(&p->c), q2, s->actions, a->joined);
   us_ops_norm(p->base.device, rows, j, US_PREDICTOR_EPS, a->joined, x + b->norm3_gain,
               x + b->norm3_bias, a->norm3, a->stats3);
-  us_ops_linear(p->base.device, rows, u, j, a->norm3, x + b->aup_w, x + b->aup_b, a->aup);
+  linear(p, s->transposed, rows, u, j, a->norm3, b->aup_w, b->aup_b, a->aup);
   us_ops_gelu(p->base.device, (size_t)rows * (size_t)u, a->aup, a->aactive);
-  us_ops_linear(p->base.device, rows, w, u, a->aactive, x + b->adown_w, x + b->adown_b, next);
+  linear(p, s->transposed, rows, w, u, a->aactive, b->adown_w, b->adown_b, next);
   us_ops_add(p->base.device, count, 1, q2, next);
 }
 
@@ -131,7 +142,7 @@ void pass_forward(const UsPredictor* p, const Pass* s) {
   const float* x = p->params;
   float* q = s->layer[0].q;
   if (p->c.residual) {
-    us_ops_linear(p->base.device, s->rows, w, d, s->last, x + p->at.seed_w, x + p->at.seed_b, q);
+    linear(p, s->transposed, s->rows, w, d, s->last, p->at.seed_w, p->at.seed_b, q);
   } else {
     us_ops_zero(p->base.device, q, (size_t)s->rows * (size_t)w);
   }
@@ -141,8 +152,7 @@ void pass_forward(const UsPredictor* p, const Pass* s) {
   }
   us_ops_norm(p->base.device, s->rows, w, US_PREDICTOR_EPS, s->end, x + p->at.last_gain,
               x + p->at.last_bias, s->end_norm, s->end_stats);
-  us_ops_linear(p->base.device, s->rows, d, w, s->end_norm, x + p->at.head_w, x + p->at.head_b,
-                s->out);
+  linear(p, s->transposed, s->rows, d, w, s->end_norm, p->at.head_w, p->at.head_b, s->out);
   if (p->c.residual) us_ops_add(p->base.device, (size_t)s->rows * (size_t)d, 1, s->last, s->out);
 }
 
@@ -230,14 +240,13 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
 
 // ---- keys and values ----
 
-void kv_forward(const UsPredictor* p, int frames, const float* tokens, const float* angles,
-                int period, float* both, float* turn, const KvPlace* to) {
+void kv_forward(const UsPredictor* p, const float* transposed, int frames, const float* tokens,
+                const float* angles, int period, float* both, float* turn, const KvPlace* to) {
   PREDICTOR_SIZES(&p->c);
   UsDevice* device = p->base.device;
   int g = predictor_tokens(&p->c), rows = frames * g, heads = p->c.heads;
   size_t wide = (size_t)n * 2 * (size_t)w, frame = (size_t)(g * w);
-  us_ops_linear(device, rows, n * 2 * w, d, tokens, p->params + p->at.kv_w, p->params + p->at.kv_b,
-                both);
+  linear(p, transposed, rows, n * 2 * w, d, tokens, p->at.kv_w, p->at.kv_b, both);
   for (int l = 0; l < n; l++) {
     const float* from = both + (size_t)l * 2 * (size_t)w;
     float *k = to->k + (size_t)l * to->block, *v = to->v + (size_t)l * to->block;

@@ -39,18 +39,19 @@ typedef struct Layer {
 
 typedef struct Pass {
   int batch, tq, tk;
-  int rows;             // batch * tq
-  int period;           // row r of the queries turns by row r % period of the angles
-  int kept;             // 1: for training
-  const uint8_t* mask;  // (tq, tk), host. Nullable
-  float* angles;        // (period, pairs, 2) of the targets
-  float* last;          // (rows, D) tokens of the frame before
-  float* actions;       // (rows / G, past + 1, K A)
-  Layer* layer;         // (depth)
-  float* end;           // (rows, w) behind the last block
-  float* end_norm;      // (rows, w)
-  float* end_stats;     // (rows, 2)
-  float* out;           // (rows, D)
+  int rows;                 // batch * tq
+  int period;               // row r of the queries turns by row r % period of the angles
+  int kept;                 // 1: for training
+  const uint8_t* mask;      // (tq, tk), host. Nullable
+  const float* transposed;  // (list floats) the weights, matrices transposed. Nullable
+  float* angles;            // (period, pairs, 2) of the targets
+  float* last;              // (rows, D) tokens of the frame before
+  float* actions;           // (rows / G, past + 1, K A)
+  Layer* layer;             // (depth)
+  float* end;               // (rows, w) behind the last block
+  float* end_norm;          // (rows, w)
+  float* end_stats;         // (rows, 2)
+  float* out;               // (rows, D)
 } Pass;
 
 // Scratch of backward passes, for the largest pass.
@@ -99,10 +100,11 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
                    float* dlast, PassSink sink, void* arg, const Gradient* g);
 
 // Keys and values of tokens (frames, G, D), of all blocks in one product, into their place. Row r
-// turns by row r % period of angles (period, pairs, 2). both (frames G, depth, 2, w), turn
-// (frames G, w) scratch. Nullable: turn, when G = 1 or the frames of the place are packed.
-void kv_forward(const UsPredictor* p, int frames, const float* tokens, const float* angles,
-                int period, float* both, float* turn, const KvPlace* to);
+// turns by row r % period of angles (period, pairs, 2). transposed as in a pass. both (frames G,
+// depth, 2, w), turn (frames G, w) scratch. Nullable: transposed; turn, when G = 1 or the frames of
+// the place are packed.
+void kv_forward(const UsPredictor* p, const float* transposed, int frames, const float* tokens,
+                const float* angles, int period, float* both, float* turn, const KvPlace* to);
 
 // From m->dk and m->dv: dtokens (rows, D) and the gradients of the matrix. angles (rows, pairs, 2).
 // Nullable: dtokens, g.

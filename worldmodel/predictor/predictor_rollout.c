@@ -22,11 +22,13 @@ struct UsRolloutWork {
   float* v;        // (depth, m, C, G, w)
   float* shown;    // (C, R, D) the C frames before the target, for `recompute`
   float* context;  // (G, pairs, 2) angles of a frame of the context
+  float* weights;  // (list floats) matrices transposed, as they were when the work was made
   float* angles;   // (G, pairs, 2) ordinary memory
   Layer layer[];   // (depth)
 };
 
-static void place(const UsPredictorConfig* c, UsArena* a, UsRolloutWork* m) {
+static void place(const UsPredictor* p, UsArena* a, UsRolloutWork* m) {
+  const UsPredictorConfig* c = &p->c;
   PREDICTOR_SIZES(c);
   size_t r = (size_t)m->pass.rows, each = r * (size_t)(c->context * w);
   pass_place(c, a, &m->pass);
@@ -40,6 +42,16 @@ static void place(const UsPredictorConfig* c, UsArena* a, UsRolloutWork* m) {
   }
   m->shown = US_TAKE(a, float, r*(size_t)(c->context * d));
   m->context = US_TAKE(a, float, predictor_tokens(c) * predictor_pairs(c) * 2);
+  if (m->tile > 1) m->weights = US_TAKE(a, float, p->list.floats);
+}
+
+static void transpose_weights(const UsPredictor* p, float* to) {
+  for (int i = 0; i < p->list.count; i++) {
+    const UsParam* t = &p->list.param[i];
+    if (t->rank != 2) continue;
+    us_ops_transpose(p->base.device, (int)t->dim[0], (int)t->dim[1], p->params + t->offset,
+                     to + t->offset);
+  }
 }
 
 UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
@@ -58,13 +70,15 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
                    .layer = m->layer};
   m->angles = calloc((size_t)(g * predictor_pairs(c)) * 2, sizeof(float));
   UsArena a = {0};
-  place(c, &a, m);
+  place(p, &a, m);
   if (!m->angles || us_ops_arena_alloc(m->device, &a) != US_OK) {
     us_predictor_work_destroy(m);
     return NULL;
   }
   m->block = a.base;
-  place(c, &a, m);
+  place(p, &a, m);
+  if (m->weights) transpose_weights(p, m->weights);
+  m->pass.transposed = m->weights;
   return m;
 }
 
@@ -92,8 +106,8 @@ void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* con
     const KvPlace to = {cache + (size_t)i * frame, cache + each + (size_t)i * frame,
                         .block = 2 * each, .frame = frame};
     put_angles(p, m, times[i] - times[c->context - 1], m->context);
-    kv_forward(p, 1, context + (size_t)(i * m->pass.tq * c->dim), m->context, m->pass.tq, m->both,
-               NULL, &to);
+    kv_forward(p, NULL, 1, context + (size_t)(i * m->pass.tq * c->dim), m->context, m->pass.tq,
+               m->both, NULL, &to);
   }
 }
 
@@ -111,7 +125,7 @@ static void put_frame(const UsPredictor* p, UsRolloutWork* m, const float* token
   size_t frame = (size_t)(m->pass.tq * p->c.width), each = (size_t)p->c.context * frame;
   const KvPlace to = {m->k + (size_t)slot * frame, m->v + (size_t)slot * frame,
                       .block = (size_t)m->tile * each, .frame = each};
-  kv_forward(p, m->tile, tokens, m->pass.angles, m->pass.period, m->both, m->turn, &to);
+  kv_forward(p, m->weights, m->tile, tokens, m->pass.angles, m->pass.period, m->both, m->turn, &to);
 }
 
 // Without a cache: keys and values of all C frames again, for the benchmark. All frames take the

@@ -311,7 +311,7 @@ static void fill_kv(const UsPredictor* p, int frames, const float* tokens, const
                     const KvCache* m) {
   size_t frame = (size_t)(predictor_tokens(&p->c) * p->c.width);
   const KvPlace to = {m->k, m->v, .block = (size_t)frames * frame, .frame = frame};
-  kv_forward(p, frames, tokens, angles, frames * predictor_tokens(&p->c), m->both, NULL, &to);
+  kv_forward(p, NULL, frames, tokens, angles, frames * predictor_tokens(&p->c), m->both, NULL, &to);
 }
 
 static void forward(const UsPredictor* p, UsTape* t) {

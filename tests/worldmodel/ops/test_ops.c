@@ -39,6 +39,14 @@ static void test_linear(void** state) {
       close_to(y[r * OUT + o], s, 1e-5);
     }
   }
+  // Transposed, the weight gives the same.
+  float* wt = us_ops_alloc(us_device_cpu(), OUT * IN);
+  float* again = us_ops_alloc(us_device_cpu(), ROWS * OUT);
+  us_ops_transpose(us_device_cpu(), OUT, IN, w, wt);
+  for (int i = 0; i < OUT * IN; ++i) assert_true(wt[i % IN * OUT + i / IN] == w[i]);
+  us_ops_linear_transposed(us_device_cpu(), ROWS, OUT, IN, x, wt, b, again);
+  for (int i = 0; i < ROWS * OUT; ++i) close_to(again[i], y[i], 1e-5);
+  us_ops_free(us_device_cpu(), wt), us_ops_free(us_device_cpu(), again);
   us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), w), us_ops_free(us_device_cpu(), b),
       us_ops_free(us_device_cpu(), y);
 }

@@ -30,14 +30,32 @@ US_CLONES static void sum_columns(int rows, int out, const float* dy, float* db)
   }
 }
 
-void us_cpu_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
-                   const float* b, float* y) {
+// y = x op(w) + b; w's stored rows are `stride` floats long.
+static void linear(int rows, int out, int in, const float* x, CBLAS_TRANSPOSE op, const float* w,
+                   int stride, const float* b, float* y) {
   pthread_once(&once, start_blas);
   if (b) {
     for (int r = 0; r < rows; ++r) memcpy(y + (size_t)r * out, b, (size_t)out * sizeof(float));
   }
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, out, in, 1.0f, x, in, w, in,
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, op, rows, out, in, 1.0f, x, in, w, stride,
               b ? 1.0f : 0.0f, y, out);
+}
+
+void us_cpu_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
+                   const float* b, float* y) {
+  linear(rows, out, in, x, CblasTrans, w, in, b, y);
+}
+
+// OpenBLAS packs a matrix that is not to be transposed faster; the products are the same.
+void us_cpu_linear_transposed(UsDevice* d, int rows, int out, int in, const float* x,
+                              const float* wt, const float* b, float* y) {
+  linear(rows, out, in, x, CblasNoTrans, wt, out, b, y);
+}
+
+void us_cpu_transpose(UsDevice* d, int rows, int columns, const float* x, float* y) {
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) y[(size_t)c * rows + r] = x[(size_t)r * columns + c];
+  }
 }
 
 void us_cpu_linear_back(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
