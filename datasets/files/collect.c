@@ -15,6 +15,7 @@
 #include "env/gl.h"
 #include "env/sim.h"
 #include "worldmodel/base/arena.h"
+#include "worldmodel/base/frame.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
@@ -353,7 +354,7 @@ static UsStatus open_env(Collect* c) {
   US_TRY(us_env_open(name, o->tasks, &config, &c->env));
   const UsEnvInfo* info = us_env_info(c->env);
   if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
-  c->frame = (size_t)info->height * (size_t)info->width * 3;
+  c->frame = us_frame_bytes(info->height, info->width);
   // The batch is measured first and placed then.
   layout(&c->arena, c);
   US_TRY(us_machine_need_memory(o->out, (double)c->arena.size));

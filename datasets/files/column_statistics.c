@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "datasets/hdf5/columns.h"
 
@@ -23,14 +22,6 @@ int us_column_statistics_make(UsColumnStatistics* s, const UsDatasetInfo* info) 
 
 void us_column_statistics_free(UsColumnStatistics* s) {
   for (int c = 0; c < 3; c++) free(s->moments[c]);
-}
-
-void us_column_statistics_copy(UsColumnStatistics* s, const UsColumnStatistics* from,
-                               const UsDatasetInfo* info) {
-  for (int c = 0; c < 3; c++) {
-    size_t width = us_column_width(us_statistics_columns[c], info);
-    memcpy(s->moments[c], from->moments[c], width * sizeof(UsMoments));
-  }
 }
 
 // Mean and squares about it in one pass (Welford).

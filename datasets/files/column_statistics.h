@@ -21,10 +21,6 @@ typedef struct UsColumnStatistics {
 int us_column_statistics_make(UsColumnStatistics* s, const UsDatasetInfo* info);
 void us_column_statistics_free(UsColumnStatistics* s);
 
-// Takes over what another of the same sizes knows.
-void us_column_statistics_copy(UsColumnStatistics* s, const UsColumnStatistics* from,
-                               const UsDatasetInfo* info);
-
 // Adds rows of actions (rows, A), proprio (rows, P), states (rows, S); numbers that are not finite
 // are left out.
 void us_column_statistics_add(UsColumnStatistics* s, const UsDatasetInfo* info, int64_t rows,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datasets/files/dataset_reader.h"
+#include "worldmodel/base/frame.h"
 #include "worldmodel/base/progress.h"
 
 // Frames have to be of the size that a model sees, where one is given.
@@ -52,7 +53,7 @@ static UsStatus read_frames(UsDataset* d, EVP_MD_CTX* hash) {
   int64_t block = us_reader_block(d);
   if (block == 0) return US_OK;
   if (block > info->rows) block = info->rows;
-  size_t bytes = (size_t)info->height * (size_t)info->width * 3;
+  size_t bytes = us_frame_bytes(info->height, info->width);
   uint8_t* frames = malloc((size_t)block * bytes);
   if (!frames)
     return us_fail(US_MEMORY, "%s: out of memory for %lld frames", path, (long long)block);

@@ -63,42 +63,25 @@ size_t us_column_width(UsColumnId id, const UsDatasetInfo* info) {
 }
 
 size_t us_column_bytes(UsColumnType type) {
-  static const size_t bytes[] = {1, 4, 4, 8, 4, 8};
+#define X(name, ctype, stored, memory) sizeof(ctype),
+  static const size_t bytes[] = {US_TYPES(X)};
+#undef X
   return bytes[type];
 }
 
+// HDF5's types are known at run time alone.
 hid_t us_column_stored(UsColumnType type) {
-  switch (type) {
-    case US_TYPE_U8:
-      return H5T_STD_U8LE;
-    case US_TYPE_I32:
-      return H5T_STD_I32LE;
-    case US_TYPE_U32:
-      return H5T_STD_U32LE;
-    case US_TYPE_I64:
-      return H5T_STD_I64LE;
-    case US_TYPE_F32:
-      return H5T_IEEE_F32LE;
-    default:
-      return H5T_IEEE_F64LE;
-  }
+#define X(name, ctype, stored, memory) stored,
+  const hid_t types[] = {US_TYPES(X)};
+#undef X
+  return types[type];
 }
 
 hid_t us_column_memory(UsColumnType type) {
-  switch (type) {
-    case US_TYPE_U8:
-      return H5T_NATIVE_UINT8;
-    case US_TYPE_I32:
-      return H5T_NATIVE_INT32;
-    case US_TYPE_U32:
-      return H5T_NATIVE_UINT32;
-    case US_TYPE_I64:
-      return H5T_NATIVE_INT64;
-    case US_TYPE_F32:
-      return H5T_NATIVE_FLOAT;
-    default:
-      return H5T_NATIVE_DOUBLE;
-  }
+#define X(name, ctype, stored, memory) memory,
+  const hid_t types[] = {US_TYPES(X)};
+#undef X
+  return types[type];
 }
 
 // ---- errors ----
@@ -111,6 +94,7 @@ static herr_t keep_reason(unsigned n, const H5E_error2_t* error, void* arg) {
   return 0;
 }
 
+// HDF5's own callback, for a whole stack of errors.
 static herr_t keep_reasons(hid_t stack, void* arg) {
   return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_reason, NULL);
 }
@@ -134,6 +118,7 @@ int us_hdf5_errno(const char* what) {
   return number ? atoi(number + strlen("errno = ")) : 0;
 }
 
+// What HDF5 would print is kept instead, for the message of whoever called it.
 void us_hdf5_quiet(void) {
   H5dont_atexit();  // files are closed by hand; one whose write failed is left alone
   H5Eset_auto2(H5E_DEFAULT, keep_reasons, NULL);

@@ -10,20 +10,22 @@
 
 #include "datasets/dataset_info.h"
 
+// Types of numbers: name, in C, in the file (little-endian), in this machine's memory.
+#define US_TYPES(X)                                  \
+  X(U8, uint8_t, H5T_STD_U8LE, H5T_NATIVE_UINT8)     \
+  X(I32, int32_t, H5T_STD_I32LE, H5T_NATIVE_INT32)   \
+  X(U32, uint32_t, H5T_STD_U32LE, H5T_NATIVE_UINT32) \
+  X(I64, int64_t, H5T_STD_I64LE, H5T_NATIVE_INT64)   \
+  X(F32, float, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT)    \
+  X(F64, double, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE)
 typedef enum UsColumnType {
-  US_TYPE_U8,
-  US_TYPE_I32,
-  US_TYPE_U32,
-  US_TYPE_I64,
-  US_TYPE_F32,
-  US_TYPE_F64
+#define X(name, ctype, stored, memory) US_TYPE_##name,
+  US_TYPES(X)
+#undef X
 } UsColumnType;
-#define US_C_U8 uint8_t
-#define US_C_I32 int32_t
-#define US_C_U32 uint32_t
-#define US_C_I64 int64_t
-#define US_C_F32 float
-#define US_C_F64 double
+#define X(name, ctype, stored, memory) typedef ctype UsNumber##name;
+US_TYPES(X)
+#undef X
 
 // What one row of a column belongs to. Columns of episodes are read whole, those of rows whole or
 // in windows of episodes, those of frames in blocks.
@@ -57,7 +59,7 @@ typedef enum UsColumnId {
 // The columns of a file in memory, before anyone trusts them: those of episodes whole, those of
 // rows whole or a window of n rows from row `first` of the file on. NULL: not there.
 typedef struct UsDatasetColumns {
-#define X(id, name, other, type, ...) US_C_##type* name;
+#define X(id, name, other, type, ...) UsNumber##type* name;
   US_COLUMNS(X)
 #undef X
   float *low, *high;  // (A) bounds of the actions; NULL: none are known

@@ -62,6 +62,7 @@ static int start(const char* helper, const char* path, unsigned seconds, pid_t* 
   for (int fd = 0; fd < 3; fd++) {
     posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
   }
+  // Nothing of this process is copied: it may be large, and other threads may hold its locks.
   int error = posix_spawn(child, helper, &files, &how, words, environ);
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&how);

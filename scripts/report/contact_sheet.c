@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "scripts/report/picture.h"
+#include "worldmodel/base/frame.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/text.h"
 
@@ -93,7 +94,7 @@ UsStatus us_contact_sheet_draw(UsDataset* d, int episodes, const char* out, int*
   Sheet s = {.data = d, .episodes = episodes};
   lay_out(&s);
   *drawn = s.episodes;
-  s.frame = malloc((size_t)info->height * (size_t)info->width * 3);
+  s.frame = malloc(us_frame_bytes(info->height, info->width));
   if (!s.frame) return us_fail(US_MEMORY, "out of memory");
   UsStatus status = draw_sheet(&s, out);
   free(s.frame);
