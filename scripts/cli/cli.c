@@ -104,6 +104,7 @@ static const char mjcf[] = "mjcf:";
 static UsStatus add_mjcf(const char* word, const char** name) {
   const UsTask* t;
   US_TRY(us_mjcf_open(word + strlen(mjcf), &t));
+  // A file that was named before, by --plugin or --task, is there already.
   const UsTask* known = us_cli_task(t->name);
   if (known || task_count == kTasks) {
     us_mjcf_close(t);
@@ -172,6 +173,7 @@ void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows) {
       [US_SETTING_INT] = POPT_ARG_INT,     [US_SETTING_SEED] = POPT_ARG_LONGLONG,
       [US_SETTING_REAL] = POPT_ARG_DOUBLE, [US_SETTING_FLOAT] = POPT_ARG_FLOAT,
       [US_SETTING_FLAG] = POPT_ARG_NONE,   [US_SETTING_TEXT] = POPT_ARG_STRING};
+  // Behind the rows that are there.
   int n = 0;
   while (rows[n].longName) n++;
   for (const UsSetting* s = list; s->name; s++) {
@@ -180,6 +182,7 @@ void us_cli_rows(const UsSetting* list, void* config, struct poptOption* rows) {
     snprintf(name, sizeof(listed[0].name), "%s", s->name);
     for (char* c = name; *c; c++) *c = *c == '_' ? '-' : *c;
     listed[listed_count++].setting = s;
+    // A default that stands for "not said" is no value to show.
     int shown = s->argument && s->type != US_SETTING_TEXT && us_setting_fits(s, config);
     rows[n++] = (struct poptOption){name,
                                     0,
@@ -200,6 +203,7 @@ void us_cli_free(const UsSetting* list, void* config) {
 
 static int read_whole(const char* command, const struct poptOption* o, const char* text) {
   unsigned type = o->argInfo & POPT_ARG_MASK;
+  // The range is the setting's, else that of all options of the name, else the type's.
   long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;
   const UsSetting* s = setting_of(o);
   if (s && s->type == US_SETTING_INT) low = (long long)s->low, high = (long long)s->high;
@@ -272,6 +276,7 @@ static void flatten(Options* all, const struct poptOption* table) {
     struct poptOption* row = &all->row[all->count];
     all->asked[all->count] = table;
     *row = *table;
+    // Numbers come as texts; popt would take "12x" and wrap around.
     if (is_whole(table) || is_real(table)) {
       row->argInfo = POPT_ARG_STRING;
       row->arg = NULL;
@@ -287,6 +292,7 @@ static void flatten(Options* all, const struct poptOption* table) {
 
 static void print_help(const char* name, const struct poptOption* table, const char* usage,
                        const char* help) {
+  // popt prints to a stream of ours, since its usage line is not ours.
   const char* argv[] = {name, NULL};
   poptContext context = poptGetContext(NULL, 1, argv, table, 0);
   poptSetOtherOptionHelp(context, usage);
@@ -315,6 +321,7 @@ static int parse_options(const char* command, poptContext context, const Options
     *help = found == kHelp;
     char* text = poptGetOptArg(context);
     const struct poptOption* o = found >= kValue ? all->asked[found - kValue] : NULL;
+    // A task may be a file, which is opened here, so that what follows knows it.
     int is_task = o && o->longName && strcmp(o->longName, "task") == 0;
     if (found == kPlugin || (is_task && text[0])) {
       UsStatus status = add_tasks(text, is_task ? o->arg : NULL);
@@ -326,6 +333,7 @@ static int parse_options(const char* command, poptContext context, const Options
                           : us_cli_usage(command, "--%s: expected a text, found \"\"", o->longName);
     }
     free(text);
+    // What was chosen is remembered by name: a task's own settings stay behind it.
     const UsSetting* s = o ? setting_of(o) : NULL;
     size_t used = strlen(given);
     if (s) snprintf(given + used, sizeof(given) - used, "%s ", s->name);
@@ -371,6 +379,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)common, 0, "Every command:", NULL},
       POPT_TABLEEND};
+  // Everything in one flat table, in which popt returns at each option with a value.
   Options options = {.count = 0};
   flatten(&options, all);
   start_tasks();
@@ -380,6 +389,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   if (code >= 0) return code;
   poptContext context = poptGetContext(NULL, argc, argv, options.row, 0);
   code = parse_options(argv[0], context, &options, &asked);
+  // --help says what is there, whatever else was wrong behind it.
   if (asked) {
     print_help(argv[0], all, usage, help);
     code = 0;

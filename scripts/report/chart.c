@@ -87,6 +87,7 @@ static double place_y(const Axes* a, double y) {
 
 // A step of 1, 2 or 5 times a power of ten that gives about `want` ticks.
 static double nice_step(double range, int want) {
+  // The next nicer step.
   double raw = range / want, unit = pow(10, floor(log10(raw))), part = raw / unit;
   return unit * (part <= 1.0001 ? 1 : part <= 2.0001 ? 2 : part <= 5.0001 ? 5 : 10);
 }
@@ -181,6 +182,7 @@ static double legend(FILE* f, double x, double y, double width, int n,
   for (int i = 0; i < n; i++) {
     const char* text = name(list, i);
     if (!text) continue;
+    // Box, name, and a gap to the next.
     double need = 18 + text_width(kTickSize, text) + 16;
     if (any && at + need > x + width) {
       at = x;
@@ -199,6 +201,7 @@ static double legend(FILE* f, double x, double y, double width, int n,
 // Draws title and legend, and leaves in a->area what is left of the box for the plot.
 static void lay_out(FILE* f, UsBox box, const char* title, const char* x_label, const char* y_label,
                     int n, const char* (*name)(const void*, int), const void* list, Axes* a) {
+  // From above: title, legend, then the plot; from below: ticks and their label.
   double top = box.y + 14, bottom = box.y + box.height - (x_label ? 46 : 28);
   if (title) {
     say(f, box.x + 16, top + 7, kTitleSize, US_INK, US_LEFT, title);
@@ -208,6 +211,7 @@ static void lay_out(FILE* f, UsBox box, const char* title, const char* x_label, 
   legend(f, box.x + 16, top, box.width - 32, n, name, list, 1);
   top += height + (height > 0 ? 8 : 0);
   a->area = (UsBox){0, top, 0, fmax(bottom - top, 10)};
+  // From the left: label, ticks, axis.
   double left = box.x + 12 + (y_label ? 20 : 0) + tick_room(a);
   a->area.x = round(left);
   a->area.width = fmax(box.x + box.width - 20 - a->area.x, 10);
@@ -235,6 +239,7 @@ static void widen(double* low, double* high, double share) {
 }
 
 static void data_range(const UsPlot* plot, int n, const UsSeries* series, Axes* a) {
+  // All points that can be shown, in the axis' own measure.
   a->x_low = a->y_low = INFINITY;
   a->x_high = a->y_high = -INFINITY;
   for (int s = 0; s < n; s++) {
@@ -248,6 +253,7 @@ static void data_range(const UsPlot* plot, int n, const UsSeries* series, Axes* 
       a->y_high = fmax(a->y_high, y);
     }
   }
+  // A little room above and below, but none below 0 for what is never negative.
   double floor_y = a->y_low;
   widen(&a->x_low, &a->x_high, 0);
   widen(&a->y_low, &a->y_high, 0.05);
@@ -306,6 +312,7 @@ static void draw_bar(FILE* f, const Axes* a, const UsBar* bar, double x, double 
     say(f, x + width / 2, a->area.y + a->area.height - 8, kTickSize, US_FAINT, US_CENTER, "n/a");
     return;
   }
+  // The bar, its interval, its number above both.
   double y = place_y(a, bar->value), bottom = a->area.y + a->area.height, top = y;
   fill(f, (UsBox){x, y, width, bottom - y}, color);
   if (isfinite(bar->low) && isfinite(bar->high)) {
@@ -343,6 +350,7 @@ void us_chart_bars(FILE* f, UsBox box, const UsBars* bars) {
   a.area.y += 14;  // room for the value above a full bar
   a.area.height = fmax(a.area.height - 14, 10);
   draw_y_axis(f, &a, bars->y_label, box.x + 18);
+  // Bars of a group stand together around its middle.
   double group = a.area.width / bars->groups;
   double slot = fmin(group * 0.8 / bars->bars, 90), width = slot * 0.86;
   double bottom = a.area.y + a.area.height;

@@ -33,6 +33,7 @@ static UsStatus draw(const Curve curve[4], const char* path) {
   const UsPlot loss = {"training loss", "step", "smooth L1", 1, 0, 0};
   const UsPlot held = {"held-back error / copy-last", "step", NULL, 1, 0, 0};
   // Without a rollout loss its line is left out.
+  // The loss of rollouts is drawn where there is one.
   int rolled = 0;
   for (int i = 0; i < curve[1].count; i++) rolled |= curve[1].y[i] > 0;
   char* text = NULL;
@@ -59,6 +60,7 @@ UsStatus us_loss_curve_draw(const char* folder) {
   US_TRY(us_file_read(log, 0, &data, &size));
   for (size_t i = 0; i < size; i++) lines += ((char*)data)[i] == '\n';
   // Room for a point of every curve in every line.
+  // Four curves of at most a point a line.
   double* numbers = malloc(8 * lines * sizeof(double));
   if (!numbers) {
     free(data);
@@ -69,6 +71,7 @@ UsStatus us_loss_curve_draw(const char* folder) {
     curve[i] = (Curve){0, numbers + 2 * i * lines, numbers + (2 * i + 1) * lines};
   }
   // Lines of steps and lines of validations: each has the numbers of its curves.
+  // Lines that a kill cut short are told and left out.
   char* rest = NULL;
   for (char* l = strtok_r(data, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
     cJSON* json;

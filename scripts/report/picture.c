@@ -66,6 +66,7 @@ typedef struct Bytes {
 static cairo_status_t append(void* closure, const unsigned char* data, unsigned int size) {
   Bytes* b = closure;
   if (us_interrupted()) return CAIRO_STATUS_WRITE_ERROR;
+  // Twice the room each time.
   if (b->size + size > b->room) {
     size_t room = 2 * (b->size + size);
     char* grown = realloc(b->data, room);
@@ -79,6 +80,7 @@ static cairo_status_t append(void* closure, const unsigned char* data, unsigned 
 }
 
 UsStatus us_picture_save(UsPicture* p, const char* path) {
+  // The PNG is made in memory and written at once, so that no half of it is ever seen.
   Bytes bytes = {0};
   cairo_status_t drawn = cairo_status(p->cr);
   if (drawn == CAIRO_STATUS_SUCCESS) {
@@ -134,6 +136,7 @@ static void draw_text(UsPicture* p, double x, double y, double size, int bold, i
   cairo_save(p->cr);
   set_font(p, size, bold);
   set_color(p, color);
+  // Left, middle or right end stands at x.
   cairo_text_extents_t e;
   cairo_text_extents(p->cr, text, &e);
   double shift = align == US_LEFT ? 0 : align == US_CENTER ? 0.5 : 1;
@@ -186,6 +189,7 @@ void us_picture_frame(UsPicture* p, double x, double y, double scale, int height
                       const uint8_t* pixels) {
   cairo_surface_t* image = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
   if (cairo_surface_status(image) == CAIRO_STATUS_SUCCESS) {
+    // Three bytes a pixel become one word, which cairo enlarges without smoothing.
     unsigned char* data = cairo_image_surface_get_data(image);
     size_t stride = (size_t)cairo_image_surface_get_stride(image);
     for (int i = 0; i < height; i++) {

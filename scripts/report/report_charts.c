@@ -13,6 +13,7 @@ static void draw_bars(const UsReport* r, FILE* out) {
   for (int k = 0; k < US_ROW_COUNT; k++) {
     if (r->row[k].on) name[bars++] = us_eval_row_titles[k];
   }
+  // A group a column of the table, a bar a row; what is not known has no bar.
   for (int g = 0; g < r->rules; g++) {
     group[g] = r->counted[g].title;
     for (int k = 0, b = 0; k < US_ROW_COUNT; k++) {
@@ -59,6 +60,7 @@ static int solved_curve(const UsReport* r, const UsReportRow* row, double* x, do
     int step = cJSON_IsNumber(value) ? value->valueint : -1;
     if (step >= 0 && step <= r->budget) y[step]++;
   }
+  // First successes by env step, added up.
   double sum = 0;
   for (int t = 0; t <= r->budget; t++) {
     sum += y[t];
@@ -72,6 +74,7 @@ static UsStatus draw_curves(const UsReport* r, FILE* out) {
   size_t most = (size_t)r->budget + 1;  // points of a curve
   double* memory = calloc((4 * US_ROW_COUNT + 4) * most, sizeof(double));
   if (!memory) return us_fail(US_MEMORY, "out of memory");
+  // Two curves a row, and the line below which a distance counts as solved.
   double* next = memory;
   UsSeries solved[US_ROW_COUNT], distance[US_ROW_COUNT + 1];
   int n = 0;

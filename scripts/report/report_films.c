@@ -24,6 +24,7 @@ static UsStatus read_films(const UsReport* r, Films* f) {
   const cJSON* films = us_report_member(r->json, "films");
   *f = (Films){0};
   if (!films) return US_OK;
+  // The file lies beside the JSON, which says how its bytes are to be read.
   char file[256], folder[4096], path[4096];
   US_TRY(us_json_text(r->path, films, "file", NULL, file, sizeof(file)));
   US_TRY(us_json_int(r->path, films, "size", 8, 2048, NULL, &f->size));
@@ -50,6 +51,7 @@ static UsStatus read_films(const UsReport* r, Films* f) {
 // One film at y: a line of text, the frames, and a box around the one in which the goal was
 // reached.
 static void draw_film(UsPicture* p, const UsReport* r, const Films* f, int i, double y) {
+  // Start and goal, then a frame after every block that was played.
   const cJSON* episode = cJSON_GetArrayItem(f->episodes, i);
   const double left = 12, side = f->size * f->scale;
   double hit = us_report_number(episode, "first_hit_step"),
@@ -63,6 +65,7 @@ static void draw_film(UsPicture* p, const UsReport* r, const Films* f, int i, do
     snprintf(number_text[k], sizeof(number_text[k]), "%d", (k - 1) * r->block);
     caption[k] = k == 0 ? "start" : k == 1 ? "goal" : number_text[k];
   }
+  // A line of words: which pair, how it went.
   const cJSON* curve = us_report_member(episode, "distance");
   const cJSON* last = cJSON_GetArrayItem(curve, cJSON_GetArraySize(curve) - 1);
   snprintf(title, sizeof(title),
@@ -78,6 +81,7 @@ static void draw_film(UsPicture* p, const UsReport* r, const Films* f, int i, do
   us_picture_title(p, left, y + 8, 13, hit > 0 ? good : bad, US_LEFT, title);
   us_picture_strip(p, left, y + kText, f->scale, kGap, played + 2, f->size, f->size,
                    f->pixels + (size_t)i * f->bytes, caption);
+  // The goal has a thin box, the block that reached it a thick one.
   int at = hit > 0 && hit <= r->budget ? ((int)hit + r->block - 1) / r->block + 1 : -1;
   for (int k = 0; k < played + 2; k++) {
     if (k != at && k != 1) continue;
@@ -99,6 +103,7 @@ UsStatus us_report_films(UsReport* r) {
   US_TRY(read_films(r, &f));
   r->film_count = f.count;
   if (f.count == 0) return US_OK;
+  // All films at one scale, at which a whole one fits.
   f.scale = us_picture_fit(1, f.frames * f.size, f.frames * kGap + kMargin);
   f.scale = us_picture_fit(f.scale, f.size, kText + kBelow + kEnds);
   int row = (int)ceil(f.size * f.scale) + kText + kBelow;
@@ -106,6 +111,7 @@ UsStatus us_report_films(UsReport* r) {
   int rows = (US_PICTURE_MOST - kEnds) / row;
   UsStatus status = US_OK;
   UsProgress bar = us_progress_start("report", "films", f.count, 0);
+  // Page by page, as many films as its height holds.
   for (int first = 0; first < f.count && status == US_OK; first += rows) {
     int n = f.count - first < rows ? f.count - first : rows;
     char name[32], path[4096];

@@ -64,6 +64,7 @@ static void write_times(FILE* out, const UsReport* r) {
 }
 
 static void write_settings(FILE* out, const UsReport* r) {
+  // What is needed to do it again.
   const cJSON* item;
   fputs("<p class=small>Planner:", out);
   cJSON_ArrayForEach(item, us_report_member(r->json, "planner")) {
@@ -86,12 +87,14 @@ static const char page_head[] =
     "img,svg{max-width:100%%}.small{color:#7d8288;font-size:13px}</style>\n<h1>%s</h1>\n";
 
 UsStatus us_report_write(UsReport* r) {
+  // The films first: the page says how many there are.
   US_TRY(us_folder_make(r->out));
   US_TRY(us_report_films(r));
   char* text = NULL;
   size_t size = 0;
   FILE* out = open_memstream(&text, &size);
   if (!out) return us_fail(US_MEMORY, "out of memory");
+  // What was asked, in words, then the numbers, the charts, the films, the times.
   fprintf(out, page_head, r->task, r->task);
   fprintf(out,
           "<p>%d start and goal pairs from held-out trajectories, protocol %s: a budget of %d env "

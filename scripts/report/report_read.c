@@ -20,6 +20,7 @@ static UsStatus read_rate(const UsReport* r, const cJSON* row, const UsColumn* c
                           UsReportRate* out) {
   const cJSON* from = c->hard ? us_report_member(row, "hard") : row;
   const cJSON* rate = us_report_member(from, us_rules[c->rule].name);
+  // A rule that a row cannot answer is null.
   *out = (UsReportRate){0};
   if (!rate || cJSON_IsNull(rate)) return US_OK;
   US_TRY(us_json_number(r->path, rate, "rate", 0, 1, NULL, &out->rate));
@@ -54,6 +55,7 @@ static UsStatus read_row(const UsReport* r, const cJSON* json, UsReportRow* out)
 static UsStatus choose_rules(UsReport* r) {
   char name[32];
   US_TRY(us_json_text(r->path, r->json, "rule", "", name, sizeof(name)));
+  // The columns are those of eval's own table.
   r->rule = us_rule_find(name);
   r->rules = us_rule_columns(r->rule, 0, r->counted);
   for (int k = 0; k < r->rules; k++) {
@@ -76,6 +78,7 @@ UsStatus us_report_read(UsReport* r) {
   US_TRY(us_json_int(r->path, j, "block", 1, US_REPORT_STEPS, NULL, &r->block));
   r->radius = us_report_number(j, "radius");
   US_TRY(choose_rules(r));
+  // Rows that were not run are not there.
   const cJSON* rows = us_report_member(j, "rows");
   if (!cJSON_IsObject(rows)) {
     return us_fail(US_FORMAT, "%s: expected an object \"rows\", found none", r->path);

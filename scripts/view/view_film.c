@@ -91,6 +91,7 @@ static UsStatus open_codec(UsFilm* f, double rate, int is_gif) {
   }
   AVCodecContext* c = f->codec = avcodec_alloc_context3(codec);
   if (!c) return trouble(f, AVERROR(ENOMEM));
+  // What goes in is what the graph gives out; one thread, so that films are the same bytes.
   c->width = f->width;
   c->height = f->height;
   c->pix_fmt = av_buffersink_get_format(f->sink);
@@ -109,6 +110,7 @@ static UsStatus open_codec(UsFilm* f, double rate, int is_gif) {
 }
 
 static UsStatus open_video(UsFilm* f, double rate) {
+  // Frames and packets, graph, encoder, in the order in which a picture passes them.
   const int is_gif = strcmp(ending(f->path), "gif") == 0;
   av_log_set_level(AV_LOG_QUIET);
   f->packet = av_packet_alloc();
@@ -197,6 +199,7 @@ static void add_sheet(UsFilm* f, const uint8_t* pixels) {
   size_t size = (size_t)f->height * (size_t)f->width * 3;
   if (f->count % f->stride != 0) return;
   if (f->kept == US_SHEET) {
+    // The second half of the places is free again.
     for (int i = 1; 2 * i < US_SHEET; i++) {
       memcpy(f->sheet + (size_t)i * size, f->sheet + (size_t)(2 * i) * size, size);
     }
@@ -210,6 +213,7 @@ static UsStatus finish_sheet(UsFilm* f) {
   enum { kAcross = 8, kGap = 6 };
   size_t size = (size_t)f->height * (size_t)f->width * 3;
   int across = f->kept < kAcross ? f->kept : kAcross, down = (f->kept + kAcross - 1) / kAcross;
+  // As large as a picture may be.
   double scale = us_picture_fit(1, across * f->width, (across + 1) * kGap);
   scale = us_picture_fit(scale, down * f->height, (down + 1) * kGap);
   double width = f->width * scale + kGap, height = f->height * scale + kGap;
@@ -234,6 +238,7 @@ UsStatus us_film_open(const char* path, int height, int width, double rate, UsFi
   if (!f) return us_fail(US_MEMORY, "%s: out of memory for a film", path);
   snprintf(f->path, sizeof(f->path), "%s", path);
   snprintf(f->temporary, sizeof(f->temporary), "%s.tmp", f->path);
+  // The lock says that this file is being written.
   f->height = height;
   f->width = width;
   f->stride = 1;
@@ -266,6 +271,7 @@ UsStatus us_film_add(UsFilm* f, const uint8_t* pixels) {
 UsStatus us_film_close(UsFilm* f, int discard) {
   if (!f) return US_OK;
   UsStatus status = US_OK;
+  // A film that is not whole leaves no file.
   int whole = !discard && !f->failed && f->count > 0;
   if (whole) status = f->sheet ? finish_sheet(f) : finish_video(f);
   int opened = f->format && (f->format->pb || whole);

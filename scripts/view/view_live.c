@@ -45,58 +45,8 @@ static UsStatus restart(Live* l, uint64_t seed, int again) {
   return US_OK;
 }
 
-static UsStatus key_pause(Live* l) {
-  l->notes.paused = !l->notes.paused;
-  l->next = us_seconds();
-  return US_OK;
-}
-
-static UsStatus key_single(Live* l) {
-  l->notes.paused = l->single = 1;
-  return US_OK;
-}
-
-static UsStatus key_faster(Live* l) {
-  l->notes.speed = fmin(2 * l->notes.speed, 64);
-  return US_OK;
-}
-
-static UsStatus key_slower(Live* l) {
-  l->notes.speed = fmax(l->notes.speed / 2, 1.0 / 64);
-  return US_OK;
-}
-
-static UsStatus key_reset(Live* l) {
-  return restart(l, l->show->seed + 1, 0);
-}
-
-static UsStatus key_mode(Live* l) {
-  US_TRY(us_show_set_mode(l->show, us_show_next_mode(l->show)));
-  l->inner = l->show->inner - 1;
-  l->over = 0;
-  return US_OK;
-}
-
-static UsStatus key_policy(Live* l) {
-  us_show_next_policy(l->show);
-  return US_OK;
-}
-
-static UsStatus key_resync(Live* l) {
-  return us_show_resync(l->show);
-}
-
-static UsStatus key_follow(Live* l) {
-  us_show_set_follow(l->show, !l->show->follow);
-  return US_OK;
-}
-
-static UsStatus key_camera(Live* l) {
-  us_view_scene_switch_camera(us_stage_scene(l->stage));
-  return US_OK;
-}
-
-static UsStatus key_shot(Live* l) {
+// Saves the picture as --screenshot says, else as the first view-<number>.png that is free.
+static UsStatus take_shot(Live* l) {
   char path[4096];
   snprintf(path, sizeof(path), "%s", l->config.shot ? l->config.shot : "");
   while (!l->config.shot) {
@@ -118,41 +68,67 @@ static void shift_axes(Live* l, int by) {
   if (axes >= 0 && axes <= last) l->notes.axes = axes;
 }
 
-static UsStatus key_less_axes(Live* l) {
-  shift_axes(l, -2);
-  return US_OK;
-}
+typedef enum Key {
+#define X(name, key, label, text) KEY_##name = GLFW_KEY_##key,
+  US_VIEW_KEYS(X)
+#undef X
+} Key;
 
-static UsStatus key_more_axes(Live* l) {
-  shift_axes(l, 2);
-  return US_OK;
-}
-
-static UsStatus key_help(Live* l) {
-  l->notes.help = !l->notes.help;
-  return US_OK;
-}
-
-static UsStatus key_quit(Live* l) {
-  l->done = 1;
+static UsStatus press(Live* l, Key key) {
+  switch (key) {
+    case KEY_pause:
+      l->notes.paused = !l->notes.paused;
+      l->next = us_seconds();
+      break;
+    case KEY_single:
+      l->notes.paused = l->single = 1;
+      break;
+    case KEY_faster:
+      l->notes.speed = fmin(2 * l->notes.speed, 64);
+      break;
+    case KEY_slower:
+      l->notes.speed = fmax(l->notes.speed / 2, 1.0 / 64);
+      break;
+    case KEY_reset:
+      return restart(l, l->show->seed + 1, 0);
+    case KEY_mode:
+      US_TRY(us_show_set_mode(l->show, us_show_next_mode(l->show)));
+      l->inner = l->show->inner - 1;
+      l->over = 0;
+      break;
+    case KEY_policy:
+      us_show_next_policy(l->show);
+      break;
+    case KEY_resync:
+      return us_show_resync(l->show);
+    case KEY_follow:
+      us_show_set_follow(l->show, !l->show->follow);
+      break;
+    case KEY_camera:
+      us_view_scene_switch_camera(us_stage_scene(l->stage));
+      break;
+    case KEY_shot:
+      return take_shot(l);
+    case KEY_less_axes:
+      shift_axes(l, -2);
+      break;
+    case KEY_more_axes:
+      shift_axes(l, 2);
+      break;
+    case KEY_help:
+      l->notes.help = !l->notes.help;
+      break;
+    case KEY_quit:
+      l->done = 1;
+      break;
+  }
   return US_OK;
 }
 
 static UsStatus handle_keys(Live* l) {
-  static const struct {
-    int key;
-    UsStatus (*press)(Live* l);
-  } list[] = {
-#define X(name, key, label, text) {GLFW_KEY_##key, key_##name},
-      US_VIEW_KEYS(X)
-#undef X
-  };
   for (int key; (key = us_window_key(l->window));) {
-    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-      if (list[i].key != key) continue;
-      US_TRY(list[i].press(l));
-      l->dirty = 1;
-    }
+    US_TRY(press(l, (Key)key));
+    l->dirty = 1;
   }
   return US_OK;
 }
@@ -172,6 +148,7 @@ static int drive_by_keys(Live* l) {
       US_VIEW_AXES(X)
 #undef X
   };
+  // Two keys of one axis that are both down cancel each other.
   int count = us_env_info(l->show->sim)->action, held = 0;
   for (size_t i = 0; i < sizeof(axis) / sizeof(axis[0]); i++) {
     int at = l->notes.axes + axis[i].action;
@@ -188,6 +165,7 @@ static int drive_by_keys(Live* l) {
 // A drag moves by as much as it is long; where env steps are long it is a push from where it began
 // to where it is, both in units of half the panel from its middle.
 static void drive_by_mouse(Live* l) {
+  // Lengths are measured in halves of the panel.
   UsBox panel = us_stage_panel(l->stage);
   int count = us_env_info(l->show->sim)->action, at = l->notes.axes;
   double half = panel.height / 2, middle[2] = {panel.x + panel.width / 2, panel.y + half};
@@ -219,6 +197,7 @@ static void move_camera(Live* l, const UsMouse* m) {
   UsBox panel = us_stage_panel(l->stage);
   UsViewScene* scene = us_stage_scene(l->stage);
   double dx = (m->x - l->mouse.x) / panel.height, dy = (m->y - l->mouse.y) / panel.height;
+  // Right turns, middle shifts, the wheel zooms.
   if (m->right && l->mouse.right && (dx != 0 || dy != 0)) {
     us_view_scene_move(scene, m->shift ? mjMOUSE_ROTATE_H : mjMOUSE_ROTATE_V, dx, dy);
     l->dirty = 1;
@@ -234,6 +213,7 @@ static void move_camera(Live* l, const UsMouse* m) {
 }
 
 static void handle_mouse(Live* l) {
+  // A drag belongs to the panel in which it began.
   UsMouse m = us_window_mouse(l->window);
   UsBox p = us_stage_panel(l->stage);
   int inside = m.x >= p.x && m.y >= p.y && m.x < p.x + p.width && m.y < p.y + p.height;
@@ -256,15 +236,18 @@ static void handle_mouse(Live* l) {
 static UsStatus tick(Live* l, int* moved) {
   UsShow* s = l->show;
   *moved = 1;
+  // States inside the step that was played come first.
   if (!l->single && l->inner + 1 < s->inner) {
     l->inner++;
     return US_OK;
   }
+  // A deliberate task waits until its user acts.
   int acts = drive(l);
   if (s->over || (is_deliberate(l) && !acts && !l->single)) {
     *moved = 0;
     return US_OK;
   }
+  // The next env step, shown from its first state.
   US_TRY(us_show_step(s, l->driven));
   l->played++;
   l->inner = l->single ? s->inner - 1 : 0;
@@ -276,11 +259,13 @@ static UsStatus tick(Live* l, int* moved) {
 static UsStatus advance(Live* l) {
   double now = us_seconds(), dt = us_env_info(l->show->sim)->dt;
   double due = dt / l->show->inner / l->notes.speed;
+  // The end of an episode is shown for a moment.
   if (l->show->over && !l->notes.paused && now > l->over + rest) {
     l->dirty = 1;
     return restart(l, l->show->seed + 1, 0);
   }
   if (l->notes.paused && !l->single) return US_OK;
+  // What could not be shown in time is not made up for.
   if (now - l->next > 0.25) l->next = now;
   for (int i = 0; i < kMostTicks && !l->done && (l->single || now >= l->next); i++) {
     int moved;
@@ -312,6 +297,7 @@ static UsStatus run(Live* l) {
   l->next = start;
   l->dirty = 1;
   while (!l->done) {
+    // Draw what changed, sleep until something is due or happens, hear keys and mouse, go on.
     if (us_interrupted()) return us_fail(US_INTERRUPTED, "stopped");
     if (l->dirty && us_seconds() - drawn >= least_frame) {
       drawn = us_seconds();

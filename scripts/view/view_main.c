@@ -15,13 +15,31 @@
 enum { kSheetSide = 160, kPolicySteps = 200 };
 static const double fastest = 40, usual = 30;  // pictures a second of a film
 
+#define VIEW_SETTINGS(X)                                                                           \
+  X(TEXT, task, 0, 0, 0, FREE, "T", "task (the data's or the model's)")                            \
+  X(TEXT, model, 0, 0, 0, FREE, "DIR", "model folder: imagines on the right, and for the planner") \
+  X(TEXT, data, 0, 0, 0, FREE, "F.h5", "trajectories: episodes to show, pairs of start and goal")  \
+  X(INT, episode, -1, 0, INT32_MAX, FREE, "N", "of the data that a replay begins with (0)")        \
+  X(TEXT, policy, 0, 0, 0, FREE, "NAME", "watch a policy of the task")                             \
+  X(TEXT, plan, 0, 0, 0, FREE, "NAME", "watch a planner:" US_PLANNERS(US_NAME_SHOWN))              \
+  X(FLAG, follow, 0, 0, 1, FREE, NULL, "the model observes every block")                           \
+  X(SEED, seed, 0, 0, 0, FREE, "S", "of the first episode; the next ones count on")                \
+  X(REAL, speed, 1, 0.001, 1000, FREE, "X", "1: as fast as real time")                             \
+  X(FLAG, paused, 0, 0, 1, FREE, NULL, "begin paused")                                             \
+  X(TEXT, record, 0, 0, 0, FREE, "F.mp4|gif|png", "film into this file, without a window")         \
+  X(INT, steps, 0, 0, 1000000000, FREE, "N", "end after so many env steps; a film: one episode")   \
+  X(REAL, seconds, 0, 0, 1e9, FREE, "S", "close the window after so long; 0: never")               \
+  X(TEXT, screenshot, 0, 0, 0, FREE, "F.png", "file of the key V (view-001.png, ...)")             \
+  X(INT, size, 0, 64, 2048, FREE, "N", "pixels of a panel's height (480; in a sheet 160)")         \
+  X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")
+
 typedef struct Options {
-  char *task, *model, *data, *policy, *plan, *record, *shot;
-  int steps, size, threads, follow, paused;
-  long long seed, episode;
-  double seconds, speed;
+  VIEW_SETTINGS(US_SETTING_FIELD)
   UsPlannerConfig planner;
 } Options;
+
+#define US_SETTING_OF Options
+static const UsSetting settings[] = {VIEW_SETTINGS(US_SETTING_ROW) US_SETTING_END};
 
 // ---- films ----
 
@@ -31,6 +49,7 @@ typedef struct Pace {
 } Pace;
 
 static Pace choose_pace(const UsShow* s, double speed) {
+  // Every state is a picture; where that is more than players show, every so many env steps.
   double rate = s->inner * speed / us_env_info(s->sim)->dt;
   Pace p = {1, rate};
   if (s->inner == 1 && rate > fastest) p.stride = (int)lround(rate / usual);
@@ -69,6 +88,7 @@ static UsStatus film_step(Recorder* r, int step, int stride, const float* still)
 // Films `steps` env steps, or one episode when it is 0.
 static UsStatus film(Recorder* r, int steps, int stride) {
   static const float still[US_TASK_ACTIONS];
+  // A policy has no end of its own.
   int one = steps == 0;
   if (one) steps = r->show->mode == US_VIEW_policy ? kPolicySteps : INT32_MAX;
   UsProgress bar = us_progress_start("view", "env steps", one ? 0 : steps, 0);
@@ -94,6 +114,7 @@ static void print_trouble(const UsShow* s) {
 }
 
 static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
+  // The film is as large as the stage; where it stops it is closed whole.
   int height = us_stage_height(stage), width = us_stage_width(stage);
   Pace pace = choose_pace(show, o->speed);
   Recorder r = {.show = show, .stage = stage, .notes = {.speed = o->speed}};
@@ -104,6 +125,7 @@ static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
   free(r.pixels);
   char message[1024];
   snprintf(message, sizeof(message), "%s", us_message());
+  // What was filmed until Ctrl-C is kept; after a failure nothing is.
   int keep = status == US_OK || status == US_INTERRUPTED;
   UsStatus closed = us_film_close(r.film, !keep);
   if (!keep) return us_fail(status, "%s", message);
@@ -128,6 +150,7 @@ static UsViewMode choose_mode(const Options* o) {
 }
 
 static UsStatus show_or_record(const Options* o, UsShow* show, UsStage** stage) {
+  // Sheets have small panels without text.
   int bare = o->record && us_film_is_sheet(o->record);
   int side = o->size ? o->size - o->size % 4 : bare ? kSheetSide : 480;
   US_TRY(us_stage_open(show, side, bare, stage));
@@ -136,7 +159,7 @@ static UsStatus show_or_record(const Options* o, UsShow* show, UsStage** stage) 
                        .seconds = o->seconds,
                        .speed = o->speed,
                        .paused = o->paused,
-                       .shot = o->shot};
+                       .shot = o->screenshot};
   UsStatus status = us_view_live(show, *stage, &live);
   char kinds[256];
   if (show->diverged || us_sim_warnings(show->sim, kinds, sizeof(kinds))) {
@@ -148,6 +171,7 @@ static UsStatus show_or_record(const Options* o, UsShow* show, UsStage** stage) 
 }
 
 static UsStatus view(const Options* o) {
+  // Open the show, then show it or film it, then close all in reverse order.
   UsPool* pool = us_pool_create(o->threads);
   if (!pool) return us_fail(US_MEMORY, "out of memory for threads");
   UsShowConfig config = {.task = o->task,
@@ -156,7 +180,7 @@ static UsStatus view(const Options* o) {
                          .policy = o->policy,
                          .planner = o->plan,
                          .episode = o->episode,
-                         .seed = (uint64_t)o->seed,
+                         .seed = o->seed,
                          .mode = choose_mode(o),
                          .plan = o->planner,
                          .given = us_cli_given(),
@@ -181,18 +205,12 @@ static int check_options(const char* command, Options* o) {
   }
   if (o->plan && o->policy) return us_cli_usage(command, "expected --plan or --policy, found both");
   if (o->episode >= 0 && !o->data) return us_cli_usage(command, "--episode: --data is missing");
-  if (o->size && o->size < 64) {
-    return us_cli_usage(command, "expected --size from 64 to 2048, found %d", o->size);
-  }
-  if (!(o->speed >= 0.001 && o->speed <= 1000)) {
-    return us_cli_usage(command, "expected --speed from 0.001 to 1000, found %g", o->speed);
-  }
   if (o->record) {
     UsStatus status = us_film_check(o->record);
     if (status != US_OK) return us_cli_fail(command, status);
   }
   if (o->episode < 0) o->episode = 0;
-  o->planner.seed = (uint64_t)o->seed;
+  o->planner.seed = o->seed;
   UsStatus status = us_planner_check(o->plan ? o->plan : us_planners[0]->name, &o->planner);
   return status == US_OK ? -1 : us_cli_fail(command, status);
 }
@@ -231,56 +249,26 @@ static const char* help_text(char* text, size_t size) {
   return text;
 }
 
-#define TEXT(name, to, text, argument) \
-  { name, 0, POPT_ARG_STRING, to, 0, text, argument }
-#define FLAG(name, to, text) \
-  { name, 0, POPT_ARG_NONE, to, 0, text, NULL }
-#define SIZE(name, to, text) \
-  { name, 0, POPT_ARG_INT, to, 0, text, "N" }
-#define COUNT(name, to, text) \
-  { name, 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, to, 0, text, "N" }
-
-static int parse(int argc, const char** argv, Options* o) {
+static int run(int argc, const char** argv) {
   char help[8192];
-  struct poptOption planner[US_CLI_ROWS] = {POPT_TABLEEND};
-  us_cli_rows(us_planner_settings, &o->planner, planner);
+  Options o = {.planner = us_planner_defaults()};
+  us_settings_default(settings, &o);
+  struct poptOption shown[US_CLI_ROWS] = {POPT_TABLEEND}, planner[US_CLI_ROWS] = {POPT_TABLEEND};
+  us_cli_rows(settings, &o, shown);
+  us_cli_rows(us_planner_settings, &o.planner, planner);
   const struct poptOption table[] = {
-      TEXT("task", &o->task, "task (the data's or the model's)", "T"),
-      TEXT("model", &o->model, "model folder: imagines on the right, and for the planner", "DIR"),
-      TEXT("data", &o->data, "trajectories: episodes to show, pairs of start and goal", "F.h5"),
-      {"episode", 0, POPT_ARG_LONGLONG, &o->episode, 0, "of the data that a replay begins with (0)",
-       "N"},
-      TEXT("policy", &o->policy, "watch a policy of the task", "NAME"),
-      TEXT("plan", &o->plan, "watch a planner: cem or random", "NAME"),
-      FLAG("follow", &o->follow, "the model observes every block"),
-      {"seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o->seed, 0,
-       "of the first episode; the next ones count on", "S"},
-      {"speed", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o->speed, 0,
-       "1: as fast as real time", "X"},
-      FLAG("paused", &o->paused, "begin paused"),
-      TEXT("record", &o->record, "film into this file, without a window", "F.mp4|gif|png"),
-      SIZE("steps", &o->steps, "end after so many env steps; a film: one episode"),
-      {"seconds", 0, POPT_ARG_DOUBLE, &o->seconds, 0, "close the window after so long", "S"},
-      TEXT("screenshot", &o->shot, "file of the key V (view-001.png, ...)", "F.png"),
-      SIZE("size", &o->size, "pixels of a panel's height (480; in a sheet 160)"),
-      SIZE("threads", &o->threads, "changes no result (all processors)"),
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, shown, 0, NULL, NULL},
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, planner, 0, "Planner:", NULL},
       POPT_TABLEEND};
-  return us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]",
-                      help_text(help, sizeof(help)), NULL, 0);
-}
-
-static int run(int argc, const char** argv) {
   argv[0] = "view";
-  Options o = {.episode = -1, .speed = 1, .planner = us_planner_defaults()};
-  int code = parse(argc, argv, &o);
+  int code = us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]",
+                          help_text(help, sizeof(help)), NULL, 0);
   if (code < 0) code = check_options(argv[0], &o);
   if (code < 0) {
     UsStatus status = view(&o);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
-  char* texts[] = {o.task, o.model, o.data, o.policy, o.plan, o.record, o.shot};
-  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) free(texts[i]);
+  us_cli_free(settings, &o);
   return code;
 }
 

@@ -34,6 +34,7 @@ struct UsViewScene {
 static void start_free_camera(UsViewScene* s) {
   mjModel* m = s->model;
   mjData* d = s->data;
+  // Where the fixed camera stands in the first state, and where it looks.
   mj_kinematics(m, d);
   mj_comPos(m, d);
   mj_camlight(m, d);
@@ -42,6 +43,7 @@ static void start_free_camera(UsViewScene* s) {
   const mjtNum up[3] = {axes[1], axes[4], axes[7]}, ahead[3] = {-axes[2], -axes[5], -axes[8]};
   const mjtNum degree = M_PI / 180;
   mjtNum to[3];
+  // The free camera turns about the point ahead that is as far as the middle of the scene.
   mju_sub3(to, d->subtree_com, at);
   mjtNum depth = mju_dot3(to, ahead);
   if (!(depth > 0)) depth = m->stat.extent;
@@ -49,15 +51,18 @@ static void start_free_camera(UsViewScene* s) {
   mjtNum half = flat ? m->cam_fovy[id] / 2 : depth * tan(m->cam_fovy[id] / 2 * degree);
   int steep = fabs(ahead[2]) > 0.999;  // straight down: what is up says where the camera turns
   mju_addScl3(s->free.lookat, at, ahead, depth);
+  // Its angles, and the distance at which it sees as much.
   s->free.azimuth = atan2(steep ? up[1] : ahead[1], steep ? up[0] : ahead[0]) / degree;
   s->free.elevation = asin(fmax(-1, fmin(1, ahead[2]))) / degree;
   s->free.distance = half / tan(m->vis.global.fovy / 2 * degree);
+  // Not closer than a fiftieth of the way: near things would be cut open.
   double near = s->free.distance / (50 * m->stat.extent);
   if (near < (double)m->vis.map.znear) m->vis.map.znear = (float)near;
 }
 
 static void make_scene(void* arg) {
   UsViewScene* s = arg;
+  // Everything that may stop in MuJoCo, under the trap of the caller.
   s->data = mj_makeData(s->model);
   us_scene_start(s->model, s->data);
   if (s->has_fixed) start_free_camera(s);
@@ -67,6 +72,7 @@ static void make_scene(void* arg) {
 }
 
 static void choose_cameras(UsViewScene* s, const char* camera) {
+  // The task's camera where the model has it.
   int id = camera ? mj_name2id(s->model, mjOBJ_CAMERA, camera) : -1;
   mjv_defaultOption(&s->option);
   mjv_defaultCamera(&s->fixed);
@@ -92,6 +98,7 @@ static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
   if (!s->model) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
   choose_quality(s);
   choose_cameras(s, camera);
+  // Depth says where nothing was drawn.
   s->depth = malloc(sizeof(float) * (size_t)s->height * (size_t)s->width);
   if (!s->depth) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
   US_TRY(us_gl_open(s->name, &s->gl));
@@ -171,6 +178,7 @@ void us_view_scene_move(UsViewScene* s, int action, double dx, double dy) {
 static void draw(void* arg) {
   UsViewScene* s = arg;
   const mjModel* m = s->model;
+  // State to positions, to what cameras and lights follow, to geoms, to pixels.
   mju_copy(s->data->qpos, s->state, m->nq);
   mju_copy(s->data->qvel, s->state + m->nq, m->nv);
   mju_copy(s->data->act, s->state + m->nq + m->nv, m->na);
@@ -211,6 +219,7 @@ UsStatus us_view_scene_draw(UsViewScene* s, const double* state, uint8_t* pixels
   s->state = state;
   s->pixels = pixels;
   char found[kMessage] = "";
+  // MuJoCo draws; then its rows are turned over and its emptiness is coloured.
   int failed = us_trap_run(draw, s, found, sizeof(found));
   us_gl_leave(&s->gl);
   if (failed) return us_fail(US_GL, "%s: rendering: %s", s->name, found);

@@ -45,6 +45,7 @@ static int is_drawing(const UsEnv* model) {
 static UsStatus read_truth(UsShow* s) {
   Inner* in = s->own;
   US_TRY(check_engine(s, US_OK));
+  // A diverged state is told apart here, before anybody looks at its distance.
   UsObs obs = {.state = s->state, .proprio = us_env_info(s->sim)->proprio ? in->proprio : NULL};
   US_TRY(us_env_look(s->sim, 1, &slot, &obs));
   s->time = obs.time;
@@ -73,6 +74,7 @@ static void vary_like_truth(const UsShow* s, UsEnv* sim) {
 // Takes over what a row of the data recorded; -1: the scene as the task has it.
 static void vary(UsShow* s, int64_t row) {
   const UsEnv* answer = s->own->answer;
+  // The scene changes with the episode, and whoever draws it has to know.
   if (s->vary.count == 0) return;
   s->variation = row < 0 ? NULL : us_dataset_variation(s->own->data) + row * s->vary.count;
   s->looks++;
@@ -114,6 +116,7 @@ static UsStatus draw_dream(UsShow* s) {
 // Shows the models the truth, to which `action` (K, A) led. Nullable: action.
 static UsStatus present(UsShow* s, int first, const float* action, int to_dream) {
   Inner* in = s->own;
+  // The planner sees the truth while it plans alone, the dream whenever it is told to.
   UsEnv* answer = s->mode == US_VIEW_plan ? in->answer : NULL;
   UsEnv* dream = to_dream ? s->dream : NULL;
   if (!answer && !dream) return US_OK;
@@ -123,6 +126,7 @@ static UsStatus present(UsShow* s, int first, const float* action, int to_dream)
   obs.action = action;
   if (answer) US_TRY(us_env_observe(answer, 1, &slot, &obs));
   if (!dream) return US_OK;
+  // After a whole context the model is on its own.
   in->seen = first ? 1 : in->seen + 1;
   s->imagined = 0;
   s->imagining = in->seen >= us_env_info(dream)->context;
@@ -147,6 +151,8 @@ void us_show_set_follow(UsShow* s, int follow) {
 static UsStatus end_block(UsShow* s) {
   Inner* in = s->own;
   in->phase = 0;
+  // Until its context is full, or when it follows, the model is shown what came of the block; else
+  // it goes on from the block's actions.
   int shown = s->dream && (s->follow || !s->imagining);
   US_TRY(present(s, 0, in->blocks, shown));
   if (s->dream && !shown) {
@@ -161,6 +167,7 @@ static UsStatus end_block(UsShow* s) {
 // Shows the planner's env the goal.
 static UsStatus show_goal(UsShow* s) {
   Inner* in = s->own;
+  // The truth goes to the goal for a moment, to be looked at there, and comes back.
   us_env_save(s->sim, slot, in->snapshot);
   UsObs obs;
   UsStatus status = place_truth(s, s->goal, 0);
@@ -183,6 +190,7 @@ static UsStatus set_goal(UsShow* s, const double* state) {
 static UsStatus random_goal(UsShow* s) {
   Inner* in = s->own;
   us_env_save(s->sim, slot, in->snapshot);
+  // Seeds of the pairs' own stream, so that no goal is a start of the same seed.
   for (int i = 0; i < kGoalTries; i++) {
     UsRng rng = us_rng(s->seed, US_RNG_PAIRS, (uint64_t)i, 0, 2);
     uint64_t seed = us_rng_bits(&rng);
@@ -209,6 +217,7 @@ static UsStatus start_replay(UsShow* s, int again) {
   } else if (!again) {
     s->episode = (s->episode + 1) % episodes;
   }
+  // The rows of the episode, of which the last is its goal.
   in->row = us_dataset_offsets(in->data)[s->episode];
   in->last = in->row + us_dataset_lengths(in->data)[s->episode] - 1;
   vary(s, in->row);
@@ -225,10 +234,12 @@ static UsStatus start_pair(UsShow* s) {
                        us_protocol_steps(p->ahead, in->task), 0, &pairs));
   UsPair pair = pairs.pair[0];
   us_pairs_free(&pairs);
+  // Budget and goal come from the protocol and the pair.
   s->episode = pair.episode;
   vary(s, pair.start);
   s->budget = us_protocol_steps(p->budget, in->task);
   US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
+  // A block of the recorded past, so that a model knows how things move at the start.
   US_TRY(place_row(s, pair.before));
   US_TRY(begin_block(s));
   US_TRY(place_row(s, pair.start));
@@ -246,10 +257,12 @@ static UsStatus start_plan(UsShow* s) {
 static UsStatus reset(UsShow* s, uint64_t seed, int again) {
   Inner* in = s->own;
   s->seed = seed;
+  // What belongs to an episode starts anew.
   s->step = s->over = s->success = s->has_goal = s->histories = s->budget = 0;
   s->first_hit = -1;
   vary(s, -1);
   us_env_reset(s->sim, NULL, &seed);
+  // Who acts says where the episode begins: in the data, at a pair, or at the seed's start.
   int pair = s->mode == US_VIEW_plan && in->data;
   if (s->mode == US_VIEW_replay) US_TRY(start_replay(s, again));
   if (pair) US_TRY(start_pair(s));
@@ -257,6 +270,7 @@ static UsStatus reset(UsShow* s, uint64_t seed, int again) {
   US_TRY(read_truth(s));
   if (s->mode == US_VIEW_plan) US_TRY(start_plan(s));
   if (!pair) US_TRY(begin_block(s));
+  // Nothing has moved yet: all states inside the step are the first.
   memset(s->action, 0, sizeof(float) * (size_t)us_env_info(s->sim)->action);
   size_t width = (size_t)us_env_info(s->sim)->state;
   for (int i = 0; i < s->inner; i++) {
@@ -293,6 +307,7 @@ void us_show_next_policy(UsShow* s) {
 static UsStatus open_planner(UsShow* s) {
   Inner* in = s->own;
   if (in->planner) return US_OK;
+  // It imagines in the model or, without one, in a simulator of its own.
   UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
   US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
                          : us_cli_open_sim(in->task->name, &config, &in->answer));
@@ -316,6 +331,7 @@ UsStatus us_show_take_mode(UsShow* s, UsViewMode mode) {
 
 static UsStatus set_mode(UsShow* s, UsViewMode mode) {
   US_TRY(us_show_take_mode(s, mode));
+  // A replay starts its episode; the others go on from the state that is there.
   if (mode == US_VIEW_replay) return us_show_reset(s, s->seed, 1);
   s->over = 0;
   s->first_hit = -1;
@@ -336,6 +352,7 @@ UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
 // Blocks of the plan that are played count down from `replan`.
 static const float* planned_action(UsShow* s) {
   Inner* in = s->own;
+  // At the start of a block: the next of the plan, or a new plan.
   if (in->phase == 0) {
     if (in->left == 0) {
       us_planner_plan(in->planner, 1, &slot, in->plan);
@@ -360,6 +377,7 @@ static void choose(UsShow* s, const float* driven) {
   } else if (s->mode == US_VIEW_replay) {
     from = us_dataset_actions(in->data) + in->row * width;
   }
+  // Recorded and driven actions may lie outside.
   for (int i = 0; i < width; i++) in->act[i] = fminf(fmaxf(from[i], -1), 1);
 }
 
@@ -369,6 +387,7 @@ static void look_inside(void* arg) {
   const UsTask* t = s->own->task;
   const mjModel* m = us_sim_slot_model(s->sim, slot);
   mjData* d = s->own->physics;
+  // The same state and action in a copy of the physics.
   us_scene_start(m, d);
   mju_copy(d->qpos, s->state, m->nq);
   mju_copy(d->qvel, s->state + m->nq, m->nv);
@@ -380,6 +399,7 @@ static void look_inside(void* arg) {
     for (int i = 0; i < m->nu; i++) d->ctrl[i] = s->own->act[i];
   }
   double* out = s->inside;
+  // Physics steps in equal parts, with the state after each.
   for (int i = 0, done = 0; i < s->inner - 1; i++) {
     for (; done < (i + 1) * t->frame_skip / s->inner; done++) mj_step(m, d);
     mju_copy(out, d->qpos, m->nq);
@@ -392,6 +412,7 @@ static void look_inside(void* arg) {
 static UsStatus play(UsShow* s) {
   Inner* in = s->own;
   char found[512];
+  // First what is inside the step, since it starts from the state before.
   if (s->inner > 1 && us_trap_run(look_inside, s, found, sizeof(found))) {
     return us_fail(US_MUJOCO, "%s: episode of seed %llu, step %d: MuJoCo: %s",
                    us_env_info(s->sim)->name, (unsigned long long)s->seed, s->step, found);
@@ -411,6 +432,7 @@ static int is_over(const UsShow* s) {
   if (!s->finite) return 1;
   if (s->mode == US_VIEW_replay) return s->own->row >= s->own->last;
   if (s->mode != US_VIEW_plan) return 0;
+  // A solved plan is shown a moment longer.
   int after = (int)ceil(hold / us_env_info(s->sim)->dt);
   return s->step >= s->budget || (s->first_hit >= 0 && s->step >= s->first_hit + after);
 }
@@ -418,16 +440,19 @@ static int is_over(const UsShow* s) {
 static UsStatus step(UsShow* s, const float* driven) {
   Inner* in = s->own;
   int width = us_env_info(s->sim)->action;
+  // An episode that has ended stays as it is.
   s->over = s->over || is_over(s);
   if (s->over) return US_OK;
   choose(s, driven);
   US_TRY(check_engine(s, US_OK));
   if (s->mode == US_VIEW_plan) US_TRY(us_interrupt_check("planning"));
+  // The action is kept twice: for who watches, and for the block that the models are told.
   memcpy(s->action, in->act, sizeof(float) * (size_t)width);
   memcpy(in->blocks + (size_t)(in->phase * width), in->act, sizeof(float) * (size_t)width);
   US_TRY(play(s));
   s->step++;
   note_distance(s);
+  // A block that is complete goes to the models; after a divergence there is nothing to tell.
   s->diverged += !s->finite;
   if (s->finite && ++in->phase == s->block) US_TRY(end_block(s));
   s->over = is_over(s);

@@ -52,10 +52,12 @@ static UsStatus open_model(UsShow* s) {
 }
 
 static UsStatus open_sim(UsShow* s) {
+  // The task is the one asked for, else the data's, else the model's.
   const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
   const char* task = s->config.task;
   if (!task) task = s->own->data ? us_dataset_info(s->own->data)->task : model->task;
   UsEnvConfig config = {.slots = 1, .block = 1, .pool = s->config.pool};
+  // Frames of the truth are as large as those that the model knows.
   if (model && model->height > 0) {
     config.height = model->height;
     config.width = model->width;
@@ -97,6 +99,7 @@ static UsStatus check_dream(UsShow* s) {
 }
 
 static UsStatus open_all(UsShow* s) {
+  // Data first, then the model, then the simulator that has to fit both.
   US_TRY(open_data(s));
   US_TRY(open_model(s));
   US_TRY(open_sim(s));
@@ -106,13 +109,16 @@ static UsStatus open_all(UsShow* s) {
   US_TRY(us_sim_find_policy(s->own->task, s->config.policy, &s->policy));
   const UsEnvInfo* info = us_env_info(s->sim);
   s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
+  // Long env steps are shown as several states.
   s->inner = info->dt > longest_step ? (int)ceil(info->dt * inner_rate) : 1;
   if (s->inner > s->own->task->frame_skip) s->inner = s->own->task->frame_skip;
   if (s->inner > 1) s->own->physics = mj_makeData(us_sim_model(s->sim));
+  // Memory is measured, taken, and laid out.
   layout(&s->own->arena, s);
   US_TRY(us_arena_alloc(&s->own->arena));
   layout(&s->own->arena, s);
   US_TRY(check_dream(s));
+  // The first episode starts when the mode is known.
   s->episode = -1;
   US_TRY(us_show_take_mode(s, s->config.mode));
   return us_show_reset(s, s->config.seed, 1);

@@ -42,16 +42,19 @@ static void place(UsStage* s, int panels) {
 static UsStatus set_up(UsStage* s, const UsShow* show) {
   const UsEnvInfo* info = us_env_info(show->sim);
   const UsTask* task = us_sim_task(show->sim);
+  // Panels have the proportions of the task's frames.
   s->panel = s->side * info->width / info->height;
   s->goal_height = s->side / kGoalShare;
   s->goal_width = s->panel / kGoalShare;
   s->states = sizeof(double) * (size_t)info->state;
   place(s, show->dream || show->undrawn ? 2 : 1);
+  // What is drawn is kept: the truth, the goal, and which goal that was.
   s->goal = calloc(1, s->states);
   s->truth = calloc((size_t)s->side * (size_t)s->panel, 3);
   s->goal_frame = calloc((size_t)s->goal_height * (size_t)s->goal_width, 3);
   if (!s->goal || !s->truth || !s->goal_frame) return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_picture_create(s->width, s->height, &s->picture));
+  // The scene draws the variation that is the truth's now.
   s->looks = show->looks;
   return us_view_scene_open(info->name, us_sim_slot_model(show->sim, 0), task->camera, s->side,
                             s->panel, &s->scene);
@@ -117,6 +120,7 @@ static void update_look(UsStage* s, const UsShow* show) {
 
 // Averages squares of kGoalShare pixels of the truth's panel into the small frame.
 static void shrink(UsStage* s) {
+  // Row by row of the small frame.
   const size_t line = (size_t)s->panel * 3;
   uint8_t* out = s->goal_frame;
   for (int y = 0; y < s->goal_height; y++) {
@@ -137,6 +141,7 @@ static void shrink(UsStage* s) {
 static UsStatus update_goal(UsStage* s, const UsShow* show) {
   if (!show->has_goal || s->bare) return US_OK;
   if (s->has_goal && memcmp(s->goal, show->goal, s->states) == 0) return US_OK;
+  // The panel of the truth is free for it: the truth is drawn there next.
   US_TRY(us_view_scene_draw(s->scene, show->goal, s->truth));
   memcpy(s->goal, show->goal, s->states);
   s->has_goal = 1;
@@ -160,6 +165,7 @@ static void draw_header(UsStage* s, const UsShow* show, const UsStageNotes* n) {
   at += 1.15 * us_picture_text_width(s->picture, kBig, task) + 12;
   const UsPolicy* policy = &us_sim_task(show->sim)->policies[show->policy];
   const char* planner = show->config.planner ? show->config.planner : us_planners[0]->name;
+  // Who acts, in words.
   switch (show->mode) {
     case US_VIEW_policy:
       snprintf(text, sizeof(text), "policy %s", policy->name);
@@ -175,6 +181,7 @@ static void draw_header(UsStage* s, const UsShow* show, const UsStageNotes* n) {
       snprintf(text, sizeof(text), "drive");
   }
   us_picture_text(s->picture, at, y, kText, US_INK, US_LEFT, text);
+  // How fast, at the right edge.
   snprintf(text, sizeof(text), n->speed >= 1 ? "x%.0f" : "x%.2g", n->speed);
   us_picture_text(s->picture, s->width - kMargin, y, kText, n->paused ? kImagined : US_FAINT,
                   US_RIGHT, n->paused ? "paused" : text);
@@ -186,6 +193,7 @@ static void draw_captions(UsStage* s, const UsShow* show) {
   double y = panel.y - kCaption / 2.0;
   us_picture_text(s->picture, panel.x, y, kText, kTruth, US_LEFT,
                   us_view_scene_is_free(s->scene) ? "simulator, free camera" : "simulator");
+  // What the model knows of the truth, over its panel.
   if (!show->dream && !show->undrawn) return;
   if (show->undrawn) {
     snprintf(text, sizeof(text), "model");
@@ -212,6 +220,7 @@ static void draw_numbers(UsStage* s, const UsShow* show, double time, double x, 
     snprintf(text, sizeof(text), "distance %.3g", show->distance);
     us_picture_text(p, x, y + 20, kText, US_INK, US_LEFT, text);
   }
+  // How it goes: diverged, solved, or neither yet.
   if (!show->finite) {
     us_picture_title(p, x, y + 40, kText, kImagined, US_LEFT, "the simulation diverged");
   } else if (show->has_goal && show->first_hit >= 0) {
@@ -228,6 +237,7 @@ static void draw_action(UsStage* s, const UsShow* show, int axes, UsBox box) {
   int count = us_env_info(show->sim)->action;
   if (count > kMostBars) count = kMostBars;
   if (count == 0) return;
+  // The middle line is 0; a mark below the two bars that the moving keys drive.
   double width = fmin(box.width / count, 24), half = box.height / 2 - 8, zero = box.y + half;
   for (int i = 0; i < count; i++) {
     double left = box.x + i * width, length = half * (double)show->action[i];
@@ -243,6 +253,7 @@ static void draw_action(UsStage* s, const UsShow* show, int axes, UsBox box) {
 
 static void draw_history(UsStage* s, const UsShow* show, UsBox box) {
   UsPicture* p = s->picture;
+  // The newest distances that the width has room for, from 0 to the largest.
   double most = 1e-9, high = box.height - 16;
   int count = show->histories < (int)box.width ? show->histories : (int)box.width;
   const float* d = show->history + show->histories - count;
@@ -261,6 +272,7 @@ static void draw_history(UsStage* s, const UsShow* show, UsBox box) {
 
 static void draw_footer(UsStage* s, const UsShow* show, int inner, const UsStageNotes* n) {
   UsBox panel = us_stage_panel(s);
+  // From left to right: numbers, action, history, goal.
   double top = panel.y + panel.height + kMargin, left = kMargin;
   double right = s->width - kMargin, deep = kFooter - kMargin - 16;
   draw_numbers(s, show, time_of(show, inner), left, top + 8);
@@ -298,6 +310,7 @@ static void draw_help(UsStage* s) {
 #undef X
   };
   const int lines = sizeof(line) / sizeof(line[0]);
+  // A white sheet over the panels.
   const double height = 18, width = fmin(s->width - 2 * kMargin, 560);
   UsBox box = {(s->width - width) / 2, kHeader, width, height * (lines + 1)};
   us_picture_fill(s->picture, box, US_WHITE);
@@ -324,6 +337,7 @@ static void draw_undrawn(UsStage* s, double x, double y) {
 static void draw_panels(UsStage* s, const UsShow* show) {
   UsBox panel = us_stage_panel(s);
   us_picture_frame(s->picture, panel.x, panel.y, 1, s->side, s->panel, s->truth);
+  // The model's panel stands beside it, in sheets below it.
   double x = s->bare ? panel.x : panel.x + s->panel + kMargin;
   double y = s->bare ? panel.y + s->side : panel.y;
   if (show->undrawn) draw_undrawn(s, x, y);
@@ -337,10 +351,12 @@ UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageN
                        uint8_t* pixels) {
   update_look(s, show);
   US_TRY(update_goal(s, show));
+  // A state that is not finite cannot be drawn; the last one stays.
   size_t width = s->states / sizeof(double);
   if (show->finite) {
     US_TRY(us_view_scene_draw(s->scene, show->inside + (size_t)inner * width, s->truth));
   }
+  // Then everything anew on white.
   us_picture_fill(s->picture, (UsBox){0, 0, s->width, s->height}, US_WHITE);
   draw_panels(s, show);
   if (s->bare) {

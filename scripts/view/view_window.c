@@ -27,6 +27,7 @@ static UsStatus no_display(void) {
 
 static void on_key(GLFWwindow* window, int key, int code, int action, int mods) {
   UsWindow* w = glfwGetWindowUserPointer(window);
+  // Keys wait in the ring until they are asked for.
   if (action == GLFW_RELEASE || w->count == kKeys) return;
   w->keys[(w->first + w->count++) % kKeys] = key;
 }
@@ -69,6 +70,7 @@ UsMouse us_window_mouse(UsWindow* w) {
   double x, y;
   glfwGetWindowSize(w->window, &width, &height);
   glfwGetCursorPos(w->window, &x, &y);
+  // Window to picture.
   Fit f = fit(w, height, width);
   UsMouse m = {.x = (x - f.x) / f.scale,
                .y = (y - f.y) / f.scale,
@@ -91,6 +93,7 @@ void us_window_show(UsWindow* w, const uint8_t* pixels) {
   glClear(GL_COLOR_BUFFER_BIT);
   Fit f = fit(w, height, width);
   glViewport((int)f.x, (int)f.y, (int)lround(f.scale * w->width), (int)lround(f.scale * w->height));
+  // The picture is the texture of one rectangle that fills the viewport.
   glTexImage2D(GL_TEXTURE_2D, 0, GL_RGB, w->width, w->height, 0, GL_RGB, GL_UNSIGNED_BYTE, pixels);
   glBegin(GL_QUADS);
   for (int i = 0; i < 4; i++) {
