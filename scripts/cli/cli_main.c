@@ -16,8 +16,10 @@
 // the processor has newer instructions, the program starts once more with kernels that use them.
 static void choose_kernels(const char** argv) {
   if (getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return;
+  // AVX2 and FMA are what OpenBLAS's newer kernels need at least.
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+  // Once more with the name of the kernels; where that fails, on with the old ones.
   char self[4096];
   ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
   if (length <= 0) return;
@@ -38,6 +40,7 @@ static void open_standard(void) {
 // The exit code of a command, 1 where it worked but not all that it printed has left. A reader that
 // has gone away, as `head` does, knows why.
 static int check_output(int code) {
+  // What is still in the buffer may fail now, or have failed before.
   errno = 0;
   int bad = fflush(stdout) != 0, error = errno;
   if (!bad && ferror(stdout)) {  // an earlier write failed; another says why

@@ -15,6 +15,7 @@ void us_terminal_break(void) {
 }
 
 static void draw_bar(const UsProgress* p, double rate, int left) {
+  // A bar of 24 characters, then numbers.
   double fraction = p->total > 0 ? fmin(p->done / p->total, 1) : 1;
   char bar[25];
   int full = (int)(fraction * 24);
@@ -35,6 +36,7 @@ void us_terminal_progress(void* data, UsProgress* p) {
   }
   // The first call of a log waits its minute too; a bar shows its end whatever the time.
   if (p->last == 0 && !terminal) p->last = p->start;
+  // At most ten pictures a second in a terminal, a line a minute in a log.
   int due = now - p->last >= (terminal ? 0.1 : 60) || (terminal && p->done >= p->total);
   if (!due) return;
   p->last = now;
@@ -57,6 +59,7 @@ static void print_line(void* data, const char* line) {
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int number) {
+  // The second signal is meant: it ends the program as if nobody had asked.
   if (interrupted) {
     signal(number, SIG_DFL);
     raise(number);

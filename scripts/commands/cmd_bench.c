@@ -68,6 +68,7 @@ static UsStatus out_of_memory(void) {
 
 static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   const UsPredictorConfig* c = us_predictor_config(p);
+  // Tensor memory for a tile of candidates, filled with noise.
   size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), frames = (size_t)c->context;
   int tile = us_predictor_model(p)->tile;
   size_t numbers = (size_t)(tile * kHorizon * c->block * c->action);
@@ -90,6 +91,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   us_rng_fill_normal(&rng, host, (int)numbers);
   us_ops_put(us_device_cpu(), r->actions, host, numbers);
   free(host);
+  // The cache of the context, as a planner makes it once a plan.
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
   us_predictor_cache(p, r->m, r->context, times, r->cache);
@@ -118,10 +120,12 @@ static double measured;
 static double measure(void (*work)(void*, int), void* arg, int how, double seconds) {
   enum { kRounds = 8 };
   double best = INFINITY, start = us_cpu_seconds();
+  // Two calls to warm up and to learn how many fill a round.
   work(arg, how);
   work(arg, how);
   double once = fmax((us_cpu_seconds() - start) / 2, 1e-7);
   int calls = (int)fmax(1, seconds / kRounds / once);
+  // The least round is the one that others disturbed least.
   for (int r = 0; r < kRounds && !us_interrupted(); r++) {
     start = us_cpu_seconds();
     int done = 0;
@@ -159,6 +163,8 @@ static void add_shape(Matrices* m, int rows, int out, int in, size_t* used) {
 // The products of one frame of a tile; returns the floats of their weights.
 static size_t list_shapes(const UsPredictorConfig* c, int rows, Matrices* m) {
   size_t used = 0;
+  // In the order of predictor.h: the residual path, each block's attention, MLP and action, the way
+  // out, and keys and values of the next frame.
   int w = c->width, h = c->mlp * w, u = c->action_hidden;
   int j = w + (c->past + 1) * c->block * c->action;
   m->count = 0;
@@ -191,6 +197,7 @@ static UsStatus measure_matrices(const UsPredictorConfig* c, int rows, double se
                                  double* operations, double* once) {
   Matrices* m = calloc(1, sizeof(*m));
   if (!m) return out_of_memory();
+  // Twice: first for the sizes, then with the weights' places.
   size_t floats = list_shapes(c, rows, m), wide = 0;
   *operations = 0;
   for (int i = 0; i < m->count; i++) {
@@ -226,6 +233,7 @@ typedef struct MadeUp {
 static void made_up_source(void* source, int64_t step, int b, UsBatch* out) {
   const MadeUp* m = source;
   UsRng r = us_rng(1, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 0);
+  // A window somewhere, copied frame by frame.
   size_t first = us_rng_below(&r, kRows - 64);
   for (int t = 0; t < out->frames; t++) {
     size_t at = (size_t)(b * out->frames + t);
@@ -241,6 +249,7 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
   const UsPredictorConfig* c = us_predictor_config(p);
   MadeUp m = {.one = (size_t)(c->grid_h * c->grid_w * c->dim),
               .action = (size_t)(c->block * c->action)};
+  // The trainer as finetune has it, on rows of noise.
   UsTrainConfig config = {.steps = 1 << 30};
   config = us_train_defaults(p, &config);
   size_t floats = kRows * m.one + (size_t)config.frames * m.action;
@@ -252,6 +261,7 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
   UsStatus status =
       us_trainer_create(p, &config, (UsTrainData){made_up_source, &m}, (UsTrainData){0}, NULL, &t);
   if (status == US_OK) {
+    // The first step touches all memory and is not counted.
     us_trainer_step(t, 0);
     double start = us_cpu_seconds(), once = 0, sampling, all;
     int steps = 0;
@@ -280,6 +290,7 @@ static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
 static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out) {
   const UsPredictorConfig* c = us_predictor_config(p);
   Rollout r;
+  // The rollout, then the same products without anything between.
   double operations = 0, alone = 0;
   US_TRY(make_rollout(p, &r));
   double once = measure(roll, &r, 0, seconds), frames = (double)r.tile * kHorizon;
@@ -294,6 +305,7 @@ static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out
 }
 
 static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Results* out) {
+  // More tokens a frame, more that need not be made anew.
   static const int grid[3] = {1, 2, 4};
   for (int i = 0; i < 3; i++) {
     UsPredictorConfig c = *base;
@@ -348,6 +360,7 @@ static UsStatus write_json(const char* path, const Results* r) {
 }
 
 static UsStatus sizes(const Options* o, UsPredictorConfig* c) {
+  // The default's sizes, the options', or those of a model.
   *c = us_predictor_config_default(1, 1, o->dim, 5, 2);
   if (o->width) c->width = c->action_hidden = o->width;
   if (o->depth) c->depth = o->depth;
@@ -367,6 +380,7 @@ static UsStatus bench(const Options* o) {
   UsPredictor* p = NULL;
   Results r = {0};
   US_TRY(sizes(o, &c));
+  // Rollout, training, caching: each takes its --seconds.
   us_ops_name(us_device_cpu());
   bar = us_progress_start("bench", "s", kMeasured * o->seconds, 0);
   UsStatus status = make_predictor(&c, &p);

@@ -34,6 +34,7 @@ static UsStatus read_tensors(const char* path, const UsTensors* t, size_t* numbe
     size_t n = us_tensors_elements(t, i);
     *numbers += n;
     US_TRY(us_progress_step(&bar, i, path));
+    // Whole numbers have no NaN.
     if (!is_real(us_tensors_dtype(t, i))) continue;
     float* host = malloc(n * sizeof(float) + 1);
     if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
@@ -60,6 +61,7 @@ static void print_tensors(const UsTensors* t) {
 
 static UsStatus inspect_tensors(const char* path) {
   UsTensors* t;
+  // Every number is read before a word is said.
   size_t numbers;
   char hash[US_HASH_CHARS];
   US_TRY(us_tensors_open(path, &t));
@@ -77,6 +79,7 @@ static UsStatus inspect_tensors(const char* path) {
 // ---- datasets ----
 
 static UsStatus inspect_dataset(const char* path) {
+  // Verification reads all of it, wherever it was written.
   UsVerdict v;
   US_TRY(us_dataset_verify(path, 0, 0, &v));
   const UsDatasetInfo* i = &v.info;
@@ -101,6 +104,7 @@ static UsStatus inspect_dataset(const char* path) {
 static UsStatus inspect_mjcf(const char* path) {
   const UsTask* t;
   US_TRY(us_mjcf_open(path, &t));
+  // Sizes, what an env step is, and whether anything in it can be moved.
   const mjModel* m = t->model;
   const char* passive = us_sim_passive(m);
   printf("%s: MJCF, the task %s (--task mjcf:%s)\n", path, t->name, path);
@@ -120,6 +124,7 @@ static UsStatus inspect_mjcf(const char* path) {
 static void print_training(const cJSON* config) {
   const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
   const cJSON* file;
+  // The files, each with its content's hash.
   cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(training, "data")) {
     const char* name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "file"));
     const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "sha256"));
@@ -165,6 +170,7 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
   printf("%s: world model of %s, %.4g s a step, %d start contexts, hash %.16s\n", folder,
          us_shown(i->task), i->dt, i->contexts, i->hash);
   print_encoder("  ", us_model_encoder(m));
+  // What imagines: a predictor of ours, or a model of another kind.
   const UsWorldModel* w = us_model_world(m);
   if (us_model_predictor(m)) {
     print_predictor("  ", us_model_predictor(m));
@@ -199,6 +205,7 @@ static UsStatus inspect_encoder(const char* folder) {
 }
 
 static UsStatus refuse_folder(const char* path) {
+  // What lies there says what it may have been meant to be.
   DIR* folder = opendir(path);
   int torch = 0, unfinished = 0;
   for (struct dirent* e; folder && (e = readdir(folder));) {
@@ -220,6 +227,7 @@ static UsStatus inspect_folder(const char* path) {
   us_path_join(file, sizeof(file), path, "config.json");
   if (!us_file_exists(file)) return refuse_folder(path);
   US_TRY(us_json_read(file, &config));
+  // Only encoders have no format of their own.
   const char* format = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(config, "format"));
   UsStatus status = !format                               ? inspect_encoder(path)
                     : !strcmp(format, "understudy model") ? inspect_model(path, config)
@@ -245,6 +253,7 @@ static UsStatus inspect_json(const char* path) {
 }
 
 static UsStatus inspect(const char* path) {
+  // Folders first, then files by their ending and their first bytes.
   struct stat found;
   unsigned char head[9] = {0};
   if (stat(path, &found) == 0 && S_ISDIR(found.st_mode)) return inspect_folder(path);
@@ -255,6 +264,7 @@ static UsStatus inspect(const char* path) {
   int named = end && (!strcmp(end, ".h5") || !strcmp(end, ".hdf5"));
   if (end && !strcmp(end, ".xml")) return inspect_mjcf(path);
   if (named || H5Fis_hdf5(path) > 0) return inspect_dataset(path);
+  // What PyTorch writes is told by name.
   if (n == 9 && head[0] == 'P' && head[1] == 'K') {
     return us_fail(US_FORMAT,
                    "%s: expected safetensors, HDF5 or a folder, found a zip archive such as "

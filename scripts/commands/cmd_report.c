@@ -9,6 +9,7 @@
 #include "worldmodel/base/lock.h"
 
 static UsStatus run(UsReport* r) {
+  // One report at a time is written into a folder.
   UsLock* lock;
   US_TRY(us_report_read(r));
   US_TRY(us_folder_make_above(r->out));

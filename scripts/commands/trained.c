@@ -19,6 +19,7 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
     return 0;
   }
   // Errors as shares of those of repeating the last frame, where there were any.
+  // How it went: measured errors, or why there are none.
   const UsValidation* v = &r->validation;
   printf("%s: %lld steps", out, (long long)r->steps);
   if (isfinite(v->one_step) && isfinite(v->open_loop)) {

@@ -70,6 +70,7 @@ static int explain(int count, const char** words) {
     print_help(stdout);
     return 0;
   }
+  // The command is run with --help behind its words.
   const char* argv[kHelpWords + 2];
   int argc = 0;
   for (; argc < count && argc < kHelpWords; argc++) argv[argc] = words[argc];
@@ -83,6 +84,7 @@ static int run(int argc, const char** argv) {
     print_help(stderr);
     return 2;
   }
+  // Words of the program itself, else a command.
   const char* name = argv[1];
   if (!strcmp(name, "--version")) return print_version();
   if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {

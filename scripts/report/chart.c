@@ -104,6 +104,7 @@ static int linear_ticks(double low, double high, int want, double* tick) {
 
 // Decades, with 2 and 5 between them when there are few. low, high: log10.
 static int log_ticks(double low, double high, double* tick) {
+  // Fewer than three decades have ticks between; many have not even all of their own.
   int n = 0, fine = high - low < 2.5, every = 1 + (int)((high - low) / 10);
   for (int k = (int)floor(low); k <= (int)ceil(high); k += every) {
     for (int m = 1; m <= 5; m = m == 1 ? 2 : m + 3) {
@@ -134,6 +135,7 @@ static int y_ticks(const Axes* a, double* tick) {
 static void draw_y_axis(FILE* f, const Axes* a, const char* label, double label_x) {
   double tick[kMaxTicks];
   char text[32];
+  // A faint line across, and its number.
   int n = y_ticks(a, tick);
   for (int i = 0; i < n; i++) {
     double y = round(place_y(a, tick[i])) + 0.5;
@@ -149,6 +151,7 @@ static void draw_y_axis(FILE* f, const Axes* a, const char* label, double label_
 static void draw_x_axis(FILE* f, const Axes* a, const char* label) {
   double tick[kMaxTicks];
   char text[32];
+  // Below the plot: ticks, numbers, label.
   double bottom = a->area.y + a->area.height;
   int n = linear_ticks(a->x_low, a->x_high, (int)(a->area.width / 80), tick);
   for (int i = 0; i < n; i++) {
@@ -232,6 +235,7 @@ static void widen(double* low, double* high, double share) {
     *low = 0;
     *high = 1;
   }
+  // One value alone gets a range around it.
   double room = (*high - *low) * share;
   if (*high - *low < 1e-12 * fmax(1e-12, fabs(*high))) room = *high != 0 ? 0.1 * fabs(*high) : 0.5;
   *low -= room;
@@ -285,6 +289,7 @@ static void draw_series(FILE* f, const Axes* a, const UsPlot* plot, const UsSeri
 }
 
 void us_chart_lines(FILE* f, UsBox box, const UsPlot* plot, int n, const UsSeries* series) {
+  // Range, room, axes, then the series cut to the plot.
   Axes a = {.log_y = plot->log_y};
   data_range(plot, n, series, &a);
   lay_out(f, box, plot->title, plot->x_label, plot->y_label, n, series_name, series, &a);

@@ -238,7 +238,7 @@ UsStatus us_film_open(const char* path, int height, int width, double rate, UsFi
   if (!f) return us_fail(US_MEMORY, "%s: out of memory for a film", path);
   snprintf(f->path, sizeof(f->path), "%s", path);
   snprintf(f->temporary, sizeof(f->temporary), "%s.tmp", f->path);
-  // The lock says that this file is being written.
+  // Whoever else writes this file is found by its lock; then a sheet needs room, a video its way.
   f->height = height;
   f->width = width;
   f->stride = 1;

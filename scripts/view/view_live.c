@@ -194,6 +194,7 @@ static int drive(Live* l) {
 // ---- mouse ----
 
 static void move_camera(Live* l, const UsMouse* m) {
+  // By how much the mouse moved, in heights of the panel.
   UsBox panel = us_stage_panel(l->stage);
   UsViewScene* scene = us_stage_scene(l->stage);
   double dx = (m->x - l->mouse.x) / panel.height, dy = (m->y - l->mouse.y) / panel.height;
@@ -313,6 +314,7 @@ static UsStatus run(Live* l) {
 }
 
 UsStatus us_view_live(UsShow* show, UsStage* stage, const UsLiveConfig* config) {
+  // The window is as large as the stage's picture.
   char title[128];
   int height = us_stage_height(stage), width = us_stage_width(stage);
   snprintf(title, sizeof(title), "Understudy: %s", us_env_info(show->sim)->task);

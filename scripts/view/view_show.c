@@ -45,7 +45,7 @@ static int is_drawing(const UsEnv* model) {
 static UsStatus read_truth(UsShow* s) {
   Inner* in = s->own;
   US_TRY(check_engine(s, US_OK));
-  // A diverged state is told apart here, before anybody looks at its distance.
+  // State and time first, then whether the episode has diverged, then the distance to the goal.
   UsObs obs = {.state = s->state, .proprio = us_env_info(s->sim)->proprio ? in->proprio : NULL};
   US_TRY(us_env_look(s->sim, 1, &slot, &obs));
   s->time = obs.time;
@@ -116,7 +116,7 @@ static UsStatus draw_dream(UsShow* s) {
 // Shows the models the truth, to which `action` (K, A) led. Nullable: action.
 static UsStatus present(UsShow* s, int first, const float* action, int to_dream) {
   Inner* in = s->own;
-  // The planner sees the truth while it plans alone, the dream whenever it is told to.
+  // What the planner imagines in hears of the truth in plan mode alone.
   UsEnv* answer = s->mode == US_VIEW_plan ? in->answer : NULL;
   UsEnv* dream = to_dream ? s->dream : NULL;
   if (!answer && !dream) return US_OK;

@@ -15,6 +15,7 @@ static const double inner_rate = 24;          // states a second shown of longer
 
 static void layout(UsArena* a, UsShow* s) {
   Inner* in = s->own;
+  // Everything is as large as the truth's numbers; K and the plan come from the config.
   const UsEnvInfo* info = us_env_info(s->sim);
   size_t action = (size_t)info->action, state = (size_t)info->state;
   size_t frame = (size_t)info->height * (size_t)info->width * 3;
@@ -72,6 +73,7 @@ static UsStatus open_sim(UsShow* s) {
 
 static UsStatus check_data(UsShow* s) {
   if (!s->own->data) return US_OK;
+  // Another task, or another version of this one, cannot be replayed.
   const UsDatasetInfo* d = us_dataset_info(s->own->data);
   const UsEnvInfo* sim = us_env_info(s->sim);
   if (strcmp(d->task, sim->task) != 0) {

@@ -29,6 +29,7 @@ struct UsStage {
 
 static void place(UsStage* s, int panels) {
   if (s->bare) {
+    // A column of panels under the time.
     s->width = s->panel;
     s->height = kCaption + panels * s->side;
   } else {
@@ -190,6 +191,7 @@ static void draw_header(UsStage* s, const UsShow* show, const UsStageNotes* n) {
 static void draw_captions(UsStage* s, const UsShow* show) {
   char text[128];
   UsBox panel = us_stage_panel(s);
+  // What the truth is seen through, over its panel.
   double y = panel.y - kCaption / 2.0;
   us_picture_text(s->picture, panel.x, y, kText, kTruth, US_LEFT,
                   us_view_scene_is_free(s->scene) ? "simulator, free camera" : "simulator");
@@ -309,6 +311,7 @@ static void draw_help(UsStage* s) {
               US_VIEW_MOUSE(X)
 #undef X
   };
+  // A line a key, as the lists of view_keys.h have them.
   const int lines = sizeof(line) / sizeof(line[0]);
   // A white sheet over the panels.
   const double height = 18, width = fmin(s->width - 2 * kMargin, 560);
@@ -349,6 +352,7 @@ static void draw_panels(UsStage* s, const UsShow* show) {
 
 UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageNotes* notes,
                        uint8_t* pixels) {
+  // What changed with the episode comes first: its look, its goal.
   update_look(s, show);
   US_TRY(update_goal(s, show));
   // A state that is not finite cannot be drawn; the last one stays.
