@@ -96,9 +96,9 @@ static uint64_t draw_seed(const Collect* c, int64_t episode, int k) {
 }
 
 // Draws the variation of every slot that plays, and notes it in all its rows.
-static void vary_slots(Collect* c) {
+static UsStatus vary_slots(Collect* c) {
   const size_t width = (size_t)c->vary.count;
-  if (width == 0) return;
+  if (width == 0) return US_OK;
   for (int i = 0; i < c->plays; i++) {
     float* drawn = c->drawn + (size_t)i * width;
     us_vary_draw(&c->vary, c->env, c->range, c->seeds[c->slot[i]], drawn);
@@ -106,21 +106,22 @@ static void vary_slots(Collect* c) {
       memcpy(c->variation + at(c, c->slot[i], t) * width, drawn, sizeof(float) * width);
     }
   }
-  us_sim_vary(c->env, &c->vary, c->plays, c->slot, c->drawn);
+  return us_sim_vary(c->env, &c->vary, c->plays, c->slot, c->drawn);
 }
 
 // Starts the episodes of the slots that play; slot 0 has episode c->done.
-static void start(Collect* c) {
+static UsStatus start(Collect* c) {
   memset(c->mask, 0, (size_t)c->slots);
   for (int i = 0; i < c->plays; i++) {
     int slot = c->slot[i];
     c->mask[slot] = 1;
     c->seeds[slot] = draw_seed(c, c->done + slot, c->draws[slot]);
   }
-  vary_slots(c);
+  US_TRY(vary_slots(c));
   // Only these play; the others have their episode already.
   us_sim_select(c->env, c->plays, c->slot);
   us_env_reset(c->env, c->mask, c->seeds);
+  return US_OK;
 }
 
 // Ends the episodes that have diverged: their last good row is the one before.
@@ -194,7 +195,7 @@ static UsStatus check_engine(const Collect* c) {
 // Plays the listed slots from their seeds to the end. bar: Nullable
 static UsStatus play_slots(Collect* c, UsProgress* bar) {
   const int n = c->plays;
-  start(c);
+  US_TRY(start(c));
   US_TRY(check_engine(c));
   for (int t = 0; t < c->rows; t++) {
     if (us_interrupted()) return US_INTERRUPTED;

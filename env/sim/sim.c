@@ -261,7 +261,7 @@ void us_sim_select(UsEnv* e, int n, const int* slots) {
   US_ASSERT(n >= 0 && n <= e->info.slots);
   US_ASSERT(us_env_check_slots(e, n, slots) == US_OK);
   // Steps play these slots from now on.
-  memcpy(s->played, slots, sizeof(int) * (size_t)n);
+  if (n) memcpy(s->played, slots, sizeof(int) * (size_t)n);
   s->plays = n;
 }
 
@@ -290,5 +290,6 @@ UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const f
   }
   // What is kept of a state depends on the model: it is read again.
   US_TRY(sync_models(s, n, slots));
-  return us_sim_settle(s);
+  us_sim_settle(s);  // an error of MuJoCo is kept for us_env_error
+  return US_OK;
 }

@@ -101,12 +101,13 @@ void us_evaluate_variation(const UsEvaluation* e, UsResult* r) {
 }
 
 // Puts the simulators that take part into the variations of the batch's pairs.
-static void vary(Run* r) {
+static UsStatus vary(Run* r) {
   const UsResult* to = r->result;
-  if (to->vary.count == 0) return;
+  if (to->vary.count == 0) return US_OK;
   const float* values = to->variation + (size_t)r->first * (size_t)to->vary.count;
-  us_sim_vary(r->e->sim, &to->vary, r->n, r->slot, values);
-  if (us_sim_is(r->e->answer)) us_sim_vary(r->e->answer, &to->vary, r->n, r->slot, values);
+  US_TRY(us_sim_vary(r->e->sim, &to->vary, r->n, r->slot, values));
+  if (!us_sim_is(r->e->answer)) return US_OK;
+  return us_sim_vary(r->e->answer, &to->vary, r->n, r->slot, values);
 }
 
 // ---- truth and answer ----
@@ -151,7 +152,7 @@ UsStatus us_evaluate_place(Run* r) {
     r->number[i] = (uint64_t)(r->first + i);
   }
   // Variations first: all that follows happens in them.
-  vary(r);
+  US_TRY(vary(r));
   US_TRY(place_truth(r));
   US_TRY(place_answer(r));
   US_TRY(us_planner_start(r->e->planner, r->n, r->slot, r->number));

@@ -164,7 +164,7 @@ static UsStatus film(const UsResult* r, const UsDataset* data, const UsPairs* pa
   UsObs obs = {.state = state, .first = 1};
   // The env plays in the pair's variation, as the episode did.
   const float* values = r->variation + (size_t)episode * (size_t)r->vary.count;
-  if (r->vary.count) us_sim_vary(sim, &r->vary, 1, &slot, values);
+  if (r->vary.count) US_TRY(us_sim_vary(sim, &r->vary, 1, &slot, values));
   us_env_reset(sim, NULL, &seed);
   // The goal's frame comes second, but is drawn first: the episode then goes on from its start.
   us_evaluate_start(data, p->goal, 0, sim, state);

@@ -528,8 +528,24 @@ static void tasks_can_replace_and_drop_general_factors(void** state) {
   }
 }
 
+// Numbers that no factor has, and slots that there are none of, are refused and change nothing.
+static void refused_values(void** state) {
+  UsEnv* e = open_env("sim:wall", &(UsEnvConfig){.slots = 2});
+  const UsVary one = {.count = 1};
+  const mjModel* before = us_sim_slot_model(e, 1);
+  assert_int_equal(us_sim_vary(e, &one, 2, (int[]){0, 1}, (float[]){0.5f, 1.5f}), US_USAGE);
+  assert_non_null(strstr(us_message(), "sim:wall: expected factors of variation in -1 .. 1"));
+  assert_int_equal(us_sim_vary(e, &one, 1, (int[]){1}, (float[]){NAN}), US_USAGE);
+  assert_int_equal(us_sim_vary(e, &one, 1, (int[]){2}, (float[]){0}), US_USAGE);
+  assert_ptr_equal(us_sim_slot_model(e, 0), before);
+  assert_int_equal(us_sim_vary(e, &one, 1, (int[]){1}, (float[]){1}), US_OK);
+  assert_ptr_not_equal(us_sim_slot_model(e, 1), before);
+  us_env_close(e);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(refused_values),
       cmocka_unit_test(visual_factors_leave_physics_alone),
       cmocka_unit_test(numbers_are_what_the_summaries_say),
       cmocka_unit_test(mass_is_that_of_another_scene),
