@@ -62,6 +62,7 @@ UsStatus us_planner_check(const char* name, const UsPlannerConfig* c) {
 UsStatus us_planner_create(const char* name, UsEnv* env, const UsPlannerConfig* config,
                            UsPlanner** out) {
   *out = NULL;
+  // A name from the list; what else there is to check is the same for planners in no list.
   US_TRY(us_planner_check(name, config));
   return us_planner_make(find(name), env, config, out);
 }
@@ -89,6 +90,7 @@ void us_planner_destroy(UsPlanner* p) {
 }
 
 UsStatus us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t* episodes) {
+  // A slot's episode names its random numbers, so every slot needs one.
   US_TRY(us_env_check_slots(p->env, n, slots));
   if (n > 0 && !episodes) return us_fail(US_USAGE, "planner: expected %d episodes, found none", n);
   p->cls->start(p, n, slots, episodes);
@@ -96,6 +98,7 @@ UsStatus us_planner_start(UsPlanner* p, int n, const int* slots, const uint64_t*
 }
 
 void us_planner_plan(UsPlanner* p, int n, const int* slots, float* actions) {
+  // Slots were listed by whoever started them: a wrong one here is a mistake in the program.
   US_ASSERT(us_env_check_slots(p->env, n, slots) == US_OK && (actions || n == 0));
   // Nothing planned is no plan.
   if (n == 0) return;

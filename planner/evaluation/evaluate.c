@@ -249,35 +249,17 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
   return US_OK;
 }
 
-// Where the counts would have begun if all of the row were of this run.
-typedef struct Origin {
-  Clock clock;
-  int64_t plans, steps;
-} Origin;
-
-static Origin find_origin(const Run* r) {
-  Clock clock = clock_now();
-  return (Origin){.clock = {clock.wall - r->result->wall_all, clock.core - r->result->core_all},
-                  .plans = r->e->planner->plans - r->result->plans,
-                  .steps = r->e->planner->candidate_steps - r->result->candidate_steps};
-}
-
-static void count(Run* r, const Origin* origin) {
-  r->result->wall_all = us_seconds() - origin->clock.wall;
-  r->result->core_all = us_cpu_seconds() - origin->clock.core;
-  r->result->plans = r->e->planner->plans - origin->plans;
-  r->result->candidate_steps = r->e->planner->candidate_steps - origin->steps;
-}
-
 // Plays all batches, those that an earlier run finished left out.
 static UsStatus run(Run* r) {
   UsStatus status = US_OK;
   int done = 0, all = r->result->count;
   if (r->e->recall) US_TRY(r->e->recall(r->e->keeper, r->result, &done));
-  Origin origin = find_origin(r);
+  const UsPlanner* p = r->e->planner;
   UsProgress progress = us_progress_start("eval", "episodes", all, done);
   for (r->first = done; r->first < all && status == US_OK; r->first += r->slots) {
     r->n = all - r->first < r->slots ? all - r->first : r->slots;
+    Clock start = clock_now();
+    int64_t plans = p->plans, steps = p->candidate_steps;
     status = play_batch(r, &progress);
     if (status == US_INTERRUPTED) {
       us_progress_end(&progress);
@@ -285,7 +267,10 @@ static UsStatus run(Run* r) {
                      r->e->keep ? "; --resume goes on" : "");
     }
     // A finished batch is kept with the sums so far, so that a kill loses one batch at most.
-    count(r, &origin);
+    r->result->wall_all += us_seconds() - start.wall;
+    r->result->core_all += us_cpu_seconds() - start.core;
+    r->result->plans += p->plans - plans;
+    r->result->candidate_steps += p->candidate_steps - steps;
     if (status == US_OK && r->e->keep) status = r->e->keep(r->e->keeper, r->result, r->first, r->n);
   }
   us_progress_end(&progress);
