@@ -218,7 +218,7 @@ void us_env_fork(UsEnv* e, int slot, int n, const int* targets) {
   }
 }
 
-// Every slot imagines one candidate at a time: N candidates in a round, whichever slots they are
+// Every slot plays one candidate at a time: N candidates in a round, whichever slots they are
 // of.
 static void default_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                             const float* actions, float* rewards) {

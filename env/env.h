@@ -113,7 +113,7 @@ US_API void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
 // Plays one block in every slot. actions (N, K, A), clipped to [-1, 1]. Nullable: out.
 US_API void us_env_step(UsEnv* e, const float* actions, const UsStep* out);
 
-// What a planner calls: the rewards of `samples` imagined action sequences from the present state
+// What a planner calls: the rewards of `samples` candidate action sequences from the present state
 // of each listed slot, which keeps its state. slots (n), actions (n, samples, horizon, K, A),
 // rewards (n, samples, horizon). The result for a slot does not depend on which others are listed.
 US_API void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
@@ -137,7 +137,7 @@ US_API UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs);
 US_API void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
 
 // Renders the listed slots: pixels (n, height, width, 3). Equal states give equal frames. A model
-// draws what it imagines, when its encoder has a decoder.
+// draws what it predicts, when its encoder has a decoder.
 US_API UsStatus us_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels);
 
 // One slot as bytes: everything that its future depends on (goal included), in
