@@ -10,7 +10,7 @@
 #include "worldmodel/vit.h"
 
 // Tokens of a tile: more of them do not make a matrix product faster.
-enum { kTileTokens = 1 };
+enum { kTileTokens = 256 };
 
 typedef struct Vit {
   UsVit* vit;
