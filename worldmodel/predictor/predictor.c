@@ -53,14 +53,17 @@ static UsStatus check(const char* name, const UsPredictorConfig* c) {
                    low, high, c->field);
   CONFIG_MEMBERS(X)
 #undef X
+  // A target knows the frames of its context, so no more blocks than lie between them.
   if (c->past >= c->context) {
     return us_fail(US_FORMAT, "%s: predictor: expected past below context %d, found %d", name,
                    c->context, c->past);
   }
+  // All tokens of the context are keys of one query.
   if (c->context * c->grid_h * c->grid_w > US_OPS_KEYS) {
     return us_fail(US_FORMAT, "%s: predictor: expected at most %d tokens in context, found %d",
                    name, US_OPS_KEYS, c->context * c->grid_h * c->grid_w);
   }
+  // Rotary positions turn pairs of numbers within a head.
   if (c->width % (2 * c->heads) != 0) {
     return us_fail(US_FORMAT,
                    "%s: predictor: expected a width of a multiple of 2 heads, found %d for %d",
@@ -108,6 +111,7 @@ static void layout(UsPredictor* p) {
     PREDICTOR_SEED_PARAMS(X)
   }
 #undef X
+  // The blocks, one behind the other; action blocks come last in each.
   for (int l = 0; l < n; l++) {
     PredictorBlock* block = &p->block[l];
     char prefix[32];
@@ -139,6 +143,7 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
                            .past = config->past,
                            .tile = predictor_tile(config),
                            .cache = predictor_cache(config)};
+  // The list of tensors decides the size of the flat array.
   p->block = calloc((size_t)config->depth, sizeof(*p->block));
   if (p->block) layout(p);
   if (p->block && !p->list.failed) {
@@ -189,6 +194,7 @@ UsStatus us_predictor_init(UsPredictor* p, uint64_t seed) {
 }
 
 int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
+  // What only action blocks need may differ.
   UsPredictorConfig a = p->c, b = source->c;
   a.action = b.action = 0;
   a.block = b.block = 1;
@@ -198,6 +204,7 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
   if (a.field != b.field) return 0;
   CONFIG_MEMBERS(X)
 #undef X
+  // Everything else is copied by name.
   for (int i = 0; i < p->list.count; i++) {
     const UsParam* to = &p->list.param[i];
     const UsParam* from = us_params_find(&source->list, to->name);
@@ -252,6 +259,7 @@ void predictor_angles(const UsPredictorConfig* c, double time, float* out) {
   for (int g = 0; g < predictor_tokens(c); g++) {
     float* row = out + (size_t)g * (size_t)pairs * 2;
     if (g > 0) memcpy(row, out, (size_t)first * 2 * sizeof(float));
+    // Places of the grid in [-1, 1], turned behind the pairs of time.
     double y = (2.0 * (g / c->grid_w) + 1) / c->grid_h - 1;
     double x = (2.0 * (g % c->grid_w) + 1) / c->grid_w - 1;
     for (int j = 0; j < space; j++) {
@@ -280,6 +288,7 @@ UsStatus us_predictor_save(const UsPredictor* p, const char* path) {
   if (host && out) {
     us_ops_get(p->base.device, p->params, host, floats);
     us_predictor_norm(p, host + floats, host + floats + d);
+    // Tensors by name, the normalisation behind them.
     for (int i = 0; i < count; i++) {
       const UsParam* param = &p->list.param[i];
       out[i] =
@@ -301,6 +310,7 @@ UsStatus us_predictor_save(const UsPredictor* p, const char* path) {
 static UsStatus read_all(const UsPredictor* p, const char* name, const UsTensors* t, float* host) {
   size_t d = (size_t)p->c.dim, floats = p->list.floats;
   static const char* const norm[] = {"mean", "scale", NULL};
+  // Tensors of the list, then the normalisation; whatever else is in the file is refused.
   US_TRY(us_params_read(&p->list, t, "", 0, host));
   const int64_t dim = p->c.dim, one = 1;
   US_TRY(us_tensors_read(t, "mean", 1, &dim, host + floats));
@@ -322,11 +332,13 @@ static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context,
   float scale;
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
   for (int i = 0; i < blocks; i++) actions[i] = (float)(i % 5) / 2 - 1;
+  // Latents that spread around the mean as real ones do, always the same.
   us_predictor_norm(p, host, &scale);  // the mean, which the rows behind it start from
   for (int i = rows * c->dim - 1; i >= 0; i--) {
     host[i] = host[i % c->dim] + scale * ((float)(i * 37 % 101) / 50 - 1);
   }
   float* played = context + (size_t)(rows * c->dim);
+  // One predicted frame, in the model's numbers and in raw ones.
   us_ops_put(p->base.device, context, host, (size_t)(rows * c->dim));
   us_ops_put(p->base.device, played, actions, (size_t)blocks);
   us_predictor_normalise(p, rows, context, context);
@@ -361,6 +373,7 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
   } else {
     status = us_fail(US_MEMORY, "%s: out of memory for a prediction", name);
   }
+  // A number that is none fails the comparison as well.
   for (size_t i = 0; status == US_OK && i < 2 * one; i++) {
     if (fabsf(host[i]) <= US_PREDICTION_MOST) continue;  // NaN goes on
     status = us_fail(

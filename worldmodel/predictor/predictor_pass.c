@@ -27,17 +27,17 @@ static void place_kept(const UsPredictorConfig* c, UsArena* m, Pass* s) {
   size_t rows = (size_t)s->rows, keys = (size_t)s->batch * (size_t)s->tk;
   for (int l = 0; l < n; l++) {
     Layer* a = &s->layer[l];
-#define X(field, floats) a->field = US_TAKE(m, float, rows*(size_t)(floats));
+#define X(field, floats) a->field = US_TAKE(m, float, (rows * (size_t)(floats)));
     LAYER_ROWS(X)
 #undef X
     if (!s->mask) {
-      a->k = US_TAKE(m, float, keys*(size_t)w);
-      a->v = US_TAKE(m, float, keys*(size_t)w);
+      a->k = US_TAKE(m, float, (keys * (size_t)w));
+      a->v = US_TAKE(m, float, (keys * (size_t)w));
     }
-    a->probs = US_TAKE(m, float, rows*(size_t)c->heads*(size_t)s->tk);
+    a->probs = US_TAKE(m, float, (rows * (size_t)c->heads * (size_t)s->tk));
   }
-  s->end = US_TAKE(m, float, rows*(size_t)w);
-  s->end_norm = US_TAKE(m, float, rows*(size_t)w);
+  s->end = US_TAKE(m, float, (rows * (size_t)w));
+  s->end_norm = US_TAKE(m, float, (rows * (size_t)w));
   s->end_stats = US_TAKE(m, float, rows * 2);
 }
 
@@ -45,13 +45,13 @@ static void place_kept(const UsPredictorConfig* c, UsArena* m, Pass* s) {
 static void place_shared(const UsPredictorConfig* c, UsArena* m, Pass* s) {
   PREDICTOR_SIZES(c);
   size_t rows = (size_t)s->rows;
-  float* q = US_TAKE(m, float, rows*(size_t)w);
-  float* other = US_TAKE(m, float, rows*(size_t)w);
-  float* norm = US_TAKE(m, float, rows*(size_t)j);
-  float* joined = US_TAKE(m, float, rows*(size_t)j);
-  float* turned = US_TAKE(m, float, rows*(size_t)w);
-  float* attended = US_TAKE(m, float, rows*(size_t)w);
-  float* hidden = US_TAKE(m, float, rows*(size_t)(h > u ? h : u));
+  float* q = US_TAKE(m, float, (rows * (size_t)w));
+  float* other = US_TAKE(m, float, (rows * (size_t)w));
+  float* norm = US_TAKE(m, float, (rows * (size_t)j));
+  float* joined = US_TAKE(m, float, (rows * (size_t)j));
+  float* turned = US_TAKE(m, float, (rows * (size_t)w));
+  float* attended = US_TAKE(m, float, (rows * (size_t)w));
+  float* hidden = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
   for (int l = 0; l < n; l++) {
     s->layer[l] = (Layer){.q = q,
                           .norm1 = norm,
@@ -109,6 +109,7 @@ static void block_forward(const UsPredictor* p, int l, const Pass* s, float* nex
   int rows = s->rows, heads = p->c.heads;
   size_t count = (size_t)rows * (size_t)w;
 
+  // Attention: turned queries over the keys and values of the frames that they see.
   us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q, x + b->norm1_gain, x + b->norm1_bias,
               a->norm1, a->stats1);
   linear(p, s->transposed, rows, w, w, a->norm1, b->query_w, b->query_b, a->turned);
@@ -119,6 +120,7 @@ static void block_forward(const UsPredictor* p, int l, const Pass* s, float* nex
   linear(p, s->transposed, rows, w, w, a->attended, b->out_w, b->out_b, a->q1);
   us_ops_add(p->base.device, count, 1, a->q, a->q1);
 
+  // MLP. Without actions its sum is the block's result.
   float* q2 = p->c.action > 0 ? a->q2 : next;
   us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q1, x + b->norm2_gain,
               x + b->norm2_bias, a->norm2, a->stats2);
@@ -128,6 +130,7 @@ static void block_forward(const UsPredictor* p, int l, const Pass* s, float* nex
   us_ops_add(p->base.device, count, 1, a->q1, q2);
   if (p->c.action == 0) return;
 
+  // Action block: the actions of a frame stand beside each of its tokens.
   us_ops_concat(p->base.device, rows, w, j - w, predictor_tokens(&p->c), q2, s->actions, a->joined);
   us_ops_norm(p->base.device, rows, j, US_PREDICTOR_EPS, a->joined, x + b->norm3_gain,
               x + b->norm3_bias, a->norm3, a->stats3);
@@ -141,6 +144,7 @@ void pass_forward(const UsPredictor* p, const Pass* s) {
   PREDICTOR_SIZES(&p->c);
   const float* x = p->params;
   float* q = s->layer[0].q;
+  // q starts from the learned vector and, with residual, from the newest frame.
   if (p->c.residual) {
     linear(p, s->transposed, s->rows, w, d, s->last, p->at.seed_w, p->at.seed_b, q);
   } else {
@@ -150,6 +154,7 @@ void pass_forward(const UsPredictor* p, const Pass* s) {
   for (int l = 0; l < n && !(s->kept && us_interrupted()); l++) {
     block_forward(p, l, s, l + 1 < n ? s->layer[l + 1].q : s->end);
   }
+  // Out of the blocks: the prediction, or what it adds to the newest frame.
   us_ops_norm(p->base.device, s->rows, w, US_PREDICTOR_EPS, s->end, x + p->at.last_gain,
               x + p->at.last_bias, s->end_norm, s->end_stats);
   linear(p, s->transposed, s->rows, d, w, s->end_norm, p->at.head_w, p->at.head_b, s->out);
@@ -169,6 +174,7 @@ static void action_backward(const UsPredictor* p, int l, const Pass* s, const Te
   const Layer* a = &s->layer[l];
   const float* x = p->params;
   int rows = s->rows;
+  // A2 gelu(A1 ..) backwards, into the joined row, of which q's part goes on.
   us_ops_linear_back(p->base.device, rows, w, u, a->aactive, x + b->adown_w, t->dq, t->dh,
                      grad(g, b->adown_w), grad(g, b->adown_b));
   us_ops_gelu_back(p->base.device, (size_t)rows * (size_t)u, a->aup, t->dh, t->dh);
@@ -186,6 +192,7 @@ static void mlp_backward(const UsPredictor* p, int l, const Pass* s, const Temps
   const Layer* a = &s->layer[l];
   const float* x = p->params;
   int rows = s->rows;
+  // The branch backwards; the residual sum passes dq on as it is.
   us_ops_linear_back(p->base.device, rows, w, h, a->active, x + b->down_w, t->dq, t->dh,
                      grad(g, b->down_w), grad(g, b->down_b));
   us_ops_gelu_back(p->base.device, (size_t)rows * (size_t)h, a->up, t->dh, t->dh);
@@ -204,10 +211,12 @@ static void attention_backward(const UsPredictor* p, int l, const Pass* s, const
   const Layer* a = &s->layer[l];
   const float* x = p->params;
   int rows = s->rows, heads = p->c.heads;
+  // Out of the heads, then through softmax to queries, keys and values.
   us_ops_linear_back(p->base.device, rows, w, w, a->attended, x + b->out_w, t->dq, t->dn,
                      grad(g, b->out_w), grad(g, b->out_b));
   us_ops_attend_back(p->base.device, s->batch, s->tq, s->tk, heads, w / heads, a->turned, a->k,
                      a->v, a->probs, t->dn, t->dx, t->dk, t->dv);
+  // The queries' way: turned back, through their matrix and the norm.
   us_ops_rotate(p->base.device, rows, s->period, heads, w / heads, s->angles, -1, t->dx, (size_t)w);
   us_ops_linear_back(p->base.device, rows, w, w, a->norm1, x + b->query_w, t->dx, t->dn,
                      grad(g, b->query_w), grad(g, b->query_b));
@@ -221,16 +230,19 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
   PREDICTOR_SIZES(&p->c);
   const float* x = p->params;
   int rows = s->rows;
+  // Head and last norm.
   us_ops_linear_back(p->base.device, rows, d, w, s->end_norm, x + p->at.head_w, dout, m->dn,
                      grad(g->trunk, p->at.head_w), grad(g->trunk, p->at.head_b));
   us_ops_norm_back(p->base.device, rows, w, s->end, x + p->at.last_gain, s->end_stats, m->dn, m->dq,
                    grad(g->trunk, p->at.last_gain), grad(g->trunk, p->at.last_bias));
+  // Blocks in reverse; keys and values hand their gradients to the frames that they came from.
   for (int l = n - 1; l >= 0 && !us_interrupted(); l--) {
     if (p->c.action > 0) action_backward(p, l, s, m, g->action);
     mlp_backward(p, l, s, m, g->trunk);
     attention_backward(p, l, s, m, g->trunk);
     sink(arg, l, m->dk, m->dv);
   }
+  // What is left belongs to the start of q.
   if (g->trunk) us_ops_add_rows_back(p->base.device, rows, 1, w, m->dq, g->trunk + p->at.query);
   if (!p->c.residual) return;
   us_ops_linear_back(p->base.device, rows, w, d, s->last, x + p->at.seed_w, m->dq, dlast,
@@ -271,6 +283,7 @@ void kv_backward(const UsPredictor* p, int rows, const float* tokens, const floa
   PREDICTOR_SIZES(&p->c);
   UsDevice* device = p->base.device;
   size_t each = (size_t)rows * (size_t)w, wide = (size_t)n * 2 * (size_t)w;
+  // Gradients back into the order of the matrix, keys turned back.
   for (int l = 0; l < n; l++) {
     float* dk = m->dk + (size_t)l * each;
     float* both = m->both + (size_t)l * 2 * (size_t)w;

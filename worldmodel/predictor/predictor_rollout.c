@@ -31,16 +31,17 @@ static void place(const UsPredictor* p, UsArena* a, UsRolloutWork* m) {
   const UsPredictorConfig* c = &p->c;
   PREDICTOR_SIZES(c);
   size_t r = (size_t)m->pass.rows, each = r * (size_t)(c->context * w);
+  // Activations of a frame, and the rings.
   pass_place(c, a, &m->pass);
-  m->both = US_TAKE(a, float, r*(size_t)(n * 2 * w));
-  m->turn = US_TAKE(a, float, r*(size_t)w);
+  m->both = US_TAKE(a, float, (r * (size_t)(n * 2 * w)));
+  m->turn = US_TAKE(a, float, (r * (size_t)w));
   m->k = US_TAKE(a, float, (size_t)n* each);
   m->v = US_TAKE(a, float, (size_t)n* each);
   for (int l = 0; l < n && a->base; l++) {
     m->layer[l].k = m->k + (size_t)l * each;
     m->layer[l].v = m->v + (size_t)l * each;
   }
-  m->shown = US_TAKE(a, float, r*(size_t)(c->context * d));
+  m->shown = US_TAKE(a, float, (r * (size_t)(c->context * d)));
   m->context = US_TAKE(a, float, predictor_tokens(c) * predictor_pairs(c) * 2);
   if (m->tile > 1) m->weights = US_TAKE(a, float, p->list.floats);
 }
@@ -69,6 +70,7 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
                    .period = g,
                    .layer = m->layer};
   m->angles = calloc((size_t)(g * predictor_pairs(c)) * 2, sizeof(float));
+  // Count, allocate on the device, place.
   UsArena a = {0};
   place(p, &a, m);
   if (!m->angles || us_ops_arena_alloc(m->device, &a) != US_OK) {

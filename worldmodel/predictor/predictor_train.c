@@ -54,18 +54,19 @@ static void place_temps(const UsPredictorConfig* c, UsArena* m, const UsTape* t,
     if ((size_t)s->rows > rows) rows = (size_t)s->rows;
     if (k > keys) keys = k;
   }
-  out->dq = US_TAKE(m, float, rows*(size_t)w);
-  out->dn = US_TAKE(m, float, rows*(size_t)j);
-  out->dx = US_TAKE(m, float, rows*(size_t)j);
-  out->dj = US_TAKE(m, float, rows*(size_t)j);
-  out->dh = US_TAKE(m, float, rows*(size_t)(h > u ? h : u));
-  out->dk = US_TAKE(m, float, keys*(size_t)w);
-  out->dv = US_TAKE(m, float, keys*(size_t)w);
+  out->dq = US_TAKE(m, float, (rows * (size_t)w));
+  out->dn = US_TAKE(m, float, (rows * (size_t)j));
+  out->dx = US_TAKE(m, float, (rows * (size_t)j));
+  out->dj = US_TAKE(m, float, (rows * (size_t)j));
+  out->dh = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
+  out->dk = US_TAKE(m, float, (keys * (size_t)w));
+  out->dv = US_TAKE(m, float, (keys * (size_t)w));
 }
 
 static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   size_t g = (size_t)predictor_tokens(c), d = (size_t)c->dim, b = (size_t)t->c.batch;
   size_t frames = (size_t)t->c.frames, pairs = (size_t)predictor_pairs(c);
+  // Activations of every pass; the first one sees the keys and values of real frames in place.
   for (int i = 0; i <= t->fed; i++) pass_place(c, m, &t->pass[i]);
   kv_place(c, m, (int)(b * (frames - 1) * g), &t->real);
   size_t keys = b * (frames - 1) * g * (size_t)c->width;
@@ -73,21 +74,24 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
     t->pass[0].layer[l].k = t->real.k + (size_t)l * keys;
     t->pass[0].layer[l].v = t->real.v + (size_t)l * keys;
   }
+  // What predicted frames leave for later passes.
   for (int i = 0; i < t->fed; i++) {
     kv_place(c, m, (int)(b * g), &t->own[i]);
-    t->fedback[i] = US_TAKE(m, float, b* g* d);
-    t->own_angles[i] = US_TAKE(m, float, b* g* pairs * 2);
+    t->fedback[i] = US_TAKE(m, float, (b * g * d));
+    t->own_angles[i] = US_TAKE(m, float, (b * g * pairs * 2));
   }
-  t->raw = US_TAKE(m, float, b* frames* g* d);
-  t->tokens = US_TAKE(m, float, b* frames* g* d);
-  t->keyed = US_TAKE(m, float, b* frames* g* d);
-  t->targets = US_TAKE(m, float, b* frames* g* d);
-  t->times = US_TAKE(m, float, b* frames* g* pairs * 2);
-  t->key_angles = US_TAKE(m, float, b* frames* g* pairs * 2);
-  t->all_actions = US_TAKE(m, float, b* frames*(size_t)predictor_block(c));
-  t->dout = US_TAKE(m, float, b* frames* g* d);
-  t->dlast = US_TAKE(m, float, b* frames* g* d);
-  t->dfed = US_TAKE(m, float, b* g* d);
+  // The shard as it comes, normalised, and cut into what passes read.
+  t->raw = US_TAKE(m, float, (b * frames * g * d));
+  t->tokens = US_TAKE(m, float, (b * frames * g * d));
+  t->keyed = US_TAKE(m, float, (b * frames * g * d));
+  t->targets = US_TAKE(m, float, (b * frames * g * d));
+  t->times = US_TAKE(m, float, (b * frames * g * pairs * 2));
+  t->key_angles = US_TAKE(m, float, (b * frames * g * pairs * 2));
+  t->all_actions = US_TAKE(m, float, (b * frames * (size_t)predictor_block(c)));
+  // Gradients.
+  t->dout = US_TAKE(m, float, (b * frames * g * d));
+  t->dlast = US_TAKE(m, float, (b * frames * g * d));
+  t->dfed = US_TAKE(m, float, (b * g * d));
   t->sums = US_TAKE(m, double, 2 * (1 + t->fed));
   place_temps(c, m, t, &t->temps);
 }
@@ -126,6 +130,7 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, UsArena
   if (!t) return NULL;
   t->device = p->base.device;
   t->c = *config;
+  // Defaults of the loss.
   if (!t->c.first) t->c.first = c->context;
   if (!(t->c.beta > 0)) t->c.beta = 1;
   if (!(t->c.weight > 0)) t->c.weight = 1;
@@ -136,6 +141,7 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, UsArena
   t->seen = t->c.frames - 1;
   t->fed = t->c.rollout > 1 ? t->c.rollout - 1 : 0;
   size_t passes = 1 + (size_t)t->fed, depth = (size_t)c->depth;
+  // All teacher-forced targets are the queries of the first pass; the others have one frame.
   int tq = (t->c.frames - t->c.first) * g, tk = t->seen * g;
   place_host(c, t);
   if (us_arena_alloc(&t->host) != US_OK) {
@@ -272,6 +278,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   const UsPredictorConfig* c = &p->c;
   int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_block(c);
   size_t one = (size_t)g * (size_t)c->dim, turn = (size_t)g * (size_t)predictor_pairs(c) * 2;
+  // Angles count from the first frame of a sample.
   for (int i = 0; i < b * frames; i++) {
     double origin = shard->times[i / frames * frames];
     predictor_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
@@ -283,11 +290,13 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
     us_ops_put(p->base.device, t->all_actions, shard->actions,
                (size_t)(b * (frames - 1)) * (size_t)ka);
 
+  // Frames that are keys: all but the last.
   size_t sample = (size_t)frames * one, angles = (size_t)frames * turn;
   us_ops_copy_blocks(p->base.device, b, (int)((size_t)t->seen * one), t->tokens, sample, t->keyed,
                      (size_t)t->seen * one);
   us_ops_copy_blocks(p->base.device, b, (int)((size_t)t->seen * turn), t->times, angles,
                      t->key_angles, (size_t)t->seen * turn);
+  // Every pass gets its targets' angles and actions.
   for (int i = 0; i <= t->fed; i++) {
     const Pass* s = &t->pass[i];
     int from = i ? c->context + i : t->c.first, count = s->tq / g;  // target frames
@@ -299,6 +308,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
                          angles, t->own_angles[i], turn);
     }
   }
+  // The token before each teacher-forced target.
   int count = frames - t->c.first;
   us_ops_copy_blocks(p->base.device, b, count * (int)one,
                      t->tokens + (size_t)(t->c.first - 1) * one, sample, t->pass[0].last,
@@ -319,8 +329,11 @@ static void forward(const UsPredictor* p, UsTape* t) {
   PREDICTOR_SIZES(c);
   int g = predictor_tokens(c), b = t->c.batch;
   size_t one = (size_t)g * (size_t)d;
+  // Teacher-forced targets first.
   fill_kv(p, b * t->seen, t->keyed, t->key_angles, &t->real);
   pass_forward(p, &t->pass[0]);
+  // Then frame by frame: a prediction is fed back, and its keys and values join those of the
+  // others.
   for (int i = 0; i < t->fed; i++) {
     const Pass* s = &t->pass[i + 1];
     if (i == 0) {
@@ -382,8 +395,11 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
   const Gradient grads = {.trunk = action_only ? NULL : gradient, .action = gradient};
 
   if (!sums) sums = t->sums;
+  // Forward: all predictions of the shard.
   load(p, t, shard);
   forward(p, t);
+  // Backward, last frame first: what a predicted frame gets from the passes behind it adds to its
+  // own loss.
   if (gradient) {
     clear_kv(p, b * t->seen * g, &t->real);
     for (int i = 0; i < t->fed; i++) clear_kv(p, b * g, &t->own[i]);
@@ -395,6 +411,7 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
     backward(p, t, i, &grads);
     fed_backward(p, t, i - 1, &grads);
   }
+  // The teacher-forced pass holds the prediction that was fed back first.
   pass_loss(p, t, 0, teacher_scale, gradient != NULL, sums);
   if (!gradient) return;
   if (t->fed) {
@@ -402,6 +419,7 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
                       t->dout + (size_t)(c->context - t->c.first) * one, (size_t)count * one);
   }
   backward(p, t, 0, &grads);
+  // The keys and values of real frames have collected their gradients from all passes.
   if (!action_only) {
     kv_backward(p, b * t->seen * g, t->keyed, t->key_angles, &t->real, NULL, gradient);
   }
@@ -443,6 +461,7 @@ void us_tape_errors(UsTape* t, double* error, double* copy) {
   size_t one = t->one, sample = (size_t)t->c.frames * one, each = (size_t)t->c.batch * one;
   size_t count = (size_t)t->fed + 1;
   float scale = (float)(1 / (double)each);
+  // Both errors of every frame stay on the device until all are there.
   for (int j = 0; j <= t->fed; j++) {
     us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context + j) * one,
                        sample, t->targets, one);

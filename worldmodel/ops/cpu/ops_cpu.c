@@ -106,6 +106,7 @@ US_CLONES void us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float sca
   float inverse = beta > 0.0f ? 1.0f / beta : 0.0f;
   double s[LANES] = {0}, sum = 0.0;
   size_t i = 0;
+  // The sum in lanes, which are added in a fixed order.
   for (; i + LANES <= count; i += LANES) {
     for (int j = 0; j < LANES; ++j) {
       s[j] += (double)huber(x[i + j] - target[i + j], beta, inverse);
@@ -113,6 +114,7 @@ US_CLONES void us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float sca
   }
   for (; i < count; ++i) sum += (double)huber(x[i] - target[i], beta, inverse);
   for (int j = 0; j < LANES; ++j) sum += s[j];
+  // The gradient: linear inside the threshold, the sign outside.
   if (dx) {
     for (i = 0; i < count; ++i) {
       float d = x[i] - target[i], sign = d > 0.0f ? scale : (d < 0.0f ? -scale : scale * d);
@@ -128,6 +130,7 @@ US_CLONES void us_cpu_squared_error(UsDevice* d, size_t count, float scale, cons
   enum { LANES = 8 };
   double s[LANES] = {0}, sum = 0.0;
   size_t i = 0;
+  // The sum in lanes, as above.
   for (; i + LANES <= count; i += LANES) {
     for (int j = 0; j < LANES; ++j) {
       float d = x[i + j] - target[i + j];
@@ -188,6 +191,7 @@ US_CLONES void us_cpu_adamw(UsDevice* d, size_t count, float rate, float beta1, 
                             const float* gradient, float* m, float* v, float* x) {
   US_ASSERT(step >= 1);
   float by = scale ? *scale : 1.0f;
+  // Constants of the step: decay of the weights, and both moments' corrections of their start.
   float keep = 1.0f - rate * decay, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
   float a = (float)((double)rate / (1.0 - pow((double)beta1, step)));
   float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
@@ -205,11 +209,13 @@ US_CLONES void us_cpu_adamw(UsDevice* d, size_t count, float rate, float beta1, 
 void us_cpu_patches(UsDevice* d, int n, int gh, int gw, int patch, const uint8_t* frames,
                     const float* mean, const float* std, float* patches) {
   float a[3], b[3];
+  // (x / 255 - mean) / std as one product and one sum.
   for (int c = 0; c < 3; ++c) {
     a[c] = 1.0f / (255.0f * std[c]);
     b[c] = -mean[c] / std[c];
   }
   size_t line = (size_t)gw * patch * 3;
+  // Patch by patch: the corner in its frame, then channel by channel.
   for (size_t p = 0; p < (size_t)n * gh * gw; ++p) {
     size_t f = p / ((size_t)gh * gw);
     size_t gy = p / gw % gh, gx = p % gw;

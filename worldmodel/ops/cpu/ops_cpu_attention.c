@@ -43,10 +43,12 @@ US_CLONES void us_cpu_rotate(UsDevice* d, int rows, int period, int heads, int d
 // s (tk) becomes the softmax of scale * s over the keys whose mask (tk) is set. Nullable: mask.
 US_INLINE void softmax(int tk, float scale, const uint8_t* mask, float* s) {
   float top = -INFINITY, lanes[US_LANES] = {0};
+  // Hidden keys can be neither the largest nor count.
   if (mask) {
     for (int j = 0; j < tk; ++j) s[j] = mask[j] ? s[j] : -INFINITY;
   }
   for (int j = 0; j < tk; ++j) top = s[j] > top ? s[j] : top;
+  // Exponentials relative to the largest score, so that none overflows.
   int i = 0;
   for (; i + US_LANES <= tk; i += US_LANES) {
     for (int j = 0; j < US_LANES; ++j) {
@@ -56,6 +58,7 @@ US_INLINE void softmax(int tk, float scale, const uint8_t* mask, float* s) {
     }
   }
   for (int j = 0; i + j < tk; ++j) lanes[j] += s[i + j] = us_exp((s[i + j] - top) * scale);
+  // To a sum of 1; what was hidden is exactly 0.
   float inverse = 1.0f / us_lanes_sum(lanes);
   for (int j = 0; j < tk; ++j) s[j] *= inverse;
   if (mask) {
@@ -109,6 +112,7 @@ US_CLONES static void attend_few(int batch, int tq, int tk, int heads, int dim, 
       for (int i = 0; i < tq; ++i) {
         const float* a = q + qat + (size_t)i * row;
         float* p = probs ? probs + (((size_t)b * heads + h) * tq + i) * tk : room;
+        // Scores of one query, their softmax, and the values mixed by it.
         for (int j = 0; j < tk; ++j) p[j] = us_dot(dim, a, k + kat + (size_t)j * row);
         softmax(tk, scale, mask ? mask + (size_t)i * tk : NULL, p);
         mix(dim, tk, row, p, v + kat, y + qat + (size_t)i * row);
@@ -130,8 +134,10 @@ US_CLONES static void attend_few_back(int batch, int tq, int tk, int heads, int 
       for (int i = 0; i < tq; ++i) {
         const float* p = probs + (((size_t)b * heads + h) * tq + i) * tk;
         size_t at = qat + (size_t)i * row;
+        // Through the mixture to the probabilities, through softmax to the scores.
         for (int j = 0; j < tk; ++j) ds[j] = us_dot(dim, dy + at, v + kat + (size_t)j * row);
         softmax_back(tk, scale, p, ds);
+        // From the scores to the query, and to every key and value it looked at.
         mix(dim, tk, row, ds, k + kat, dq + at);
         for (int j = 0; j < tk; ++j) {
           size_t to = kat + (size_t)j * row;
@@ -181,6 +187,7 @@ void us_cpu_attend(UsDevice* d, int batch, int tq, int tk, int heads, int dim, c
   for (int bh = 0; bh < batch * heads; ++bh) {
     size_t b = (size_t)(bh / heads), h = (size_t)(bh % heads);
     size_t qat = b * tq * row + h * dim, kat = b * tk * row + h * dim;
+    // As many queries at a time as their scores have room.
     for (int i = 0; i < tq; i += most) {
       int n = tq - i < most ? tq - i : most;
       float* s = probs ? probs + ((size_t)bh * tq + i) * tk : room;

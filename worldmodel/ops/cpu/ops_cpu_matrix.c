@@ -34,6 +34,7 @@ US_CLONES static void sum_columns(int rows, int out, const float* dy, float* db)
 static void linear(int rows, int out, int in, const float* x, CBLAS_TRANSPOSE op, const float* w,
                    int stride, const float* b, float* y) {
   pthread_once(&once, start_blas);
+  // The product adds to rows that hold the bias.
   if (b) {
     for (int r = 0; r < rows; ++r) memcpy(y + (size_t)r * out, b, (size_t)out * sizeof(float));
   }
@@ -61,6 +62,7 @@ void us_cpu_transpose(UsDevice* d, int rows, int columns, const float* x, float*
 void us_cpu_linear_back(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
                         const float* dy, float* dx, float* dw, float* db) {
   pthread_once(&once, start_blas);
+  // dx = dy w; dw += dy' x; db += sums of columns.
   if (dx) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, in, out, 1.0f, dy, out, w, in,
                 0.0f, dx, in);

@@ -53,6 +53,7 @@ US_INLINE void norm_row_back(int width, const float* x, const float* gain, const
                              float mean, float r, float* dx) {
   float sg[US_LANES] = {0}, sh[US_LANES] = {0};
   int i = 0;
+  // Sums of g and of g h, in lanes.
   for (; i + US_LANES <= width; i += US_LANES) {
     for (int j = 0; j < US_LANES; ++j) {
       float g = dy[i + j] * gain[i + j];
@@ -65,6 +66,7 @@ US_INLINE void norm_row_back(int width, const float* x, const float* gain, const
     sg[j] += g;
     sh[j] += g * ((x[i + j] - mean) * r);
   }
+  // dx is g without its parts along 1 and along the normalised row.
   float mg = us_lanes_sum(sg) / (float)width, mh = us_lanes_sum(sh) / (float)width;
   for (i = 0; i < width; ++i) {
     dx[i] = r * (dy[i] * gain[i] - mg - (x[i] - mean) * r * mh);
@@ -153,6 +155,7 @@ US_CLONES void us_cpu_concat_back(UsDevice* d, int rows, int wa, int wb, int rep
     if (da) memcpy(da + (size_t)r * wa, from, (size_t)wa * sizeof(float));
     if (!db) continue;
     float* to = db + (size_t)(r / repeat) * wb;
+    // The first row of a group overwrites, the others add.
     if (r % repeat == 0) {
       memcpy(to, from + wa, (size_t)wb * sizeof(float));
     } else {

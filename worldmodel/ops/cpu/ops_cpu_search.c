@@ -22,6 +22,7 @@ void us_cpu_noise(UsDevice* d, int n, int samples, int length, const UsRng* stre
 void us_cpu_correlate(UsDevice* d, int rows, int period, int length, int lag, float carry,
                       float* x) {
   float fresh = sqrtf(1 - carry * carry);
+  // Every second candidate is smooth in time, the others stay white.
   for (int row = 0; row < rows; ++row, x += length) {
     if (row % period % 2 == 0) continue;
     for (int j = lag; j < length; ++j) x[j] = carry * x[j - lag] + fresh * x[j];
@@ -76,6 +77,7 @@ void us_cpu_elites(UsDevice* d, int n, int samples, int length, int elites, int 
                    const int* slot, const float* x, const double* cost, const float* old,
                    const double* old_cost, int* order, float* best, double* best_cost) {
   const size_t row = sizeof(float) * (size_t)length;
+  // Per slot: who is best, then the rows of those.
   for (int i = 0; i < n; ++i) {
     size_t at = (size_t)slot[i] * elites;
     choose(samples, elites, keep, cost, old_cost + at, order, best_cost + at);
@@ -92,6 +94,7 @@ void us_cpu_elites(UsDevice* d, int n, int samples, int length, int elites, int 
 
 void us_cpu_fit(UsDevice* d, int n, int length, int elites, const int* slot, const float* best,
                 const double* best_cost, float m, float least, float* mean, float* deviation) {
+  // Average and spread of each number over the finite elites; the plan moves towards them.
   for (int i = 0; i < n; ++i) {
     size_t first = (size_t)slot[i] * elites, at = (size_t)slot[i] * length;
     int count = 0;
