@@ -187,7 +187,7 @@ US_API void us_tape_errors(UsTape* t, double* error, double* copy);
 
 // ---- rollouts ----
 
-// Rolls candidates of one slot forward in a tile of a fixed number of rows, all frames of a tile
+// Rolls candidates of one slot forward in a tile of 64 or 128 rows, all frames of a tile
 // before the next tile, so that a tile stays in cache.
 
 // Scratch of one thread for tiles of `candidates` candidates; NULL when out of memory. It is made

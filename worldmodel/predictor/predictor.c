@@ -141,7 +141,7 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
                            .block = config->block,
                            .action = config->action,
                            .past = config->past,
-                           .tile = predictor_tile(config),
+                           .tile = predictor_candidates(config, kTileRows),
                            .cache = predictor_cache(config)};
   // The list of tensors decides the size of the flat array.
   p->block = calloc((size_t)config->depth, sizeof(*p->block));

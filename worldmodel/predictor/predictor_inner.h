@@ -89,10 +89,13 @@ static inline int predictor_inputs(const UsPredictorConfig* c) {
 static inline int predictor_pairs(const UsPredictorConfig* c) {
   return c->width / c->heads / 2;
 }
-// Candidates of a tile of 64 rows, and floats of the keys and values of C frames.
-static inline int predictor_tile(const UsPredictorConfig* c) {
-  return predictor_tokens(c) < 64 ? 64 / predictor_tokens(c) : 1;
+// Candidates of `rows` rows, at least 1. A tile has 128 rows, of which a rollout of few candidates
+// uses a multiple of 64.
+enum { kTileRows = 128, kTileStep = 64 };
+static inline int predictor_candidates(const UsPredictorConfig* c, int rows) {
+  return predictor_tokens(c) < rows ? rows / predictor_tokens(c) : 1;
 }
+// Floats of the keys and values of C frames.
 static inline size_t predictor_cache(const UsPredictorConfig* c) {
   return (size_t)c->depth * 2 * (size_t)(c->context * predictor_tokens(c)) * (size_t)c->width;
 }

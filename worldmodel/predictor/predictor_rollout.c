@@ -1,10 +1,10 @@
 // Rollouts: a tile of candidates of one slot rolled forward frame by frame. Equations in
 // predictor.h; a frame is a pass of the blocks, as in training (predictor_pass.c).
 //
-// A tile has m candidates with G tokens each, so R = m G rows. Keys and values of the C frames that
-// a target sees stand in a ring per block, (m, C, G, w); a predicted frame replaces the oldest, in
-// place, since attention does not care about the order of its keys. Only a predicted frame's own
-// tokens go through the key and value matrix.
+// A tile has room for m candidates with G tokens each, R = m G rows. Keys and values of the C
+// frames that a target sees stand in a ring per block, (m, C, G, w); a predicted frame replaces the
+// oldest, in place, since attention does not care about the order of its keys. Only a predicted
+// frame's own tokens go through the key and value matrix.
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +117,8 @@ void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* con
 static void load_cache(const UsPredictor* p, UsRolloutWork* m, const float* cache) {
   size_t each = (size_t)(m->pass.tk * p->c.width);
   for (int l = 0; l < p->c.depth; l++, cache += 2 * each) {
-    us_ops_copy_blocks(m->device, m->tile, (int)each, cache, 0, m->layer[l].k, each);
-    us_ops_copy_blocks(m->device, m->tile, (int)each, cache + each, 0, m->layer[l].v, each);
+    us_ops_copy_blocks(m->device, m->pass.batch, (int)each, cache, 0, m->layer[l].k, each);
+    us_ops_copy_blocks(m->device, m->pass.batch, (int)each, cache + each, 0, m->layer[l].v, each);
   }
 }
 
@@ -127,7 +127,8 @@ static void put_frame(const UsPredictor* p, UsRolloutWork* m, const float* token
   size_t frame = (size_t)(m->pass.tq * p->c.width), each = (size_t)p->c.context * frame;
   const KvPlace to = {m->k + (size_t)slot * frame, m->v + (size_t)slot * frame,
                       .block = (size_t)m->tile * each, .frame = each};
-  kv_forward(p, m->weights, m->tile, tokens, m->pass.angles, m->pass.period, m->both, m->turn, &to);
+  kv_forward(p, m->weights, m->pass.batch, tokens, m->pass.angles, m->pass.period, m->both, m->turn,
+             &to);
 }
 
 // Without a cache: keys and values of all C frames again, for the benchmark. All frames take the
@@ -179,9 +180,15 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
   US_ASSERT(c->action == 0 || task->actions);
   size_t one = (size_t)(s->tq * c->dim), inputs = (size_t)(m->tile * predictor_inputs(c));
 
+  // Few candidates use a part of the tile; its rows come in steps, so that a candidate's numbers do
+  // not depend on a few others.
+  int step = predictor_candidates(c, kTileStep), batch = (task->count + step - 1) / step * step;
+  s->batch = batch < m->tile ? batch : m->tile;
+  s->rows = s->batch * s->tq;
+
   // The newest frame and the slot's keys and values, for every candidate; no actions yet.
   us_ops_zero(m->device, s->actions, inputs);
-  us_ops_copy_blocks(m->device, m->tile, (int)one, task->context + (size_t)(c->context - 1) * one,
+  us_ops_copy_blocks(m->device, s->batch, (int)one, task->context + (size_t)(c->context - 1) * one,
                      0, s->last, one);
   if (!task->recompute) load_cache(p, m, task->cache);
 

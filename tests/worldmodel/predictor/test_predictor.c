@@ -316,13 +316,16 @@ static void test_neighbours_do_not_matter(void** state) {
   UsBatch b = make_batch(&c, 1, 8);
   even_times(&b);
   int tile = us_predictor_model(p)->tile;
-  assert_int_equal(tile, 64);
+  assert_int_equal(tile, 128);
   float want[5 * 64], got[5 * 64];
   imagine(p, &b, tile, 64, 9, 5, 0, want);
   for (int count = 10; count < 64; count += 11) {
     imagine(p, &b, tile, count, 9, 5, 0, got);
     assert_memory_equal(want, got, sizeof(want));
   }
+  imagine(p, &b, tile, 65, 9, 5, 0, want);
+  imagine(p, &b, tile, tile, 9, 5, 0, got);
+  assert_memory_equal(want, got, sizeof(want));
   free_batch(&b);
   us_predictor_destroy(p);
 }
