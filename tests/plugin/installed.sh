@@ -25,7 +25,8 @@ mv first "installed here"
 prefix="$work/installed here"
 program="$prefix/bin/understudy"
 env -u LD_LIBRARY_PATH "$program" --version
-env -u LD_LIBRARY_PATH "$program" view --help | grep -q '^Usage: understudy view'
+env -u LD_LIBRARY_PATH "$program" view --help >help
+grep -q '^Usage: understudy view' help
 for f in "$program" "$prefix"/lib*/libunderstudy.so; do
   found=$(ldd "$f" | grep libmujoco)
   case $found in *"$prefix"/*) ;; *) fail "$f finds MuJoCo elsewhere: $found" ;; esac
