@@ -27,6 +27,7 @@ UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a) {
   return US_OK;
 }
 
+// Every operation goes through the table of its device.
 #define X(result, name, parameters, arguments) \
   result us_ops_##name parameters {            \
     return d->ops->name arguments;             \

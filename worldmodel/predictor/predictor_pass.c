@@ -77,7 +77,7 @@ static void place_shared(const UsPredictorConfig* c, UsArena* m, Pass* s) {
 
 void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
   size_t rows = (size_t)s->rows, numbers = rows * (size_t)c->dim;
-  s->angles = US_TAKE(m, float, (size_t)s->period*(size_t)predictor_pairs(c) * 2);
+  s->angles = US_TAKE(m, float, (2 * (size_t)s->period * (size_t)predictor_pairs(c)));
   s->last = US_TAKE(m, float, numbers);
   s->actions = US_TAKE(m, float, rows / (size_t)predictor_tokens(c) * (size_t)predictor_inputs(c));
   if (s->kept) {

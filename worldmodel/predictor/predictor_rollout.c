@@ -35,8 +35,8 @@ static void place(const UsPredictor* p, UsArena* a, UsRolloutWork* m) {
   pass_place(c, a, &m->pass);
   m->both = US_TAKE(a, float, (r * (size_t)(n * 2 * w)));
   m->turn = US_TAKE(a, float, (r * (size_t)w));
-  m->k = US_TAKE(a, float, (size_t)n* each);
-  m->v = US_TAKE(a, float, (size_t)n* each);
+  m->k = US_TAKE(a, float, ((size_t)n * each));
+  m->v = US_TAKE(a, float, ((size_t)n * each));
   for (int l = 0; l < n && a->base; l++) {
     m->layer[l].k = m->k + (size_t)l * each;
     m->layer[l].v = m->v + (size_t)l * each;

@@ -77,6 +77,7 @@ US_INLINE float bounded_abs(float x) {
 
 US_CLONES void us_cpu_gelu(UsDevice* d, size_t count, const float* x, float* y) {
   for (size_t i = 0; i < count; ++i) {
+    // gelu(a) = a for large a, 0 for small; in between the tail takes off its share.
     float a = x[i], t = bounded_abs(a);
     y[i] = (a < 0.0f ? 0.0f : a) - t * us_normal_tail(t, us_exp(-0.5f * t * t));
   }
@@ -153,6 +154,7 @@ US_CLONES void us_cpu_squared_error(UsDevice* d, size_t count, float scale, cons
 US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat, const float* x,
                                    const float* y, float* out, int stride) {
   for (int r = 0; r < rows; ++r) {
+    // Differences of a row in lanes, then their fixed sum.
     const float* a = x + (size_t)r * width;
     const float* b = y + (size_t)(r / repeat) * width;
     float s[US_LANES] = {0};
@@ -180,6 +182,7 @@ US_CLONES void us_cpu_square_sum(UsDevice* d, size_t count, const float* x, doub
 }
 
 void us_cpu_clip_scale(UsDevice* d, int count, const double* squares, float limit, float* scale) {
+  // A norm that is not a number compares as false, and nothing is scaled.
   double square = 0.0;
   for (int i = 0; i < count; ++i) square += squares[i];
   double norm = sqrt(square);
@@ -196,6 +199,7 @@ US_CLONES void us_cpu_adamw(UsDevice* d, size_t count, float rate, float beta1, 
   float a = (float)((double)rate / (1.0 - pow((double)beta1, step)));
   float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
   for (size_t i = 0; i < count; ++i) {
+    // Moments first, then the weight: decay apart from the gradient.
     float g = gradient[i] * by;
     float mi = beta1 * m[i] + left1 * g, vi = beta2 * v[i] + left2 * g * g;
     m[i] = mi;

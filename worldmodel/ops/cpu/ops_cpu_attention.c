@@ -25,6 +25,7 @@ US_CLONES void us_cpu_rotate(UsDevice* d, int rows, int period, int heads, int d
   int half = dim / 2;
   float turn = sign < 0 ? -1.0f : 1.0f;
   for (int r = 0; r < rows; ++r) {
+    // The two halves of a head are the pairs' first and second numbers.
     const float* angle = angles + (size_t)(r % period) * half * 2;
     for (int h = 0; h < heads; ++h) {
       float* a = x + (size_t)r * stride + (size_t)h * dim;
@@ -154,6 +155,7 @@ US_CLONES static void attend_few_back(int batch, int tq, int tk, int heads, int 
 // Scores of `n` queries, then their softmax and mixture; s (n, tk) is the place for them.
 static void attend_many(int n, int tk, int dim, int row, float scale, const uint8_t* mask,
                         const float* q, const float* k, const float* v, float* y, float* s) {
+  // s = q k', p = softmax(s), y = p v.
   us_blas_multiply(0, 1, n, tk, dim, 1.0f, q, row, k, row, 0.0f, s, tk);
   softmax_rows(n, tk, scale, mask, s);
   us_blas_multiply(0, 0, n, dim, tk, 1.0f, s, tk, v, row, 0.0f, y, row);
@@ -162,6 +164,7 @@ static void attend_many(int n, int tk, int dim, int row, float scale, const uint
 static void attend_many_back(int n, int tk, int dim, int row, float scale, const float* q,
                              const float* k, const float* v, const float* p, const float* dy,
                              float* dq, float* dk, float* dv, float* s) {
+  // As for few tokens, a matrix at a time; keys and values add up over the calls.
   us_blas_multiply(0, 1, n, tk, dim, 1.0f, dy, row, v, row, 0.0f, s, tk);
   softmax_rows_back(n, tk, scale, p, s);
   us_blas_multiply(0, 0, n, dim, tk, 1.0f, s, tk, k, row, 0.0f, dq, row);

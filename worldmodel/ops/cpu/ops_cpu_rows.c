@@ -38,6 +38,7 @@ US_CLONES void us_cpu_norm(UsDevice* d, int rows, int width, float eps, const fl
   for (int row = 0; row < rows; ++row) {
     const float* a = x + (size_t)row * width;
     float* b = y + (size_t)row * width;
+    // Two passes, so that a large mean costs no digits.
     float mean = mean_of(width, a);
     float r = 1.0f / sqrtf(variance_of(width, a, mean) + eps);
     for (int i = 0; i < width; ++i) b[i] = (a[i] - mean) * r * gain[i] + bias[i];
@@ -77,6 +78,7 @@ US_CLONES void us_cpu_norm_back(UsDevice* d, int rows, int width, const float* x
                                 const float* stats, const float* dy, float* dx, float* dgain,
                                 float* dbias) {
   for (int row = 0; row < rows; ++row) {
+    // Gain and bias collect over rows; dx is row by row.
     const float* a = x + (size_t)row * width;
     const float* d = dy + (size_t)row * width;
     float mean = stats[2 * (size_t)row], r = stats[2 * (size_t)row + 1];

@@ -12,6 +12,7 @@
 void us_cpu_noise(UsDevice* d, int n, int samples, int length, const UsRng* stream, float* x) {
   for (int i = 0; i < n; ++i) {
     for (int k = 0; k < samples; ++k, x += length) {
+      // A row is named by its counter, so it is the same whoever draws it and when.
       UsRng r = stream[i];
       r.counter[3] += (uint32_t)k;
       us_rng_fill_normal(&r, x, length);
@@ -34,6 +35,7 @@ void us_cpu_sample(UsDevice* d, int n, int samples, int length, const int* slot,
   for (int i = 0; i < n; ++i) {
     const float* m = mean + (size_t)slot[i] * length;
     const float* s = deviation + (size_t)slot[i] * length;
+    // Candidate 0 is the mean itself.
     memcpy(x, m, sizeof(float) * (size_t)length);
     x += length;
     for (int k = 1; k < samples; ++k, x += length) {
