@@ -117,6 +117,17 @@ static UsStatus settle(EvalJob* j) {
   return choose_rows(j);
 }
 
+// Says before anything is opened what is wrong with the settings, where --task names the task.
+static UsStatus settle_early(const EvalJob* j) {
+  UsEvalResult nothing = {0};
+  EvalJob early = {.c = j->c, .result = &nothing};
+  const UsTask* const* t = j->c.tasks;
+  while (t && j->c.task && *t && strcmp((*t)->name, j->c.task) != 0) t++;
+  if (!t || !j->c.task || !*t) return US_OK;
+  nothing.task = *t;
+  return settle(&early);
+}
+
 // ---- opening ----
 
 static UsStatus find_task(EvalJob* j) {
@@ -417,6 +428,7 @@ static UsStatus write_json(EvalJob* j) {
 }
 
 static UsStatus run_all(EvalJob* j) {
+  US_TRY(settle_early(j));
   US_TRY(open_all(j));
   if (j->result->complete) return US_OK;
   for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
