@@ -49,10 +49,6 @@
 
 US_C_BEGIN
 
-enum {
-  US_PREDICTOR_ACTION = 256  // in UsParam.flags: a tensor of an action block
-};
-
 // The sizes that a run chooses; the others follow from its data and encoder. The presets are the
 // defaults of us_predictor_config_default.
 #define US_PREDICTOR_SETTINGS(X)                                               \
@@ -95,7 +91,7 @@ US_API void us_predictor_destroy(UsPredictor* p);
 US_API const UsPredictorConfig* us_predictor_config(const UsPredictor* p);
 
 // The predictor as a world model of the kind `predictor`; it stays the predictor's.
-US_API const UsWorldModel* us_predictor_model(const UsPredictor* p);
+US_API UsWorldModel* us_predictor_model(const UsPredictor* p);
 
 // The tensors in the flat array, and the array itself (floats of the list), tensor memory.
 US_API const UsParamList* us_predictor_list(const UsPredictor* p);
@@ -132,28 +128,7 @@ US_API UsStatus us_predictor_load_bytes(UsPredictor* p, const char* name, const 
 
 // ---- training ----
 
-// The loss of B samples of T frames is teacher + weight * rollout:
-//   teacher  smooth L1 of the predictions of frames first .. T - 1, each from the real frames
-//            before it (at most C), averaged over all numbers;
-//   rollout  frame C as predicted there is fed back, and frames C + 1 .. C + k - 1 are predicted
-//            from the last C frames, predicted ones included; smooth L1 averaged over their
-//            numbers.
-// All in normalised tokens. Gradients flow through the fed-back tokens.
-typedef struct UsLossConfig {
-  int batch;     // B of one call: a shard of the batch
-  int frames;    // T
-  int first;     // 1 .. C: first target frame; 0: C
-  int rollout;   // k, 1 <= k <= T - C; 0 or 1: none
-  float weight;  // of the rollout loss; 0: 1
-  float beta;    // threshold of smooth L1; 0: 1
-} UsLossConfig;
-
-typedef struct UsLosses {
-  double teacher, rollout;  // rollout without its weight
-} UsLosses;
-
-// Everything that one thread needs for forward and backward passes of one shape.
-typedef struct UsTape UsTape;
+// The losses, tapes and entries of world_model.h, for this kind.
 
 // NULL when out of memory.
 US_API UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
@@ -170,9 +145,6 @@ US_API void us_tape_destroy(UsTape* t);
 // mean nothing.
 US_API void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
                               int action_only, float* gradient, double* sums);
-
-// The losses that sums (max(k, 1)), ordinary memory, stand for.
-US_API UsLosses us_losses_of(const UsLossConfig* config, const double* sums);
 
 // Those of the last us_predictor_loss whose sums the tape keeps.
 US_API UsLosses us_tape_losses(UsTape* t);

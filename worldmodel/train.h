@@ -1,7 +1,7 @@
 #ifndef UNDERSTUDY_TRAIN_H_
 #define UNDERSTUDY_TRAIN_H_
 
-// The trainer of the predictor: AdamW with warm-up, cosine and clipping over batches from a source,
+// The trainer of world models: AdamW with warm-up, cosine and clipping over batches from a source,
 // data-parallel over shards of a fixed size.
 //
 // A step fills the batch's samples, takes the gradient of each shard into an array of its own and
@@ -74,17 +74,18 @@ typedef struct UsTrainer UsTrainer;
 
 // Fills in what is 0: batch 128, frames C + max(2, rollout), rollout_weight 1, beta 1, rate 1e-3,
 // warmup 100, clip 1, and the others as their comments say.
-US_API UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config);
+US_API UsTrainConfig us_train_defaults(const UsWorldModel* m, const UsTrainConfig* config);
 
-// p is trained in place and must outlive the trainer. Nullable: pool. On failure *out is NULL.
-US_API UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
+// m, of any kind that has a loss, is trained in place and must outlive the trainer. Nullable: pool.
+// On failure *out is NULL.
+US_API UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrainData train,
                                   UsTrainData held, UsPool* pool, UsTrainer** out);
 
 // NULL is fine.
 US_API void us_trainer_destroy(UsTrainer* t);
 
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
-// predictor's normalisation. Fails with US_INTERRUPTED or US_MEMORY alone.
+// model's normalisation. Fails with US_INTERRUPTED or US_MEMORY alone.
 US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
 // One step. `progress` in [0, 1] places it on the cosine. Does not allocate.

@@ -21,14 +21,19 @@
 
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
+#include "worldmodel/batch.h"
 #include "worldmodel/device.h"
+#include "worldmodel/param_list.h"
 
 US_C_BEGIN
 
 // The kinds; a config.json that names none has the first.
 #define US_WORLD_MODELS(X) X(predictor)
 
-enum { US_CONTEXT_MAX = 8 };  // most frames of a context
+enum {
+  US_CONTEXT_MAX = 8,    // most frames of a context
+  US_PARAM_ACTION = 256  // in UsParam.flags: a tensor of an action block
+};
 
 typedef struct UsWorldModelClass UsWorldModelClass;
 
@@ -66,6 +71,34 @@ typedef struct UsRollout {
 // Scratch of one thread, the kind's own.
 typedef struct UsRolloutWork UsRolloutWork;
 
+// ---- training ----
+
+// The loss of B samples of T frames is teacher + weight * rollout:
+//   teacher  smooth L1 of the predictions of frames first .. T - 1, each from the real frames
+//            before it (at most C), averaged over all numbers;
+//   rollout  frame C as predicted there is fed back, and frames C + 1 .. C + k - 1 are predicted
+//            from the last C frames, predicted ones included; smooth L1 averaged over their
+//            numbers.
+// All in normalised tokens. Gradients flow through the fed-back tokens.
+typedef struct UsLossConfig {
+  int batch;     // B of one call: a shard of the batch
+  int frames;    // T
+  int first;     // 1 .. C: first target frame; 0: C
+  int rollout;   // k, 1 <= k <= T - C; 0 or 1: none
+  float weight;  // of the rollout loss; 0: 1
+  float beta;    // threshold of smooth L1; 0: 1
+} UsLossConfig;
+
+typedef struct UsLosses {
+  double teacher, rollout;  // rollout without its weight
+} UsLosses;
+
+// Everything that one thread needs for forward and backward passes of one shape.
+typedef struct UsTape UsTape;
+
+// The losses that sums (max(k, 1)), ordinary memory, stand for.
+US_API UsLosses us_losses_of(const UsLossConfig* config, const double* sums);
+
 struct UsWorldModelClass {
   const char* kind;
 
@@ -95,6 +128,35 @@ struct UsWorldModelClass {
   // Rolls candidates of one slot forward. The same count of candidates and place of a candidate
   // give the same bits.
   void (*rollout)(const UsWorldModel* m, UsRolloutWork* w, const UsRollout* r);
+
+  // For the trainer (train.h); a kind without `loss` has none of the following, and is refused
+  // there by name.
+
+  // The tensors in the flat array that is trained, and the array (floats of the list), tensor
+  // memory; those flagged US_PARAM_ACTION belong to action blocks.
+  const UsParamList* (*list)(const UsWorldModel* m);
+  float* (*params)(const UsWorldModel* m);
+
+  // The normalisation. mean (D), ordinary memory; scale > 0.
+  void (*norm)(const UsWorldModel* m, float* mean, float* scale);
+  void (*set_norm)(UsWorldModel* m, const float* mean, float scale);
+
+  // What one thread needs for a loss of this shape: NULL when out of memory; its bytes.
+  UsTape* (*tape_create)(const UsWorldModel* m, const UsLossConfig* config);
+  double (*tape_bytes)(const UsWorldModel* m, const UsLossConfig* config);
+  void (*tape_destroy)(UsTape* t);  // NULL is fine
+
+  // Forward and backward over a shard (config.batch samples) of a batch of `total` samples. Its
+  // losses, whose sums over shards are those of the batch, go to sums (max(k, 1)), tensor memory,
+  // for us_losses_of. gradient (list floats), tensor memory, accumulates; with action_only, only in
+  // the tensors of the action blocks. Nullable: gradient; sums, then the tape keeps them. When the
+  // caller wants to stop (us_interrupted) it ends early, and losses and gradient mean nothing.
+  void (*loss)(const UsWorldModel* m, UsTape* t, const UsBatch* shard, int total, int action_only,
+               float* gradient, double* sums);
+
+  // Mean squared error (normalised) of the open-loop predictions of the last loss, frame C + j in
+  // error[j], and of repeating frame C - 1 in copy[j]. error, copy (max(k, 1)), ordinary memory.
+  void (*errors)(UsTape* t, double* error, double* copy);
 };
 
 #define X(kind) extern US_API const UsWorldModelClass us_world_model_##kind;

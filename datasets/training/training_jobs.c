@@ -125,7 +125,7 @@ static UsStatus find_complete(const UsTrainingJob* j, int* complete) {
 UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   char log[kPath], checkpoint[kPath];
   // Samples for training and validation.
-  j->train = us_train_defaults(j->p, &j->train);
+  j->train = us_train_defaults(us_predictor_model(j->p), &j->train);
   int held_frames = us_predictor_config(j->p)->context + j->train.horizon;
   US_TRY(us_training_data_sample(j, j->train.frames, held_frames));
   // A folder that is whole needs no trainer.
@@ -134,8 +134,8 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   if (result->complete) return US_OK;
   // The trainer and its way through all steps.
   const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data};
-  US_TRY(us_trainer_create(j->p, &j->train, (UsTrainData){us_training_source, &j->data}, held,
-                           j->pool, &j->t));
+  US_TRY(us_trainer_create(us_predictor_model(j->p), &j->train,
+                           (UsTrainData){us_training_source, &j->data}, held, j->pool, &j->t));
   // Weights without a normalisation take that of their data.
   if (!ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
   US_TRY(us_folder_make(j->c.out));

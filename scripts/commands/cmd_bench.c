@@ -251,7 +251,7 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
               .action = (size_t)(c->block * c->action)};
   // The trainer as finetune has it, on rows of noise.
   UsTrainConfig config = {.steps = 1 << 30};
-  config = us_train_defaults(p, &config);
+  config = us_train_defaults(us_predictor_model(p), &config);
   size_t floats = kRows * m.one + (size_t)config.frames * m.action;
   m.rows = malloc(floats * sizeof(float));
   if (!m.rows) return out_of_memory();
@@ -259,7 +259,8 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
   for (size_t i = 0; i < floats; i++) m.rows[i] = us_rng_normal(&r);
   UsTrainer* t = NULL;
   UsStatus status =
-      us_trainer_create(p, &config, (UsTrainData){made_up_source, &m}, (UsTrainData){0}, NULL, &t);
+      us_trainer_create(us_predictor_model(p), &config, (UsTrainData){made_up_source, &m},
+                        (UsTrainData){0}, NULL, &t);
   if (status == US_OK) {
     // The first step touches all memory and is not counted.
     us_trainer_step(t, 0);

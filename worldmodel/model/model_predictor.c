@@ -63,6 +63,34 @@ static void predictor_rollout(const UsWorldModel* m, UsRolloutWork* w, const UsR
   us_predictor_rollout(of(m), w, r);
 }
 
+// ---- training ----
+
+static const UsParamList* predictor_list(const UsWorldModel* m) {
+  return us_predictor_list(of(m));
+}
+static float* predictor_params(const UsWorldModel* m) {
+  return us_predictor_params(of(m));
+}
+
+static void predictor_norm(const UsWorldModel* m, float* mean, float* scale) {
+  us_predictor_norm(of(m), mean, scale);
+}
+static void predictor_set_norm(UsWorldModel* m, const float* mean, float scale) {
+  us_predictor_set_norm((UsPredictor*)m, mean, scale);
+}
+
+static UsTape* predictor_tape(const UsWorldModel* m, const UsLossConfig* c) {
+  return us_tape_create(of(m), c);
+}
+static double predictor_tape_bytes(const UsWorldModel* m, const UsLossConfig* c) {
+  return us_tape_bytes(of(m), c);
+}
+
+static void predictor_loss(const UsWorldModel* m, UsTape* t, const UsBatch* shard, int total,
+                           int action_only, float* gradient, double* sums) {
+  us_predictor_loss(of(m), t, shard, total, action_only, gradient, sums);
+}
+
 // The kind's table.
 const UsWorldModelClass us_world_model_predictor = {
     .kind = "predictor",
@@ -76,4 +104,13 @@ const UsWorldModelClass us_world_model_predictor = {
     .work_destroy = us_predictor_work_destroy,
     .observe = predictor_observe,
     .rollout = predictor_rollout,
+    .list = predictor_list,
+    .params = predictor_params,
+    .norm = predictor_norm,
+    .set_norm = predictor_set_norm,
+    .tape_create = predictor_tape,
+    .tape_bytes = predictor_tape_bytes,
+    .tape_destroy = us_tape_destroy,
+    .loss = predictor_loss,
+    .errors = us_tape_errors,
 };

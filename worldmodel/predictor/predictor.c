@@ -174,8 +174,8 @@ void us_predictor_destroy(UsPredictor* p) {
 const UsPredictorConfig* us_predictor_config(const UsPredictor* p) {
   return &p->c;
 }
-const UsWorldModel* us_predictor_model(const UsPredictor* p) {
-  return &p->base;
+UsWorldModel* us_predictor_model(const UsPredictor* p) {
+  return (UsWorldModel*)&p->base;
 }
 const UsParamList* us_predictor_list(const UsPredictor* p) {
   return &p->list;
@@ -208,7 +208,7 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
   for (int i = 0; i < p->list.count; i++) {
     const UsParam* to = &p->list.param[i];
     const UsParam* from = us_params_find(&source->list, to->name);
-    if ((to->flags & US_PREDICTOR_ACTION) || !from) continue;
+    if ((to->flags & US_PARAM_ACTION) || !from) continue;
     us_ops_copy(p->base.device, source->params + from->offset, p->params + to->offset, to->count);
   }
   us_ops_copy(p->base.device, source->norm, p->norm, 4 * (size_t)p->c.dim);

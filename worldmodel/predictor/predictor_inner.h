@@ -41,13 +41,13 @@
   X(down_w, "down.weight", w, h, kMatrix)           \
   X(down_b, "down.bias", w, 0, 0)
 
-#define PREDICTOR_ACTION_PARAMS(X)                                             \
-  X(norm3_gain, "norm3.weight", j, 0, US_PARAM_ONE | US_PREDICTOR_ACTION)      \
-  X(norm3_bias, "norm3.bias", j, 0, US_PREDICTOR_ACTION)                       \
-  X(aup_w, "action_up.weight", u, j, kMatrix | US_PREDICTOR_ACTION)            \
-  X(aup_b, "action_up.bias", u, 0, US_PREDICTOR_ACTION)                        \
-  X(adown_w, "action_down.weight", w, u, US_PARAM_DECAY | US_PREDICTOR_ACTION) \
-  X(adown_b, "action_down.bias", w, 0, US_PREDICTOR_ACTION)
+#define PREDICTOR_ACTION_PARAMS(X)                                         \
+  X(norm3_gain, "norm3.weight", j, 0, US_PARAM_ONE | US_PARAM_ACTION)      \
+  X(norm3_bias, "norm3.bias", j, 0, US_PARAM_ACTION)                       \
+  X(aup_w, "action_up.weight", u, j, kMatrix | US_PARAM_ACTION)            \
+  X(aup_b, "action_up.bias", u, 0, US_PARAM_ACTION)                        \
+  X(adown_w, "action_down.weight", w, u, US_PARAM_DECAY | US_PARAM_ACTION) \
+  X(adown_b, "action_down.bias", w, 0, US_PARAM_ACTION)
 
 // Offsets into the flat array.
 typedef struct PredictorBlock {

@@ -14,9 +14,9 @@
 
 enum { kShardRows = 256, kShardMost = 32, kHorizonMost = 64 };
 
-UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* config) {
+UsTrainConfig us_train_defaults(const UsWorldModel* m, const UsTrainConfig* config) {
   UsTrainConfig c = *config;
-  int context = us_predictor_config(p)->context;
+  int context = m->context;
   if (!c.batch) c.batch = 128;
   if (!c.frames) c.frames = context + (c.rollout > 2 ? c.rollout : 2);
   if (!c.first) c.first = context;
@@ -35,24 +35,22 @@ UsTrainConfig us_train_defaults(const UsPredictor* p, const UsTrainConfig* confi
 // ---- making ----
 
 // Samples of a shard: a power of two that divides the batch, with at most kShardRows queries.
-static int shard_size(const UsPredictor* p, const UsTrainConfig* c) {
-  int rows =
-      (c->frames - c->first) * us_predictor_config(p)->grid_h * us_predictor_config(p)->grid_w;
+static int shard_size(const UsWorldModel* m, const UsTrainConfig* c) {
+  int rows = (c->frames - c->first) * m->grid_h * m->grid_w;
   int shard = kShardMost;
   while (shard > 1 && (shard * rows > kShardRows || c->batch % shard != 0)) shard /= 2;
   return shard;
 }
 
 // Takes the memory of a batch, in which every sample has its place.
-static int place_batch(const UsPredictor* p, int batch, int frames, UsBatch* out) {
-  const UsPredictorConfig* c = us_predictor_config(p);
+static int place_batch(const UsWorldModel* m, int batch, int frames, UsBatch* out) {
   size_t n = (size_t)batch * (size_t)frames;
   out->batch = batch;
   out->frames = frames;
-  out->latents = calloc(n * (size_t)(c->grid_h * c->grid_w * c->dim), sizeof(float));
+  out->latents = calloc(n * (size_t)(m->grid_h * m->grid_w * m->dim), sizeof(float));
   out->times = calloc(n, sizeof(float));
-  out->actions = c->action ? calloc(n * (size_t)(c->block * c->action), sizeof(float)) : NULL;
-  return out->latents && out->times && (out->actions || !c->action);
+  out->actions = m->action ? calloc(n * (size_t)(m->block * m->action), sizeof(float)) : NULL;
+  return out->latents && out->times && (out->actions || !m->action);
 }
 
 static void free_batch(UsBatch* b) {
@@ -79,12 +77,13 @@ static UsLossConfig loss_of_held(const UsTrainer* t) {
 // What all of a trainer takes: gradients of the shards, three more of their size, the samples, and
 // what every worker keeps of a shard.
 static double bytes_of(const UsTrainer* t) {
-  const UsPredictorConfig* c = us_predictor_config(t->p);
+  const UsWorldModel* m = t->m;
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
-  double sample = frames * (c->grid_h * c->grid_w * c->dim + c->block * c->action + 1);
-  size_t floats = us_predictor_list(t->p)->floats;
-  double tapes = us_tape_bytes(t->p, &train) + (t->held.fill ? us_tape_bytes(t->p, &held) : 0);
+  double sample = frames * (m->grid_h * m->grid_w * m->dim + m->block * m->action + 1);
+  size_t floats = t->m->cls->list(t->m)->floats;
+  double tapes =
+      t->m->cls->tape_bytes(t->m, &train) + (t->held.fill ? t->m->cls->tape_bytes(t->m, &held) : 0);
   return (double)sizeof(float) * (sample + (double)floats) + us_optimiser_bytes(floats, t->shards) +
          t->workers * tapes;
 }
@@ -93,8 +92,8 @@ static double bytes_of(const UsTrainer* t) {
 static int make_workers(UsTrainer* t) {
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   for (int i = 0; i < t->workers; i++) {
-    t->worker[i].tape = us_tape_create(t->p, &train);
-    if (t->held.fill) t->worker[i].held = us_tape_create(t->p, &held);
+    t->worker[i].tape = t->m->cls->tape_create(t->m, &train);
+    if (t->held.fill) t->worker[i].held = t->m->cls->tape_create(t->m, &held);
     if (!t->worker[i].tape || (t->held.fill && !t->worker[i].held)) return 0;
   }
   return 1;
@@ -109,17 +108,16 @@ static size_t loss_sums(const UsTrainer* t) {
 static UsStatus allocate(UsTrainer* t) {
   const UsTrainConfig* c = &t->c;
   // The optimiser: action blocks lead, the rest follows at its own rate or stands still.
-  const UsParamList* list = us_predictor_list(t->p);
+  const UsParamList* list = t->m->cls->list(t->m);
   const UsOptimiserConfig config = {.shards = t->shards,
                                     .rate = c->rate,
                                     .warmup = c->warmup,
                                     .beta2 = 0.999f,
                                     .decay = c->decay,
                                     .clip = c->clip,
-                                    .lead = US_PREDICTOR_ACTION,
+                                    .lead = US_PARAM_ACTION,
                                     .trail = c->action_only ? 0 : c->trunk_rate};
-  US_TRY(
-      us_optimiser_create(t->device, &config, 1, &list, us_predictor_params(t->p), &t->optimiser));
+  US_TRY(us_optimiser_create(t->device, &config, 1, &list, t->m->cls->params(t->m), &t->optimiser));
   // Numbers per worker, shard and validation.
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
   t->figures = calloc((size_t)t->shards * loss_sums(t), sizeof(double));
@@ -128,14 +126,18 @@ static UsStatus allocate(UsTrainer* t) {
   t->best = us_ops_alloc(t->device, list->floats);
   // Samples: the pool fills them in place, shard by shard.
   int ok = t->worker && t->figures && t->sums && t->held_error && t->best &&
-           place_batch(t->p, c->batch, c->frames, &t->batch) &&
-           (!t->held.fill || place_batch(t->p, c->batch, t->held_frames, &t->held_batch));
+           place_batch(t->m, c->batch, c->frames, &t->batch) &&
+           (!t->held.fill || place_batch(t->m, c->batch, t->held_frames, &t->held_batch));
   return ok && make_workers(t) ? US_OK : us_fail(US_MEMORY, "training: out of memory");
 }
 
 // Refuses what does not go together.
-static UsStatus check(const UsPredictorConfig* p, const UsTrainConfig* c) {
-  int context = p->context, tokens = p->grid_h * p->grid_w;
+static UsStatus check(const UsWorldModel* m, const UsTrainConfig* c) {
+  int context = m->context, tokens = m->grid_h * m->grid_w;
+  if (!m->cls->loss) {
+    return us_fail(US_USAGE, "training: models of kind %s have no loss to train with",
+                   m->cls->kind);
+  }
   // Samples: long enough for context and rollout, short enough for attention over all of them.
   if (c->frames < context + (c->rollout > 1 ? c->rollout : 1)) {
     return us_fail(US_USAGE,
@@ -156,26 +158,26 @@ static UsStatus check(const UsPredictorConfig* p, const UsTrainConfig* c) {
   if (c->steps <= 0 && !(c->minutes > 0)) {
     return us_fail(US_USAGE, "training: expected a number of steps or minutes, found neither");
   }
-  if (c->action_only && p->action == 0) {
+  if (c->action_only && m->action == 0) {
     return us_fail(US_USAGE, "training: a predictor without actions has no action blocks to train");
   }
   return US_OK;
 }
 
-UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainData train,
+UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrainData train,
                            UsTrainData held, UsPool* pool, UsTrainer** out) {
   *out = NULL;
-  UsTrainConfig c = us_train_defaults(p, config);
-  US_TRY(check(us_predictor_config(p), &c));
+  UsTrainConfig c = us_train_defaults(m, config);
+  US_TRY(check(m, &c));
   UsTrainer* t = calloc(1, sizeof(*t));
   if (!t) return us_fail(US_MEMORY, "training: out of memory");
-  *t = (UsTrainer){.p = p, .c = c, .train = train, .held = held, .pool = pool};
-  t->device = us_predictor_model(p)->device;
+  *t = (UsTrainer){.m = m, .c = c, .train = train, .held = held, .pool = pool};
+  t->device = m->device;
   // The shards depend on the config alone, so that results do not depend on the threads.
-  t->shard = shard_size(p, &c);
+  t->shard = shard_size(m, &c);
   t->shards = c.batch / t->shard;
   t->workers = us_pool_threads(pool);
-  t->held_frames = us_predictor_config(p)->context + c.horizon;
+  t->held_frames = m->context + c.horizon;
   t->at = (TrainState){.best_error = INFINITY, .one_step = NAN, .open_loop = NAN};
   // What the machine does not have is refused before it is taken.
   UsStatus status = us_machine_need_memory("training", bytes_of(t));
@@ -191,8 +193,8 @@ UsStatus us_trainer_create(UsPredictor* p, const UsTrainConfig* config, UsTrainD
 void us_trainer_destroy(UsTrainer* t) {
   if (!t) return;
   for (int i = 0; t->worker && i < t->workers; i++) {
-    us_tape_destroy(t->worker[i].tape);
-    us_tape_destroy(t->worker[i].held);
+    t->m->cls->tape_destroy(t->worker[i].tape);
+    t->m->cls->tape_destroy(t->worker[i].held);
   }
   us_optimiser_destroy(t->optimiser);
   us_ops_free(t->device, t->best);
@@ -222,14 +224,14 @@ void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all) {
 
 // The samples of one shard of a batch.
 static UsBatch slice(const UsTrainer* t, const UsBatch* b, int shard) {
-  const UsPredictorConfig* c = us_predictor_config(t->p);
+  const UsWorldModel* m = t->m;
   size_t first = (size_t)shard * (size_t)t->shard, frames = (size_t)b->frames;
-  size_t one = (size_t)(c->grid_h * c->grid_w * c->dim);
+  size_t one = (size_t)(m->grid_h * m->grid_w * m->dim);
   UsBatch out = {.batch = t->shard, .frames = b->frames};
   out.latents = b->latents + first * frames * one;
   out.times = b->times + first * frames;
   if (b->actions) {
-    out.actions = b->actions + first * (frames - 1) * (size_t)(c->block * c->action);
+    out.actions = b->actions + first * (frames - 1) * (size_t)(m->block * m->action);
   }
   return out;
 }
@@ -248,9 +250,8 @@ static void shard_item(void* arg, int item, int worker) {
   fill(t, &t->train, t->at.step, item, &t->batch);
   double filled = us_seconds();
   UsBatch shard = slice(t, &t->batch, item);
-  us_predictor_loss(t->p, w->tape, &shard, t->c.batch, t->c.action_only,
-                    us_optimiser_gradient(t->optimiser, item),
-                    t->sums + (size_t)item * loss_sums(t));
+  t->m->cls->loss(t->m, w->tape, &shard, t->c.batch, t->c.action_only,
+                  us_optimiser_gradient(t->optimiser, item), t->sums + (size_t)item * loss_sums(t));
   w->sampling += filled - start;
   w->busy += us_seconds() - start;
 }
@@ -301,8 +302,8 @@ static void validate_item(void* arg, int item, int worker) {
   if (us_interrupted()) return;
   fill(t, &t->held, batch, item, &t->held_batch);
   UsBatch shard = slice(t, &t->held_batch, item);
-  us_predictor_loss(t->p, tape, &shard, t->shard, 0, NULL, NULL);
-  us_tape_errors(tape, error, copy);
+  t->m->cls->loss(t->m, tape, &shard, t->shard, 0, NULL, NULL);
+  t->m->cls->errors(tape, error, copy);
   double* out = t->held_error + 4 * (size_t)(batch * t->shards + item);
   out[0] = error[0];
   out[1] = copy[0];
@@ -328,8 +329,8 @@ UsValidation us_trainer_validate(UsTrainer* t) {
 // ---- normalisation ----
 
 UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
-  const UsPredictorConfig* c = us_predictor_config(t->p);
-  int d = c->dim, tokens = t->c.batch * t->c.frames * c->grid_h * c->grid_w;
+  const UsWorldModel* m = t->m;
+  int d = m->dim, tokens = t->c.batch * t->c.frames * m->grid_h * m->grid_w;
   double* sum = calloc(2 * (size_t)d, sizeof(double));
   float* mean = calloc((size_t)d, sizeof(float));
   UsStatus status = sum && mean ? US_OK : us_fail(US_MEMORY, "training: out of memory");
@@ -357,7 +358,7 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
     variance += fmax(sum[d + i] / n - m * m, 0) / d;
   }
   if (status == US_OK) {
-    us_predictor_set_norm(t->p, mean, variance > 0 ? (float)sqrt(variance) : 1);
+    t->m->cls->set_norm(t->m, mean, variance > 0 ? (float)sqrt(variance) : 1);
   }
   free(sum);
   free(mean);

@@ -32,15 +32,15 @@ typedef struct Worker {
 } Worker;
 
 struct UsTrainer {
-  UsDevice* device;  // of p
-  UsPredictor* p;
+  UsDevice* device;  // of m
+  UsWorldModel* m;
   UsTrainConfig c;  // defaults filled in
   UsTrainData train, held;
   UsPool* pool;
   int shard, shards, workers, held_frames;
   UsOptimiser* optimiser;
   Worker* worker;      // (workers)
-  double* sums;        // (shards, loss sums) of us_predictor_loss, tensor memory
+  double* sums;        // (shards, loss sums) of the losses, tensor memory
   double* figures;     // those, read once a step
   double* held_error;  // (validate_batches, shards, 4): error and copy, next frame and last
   float* best;         // (floats), tensor memory: the weights of best_error

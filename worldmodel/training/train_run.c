@@ -24,8 +24,8 @@ enum { kNumbers = 0 TRAIN_STATE(X) };
 // The tensors of a checkpoint in host, ordinary memory: parameters, moments, best (floats each),
 // mean (D), scale.
 static int list_tensors(const UsTrainer* t, float* host, UsTensorOut out[6]) {
-  const size_t floats = us_predictor_list(t->p)->floats;
-  const int64_t n = (int64_t)floats, d = us_predictor_config(t->p)->dim;
+  const size_t floats = t->m->cls->list(t->m)->floats;
+  const int64_t n = (int64_t)floats, d = t->m->dim;
   const char* const names[] = {"params", "m", "v", "best"};
   for (int i = 0; i < 4; i++) out[i] = (UsTensorOut){names[i], 1, {n}, host + (size_t)i * floats};
   out[4] = (UsTensorOut){"mean", 1, {d}, host + 4 * floats};
@@ -34,18 +34,18 @@ static int list_tensors(const UsTrainer* t, float* host, UsTensorOut out[6]) {
 }
 
 static float* make_host(const UsTrainer* t) {
-  size_t d = (size_t)us_predictor_config(t->p)->dim;
-  return malloc((4 * us_predictor_list(t->p)->floats + d + 1) * sizeof(float));
+  size_t d = (size_t)t->m->dim;
+  return malloc((4 * t->m->cls->list(t->m)->floats + d + 1) * sizeof(float));
 }
 
 UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
-  size_t floats = us_predictor_list(t->p)->floats, d = (size_t)us_predictor_config(t->p)->dim;
+  size_t floats = t->m->cls->list(t->m)->floats, d = (size_t)t->m->dim;
   float* host = make_host(t);
   if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
   // Tensors: one read of each from the device.
   us_optimiser_get(t->optimiser, host);
   us_ops_get(t->device, t->best, host + 3 * floats, floats);
-  us_predictor_norm(t->p, host + 4 * floats, host + 4 * floats + d);
+  t->m->cls->norm(t->m, host + 4 * floats, host + 4 * floats + d);
   UsTensorOut out[6];
   int tensors = list_tensors(t, host, out), n = 0;
   // The state stands as texts in the file's metadata, the key behind it.
@@ -79,7 +79,7 @@ static UsStatus read_number(const char* path, const UsTensors* file, const char*
 // Reads into host, then takes everything over.
 static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const UsTensors* file,
                           float* host) {
-  size_t floats = us_predictor_list(t->p)->floats;
+  size_t floats = t->m->cls->list(t->m)->floats;
   const char* found = us_tensors_metadata(file, "key");
   if (!found) return us_fail(US_FORMAT, "%s: expected a checkpoint, found none", path);
   if (strcmp(found, key) != 0) {
@@ -107,7 +107,7 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
   t->at = at;
   us_optimiser_put(t->optimiser, host);
   us_ops_put(t->device, t->best, host + 3 * floats, floats);
-  us_predictor_set_norm(t->p, host + 4 * floats, scale);
+  t->m->cls->set_norm(t->m, host + 4 * floats, scale);
   return US_OK;
 }
 
@@ -239,7 +239,7 @@ static int validate(Loop* l) {
   if (v.open_loop < t->at.best_error) {
     t->at.best_error = v.open_loop;
     t->at.worse = 0;
-    us_ops_copy(l->t->device, us_predictor_params(t->p), t->best, us_predictor_list(t->p)->floats);
+    us_ops_copy(l->t->device, t->m->cls->params(t->m), t->best, t->m->cls->list(t->m)->floats);
     return 0;
   }
   return ++t->at.worse >= t->c.patience;
@@ -295,7 +295,7 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   if (status == US_OK) status = checkpoint(&l);
   // With patience the best weights are the result, and their errors.
   if (status == US_OK && t->c.patience > 0 && isfinite(t->at.best_error)) {
-    us_ops_copy(t->device, t->best, us_predictor_params(t->p), us_predictor_list(t->p)->floats);
+    us_ops_copy(t->device, t->best, t->m->cls->params(t->m), t->m->cls->list(t->m)->floats);
     keep_validation(t, us_trainer_validate(t));
     status = us_interrupt_check("training");
   }

@@ -97,7 +97,7 @@ static void check_gradient(const Golden* g, int action_only) {
     const UsParam* p = &list->param[i];
     char tensor[US_TENSOR_NAME];
     snprintf(tensor, sizeof tensor, "gradient.%s", p->name);
-    if (action_only && !(p->flags & US_PREDICTOR_ACTION)) {
+    if (action_only && !(p->flags & US_PARAM_ACTION)) {
       for (size_t k = 0; k < p->count; ++k) assert_true(host[p->offset + k] == 0.0f);
     } else {
       golden_compare(g->file, tensor, p->count, host + p->offset, 1e-3);

@@ -182,7 +182,7 @@ static void test_action_only_gradient(void** state) {
     double square, whole;
     us_ops_square_sum(us_device_cpu(), at->count, some + at->offset, &square);
     us_ops_square_sum(us_device_cpu(), at->count, all + at->offset, &whole);
-    if (!(at->flags & US_PREDICTOR_ACTION)) {
+    if (!(at->flags & US_PARAM_ACTION)) {
       assert_true(square == 0);
       continue;
     }

@@ -41,7 +41,7 @@ static Run make(const UsTrainConfig* c, int threads, UsBatchSource source, void*
   assert_int_equal(us_predictor_create("toy", &size, &r.p), US_OK);
   us_predictor_init(r.p, 5);
   const UsTrainData train = {source, arg}, held = {toy_source, (void*)&held_seed};
-  assert_int_equal(us_trainer_create(r.p, c, train, held, r.pool, &r.t), US_OK);
+  assert_int_equal(us_trainer_create(us_predictor_model(r.p), c, train, held, r.pool, &r.t), US_OK);
   return r;
 }
 
@@ -141,7 +141,7 @@ static void test_action_only(void** state) {
   for (int i = 0; i < list->count; i++) {
     const UsParam* at = &list->param[i];
     int same = !memcmp(before + at->offset, after + at->offset, at->count * sizeof(float));
-    assert_int_equal(same, !(at->flags & US_PREDICTOR_ACTION));
+    assert_int_equal(same, !(at->flags & US_PARAM_ACTION));
   }
   free(before);
   free(after);
@@ -248,8 +248,9 @@ static void test_needs_are_told(void** state) {
   UsTrainConfig c = config();
   UsTrainer* t;
   us_machine_root(root);
-  UsStatus status = us_trainer_create(p, &c, (UsTrainData){toy_source, (void*)&train_seed},
-                                      (UsTrainData){0}, NULL, &t);
+  UsStatus status =
+      us_trainer_create(us_predictor_model(p), &c, (UsTrainData){toy_source, (void*)&train_seed},
+                        (UsTrainData){0}, NULL, &t);
   us_machine_root(NULL);
   assert_int_equal(status, US_MEMORY);
   assert_null(t);
@@ -279,15 +280,22 @@ static void test_refuses_nonsense(void** state) {
   UsTrainer* t;
   UsTrainConfig c = config();
   c.frames = 4;
-  assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
+  assert_int_equal(us_trainer_create(us_predictor_model(p), &c, train, none, NULL, &t), US_USAGE);
   assert_null(t);
   c = config();
   c.frames = 16386;  // more than attention takes
-  assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
+  assert_int_equal(us_trainer_create(us_predictor_model(p), &c, train, none, NULL, &t), US_USAGE);
   assert_null(t);
   c = config();
   c.steps = 0;
-  assert_int_equal(us_trainer_create(p, &c, train, none, NULL, &t), US_USAGE);
+  assert_int_equal(us_trainer_create(us_predictor_model(p), &c, train, none, NULL, &t), US_USAGE);
+  // A kind without a loss is refused by name.
+  const UsWorldModelClass still = {.kind = "still"};
+  UsWorldModel m = *us_predictor_model(p);
+  m.cls = &still;
+  c = config();
+  assert_int_equal(us_trainer_create(&m, &c, train, none, NULL, &t), US_USAGE);
+  assert_non_null(strstr(us_message(), "kind still"));
   us_predictor_destroy(p);
 }
 
