@@ -66,20 +66,20 @@ static UsStatus place_truth(UsShow* s, const double* state, double time) {
 }
 
 // Puts a simulator into the variation of the truth.
-static void vary_like_truth(const UsShow* s, UsEnv* sim) {
+static UsStatus vary_like_truth(const UsShow* s, UsEnv* sim) {
   static const UsVary none;
-  us_sim_vary(sim, s->variation ? &s->vary : &none, 1, &slot, s->variation);
+  return us_sim_vary(sim, s->variation ? &s->vary : &none, 1, &slot, s->variation);
 }
 
 // Takes over what a row of the data recorded; -1: the scene as the task has it.
-static void vary(UsShow* s, int64_t row) {
+static UsStatus vary(UsShow* s, int64_t row) {
   const UsEnv* answer = s->own->answer;
   // The scene changes with the episode, and whoever draws it has to know.
-  if (s->vary.count == 0) return;
+  if (s->vary.count == 0) return US_OK;
   s->variation = row < 0 ? NULL : us_dataset_variation(s->own->data) + row * s->vary.count;
   s->looks++;
-  vary_like_truth(s, s->sim);
-  if (answer && us_sim_is(answer)) vary_like_truth(s, s->own->answer);
+  US_TRY(vary_like_truth(s, s->sim));
+  return answer && us_sim_is(answer) ? vary_like_truth(s, s->own->answer) : US_OK;
 }
 
 static UsStatus place_row(UsShow* s, int64_t row) {
@@ -220,7 +220,7 @@ static UsStatus start_replay(UsShow* s, int again) {
   // The rows of the episode, of which the last is its goal.
   in->row = us_dataset_offsets(in->data)[s->episode];
   in->last = in->row + us_dataset_lengths(in->data)[s->episode] - 1;
-  vary(s, in->row);
+  US_TRY(vary(s, in->row));
   US_TRY(set_goal(s, us_dataset_states(in->data) + in->last * us_env_info(s->sim)->state));
   return place_row(s, in->row);
 }
@@ -236,7 +236,7 @@ static UsStatus start_pair(UsShow* s) {
   us_pairs_free(&pairs);
   // Budget and goal come from the protocol and the pair.
   s->episode = pair.episode;
-  vary(s, pair.start);
+  US_TRY(vary(s, pair.start));
   s->budget = us_protocol_steps(p->budget, in->task);
   US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
   // A block of the recorded past, so that a model knows how things move at the start.
@@ -260,7 +260,7 @@ static UsStatus reset(UsShow* s, uint64_t seed, int again) {
   // What belongs to an episode starts anew.
   s->step = s->over = s->success = s->has_goal = s->histories = s->budget = 0;
   s->first_hit = -1;
-  vary(s, -1);
+  US_TRY(vary(s, -1));
   us_env_reset(s->sim, NULL, &seed);
   // Who acts says where the episode begins: in the data, at a pair, or at the seed's start.
   int pair = s->mode == US_VIEW_plan && in->data;
@@ -311,7 +311,7 @@ static UsStatus open_planner(UsShow* s) {
   UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
   US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
                          : us_cli_open_sim(in->task->name, &config, &in->answer));
-  if (us_sim_is(in->answer)) vary_like_truth(s, in->answer);
+  if (us_sim_is(in->answer)) US_TRY(vary_like_truth(s, in->answer));
   const char* planner = s->config.planner ? s->config.planner : us_planners[0]->name;
   return us_planner_create(planner, in->answer, &s->config.plan, &in->planner);
 }
