@@ -20,21 +20,6 @@ enum { kPiece = 16 << 20 };          // bytes between two looks at Ctrl-C
 
 // ---- reading and writing ----
 
-// Reads `size` bytes.
-static UsStatus read_all(const char* path, FILE* f, char* bytes, size_t size) {
-  UsProgress bar = {.on = 0};
-  if (size > kPiece) bar = us_progress_start("read", "MB", (double)size / 1e6, 0);
-  for (size_t at = 0, n; at < size; at += n) {
-    if (at > 0) US_TRY(us_progress_step(&bar, (double)at / 1e6, path));
-    n = size - at < kPiece ? size - at : kPiece;
-    if (fread(bytes + at, 1, n, f) == n) continue;
-    us_progress_end(&bar);
-    return us_fail(US_IO, "%s: reading stopped before its %zu bytes were read", path, size);
-  }
-  us_progress_end(&bar);
-  return US_OK;
-}
-
 UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size) {
   *data = NULL;
   *size = 0;
@@ -46,6 +31,9 @@ UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size)
   FILE* f = fopen(path, "rb");
   if (!f) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(errno));
   UsStatus status = US_OK;
+  UsProgress bar = {.on = 0};
+  char* bytes = NULL;
+  size_t n = 0;
   if (fstat(fileno(f), &info) != 0) {
     status = us_fail(US_IO, "%s: cannot be read: %s", path, strerror(errno));
   } else if (limit && (size_t)info.st_size > limit) {
@@ -53,32 +41,28 @@ UsStatus us_file_read(const char* path, size_t limit, void** data, size_t* size)
                      (long long)info.st_size);
   } else {
     // A zero stands behind the bytes, so that texts can be used as they are.
-    size_t n = (size_t)info.st_size;
-    char* bytes = malloc(n + 1);
-    if (!bytes) {
-      status = us_fail(US_MEMORY, "%s: out of memory for its %zu bytes", path, n);
-    } else if ((status = read_all(path, f, bytes, n)) != US_OK) {
-      free(bytes);
-    } else {
-      bytes[n] = 0;
-      *data = bytes;
-      *size = n;
-    }
+    n = (size_t)info.st_size;
+    bytes = malloc(n + 1);
+    if (!bytes) status = us_fail(US_MEMORY, "%s: out of memory for its %zu bytes", path, n);
   }
+  // Piece by piece: a large file shows how far it is and lets itself be stopped.
+  if (status == US_OK && n > kPiece) bar = us_progress_start("read", "MB", (double)n / 1e6, 0);
+  for (size_t at = 0, piece; status == US_OK && at < n; at += piece) {
+    piece = n - at < kPiece ? n - at : kPiece;
+    if (at > 0) status = us_progress_step(&bar, (double)at / 1e6, path);
+    if (status != US_OK || fread(bytes + at, 1, piece, f) == piece) continue;
+    status = us_fail(US_IO, "%s: reading stopped before its %zu bytes were read", path, n);
+  }
+  us_progress_end(&bar);
   fclose(f);
-  return status;
-}
-
-static int write_all(int fd, const char* data, size_t size) {
-  while (size > 0) {
-    ssize_t n = write(fd, data, size);
-    // A signal may interrupt, a full disk may take a part.
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return -1;
-    data += n;
-    size -= (size_t)n;
+  if (status != US_OK) {
+    free(bytes);
+    return status;
   }
-  return 0;
+  bytes[n] = 0;
+  *data = bytes;
+  *size = n;
+  return US_OK;
 }
 
 UsStatus us_file_write(const char* path, const void* data, size_t size) {
@@ -87,14 +71,19 @@ UsStatus us_file_write(const char* path, const void* data, size_t size) {
   char* temporary = NULL;
   if (asprintf(&temporary, "%s.tmp", path) < 0) return us_fail(US_MEMORY, "out of memory");
   int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  int bad = fd < 0 || write_all(fd, data, size) != 0 || fsync(fd) != 0;
+  int bad = fd < 0;
+  for (const char* at = data; !bad && size > 0;) {
+    ssize_t n = write(fd, at, size);
+    // A signal may interrupt, a full disk may take a part.
+    if (n < 0 && errno == EINTR) continue;
+    if ((bad = n <= 0)) break;
+    at += n;
+    size -= (size_t)n;
+  }
+  bad = bad || fsync(fd) != 0;
   // Some file systems tell of a failed write only here.
   int error = errno;
-  if (fd >= 0 && close(fd) != 0 && !bad) {
-    bad = 1;
-    error = errno;
-  }
-  if (!bad && rename(temporary, path) != 0) {
+  if ((fd >= 0 && close(fd) != 0 && !bad) || (!bad && rename(temporary, path) != 0)) {
     bad = 1;
     error = errno;
   }

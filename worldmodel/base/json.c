@@ -76,20 +76,6 @@ static int read_hex(Reader* r) {
   return value;
 }
 
-// UTF-8 of a code point; a NUL becomes c0 80.
-static char* put_code(int code, char* to) {
-  if (code > 0 && code < 0x80) {
-    *to++ = (char)code;
-    return to;
-  }
-  // Further bytes hold six bits each, the first one what is left.
-  int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  static const int lead[] = {0, 0xc0, 0xe0, 0xf0};
-  *to++ = (char)(lead[more] | code >> 6 * more);
-  while (more-- > 0) *to++ = (char)(0x80 | (code >> 6 * more & 0x3f));
-  return to;
-}
-
 // What follows a backslash, into *to.
 static UsStatus read_escape(Reader* r, char** to) {
   static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
@@ -111,44 +97,37 @@ static UsStatus read_escape(Reader* r, char** to) {
     if (low < 0xdc00 || low >= 0xe000) return refuse(r, "a lone surrogate");
     code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
   }
-  *to = put_code(code, *to);
+  // As UTF-8, a NUL as c0 80: further bytes hold six bits each, the first one what is left.
+  static const int lead[] = {0, 0xc0, 0xe0, 0xf0};
+  int more = code > 0 && code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+  *(*to)++ = (char)(lead[more] | code >> 6 * more);
+  while (more-- > 0) *(*to)++ = (char)(0x80 | (code >> 6 * more & 0x3f));
   return US_OK;
 }
 
-// Fills out, which has room for the text between the quotes; stops behind the closing one.
-static UsStatus fill_text(Reader* r, char* out) {
+// A text, behind its opening quote. No escape is shorter than what it stands for. Whatever *out is
+// after a failure is the caller's to free.
+static UsStatus read_text(Reader* r, char** out) {
+  // Room up to the closing quote.
+  size_t end = r->at;
+  while (end < r->size && r->text[end] != '"') end += r->text[end] == '\\' ? 2 : 1;
+  char* to = *out = cJSON_malloc(end - r->at + 2);
+  if (!to) return no_memory(r);
   while (!take(r, '"')) {
     // What no text may hold, then what stands for something else, then whole characters.
     if (r->at >= r->size) return refuse_here(r, "the end of a text");
     if ((unsigned char)r->text[r->at] < 0x20) return refuse(r, "a control character in a text");
     if (take(r, '\\')) {
-      US_TRY(read_escape(r, &out));
+      US_TRY(read_escape(r, &to));
       continue;
     }
     size_t n = us_utf8(r->text + r->at, r->size - r->at, NULL);
     if (n == 0) return refuse(r, "bytes that are not UTF-8");
-    memcpy(out, r->text + r->at, n);
-    out += n;
+    to = mempcpy(to, r->text + r->at, n);
     r->at += n;
   }
-  *out = 0;
+  *to = 0;
   return US_OK;
-}
-
-// A text, behind its opening quote. No escape is shorter than what it stands for.
-static UsStatus read_text(Reader* r, char** out) {
-  // Room up to the closing quote.
-  size_t end = r->at;
-  while (end < r->size && r->text[end] != '"') end += r->text[end] == '\\' ? 2 : 1;
-  char* text = cJSON_malloc(end - r->at + 2);
-  if (!text) return no_memory(r);
-  UsStatus status = fill_text(r, text);
-  if (status == US_OK) {
-    *out = text;
-  } else {
-    cJSON_free(text);
-  }
-  return status;
 }
 
 // ---- numbers ----
@@ -159,33 +138,25 @@ static size_t skip_digits(Reader* r) {
   return r->at - from;
 }
 
-// Passes a number; *plain: it is an integer that is not "-0".
-static UsStatus skip_number(Reader* r, int* plain) {
-  // A zero stands alone before the point.
-  int minus = take(r, '-'), zero = take(r, '0');
-  *plain = !(minus && zero);
+static UsStatus read_number(Reader* r, cJSON** out) {
+  // A zero stands alone before the point. Plain: an integer that is not "-0".
+  size_t from = r->at;
+  int minus = take(r, '-'), zero = take(r, '0'), plain = !(minus && zero);
   if (zero && r->at < r->size && r->text[r->at] >= '0' && r->text[r->at] <= '9') {
     return refuse(r, "a number with a leading zero");
   }
   if (!zero && skip_digits(r) == 0) return refuse_here(r, "a digit");
   // Fraction and exponent have a digit each at least.
   if (take(r, '.')) {
-    *plain = 0;
+    plain = 0;
     if (skip_digits(r) == 0) return refuse_here(r, "a digit");
   }
   if (take(r, 'e') || take(r, 'E')) {
-    *plain = 0;
+    plain = 0;
     if (!take(r, '+')) take(r, '-');
     if (skip_digits(r) == 0) return refuse_here(r, "a digit");
   }
-  return US_OK;
-}
-
-static UsStatus read_number(Reader* r, cJSON** out) {
   // The number's own text, for strtod, which wants the point of the locale.
-  int plain;
-  size_t from = r->at;
-  US_TRY(skip_number(r, &plain));
   size_t n = r->at - from;
   char* text = cJSON_malloc(n + 1);
   if (!text) return no_memory(r);
@@ -240,10 +211,9 @@ static UsStatus read_member(Reader* r, cJSON* object) {
   cJSON* value = NULL;
   skip_space(r);
   if (!take(r, '"')) return refuse_here(r, "a name");
-  US_TRY(read_text(r, &name));
-  UsStatus status = US_OK;
+  UsStatus status = read_text(r, &name);
   // Names end at their NUL in C: one inside could hide another name.
-  if (strstr(name, "\xc0\x80")) status = refuse(r, "a NUL in a name");
+  if (status == US_OK && strstr(name, "\xc0\x80")) status = refuse(r, "a NUL in a name");
   skip_space(r);
   if (status == US_OK && !take(r, ':')) status = refuse_here(r, "':'");
   if (status == US_OK) status = read_value(r, &value);
@@ -297,20 +267,6 @@ static UsStatus read_word(Reader* r, const char* word, cJSON* value, cJSON** out
   return US_OK;
 }
 
-static UsStatus read_string(Reader* r, cJSON** out) {
-  char* text = NULL;
-  US_TRY(read_text(r, &text));
-  *out = cJSON_CreateNull();
-  if (!*out) {
-    cJSON_free(text);
-    return no_memory(r);
-  }
-  // As a text without a copy of it.
-  (*out)->type = cJSON_String;
-  (*out)->valuestring = text;
-  return US_OK;
-}
-
 // Whatever *out is after a failure is the caller's to delete.
 static UsStatus read_value(Reader* r, cJSON** out) {
   skip_space(r);
@@ -320,7 +276,13 @@ static UsStatus read_value(Reader* r, cJSON** out) {
     *out = c == '{' ? cJSON_CreateObject() : cJSON_CreateArray();
     return *out ? read_list(r, *out, c == '{' ? '}' : ']') : no_memory(r);
   }
-  if (take(r, '"')) return read_string(r, out);
+  if (take(r, '"')) {
+    // As a text without a copy of it.
+    *out = cJSON_CreateNull();
+    if (!*out) return no_memory(r);
+    (*out)->type = cJSON_String;
+    return read_text(r, &(*out)->valuestring);
+  }
   if (c == '-' || (c >= '0' && c <= '9')) return read_number(r, out);
   if (c == 't') return read_word(r, "true", cJSON_CreateTrue(), out);
   if (c == 'f') return read_word(r, "false", cJSON_CreateFalse(), out);
@@ -328,25 +290,19 @@ static UsStatus read_value(Reader* r, cJSON** out) {
   return refuse_here(r, "a value");
 }
 
-static UsStatus read_all(Reader* r, cJSON** out) {
-  // Then one object with nothing but space around it.
-  if (r->size >= 3 && memcmp(r->text, "\xef\xbb\xbf", 3) == 0) {
-    return refuse(r, "a byte order mark");
-  }
-  skip_space(r);
-  if (r->at < r->size && r->text[r->at] != '{') {
-    return us_fail(US_FORMAT, "%s: expected one JSON object, found something else", r->name);
-  }
-  US_TRY(read_value(r, out));
-  skip_space(r);
-  return r->at == r->size ? US_OK : refuse_here(r, "the end");
-}
-
 UsStatus us_json_parse(const char* name, const char* text, size_t size, cJSON** out) {
   Reader r = {.name = name, .text = text, .size = size};
   *out = NULL;
+  // One object with nothing but space around it.
+  if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) return refuse(&r, "a byte order mark");
+  skip_space(&r);
+  if (r.at < size && text[r.at] != '{') {
+    return us_fail(US_FORMAT, "%s: expected one JSON object, found something else", name);
+  }
+  UsStatus status = read_value(&r, out);
+  skip_space(&r);
+  if (status == US_OK && r.at < size) status = refuse_here(&r, "the end");
   // A failure anywhere gives up the whole tree.
-  UsStatus status = read_all(&r, out);
   if (status != US_OK) {
     cJSON_Delete(*out);
     *out = NULL;
@@ -366,28 +322,20 @@ UsStatus us_json_read(const char* path, cJSON** out) {
   return status;
 }
 
-// A copy of text with U+FFFD for every byte that is not UTF-8, as a file's name may hold, and a
-// line break at its end; *size: its bytes. NULL when out of memory.
-static char* make_valid(const char* text, size_t* size) {
-  size_t left = strlen(text), n;
-  // Three bytes for one at most.
-  char *out = malloc(3 * left + 1), *to = out;
-  for (; out && left > 0; text += n, left -= n) {
-    n = us_utf8(text, left, NULL);
-    to = mempcpy(to, n ? text : "\xef\xbf\xbd", n ? n : 3);
+UsStatus us_json_write(const char* path, const cJSON* json) {
+  char* text = cJSON_Print(json);
+  // A copy with U+FFFD for every byte that is not UTF-8, as a file's name may hold: three bytes for
+  // one at most. A line break ends it.
+  size_t left = text ? strlen(text) : 0, n;
+  char *valid = text ? malloc(3 * left + 1) : NULL, *to = valid;
+  for (const char* at = text; valid && left > 0; at += n, left -= n) {
+    n = us_utf8(at, left, NULL);
+    to = mempcpy(to, n ? at : "\xef\xbf\xbd", n ? n : 3);
     n += !n;
   }
-  if (out) *to++ = '\n';
-  *size = (size_t)(to - out);
-  return out;
-}
-
-UsStatus us_json_write(const char* path, const cJSON* json) {
-  size_t size;
-  char* text = cJSON_Print(json);
-  char* valid = text ? make_valid(text, &size) : NULL;
-  UsStatus status =
-      valid ? us_file_write(path, valid, size) : us_fail(US_MEMORY, "%s: out of memory", path);
+  if (valid) *to++ = '\n';
+  UsStatus status = valid ? us_file_write(path, valid, (size_t)(to - valid))
+                          : us_fail(US_MEMORY, "%s: out of memory", path);
   cJSON_free(text);
   free(valid);
   return status;

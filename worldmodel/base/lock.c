@@ -47,13 +47,6 @@ static UsLock* held;
 
 // ---- owners ----
 
-static void read_line(const char* path, char* text, size_t size) {
-  FILE* f = fopen(path, "re");
-  if (!f || !fgets(text, (int)size, f)) text[0] = 0;
-  if (f) fclose(f);
-  text[strcspn(text, " \n")] = 0;
-}
-
 // When a process started; 0: there is none, or it has ended and waits for its parent.
 static unsigned long long start_of(long pid) {
   char path[64], text[512];
@@ -76,7 +69,11 @@ static unsigned long long start_of(long pid) {
 static Owner find_self(void) {
   Owner o = {.pid = (long)getpid()};
   if (gethostname(o.host, sizeof(o.host) - 1) != 0 || !o.host[0]) strcpy(o.host, "unknown");
-  read_line("/proc/sys/kernel/random/boot_id", o.boot, sizeof(o.boot));
+  // This boot, this space of process numbers and the time this process started.
+  FILE* f = fopen("/proc/sys/kernel/random/boot_id", "re");
+  if (!f || !fgets(o.boot, sizeof(o.boot), f)) o.boot[0] = 0;
+  if (f) fclose(f);
+  o.boot[strcspn(o.boot, " \n")] = 0;
   if (readlink("/proc/self/ns/pid", o.space, sizeof(o.space) - 1) < 0) o.space[0] = 0;
   o.started = start_of(o.pid);
   time_t now = time(NULL);
@@ -183,10 +180,6 @@ static UsStatus find_names(const char* path, char name[2][kPath]) {
 
 typedef enum Outcome { TAKEN, BUSY, AGAIN, BROKEN } Outcome;  // BROKEN: errno says why
 
-static int no_locks(int error) {
-  return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
-}
-
 // 1 when the name still means the open file.
 static int is_current(const char* name, int fd) {
   struct stat a, b;
@@ -210,14 +203,6 @@ static Outcome remove_stale(const char* name) {
   return AGAIN;
 }
 
-// Where there are no locks, who makes the file has it.
-static Outcome hold_made(int fd, const char* name, int made, Owner* owner) {
-  if (made) return write_owner(fd, 1) ? TAKEN : BROKEN;
-  int known = read_owner(fd, owner);
-  owner->exclusive = 1;
-  return known && is_gone(owner) ? remove_stale(name) : BUSY;
-}
-
 static Outcome hold(int fd, const char* name, int made, Owner* owner) {
   if (us_lock_flock(fd, LOCK_EX | LOCK_NB) == 0) {
     // Locked, but its last holder has removed the name meanwhile: there is a new file to try.
@@ -226,7 +211,13 @@ static Outcome hold(int fd, const char* name, int made, Owner* owner) {
     if (read_owner(fd, owner) && owner->exclusive && !is_gone(owner)) return BUSY;
     return write_owner(fd, 0) ? TAKEN : BROKEN;
   }
-  if (no_locks(errno)) return hold_made(fd, name, made, owner);
+  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) {
+    // Where there are no locks, who makes the file has it.
+    if (made) return write_owner(fd, 1) ? TAKEN : BROKEN;
+    int known = read_owner(fd, owner);
+    owner->exclusive = 1;
+    return known && is_gone(owner) ? remove_stale(name) : BUSY;
+  }
   if (errno != EWOULDBLOCK) return errno == EINTR ? AGAIN : BROKEN;
   read_owner(fd, owner);
   return BUSY;
@@ -282,17 +273,12 @@ static Outcome try_lock(UsLock* l, Owner* owner) {
 
 // ---- messages ----
 
-static void say(char* text, size_t size, const Owner* o) {
-  if (o->pid == 0) {
-    snprintf(text, size, "being written by another process");
-  } else {
-    snprintf(text, size, "being written by pid %ld on %s since %s", o->pid, o->host, o->since);
-  }
-}
-
 static UsStatus refuse(const char* path, const char* name, const Owner* o) {
-  char text[256];
-  say(text, sizeof(text), o);
+  char text[256] = "being written by another process";
+  if (o->pid != 0) {
+    snprintf(text, sizeof(text), "being written by pid %ld on %s since %s", o->pid, o->host,
+             o->since);
+  }
   if (!o->exclusive) return us_fail(US_IO, "%s: %s", path, text);
   return us_fail(US_IO, "%s: %s (once that run is gone, remove %s)", path, text, last_part(name));
 }
@@ -321,8 +307,9 @@ static void watch_forks(void) {
   pthread_atfork(before_fork, in_parent, in_child);
 }
 
-static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome, UsLock** out) {
+static UsStatus take(const char* path, int joins, Outcome* outcome, UsLock** out) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
+  Owner owner;
   // What this process holds already is shared by who joins it.
   pthread_once(&once, watch_forks);
   *out = NULL;
@@ -343,7 +330,7 @@ static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome
   if (known) {
     known->shares++;
     *outcome = TAKEN;
-  } else if ((*outcome = try_lock(l, owner)) == TAKEN) {
+  } else if ((*outcome = try_lock(l, &owner)) == TAKEN) {
     l->next = held;
     held = l;
   }
@@ -351,7 +338,7 @@ static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome
   pthread_mutex_unlock(&guard);
   // Messages: who has it, or why it cannot be had.
   if (*outcome == BUSY || *outcome == AGAIN) {
-    status = refuse(path, l->name[0], owner);
+    status = refuse(path, l->name[0], &owner);
   } else if (*outcome == BROKEN) {
     status = us_fail(US_IO, "%s: cannot be created: %s", path, strerror(error));
   }
@@ -361,22 +348,19 @@ static UsStatus take(const char* path, int joins, Owner* owner, Outcome* outcome
 }
 
 UsStatus us_lock_take(const char* path, UsLock** out) {
-  Owner owner;
   Outcome outcome;
-  return take(path, 0, &owner, &outcome, out);
+  return take(path, 0, &outcome, out);
 }
 
 UsStatus us_lock_join(const char* path, UsLock** out) {
-  Owner owner;
   Outcome outcome;
-  return take(path, 1, &owner, &outcome, out);
+  return take(path, 1, &outcome, out);
 }
 
 UsStatus us_lock_wait(const char* path, UsLock** out) {
   for (int told = 0;; told = 1) {
-    Owner owner;
     Outcome outcome;
-    UsStatus status = take(path, 0, &owner, &outcome, out);
+    UsStatus status = take(path, 0, &outcome, out);
     if (status == US_OK || (outcome != BUSY && outcome != AGAIN)) return status;
     if (us_interrupted()) return us_fail(US_INTERRUPTED, "%s: stopped waiting for it", path);
     // The holder is told once.

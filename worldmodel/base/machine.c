@@ -57,33 +57,27 @@ static double read_number(const char* folder, const char* file) {
 // What the group of a folder leaves; INFINITY: no limit.
 typedef double (*Ask)(const char* folder);
 
-// The group of a controller ("": version 2) in path (kPath) below the tree's root.
-static int find_group(const char* controller, char* path) {
-  char text[kText];
+// The least that the groups of a controller ("": version 2) leave, from the process's own up to the
+// root.
+static double least_of(const char* controller, Ask ask) {
+  char text[kText], group[kPath], folder[2 * kPath];
+  char *rest = NULL, *more = NULL;
+  int known = 0;
   read_text("/proc/self", "cgroup", text);
-  char* rest = NULL;
-  for (char* line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+  for (char* line = strtok_r(text, "\n", &rest); line && !known;
+       line = strtok_r(NULL, "\n", &rest)) {
     // A line is "number:controllers:path"; version 2 has no controllers.
     char* names = strchr(line, ':');
     char* place = names ? strchr(names + 1, ':') : NULL;
     if (!place) continue;
     *place++ = 0;
-    char* more = NULL;
-    int found = names[1] == 0 && controller[0] == 0;
+    known = names[1] == 0 && controller[0] == 0;
     for (char* name = strtok_r(names + 1, ",", &more); name; name = strtok_r(NULL, ",", &more)) {
-      found |= strcmp(name, controller) == 0;
+      known |= strcmp(name, controller) == 0;
     }
-    if (!found) continue;
-    snprintf(path, kPath, "%s", place);
-    return 1;
+    snprintf(group, sizeof(group), "%s", place);
   }
-  return 0;
-}
-
-// The least that the groups of a controller leave, from the process's own up to the root.
-static double least_of(const char* controller, Ask ask) {
-  char group[kPath], folder[2 * kPath];
-  if (!find_group(controller, group)) return INFINITY;
+  if (!known) return INFINITY;
   // Every folder up to the root may set a limit.
   double least = INFINITY;
   for (;;) {
@@ -132,23 +126,18 @@ static double ask_memory_1(const char* folder) {
 
 // ---- what there is ----
 
-static int count_affinity(void) {
-  // The kernel refuses a set that is too small for its processors.
-  for (int most = CPU_SETSIZE; most <= 1 << 20; most *= 2) {
-    cpu_set_t* set = CPU_ALLOC((size_t)most);
-    size_t size = CPU_ALLOC_SIZE((size_t)most);
-    if (!set) return 1;
-    int found = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
-    CPU_FREE(set);
-    if (found > 0) return found;
-  }
-  return 1;
-}
-
 int us_machine_processors(void) {
   // A share of a processor's time is a processor.
   double quota = fmin(least_of("", ask_time), least_of("cpu", ask_time_1));
-  int n = count_affinity();
+  int n = 0;
+  // The kernel refuses a set that is too small for its processors.
+  for (int most = CPU_SETSIZE; n == 0 && most <= 1 << 20; most *= 2) {
+    cpu_set_t* set = CPU_ALLOC((size_t)most);
+    size_t size = CPU_ALLOC_SIZE((size_t)most);
+    if (!set) break;
+    n = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
+    CPU_FREE(set);
+  }
   if (quota < n) n = (int)ceil(quota);
   return n > 1 ? n : 1;
 }

@@ -37,8 +37,8 @@ UsRng us_rng(uint64_t seed, UsRngPurpose purpose, uint64_t a, uint64_t b, uint64
   const uint32_t seed_key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   uint32_t mixed[4];
   us_philox(name, seed_key, mixed);
-  UsRng r = {.key = {mixed[0], mixed[1]}, .counter = {0, (uint32_t)a, (uint32_t)b, (uint32_t)c}};
-  return r;
+  return (UsRng){.key = {mixed[0], mixed[1]},
+                 .counter = {0, (uint32_t)a, (uint32_t)b, (uint32_t)c}};
 }
 
 uint32_t us_rng_bits(UsRng* r) {

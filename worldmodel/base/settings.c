@@ -72,15 +72,6 @@ void us_settings_default(const UsSetting* list, void* config) {
   for (const UsSetting* s = list; s->name; s++) put(s, config, s->preset);
 }
 
-// The option's name, for messages.
-static const char* option(const UsSetting* s, char out[64]) {
-  snprintf(out, 64, "--%s", s->name);
-  for (char* c = out; *c; c++) {
-    if (*c == '_') *c = '-';
-  }
-  return out;
-}
-
 static int is_whole(const UsSetting* s) {
   return s->type == US_SETTING_INT || s->type == US_SETTING_SEED || s->type == US_SETTING_FLAG;
 }
@@ -99,9 +90,14 @@ int us_setting_fits(const UsSetting* s, const void* config) {
 }
 
 static UsStatus refuse(const UsSetting* s, const char* found) {
+  // The name as its option has it.
   char name[64];
-  return us_fail(US_USAGE, "%s: expected a %s number from %.15g to %.15g, found %s",
-                 option(s, name), is_whole(s) ? "whole" : "finite", s->low, s->high, found);
+  snprintf(name, sizeof(name), "--%s", s->name);
+  for (char* c = name; *c; c++) {
+    if (*c == '_') *c = '-';
+  }
+  return us_fail(US_USAGE, "%s: expected a %s number from %.15g to %.15g, found %s", name,
+                 is_whole(s) ? "whole" : "finite", s->low, s->high, found);
 }
 
 UsStatus us_settings_check(const UsSetting* list, const void* config) {
@@ -151,14 +147,6 @@ UsStatus us_setting_put(const UsSetting* s, void* config, double x) {
 
 // ---- JSON ----
 
-// A float with the digits that it has, not those of the double beside it.
-static double shown(const UsSetting* s, double x) {
-  if (s->type != US_SETTING_FLOAT) return x;
-  char text[32];
-  snprintf(text, sizeof(text), "%.7g", x);
-  return strtod(text, NULL);
-}
-
 static void add(const UsSetting* s, const void* config, int exact, cJSON* object) {
   if (s->type == US_SETTING_TEXT) {
     const char* text = *(const char* const*)field(s, config);
@@ -172,7 +160,11 @@ static void add(const UsSetting* s, const void* config, int exact, cJSON* object
     cJSON_AddStringToObject(object, s->name, text);
   } else {
     double x = get(s, config);
-    cJSON_AddNumberToObject(object, s->name, exact ? x : shown(s, x));
+    // A float with the digits that it has, not those of the double beside it.
+    char text[32];
+    snprintf(text, sizeof(text), "%.7g", x);
+    if (s->type == US_SETTING_FLOAT && !exact) x = strtod(text, NULL);
+    cJSON_AddNumberToObject(object, s->name, x);
   }
 }
 

@@ -32,30 +32,26 @@ static int steers(unsigned c) {
          (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
-// The next character of text (left bytes) as it is shown, into piece (8); *used: its bytes.
-static void show_one(const char* text, size_t left, char piece[8], size_t* used) {
-  unsigned c = 0;
-  *used = us_utf8(text, left, &c);
-  if (*used == 0) {
-    *used = 1;
-    snprintf(piece, 8, "\\x%02x", (unsigned char)text[0]);
-  } else if (c == '\n' || c == '\t' || c == '\r') {
-    snprintf(piece, 8, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-  } else if (steers(c)) {
-    snprintf(piece, 8, "\\u%04x", c & 0xffff);
-  } else {
-    memcpy(piece, text, *used);
-    piece[*used] = 0;
-  }
-}
-
 // Gives the bytes of text that were taken.
 static size_t escape(const char* text, size_t length, char* out, size_t size) {
   size_t at = 0, used;
   char piece[8];
   *out = 0;
   for (size_t i = 0; i < length; i += used) {
-    show_one(text + i, length - i, piece, &used);
+    // The next character as it is shown.
+    unsigned c = 0;
+    used = us_utf8(text + i, length - i, &c);
+    if (used == 0) {
+      used = 1;
+      snprintf(piece, sizeof(piece), "\\x%02x", (unsigned char)text[i]);
+    } else if (c == '\n' || c == '\t' || c == '\r') {
+      snprintf(piece, sizeof(piece), "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+    } else if (steers(c)) {
+      snprintf(piece, sizeof(piece), "\\u%04x", c & 0xffff);
+    } else {
+      memcpy(piece, text + i, used);
+      piece[used] = 0;
+    }
     // A piece is taken whole or not at all.
     size_t n = strlen(piece);
     if (at + n >= size) return i;
