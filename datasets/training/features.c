@@ -52,18 +52,22 @@ static size_t file_bytes(const Header* h) {
   return kHeader + (size_t)h->rows * (size_t)h->tokens * (size_t)h->dim * sizeof(float);
 }
 
-// 1 when `path` is a cache of this key and shape whose header is whole; fills found.
-static int read_header(const char* path, const Header* want, Header* found) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+// 1 when the file is a cache of this key and shape whose header is whole; header.done says how much
+// an earlier run left in it.
+static int read_header(UsFeatures* f) {
+  Header *want = &f->header, found;
+  want->done = 0;
+  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   struct stat info;
-  int good =
-      pread(fd, found, sizeof(*found), 0) == (ssize_t)sizeof(*found) && fstat(fd, &info) == 0;
+  int good = pread(fd, &found, sizeof(found), 0) == (ssize_t)sizeof(found) && fstat(fd, &info) == 0;
   close(fd);
-  return good && memcmp(found->magic, kMagic, sizeof(kMagic)) == 0 && found->version == kVersion &&
-         found->tokens == want->tokens && found->dim == want->dim && found->rows == want->rows &&
-         memcmp(found->key, want->key, US_HASH_CHARS) == 0 && found->done >= 0 &&
-         found->done <= found->rows && (size_t)info.st_size == file_bytes(found);
+  good = good && memcmp(found.magic, kMagic, sizeof(kMagic)) == 0 && found.version == kVersion &&
+         found.tokens == want->tokens && found.dim == want->dim && found.rows == want->rows &&
+         memcmp(found.key, want->key, US_HASH_CHARS) == 0 && found.done >= 0 &&
+         found.done <= found.rows && (size_t)info.st_size == file_bytes(&found);
+  if (good) want->done = found.done;
+  return good;
 }
 
 // Writes all of it, whatever the system takes at once.
@@ -77,20 +81,6 @@ static UsStatus write_at(const char* path, int fd, const void* data, size_t size
     offset += (size_t)n;
     size -= (size_t)n;
   }
-  return US_OK;
-}
-
-// Maps the finished file; the pages come as training asks for them.
-static UsStatus map_file(UsFeatures* f) {
-  f->bytes = file_bytes(&f->header);
-  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-  void* map = fd < 0 ? MAP_FAILED : mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (map == MAP_FAILED) {
-    return us_fail(US_IO, "%s: cannot be mapped: %s", f->path, strerror(error));
-  }
-  f->map = map;
   return US_OK;
 }
 
@@ -116,24 +106,13 @@ static UsStatus find_stem(const char* data, const char* folder, char stem[kPath]
   return chars + 64 <= kPath ? US_OK : us_fail(US_IO, "%s: the path is too long", folder);
 }
 
-// 1 when files can be made beside `data`.
-static int can_write_beside(const char* data) {
-  char folder[kPath];
-  const char* slash = strrchr(data, '/');
-  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - data) + 1 : 1, slash ? data : ".");
-  return access(folder, W_OK) == 0;
-}
-
-// Names the cache of this key in one folder and looks what an earlier run left under that name;
-// header.done says how much is there.
+// Names the cache of this key in one folder and looks what an earlier run left under that name.
 static UsStatus find_in(UsDataset* data, const char* folder, UsFeatures* f) {
   char stem[kPath];
-  Header found;
   US_TRY(find_stem(us_dataset_path(data), folder, stem));
   snprintf(f->path, sizeof(f->path), "%.*s.features-%.*s.bin", kPath - 64, stem, kKeyChars,
            f->header.key);
-  int same = read_header(f->path, &f->header, &found);
-  f->header.done = same ? found.done : 0;
+  read_header(f);
   return US_OK;
 }
 
@@ -142,7 +121,10 @@ static UsStatus find(UsDataset* data, const UsFeaturesPlace* place, UsFeatures* 
   const char* path = us_dataset_path(data);
   US_TRY(find_in(data, place->folder, f));
   if (f->header.done == f->header.rows || place->folder || !place->spare) return US_OK;
-  if (can_write_beside(path)) return US_OK;
+  char folder[kPath];
+  const char* slash = strrchr(path, '/');
+  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+  if (access(folder, W_OK) == 0) return US_OK;
   us_log("%s: nothing can be written beside it; its features go to %s", path, place->spare);
   return find_in(data, place->spare, f);
 }
@@ -202,9 +184,7 @@ static UsStatus start_file(UsFeatures* f, Work* w) {
   US_TRY(us_lock_wait(f->path, &w->lock));
   w->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (w->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", f->path, strerror(errno));
-  Header found;
-  int same = read_header(f->path, &f->header, &found);
-  f->header.done = same ? found.done : 0;
+  int same = read_header(f);
   size_t bytes = file_bytes(&f->header);
   struct stat info;
   double taken = same && fstat(w->fd, &info) == 0 ? 512.0 * (double)info.st_blocks : 0;
@@ -260,7 +240,17 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
   us_hash_bytes(both, strlen(both), f->header.key);
   US_TRY(find(data, place, f));
   if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
-  return map_file(f);
+  // Mapped when it is finished; the pages come as training asks for them.
+  f->bytes = file_bytes(&f->header);
+  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+  void* map = fd < 0 ? MAP_FAILED : mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
+  int error = errno;
+  if (fd >= 0) close(fd);
+  if (map == MAP_FAILED) {
+    return us_fail(US_IO, "%s: cannot be mapped: %s", f->path, strerror(error));
+  }
+  f->map = map;
+  return US_OK;
 }
 
 UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, const UsFeaturesPlace* place,
@@ -270,12 +260,9 @@ UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, const UsFea
   UsFeatures* f = calloc(1, sizeof(*f));
   if (!f) return us_fail(US_MEMORY, "out of memory");
   UsStatus status = open_all(f, data, encoder, place ? place : &beside, pool);
-  if (status != US_OK) {
-    us_features_close(f);
-    return status;
-  }
-  *out = f;
-  return US_OK;
+  if (status == US_OK) *out = f;
+  if (status != US_OK) us_features_close(f);
+  return status;
 }
 
 void us_features_close(UsFeatures* f) {

@@ -103,18 +103,15 @@ static UsStatus save(const UsTrainingJob* j, UsValidation v) {
 
 // ---- the job ----
 
-static UsStatus check_mode(const char* mode) {
-  static const char* const modes[] = {"scratch", "action-only", "full"};
-  for (int i = 0; i < 3; i++) {
-    if (strcmp(modes[i], mode) == 0) return US_OK;
-  }
-  return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
-}
-
 UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   const char* mode = config->mode ? config->mode : "full";
-  US_TRY(check_mode(mode));
+  static const char* const modes[] = {"scratch", "action-only", "full"};
+  int known = 0;
+  for (int i = 0; i < 3; i++) known |= strcmp(modes[i], mode) == 0;
+  if (!known) {
+    return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
+  }
   const char* const paths[] = {config->data, NULL};
   UsTrainingJob j = {.label = "finetune",
                      .list = settings,

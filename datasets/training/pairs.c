@@ -32,24 +32,6 @@ static int64_t candidates(const Drawer* d, int64_t episode) {
   return us_dataset_lengths(d->data)[episode] - d->block - d->ahead;
 }
 
-// Fisher and Yates, by a stream of its own.
-static void shuffle(Drawer* d, int64_t episodes) {
-  UsRng rng = us_rng(d->seed, US_RNG_PAIRS, 0, 0, 1);
-  for (int64_t e = 0; e < episodes; e++) d->order[e] = e;
-  for (int64_t e = episodes - 1; e > 0; e--) {
-    int64_t other = us_rng_below(&rng, (uint32_t)(e + 1)), kept = d->order[e];
-    d->order[e] = d->order[other];
-    d->order[other] = kept;
-  }
-}
-
-static int is_taken(const UsPairs* p, int64_t start) {
-  for (int i = 0; i < p->count; i++) {
-    if (p->pair[i].start == start) return 1;
-  }
-  return 0;
-}
-
 // Adds the pair of a start row, unless it is solved there; *gave: 1 when it was added.
 static UsStatus add_pair(Drawer* d, int64_t episode, int64_t start, int* gave) {
   // What the task measures at both ends says whether there is anything left to do.
@@ -76,7 +58,9 @@ static UsStatus try_episode(Drawer* d, int64_t episode, int* gave) {
   UsRng rng = us_rng(d->seed, US_RNG_PAIRS, d->draws++, 0, 0);
   int64_t start = us_dataset_offsets(d->data)[episode] + d->block +
                   us_rng_below(&rng, (uint32_t)candidates(d, episode));
-  if (is_taken(d->out, start)) return US_OK;
+  for (int i = 0; i < d->out->count; i++) {
+    if (d->out->pair[i].start == start) return US_OK;
+  }
   US_TRY(add_pair(d, episode, start, gave));
   d->out->solved_at_start += !*gave;
   return US_OK;
@@ -139,20 +123,6 @@ static UsStatus mark_far(UsPairs* p) {
   return US_OK;
 }
 
-// Names the pairs by the rows that they take from the file.
-static UsStatus hash_pairs(UsPairs* p) {
-  int64_t* rows = calloc((size_t)p->count, 3 * sizeof(int64_t));
-  if (!rows) return us_fail(US_MEMORY, "out of memory");
-  for (int i = 0; i < p->count; i++) {
-    rows[3 * i] = p->pair[i].before;
-    rows[3 * i + 1] = p->pair[i].start;
-    rows[3 * i + 2] = p->pair[i].goal;
-  }
-  us_hash_bytes(rows, (size_t)p->count * 3 * sizeof(int64_t), p->hash);
-  free(rows);
-  return US_OK;
-}
-
 // Says what a pair needs and what there was of it.
 static UsStatus too_few(const Drawer* d) {
   int64_t episodes = us_dataset_info(d->data)->episodes, starts = 0, fit = 0;
@@ -181,7 +151,14 @@ static UsStatus draw_all(Drawer* d) {
   d->given = calloc((size_t)episodes, sizeof(*d->given));
   out->pair = calloc((size_t)d->count, sizeof(UsPair));
   if (!d->order || !d->given || !out->pair) return us_fail(US_MEMORY, "out of memory");
-  shuffle(d, episodes);
+  // The order: Fisher and Yates, by a stream of its own.
+  UsRng rng = us_rng(d->seed, US_RNG_PAIRS, 0, 0, 1);
+  for (int64_t e = 0; e < episodes; e++) d->order[e] = e;
+  for (int64_t e = episodes - 1; e > 0; e--) {
+    int64_t other = us_rng_below(&rng, (uint32_t)(e + 1)), kept = d->order[e];
+    d->order[e] = d->order[other];
+    d->order[other] = kept;
+  }
   for (int level = 1; out->count < d->count; level++) {
     int before = out->count;
     US_TRY(draw_level(d, level));
@@ -196,11 +173,24 @@ static UsStatus draw_all(Drawer* d) {
   us_progress_end(&d->bar);
   // A task that does not say what is hard: the farther half is.
   if (!d->task->hard) US_TRY(mark_far(out));
-  return hash_pairs(out);
+  // The pairs are named by the rows that they take from the file.
+  int64_t* rows = calloc((size_t)out->count, 3 * sizeof(int64_t));
+  if (!rows) return us_fail(US_MEMORY, "out of memory");
+  for (int i = 0; i < out->count; i++) {
+    rows[3 * i] = out->pair[i].before;
+    rows[3 * i + 1] = out->pair[i].start;
+    rows[3 * i + 2] = out->pair[i].goal;
+  }
+  us_hash_bytes(rows, (size_t)out->count * 3 * sizeof(int64_t), out->hash);
+  free(rows);
+  return US_OK;
 }
 
-// Refuses a simulator of another task than the file's.
-static UsStatus check_sim(const UsDataset* data, UsEnv* sim) {
+UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
+                       int ahead, int keep_solved, UsPairs* out) {
+  *out = (UsPairs){0};
+  US_ASSERT(count >= 1 && block >= 0 && ahead >= 1);
+  // A simulator of another task than the file's is refused.
   const UsDatasetInfo* info = us_dataset_info(data);
   const UsEnvInfo* env = us_env_info(sim);
   if (info->task[0] && strcmp(info->task, env->task) != 0) {
@@ -211,14 +201,6 @@ static UsStatus check_sim(const UsDataset* data, UsEnv* sim) {
     return us_fail(US_FORMAT, "%s: expected states of %d numbers for %s, found %d",
                    us_dataset_path(data), env->state, env->task, info->state);
   }
-  return US_OK;
-}
-
-UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
-                       int ahead, int keep_solved, UsPairs* out) {
-  *out = (UsPairs){0};
-  US_ASSERT(count >= 1 && block >= 0 && ahead >= 1);
-  US_TRY(check_sim(data, sim));
   Drawer d = {.data = data,
               .sim = sim,
               .task = us_sim_task(sim),

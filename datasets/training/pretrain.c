@@ -15,16 +15,6 @@ UsPretrainConfig us_pretrain_defaults(void) {
   return c;
 }
 
-// Writes the predictor's folder, config last.
-static UsStatus save(const UsTrainingJob* j, UsValidation v) {
-  cJSON* notes = us_training_notes(j, v);
-  us_training_clear(j);
-  UsStatus status =
-      us_pretrained_save(j->c.out, j->p, us_encoder_info(j->data.encoder)->hash, notes);
-  cJSON_Delete(notes);
-  return status;
-}
-
 UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   UsTrainingJob j = {.label = "pretrain",
@@ -32,10 +22,16 @@ UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
                      .c = {US_PRETRAIN_SETTINGS(US_TRAINING_COPY)},
                      .paths = config->data,
                      .tasks = config->tasks};
-  // Data, encoder, features, a predictor with first weights; training; the folder.
+  // Data, encoder, features, a predictor with first weights; training.
   UsStatus status = us_training_prepare(&j);
   if (status == US_OK) status = us_training_run(&j, 0, result);
-  if (status == US_OK && !result->complete) status = save(&j, result->validation);
+  // The predictor's folder, config last; one that is whole already stays as it is.
+  if (status == US_OK && !result->complete) {
+    cJSON* notes = us_training_notes(&j, result->validation);
+    us_training_clear(&j);
+    status = us_pretrained_save(j.c.out, j.p, us_encoder_info(j.data.encoder)->hash, notes);
+    cJSON_Delete(notes);
+  }
   us_training_end(&j, status == US_OK);
   return status;
 }

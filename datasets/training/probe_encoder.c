@@ -33,40 +33,7 @@ typedef struct Probe {
   float* y;  // (count, targets)
 } Probe;
 
-static UsStatus open_encoder(Probe* p) {
-  const UsEncoderProbeConfig* c = p->c;
-  const UsDatasetInfo* f = &p->frames.info;
-  // A kind that is made: of the very rows that are probed.
-  if (us_encoder_reads(c->encoder)) {
-    UsEncoderData rows = {.path = c->data,
-                          .task = f->task,
-                          .n = p->frames.count,
-                          .height = f->height,
-                          .width = f->width,
-                          .pixels = p->frames.pixels,
-                          .state = f->state,
-                          .positions = us_known_positions(f->task, c->tasks),
-                          .states = p->frames.states,
-                          .dim = c->dim};
-    return us_encoder_make(c->encoder, &rows, c->pool, &p->encoder);
-  }
-  US_TRY(us_encoder_open(c->encoder, &p->encoder));
-  return us_encoder_fits(us_encoder_info(p->encoder), c->data, f);
-}
-
 // ---- latents ----
-
-// out (US_PROBE_WIDTH) of z (width): every number is added, with a sign, to one of the sums. Signs
-// and places are drawn once, so that lengths and products are kept but for a few per cent (feature
-// hashing; Weinberger et al. 2009).
-static void project(size_t width, const float* z, float* out) {
-  UsRng r = us_rng(1, US_RNG_INIT, 0, 0, 0);
-  memset(out, 0, US_PROBE_WIDTH * sizeof(float));
-  for (size_t i = 0; i < width; i++) {
-    uint32_t bits = us_rng_bits(&r);
-    out[bits % US_PROBE_WIDTH] += bits >> 31 ? z[i] : -z[i];
-  }
-}
 
 typedef struct Projection {
   size_t width;
@@ -74,43 +41,51 @@ typedef struct Projection {
   float* out;      // (n, US_PROBE_WIDTH)
 } Projection;
 
+// One row of out: every number of z is added, with a sign, to one of the sums. Signs and places are
+// drawn once, so that lengths and products are kept but for a few per cent (feature hashing;
+// Weinberger et al. 2009).
 static void project_item(void* arg, int item, int worker) {
   const Projection* p = arg;
+  const float* z = p->z + (size_t)item * p->width;
+  float* out = p->out + (size_t)item * US_PROBE_WIDTH;
   if (us_interrupted()) return;
-  project(p->width, p->z + (size_t)item * p->width, p->out + (size_t)item * US_PROBE_WIDTH);
+  UsRng r = us_rng(1, US_RNG_INIT, 0, 0, 0);
+  memset(out, 0, US_PROBE_WIDTH * sizeof(float));
+  for (size_t i = 0; i < p->width; i++) {
+    uint32_t bits = us_rng_bits(&r);
+    out[bits % US_PROBE_WIDTH] += bits >> 31 ? z[i] : -z[i];
+  }
 }
 
-// Fills p->z piece by piece. piece (most, latent): where latents are too wide to keep; else NULL.
-static UsStatus encode_all(Probe* p, size_t latent, float* piece, int most) {
+// Fills p->z piece by piece.
+static UsStatus encode(Probe* p) {
   const UsFrames* f = &p->frames;
+  const UsEncoderInfo* info = us_encoder_info(p->encoder);
+  size_t latent = (size_t)info->tokens * (size_t)info->dim;
   size_t frame = (size_t)f->info.height * (size_t)f->info.width * 3;
+  int wide = latent > US_PROBE_WIDTH, most = 4 * us_pool_threads(p->c->pool);
+  p->result->width = wide ? US_PROBE_WIDTH : (int)latent;
+  p->z = malloc((size_t)f->count * (size_t)p->result->width * sizeof(float));
+  // piece (most, latent): where latents are too wide to keep
+  float* piece = wide ? malloc((size_t)most * latent * sizeof(float)) : NULL;
+  if (!p->z || (wide && !piece)) {
+    free(piece);
+    return us_fail(US_MEMORY, "out of memory for features");
+  }
   // A few frames for every thread at a time, so that the bar moves and a wish to stop is heard.
   UsProgress bar = us_progress_start("encode", "frames", f->count, 0);
-  for (int at = 0, n; at < f->count; at += n) {
+  UsStatus status = US_OK;
+  for (int at = 0, n; status == US_OK && at < f->count; at += n) {
     n = f->count - at < most ? f->count - at : most;
     float* out = p->z + (size_t)at * (size_t)p->result->width;
-    UsStatus status =
+    status =
         us_encoder_encode(p->encoder, n, f->pixels + (size_t)at * frame,
                           f->states + (size_t)at * f->info.state, piece ? piece : out, p->c->pool);
     Projection job = {latent, piece, out};
     if (status == US_OK && piece) us_pool_run(p->c->pool, n, project_item, &job);
     if (status == US_OK) status = us_progress_step(&bar, at + n, "encoding frames");
-    if (status != US_OK) us_progress_end(&bar);
-    US_TRY(status);
   }
   us_progress_end(&bar);
-  return US_OK;
-}
-
-static UsStatus encode(Probe* p) {
-  const UsEncoderInfo* info = us_encoder_info(p->encoder);
-  size_t latent = (size_t)info->tokens * (size_t)info->dim, n = (size_t)p->frames.count;
-  int wide = latent > US_PROBE_WIDTH, most = 4 * us_pool_threads(p->c->pool);
-  p->result->width = wide ? US_PROBE_WIDTH : (int)latent;
-  p->z = malloc(n * (size_t)p->result->width * sizeof(float));
-  float* piece = wide ? malloc((size_t)most * latent * sizeof(float)) : NULL;
-  UsStatus status = p->z && (piece || !wide) ? encode_all(p, latent, piece, most)
-                                             : us_fail(US_MEMORY, "out of memory for features");
   free(piece);
   return status;
 }
@@ -208,18 +183,15 @@ static double rank_correlation(int n, const double* a, const double* b, Ranked* 
   return dot / squares;
 }
 
-// Distance of the first two numbers of two states, and of two latents.
-static double true_distance(const double* x, const double* y) {
-  return sqrt((x[0] - y[0]) * (x[0] - y[0]) + (x[1] - y[1]) * (x[1] - y[1]));
-}
-
+// Distance of two latents.
 static double distance(const float* x, const float* y, int n) {
   double sum = 0;
   for (int i = 0; i < n; i++) sum += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
   return sqrt(sum);
 }
 
-// Random pairs of each range, until there are enough or too many were out of it.
+// Random pairs of each range, by the distance of the first two numbers of their states, until there
+// are enough or too many were out of it.
 static UsStatus compare_distances(Probe* p) {
   enum { kPairs = 20000, kTries = 2000000, kFew = 100 };
   static const double within[US_PROBE_RANGES] = {INFINITY, 0.25, 0.1};  // of the mean distance
@@ -235,7 +207,8 @@ static UsStatus compare_distances(Probe* p) {
     for (int i = 0; i < kTries && n < kPairs && !us_interrupted(); i++) {
       size_t a = us_rng_below(&r, (uint32_t)p->frames.count);
       size_t b = us_rng_below(&r, (uint32_t)p->frames.count);
-      double truth = true_distance(p->frames.states + a * s, p->frames.states + b * s);
+      const double *x = p->frames.states + a * s, *y = p->frames.states + b * s;
+      double truth = sqrt((x[0] - y[0]) * (x[0] - y[0]) + (x[1] - y[1]) * (x[1] - y[1]));
       // A range is told by the mean of the first, which takes all pairs.
       if (a == b || (w && truth > within[w] * mean)) continue;
       d[n] = truth;
@@ -261,7 +234,24 @@ static UsStatus run(Probe* p) {
     return us_fail(US_FORMAT, "%s: expected at least 100 rows with states, found %d", c->data,
                    p->frames.count);
   }
-  US_TRY(open_encoder(p));
+  // A kind that is made: of the very rows that are probed.
+  const UsDatasetInfo* f = &p->frames.info;
+  if (us_encoder_reads(c->encoder)) {
+    const UsEncoderData rows = {.path = c->data,
+                                .task = f->task,
+                                .n = p->frames.count,
+                                .height = f->height,
+                                .width = f->width,
+                                .pixels = p->frames.pixels,
+                                .state = f->state,
+                                .positions = us_known_positions(f->task, c->tasks),
+                                .states = p->frames.states,
+                                .dim = c->dim};
+    US_TRY(us_encoder_make(c->encoder, &rows, c->pool, &p->encoder));
+  } else {
+    US_TRY(us_encoder_open(c->encoder, &p->encoder));
+    US_TRY(us_encoder_fits(us_encoder_info(p->encoder), c->data, f));
+  }
   // What is said of the encoder.
   const UsEncoderInfo* info = us_encoder_info(p->encoder);
   snprintf(p->result->kind, sizeof(p->result->kind), "%s", info->kind);

@@ -23,17 +23,6 @@ struct UsSampler {
   int64_t* first_window;  // (episodes + 1)
 };
 
-// Fills first_window and gives how many there are.
-static int64_t count_windows(UsSampler* s) {
-  int64_t total = 0;
-  for (int64_t e = 0; e < s->episodes; e++) {
-    s->first_window[e] = total;
-    if (s->length[e] > s->span) total += s->length[e] - s->span;
-  }
-  s->first_window[s->episodes] = total;
-  return total;
-}
-
 UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
                            const UsSamplerConfig* config, UsSampler** out) {
   *out = NULL;
@@ -56,22 +45,21 @@ UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
   s->episodes = config->episodes > 0 && config->episodes < behind ? config->episodes : behind;
   // The windows, of which there must be one; 32 bits draw them.
   s->first_window = calloc((size_t)s->episodes + 1, sizeof(*s->first_window));
-  UsStatus status = US_OK;
-  int64_t windows = s->first_window ? count_windows(s) : 0;
-  if (!s->first_window) {
-    status = us_fail(US_MEMORY, "out of memory");
-  } else if (windows < 1 || windows > UINT32_MAX) {
+  UsStatus status = s->first_window ? US_OK : us_fail(US_MEMORY, "out of memory");
+  int64_t windows = 0;
+  for (int64_t e = 0; status == US_OK && e < s->episodes; e++) {
+    if (s->length[e] > s->span) windows += s->length[e] - s->span;
+    s->first_window[e + 1] = windows;
+  }
+  if (status == US_OK && (windows < 1 || windows > UINT32_MAX)) {
     status = us_fail(US_FORMAT,
                      "%s: expected an episode of at least %d rows (and fewer than 2^32 windows), "
                      "found %lld windows",
                      us_dataset_path(data), s->span + 1, (long long)windows);
   }
-  if (status != US_OK) {
-    us_sampler_destroy(s);
-    return status;
-  }
-  *out = s;
-  return US_OK;
+  if (status == US_OK) *out = s;
+  if (status != US_OK) us_sampler_destroy(s);
+  return status;
 }
 
 void us_sampler_destroy(UsSampler* s) {
@@ -101,13 +89,6 @@ static int64_t find_episode(const UsSampler* s, int64_t w) {
 // Rows from one frame to the next.
 static int draw_gap(const UsSamplerConfig* c, UsRng* rng) {
   return c->gap_max > 0 ? 1 + (int)us_rng_below(rng, (uint32_t)c->gap_max) : c->block;
-}
-
-// Writes frame t of sample b from a row of the dataset.
-static void put_frame(const UsSampler* s, int b, int t, int64_t row, int64_t first, UsBatch* out) {
-  size_t at = (size_t)b * (size_t)out->frames + (size_t)t;
-  memcpy(out->latents + at * s->row, us_features_row(s->features, row), s->row * sizeof(float));
-  out->times[at] = (float)(s->times[row] - s->times[first]);
 }
 
 // The first row of a window, drawn in proportion to the windows of an episode. With varied gaps the
@@ -148,7 +129,9 @@ void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   int64_t row = first;
   for (int t = 0; t < c->frames; t++) {
     if (t > 0) row += draw_gap(c, &gaps);
-    put_frame(s, b, t, row, first, out);
+    size_t at = (size_t)b * (size_t)out->frames + (size_t)t;
+    memcpy(out->latents + at * s->row, us_features_row(s->features, row), s->row * sizeof(float));
+    out->times[at] = (float)(s->times[row] - s->times[first]);
   }
   // With one block between frames the actions lie one behind the other.
   if (!out->actions) return;

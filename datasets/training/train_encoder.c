@@ -34,23 +34,6 @@ typedef struct Run {
   double started;  // s
 } Run;
 
-static UsStatus read_frames(Run* r) {
-  const UsEncoderTrainConfig* c = r->c;
-  // An equal share of the frames for every dataset, all of one size.
-  const UsDatasetInfo* first = &r->frames[0].info;
-  for (int i = 0; i < c->datasets; i++) {
-    UsFrames* f = &r->frames[i];
-    US_TRY(us_frames_read(c->data[i], c->frames / c->datasets, c->seed, f));
-    if (f->info.height != first->height || f->info.width != first->width) {
-      return us_fail(US_FORMAT, "%s: expected frames of %d x %d px as in %s, found %d x %d",
-                     c->data[i], first->width, first->height, c->data[0], f->info.width,
-                     f->info.height);
-    }
-    r->set[i] = (UsFrameSet){f->pixels, f->count};
-  }
-  return US_OK;
-}
-
 static UsStatus start(Run* r) {
   const UsEncoderTrainConfig* c = r->c;
   char path[kPath];
@@ -61,11 +44,21 @@ static UsStatus start(Run* r) {
   r->frames = calloc((size_t)c->datasets, sizeof(UsFrames));
   r->set = calloc((size_t)c->datasets, sizeof(UsFrameSet));
   if (!r->frames || !r->set) return us_fail(US_MEMORY, "%s: out of memory", c->out);
-  US_TRY(read_frames(r));
+  // An equal share of the frames for every dataset, all of one size.
+  const UsDatasetInfo* info = &r->frames[0].info;
+  for (int i = 0; i < c->datasets; i++) {
+    UsFrames* f = &r->frames[i];
+    US_TRY(us_frames_read(c->data[i], c->frames / c->datasets, c->seed, f));
+    if (f->info.height != info->height || f->info.width != info->width) {
+      return us_fail(US_FORMAT, "%s: expected frames of %d x %d px as in %s, found %d x %d",
+                     c->data[i], info->width, info->height, c->data[0], f->info.width,
+                     f->info.height);
+    }
+    r->set[i] = (UsFrameSet){f->pixels, f->count};
+  }
 
   // The model, its settings copied one by one from the list that both structs are made of.
   UsAutoencoderConfig a;
-  const UsDatasetInfo* info = &r->frames[0].info;
   us_autoencoder_defaults(info->height, info->width, c->dim, c->width, c->depth, &a);
 #define X(type, name, ...) a.name = c->name;
   US_AUTOENCODER_SETTINGS(X)

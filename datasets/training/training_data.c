@@ -12,34 +12,6 @@ enum { kDefaultBlock = 5 };
 
 // ---- opening ----
 
-// The last twentieth of the episodes is held back.
-static int64_t count_training(int64_t episodes) {
-  int64_t held = (episodes + 19) / 20;
-  return episodes > held ? episodes - held : episodes;
-}
-
-// Refuses frames of another size: one encoder reads them all.
-static UsStatus check_same(const UsDataset* first, const UsDataset* other) {
-  const UsDatasetInfo *a = us_dataset_info(first), *b = us_dataset_info(other);
-  if (a->height == b->height && a->width == b->width) return US_OK;
-  return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d",
-                 us_dataset_path(other), a->width, a->height, us_dataset_path(first), b->width,
-                 b->height);
-}
-
-// Refuses trajectories in which nothing acts, as those of a model without controls.
-static UsStatus check_actions(const UsDataset* data) {
-  const UsDatasetInfo* info = us_dataset_info(data);
-  const float* actions = us_dataset_actions(data);
-  int64_t i = 0, n = info->rows * info->action;
-  while (i < n && !(fabsf(actions[i]) > 0)) i++;  // NaN in last rows
-  if (i < n) return US_OK;
-  return us_fail(US_FORMAT,
-                 "%s: expected actions, found 0 alone: there is nothing to plan with (pretrain "
-                 "takes such trajectories)",
-                 us_dataset_path(data));
-}
-
 UsStatus us_training_data_open(UsTrainingJob* j) {
   UsTrainingData* d = &j->data;
   // Files: what they hold is checked before anything long begins.
@@ -49,9 +21,26 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
     }
     US_TRY(us_dataset_open(j->paths[i], &d->data[i]));
     d->count = i + 1;
-    US_TRY(check_same(d->data[0], d->data[i]));
-    if (j->acts) US_TRY(check_actions(d->data[i]));
-    d->trained[i] = count_training(us_dataset_info(d->data[i])->episodes);
+    // Frames of another size are refused: one encoder reads them all.
+    const UsDatasetInfo *a = us_dataset_info(d->data[0]), *b = us_dataset_info(d->data[i]);
+    if (a->height != b->height || a->width != b->width) {
+      return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d",
+                     us_dataset_path(d->data[i]), a->width, a->height, us_dataset_path(d->data[0]),
+                     b->width, b->height);
+    }
+    // So are trajectories in which nothing acts, as those of a model without controls.
+    const float* actions = us_dataset_actions(d->data[i]);
+    int64_t at = 0, numbers = b->rows * b->action;
+    while (j->acts && at < numbers && !(fabsf(actions[at]) > 0)) at++;  // NaN in last rows
+    if (j->acts && at == numbers) {
+      return us_fail(US_FORMAT,
+                     "%s: expected actions, found 0 alone: there is nothing to plan with (pretrain "
+                     "takes such trajectories)",
+                     us_dataset_path(d->data[i]));
+    }
+    // The last twentieth of the episodes is held back.
+    int64_t held = (b->episodes + 19) / 20;
+    d->trained[i] = b->episodes > held ? b->episodes - held : b->episodes;
     US_TRY(us_dataset_hash(d->data[i], d->hash[i]));
   }
   // A task that is not known here has no settings, no more.

@@ -46,23 +46,6 @@ static UsStatus take_folder(UsTrainingJob* j) {
   return US_OK;
 }
 
-// The predictor for these tokens and actions, with first weights.
-static UsStatus make_predictor(UsTrainingJob* j) {
-  const UsEncoderInfo* e = us_encoder_info(j->data.encoder);
-  UsPredictorConfig c =
-      us_predictor_config_default(e->grid_h, e->grid_w, e->dim, j->acts ? j->data.block : 1,
-                                  j->acts ? us_dataset_info(j->data.data[0])->action : 0);
-  // The sizes that the run chose.
-#define X(type, name, ...) c.name = j->c.name;
-  US_PREDICTOR_SETTINGS(X)
-#undef X
-  c.action_hidden = c.width;
-  c.past = c.action > 0 && !j->c.no_past ? c.context - 1 : 0;
-  c.residual = !j->c.no_residual;
-  US_TRY(us_predictor_create("options", &c, &j->p));
-  return us_predictor_init(j->p, j->c.seed);
-}
-
 UsStatus us_training_prepare(UsTrainingJob* j) {
   // What the settings leave open.
   if (!j->c.encoder) j->c.encoder = "default";
@@ -76,7 +59,20 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
 #define X(type, name, ...) j->train.name = j->c.name;
   US_TRAIN_SETTINGS(X)
 #undef X
-  return make_predictor(j);
+  // The predictor for these tokens and actions, of the sizes that the run chose, with first
+  // weights.
+  const UsEncoderInfo* e = us_encoder_info(j->data.encoder);
+  UsPredictorConfig c =
+      us_predictor_config_default(e->grid_h, e->grid_w, e->dim, j->acts ? j->data.block : 1,
+                                  j->acts ? us_dataset_info(j->data.data[0])->action : 0);
+#define X(type, name, ...) c.name = j->c.name;
+  US_PREDICTOR_SETTINGS(X)
+#undef X
+  c.action_hidden = c.width;
+  c.past = c.action > 0 && !j->c.no_past ? c.context - 1 : 0;
+  c.residual = !j->c.no_residual;
+  US_TRY(us_predictor_create("options", &c, &j->p));
+  return us_predictor_init(j->p, j->c.seed);
 }
 
 // ---- running ----
