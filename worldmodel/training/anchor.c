@@ -15,10 +15,10 @@ enum { kScales = 4, kFrames = 4096 };
 
 // One width of the blur: matrices that blur and pick points at once.
 typedef struct Scale {
-  int rows, columns;  // sample points
-  float* down;        // (rows, height): blur and subsample along a column
-  float* across;      // (columns, width)
-  float* factor;      // (sets) weight / deviation
+  int points;     // of a side
+  float* down;    // (points, height): blur and subsample along a column
+  float* across;  // (points, width)
+  float* factor;  // (sets) weight / deviation
 } Scale;
 
 struct UsAnchor {
@@ -40,12 +40,11 @@ static void layout(UsAnchor* a) {
   a->features = 0;
   for (int s = 0; s < kScales; s++) {
     Scale* c = &a->scale[s];
-    c->rows = points_of[s];
-    c->columns = points_of[s];
-    c->down = US_TAKE(&a->arena, float, c->rows * a->height);
-    c->across = US_TAKE(&a->arena, float, c->columns * a->width);
+    c->points = points_of[s];
+    c->down = US_TAKE(&a->arena, float, c->points * a->height);
+    c->across = US_TAKE(&a->arena, float, c->points * a->width);
     c->factor = US_TAKE(&a->arena, float, a->sets);
-    a->features += (size_t)(c->rows * c->columns * 3);
+    a->features += (size_t)(c->points * c->points * 3);
   }
   // What the fit finds: the features' mean and the components.
   a->mean = US_TAKE(&a->arena, float, a->features);
@@ -86,7 +85,7 @@ static void read_features(const UsAnchor* a, int set, const uint8_t* frame, cons
   for (int s = 0; s < kScales; s++) {
     const Scale* c = &a->scale[s];
     // A Gaussian falls apart into columns and lines: first one line of points down the image ...
-    for (int i = 0; i < c->rows; i++) {
+    for (int i = 0; i < c->points; i++) {
       memset(row, 0, (size_t)line * sizeof(float));
       for (int y = 0; y < a->height; y++) {
         float w = c->down[i * a->height + y];
@@ -94,7 +93,7 @@ static void read_features(const UsAnchor* a, int set, const uint8_t* frame, cons
         for (int x = 0; x < line; x++) row[x] += w * difference[y * line + x];
       }
       // ... then the points along that line, channel by channel.
-      for (int j = 0; j < c->columns; j++) {
+      for (int j = 0; j < c->points; j++) {
         float sum[3] = {0, 0, 0};
         for (int x = 0; x < a->width; x++) {
           float w = c->across[j * a->width + x];
@@ -106,28 +105,11 @@ static void read_features(const UsAnchor* a, int set, const uint8_t* frame, cons
   }
 }
 
-// Rows x (n, features) of frames spread over the sets.
-static UsStatus read_rows(const UsAnchor* a, const UsAnchorSet* set, int sets, int each,
-                          float* scratch, float* x) {
-  size_t bytes = (size_t)a->height * (size_t)a->width * 3;
-  UsProgress bar = us_progress_start("anchor", "frames", (double)sets * each, 0);
-  for (int s = 0; s < sets; s++) {
-    for (int i = 0; i < each; i++) {
-      US_TRY(us_progress_step(&bar, (double)s * each + i, "the targets of an encoder"));
-      size_t at = (size_t)((int64_t)i * set[s].count / each);
-      read_features(a, s, set[s].frames + at * bytes, set[s].mean, scratch, x);
-      x += a->features;
-    }
-  }
-  us_progress_end(&bar);
-  return US_OK;
-}
-
 // Makes every scale count by its weight in a set: the deviation of its features over rows x (n).
 static void weigh_scales(UsAnchor* a, int set, size_t n, float* x) {
   size_t first = 0;
   for (int s = 0; s < kScales; s++) {
-    size_t count = (size_t)(a->scale[s].rows * a->scale[s].columns * 3);
+    size_t count = (size_t)(a->scale[s].points * a->scale[s].points * 3);
     double variance = 0;
     // The variance of a scale is the sum over its features.
     for (size_t f = first; f < first + count; f++) {
@@ -152,25 +134,35 @@ static void weigh_scales(UsAnchor* a, int set, size_t n, float* x) {
 // Factors of the scales, then the components of the features so weighed.
 static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
   size_t each = (size_t)(kFrames / sets), n = each * (size_t)sets;
+  size_t bytes = (size_t)a->height * (size_t)a->width * 3;
   float* x = malloc(n * a->features * sizeof(float));
   float* scratch = malloc(us_anchor_scratch(a->height, a->width) * sizeof(float));
-  UsStatus status = US_OK;
+  double variance;
   if (!x || !scratch) {
-    status = us_fail(US_MEMORY, "out of memory for the targets of an encoder");
-  } else {
-    double variance;
-    status = read_rows(a, set, sets, (int)each, scratch, x);
-    for (int i = 0; status == US_OK && i < sets; i++) {
-      weigh_scales(a, i, each, x + (size_t)i * each * a->features);
-    }
-    if (status == US_OK) {
-      status = us_principal((int)n, a->features, x, a->dim, a->mean, a->components, &variance);
-    }
-    // Targets get a deviation of 1 on the average, as a latent has.
-    if (status == US_OK) {
-      float scale = variance > 0 ? (float)sqrt(a->dim / variance) : 0;
-      for (size_t i = 0; i < (size_t)a->dim * a->features; i++) a->components[i] *= scale;
-    }
+    free(x);
+    free(scratch);
+    return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
+  }
+  // Rows x (n, features) of frames spread over the sets.
+  UsStatus status = US_OK;
+  UsProgress bar = us_progress_start("anchor", "frames", (double)n, 0);
+  for (size_t i = 0; status == US_OK && i < n; i++) {
+    status = us_progress_step(&bar, (double)i, "the targets of an encoder");
+    if (status != US_OK) break;
+    size_t s = i / each, at = i % each * (size_t)set[s].count / each;
+    read_features(a, (int)s, set[s].frames + at * bytes, set[s].mean, scratch, x + i * a->features);
+  }
+  us_progress_end(&bar);
+  for (int i = 0; status == US_OK && i < sets; i++) {
+    weigh_scales(a, i, each, x + (size_t)i * each * a->features);
+  }
+  if (status == US_OK) {
+    status = us_principal((int)n, a->features, x, a->dim, a->mean, a->components, &variance);
+  }
+  // Targets get a deviation of 1 on the average, as a latent has.
+  if (status == US_OK) {
+    float scale = variance > 0 ? (float)sqrt(a->dim / variance) : 0;
+    for (size_t i = 0; i < (size_t)a->dim * a->features; i++) a->components[i] *= scale;
   }
   free(x);
   free(scratch);
@@ -203,11 +195,8 @@ UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set
     }
     status = fit(a, set, sets);
   }
-  if (status == US_OK) {
-    *out = a;
-  } else {
-    us_anchor_destroy(a);
-  }
+  if (status == US_OK) *out = a;
+  if (status != US_OK) us_anchor_destroy(a);
   return status;
 }
 

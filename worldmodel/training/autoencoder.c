@@ -124,31 +124,6 @@ static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
   }
 }
 
-// First weights: both models' lists, the layers before a norm or a sum as they come.
-static UsStatus init_weights(UsAutoencoder* a) {
-  float* host = calloc(a->floats, sizeof(float));
-  if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", a->floats);
-  // Drawn from the seed, for each of the models apart.
-  us_params_init(&a->vit->params, a->config.seed, 0, host);
-  us_params_init(&a->decoder->params, a->config.seed, 1, host + a->vit->params.floats);
-  us_ops_put(a->device, a->weights, host, a->floats);
-  free(host);
-  return US_OK;
-}
-
-// Targets of the frames of all sets and their mean images.
-static UsStatus make_anchor(UsAutoencoder* a) {
-  const UsVitConfig* c = &a->config.vit;
-  UsAnchorSet* set = calloc((size_t)a->sets, sizeof(UsAnchorSet));
-  if (!set) return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
-  for (int i = 0; i < a->sets; i++) {
-    set[i] = (UsAnchorSet){a->set[i].frames, a->mean + (size_t)i * frame_bytes(c), a->set[i].count};
-  }
-  UsStatus status = us_anchor_create(c->height, c->width, c->global_dim, set, a->sets, &a->anchor);
-  free(set);
-  return status;
-}
-
 static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   const UsAutoencoderConfig* c = &a->config;
   size_t bytes = frame_bytes(&c->vit);
@@ -186,8 +161,26 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   for (int i = 0; i < a->sets; i++) {
     US_TRY(mean_image(&set[i], bytes, a->mean + (size_t)i * bytes));
   }
-  if (c->anchor > 0) US_TRY(make_anchor(a));
-  return init_weights(a);
+  // Targets of the frames of all sets and their mean images.
+  if (c->anchor > 0) {
+    UsAnchorSet* anchored = calloc((size_t)a->sets, sizeof(UsAnchorSet));
+    if (!anchored) return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
+    for (int i = 0; i < a->sets; i++) {
+      anchored[i] = (UsAnchorSet){set[i].frames, a->mean + (size_t)i * bytes, set[i].count};
+    }
+    UsStatus status = us_anchor_create(c->vit.height, c->vit.width, c->vit.global_dim, anchored,
+                                       a->sets, &a->anchor);
+    free(anchored);
+    US_TRY(status);
+  }
+  // First weights of both models' lists, drawn from the seed for each apart.
+  float* host = calloc(a->floats, sizeof(float));
+  if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", a->floats);
+  us_params_init(&a->vit->params, c->seed, 0, host);
+  us_params_init(&a->decoder->params, c->seed, 1, host + a->vit->params.floats);
+  us_ops_put(a->device, a->weights, host, a->floats);
+  free(host);
+  return US_OK;
 }
 
 UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set, int sets,
@@ -209,12 +202,9 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   a->device = a->config.vit.device;
   a->sets = sets;
   UsStatus status = take_memory(a, set);
-  if (status != US_OK) {
-    us_autoencoder_destroy(a);
-    return status;
-  }
-  *out = a;
-  return US_OK;
+  if (status == US_OK) *out = a;
+  if (status != US_OK) us_autoencoder_destroy(a);
+  return status;
 }
 
 void us_autoencoder_destroy(UsAutoencoder* a) {
@@ -233,17 +223,12 @@ void us_autoencoder_destroy(UsAutoencoder* a) {
   free(a);
 }
 
-// Whether this step compares pixels.
-static int decodes(const UsAutoencoder* a) {
-  return a->step % a->config.decode_every == 0;
-}
-
 double us_autoencoder_distance(const UsAutoencoder* a) {
   return a->distance;
 }
 
 int us_autoencoder_compares(const UsAutoencoder* a) {
-  return decodes(a);
+  return a->step % a->config.decode_every == 0;
 }
 
 int us_autoencoder_steps(const UsAutoencoder* a) {
@@ -324,7 +309,7 @@ static void shard_item(void* arg, int i, int worker) {
   const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
 
   // Pixels, through the decoder.
-  if (decodes(a)) {
+  if (us_autoencoder_compares(a)) {
     float scale = c->pixels / ((float)count * (float)c->shards);
     disturb(a, i, z);
     const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
@@ -357,7 +342,7 @@ double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   us_ops_get_sums(a->device, a->sums, a->figures, 2 * (size_t)c->shards);
   a->distance = 0;
   for (int i = 0; i < c->shards; i++) {
-    if (decodes(a)) loss += a->figures[2 * i];
+    if (us_autoencoder_compares(a)) loss += a->figures[2 * i];
     if (a->anchor) a->distance += a->figures[2 * i + 1] / c->anchor;
   }
   // Numbers that are none end training, else the step is taken.
@@ -450,13 +435,9 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
   int each = 4096 / a->sets, total = 0;
   float* z = calloc((size_t)a->sets * (size_t)each * d, sizeof(float));
   uint8_t* frames = malloc((size_t)each * bytes);
-  if (!z || !frames) {
-    free(z);
-    free(frames);
-    return us_fail(US_MEMORY, "out of memory for statistics of latents");
-  }
+  UsStatus status =
+      z && frames ? US_OK : us_fail(US_MEMORY, "out of memory for statistics of latents");
   // Latents of frames spread over every set.
-  UsStatus status = US_OK;
   for (int s = 0; s < a->sets && status == US_OK; s++) {
     int n = a->set[s].count < each ? a->set[s].count : each;
     for (int i = 0; i < n; i++) {
@@ -468,7 +449,7 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
   }
   // Mean of each number, then the squares around it, over all numbers.
   double squares = 0;
-  for (size_t j = 0; j < d; j++) {
+  for (size_t j = 0; j < d && status == US_OK; j++) {
     mean[j] = 0;
     for (int i = 0; i < total; i++) mean[j] += z[(size_t)i * d + j];
     mean[j] /= total;
@@ -513,16 +494,12 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
   *out = NULL;
   float* host = malloc(a->floats * sizeof(float));
   double* mean = calloc((size_t)a->config.vit.global_dim, sizeof(double));
-  if (!host || !mean) {
-    free(host);
-    free(mean);
-    return us_fail(US_MEMORY, "out of memory for the finished encoder");
-  }
+  UsStatus status =
+      host && mean ? US_OK : us_fail(US_MEMORY, "out of memory for the finished encoder");
   // With a norm an encoder of the weights as they are measures its latents, whose scale is folded
   // in.
-  us_ops_get(a->device, a->weights, host, a->floats);
-  UsStatus status = US_OK;
-  if (a->config.vit.norm) {  // an anchored latent has its scale already
+  if (status == US_OK) us_ops_get(a->device, a->weights, host, a->floats);
+  if (status == US_OK && a->config.vit.norm) {  // an anchored latent has its scale already
     double deviation = 1;
     UsEncoder* raw = NULL;
     status = us_encoder_make_vit(&a->config.vit, host, NULL, &raw);

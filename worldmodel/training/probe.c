@@ -74,15 +74,17 @@ static void layout(Probe* q, UsArena* a, UsArena* t) {
   q->dp = US_TAKE(t, float, targets);
 }
 
-// Standardises column c of train (n, width) and test (nt, width), both into a and b.
-static void standardise(size_t n, size_t nt, size_t width, size_t c, const float* train,
-                        const float* test, float* a, float* b) {
-  double mean = 0.0, var = 0.0;
-  for (size_t i = c; i < n * width; i += width) mean += (double)train[i] / (double)n;
-  for (size_t i = c; i < n * width; i += width) var += pow(train[i] - mean, 2.0) / (double)n;
-  double scale = var > 1e-24 ? 1.0 / sqrt(var) : 0.0;
-  for (size_t i = c; i < n * width; i += width) a[i] = (float)((train[i] - mean) * scale);
-  for (size_t i = c; i < nt * width; i += width) b[i] = (float)((test[i] - mean) * scale);
+// Standardises the columns of train (n, width) and test (nt, width), both into a and b.
+static void standardise(size_t n, size_t nt, size_t width, const float* train, const float* test,
+                        float* a, float* b) {
+  for (size_t c = 0; c < width; ++c) {
+    double mean = 0.0, var = 0.0;
+    for (size_t i = c; i < n * width; i += width) mean += (double)train[i] / (double)n;
+    for (size_t i = c; i < n * width; i += width) var += pow(train[i] - mean, 2.0) / (double)n;
+    double scale = var > 1e-24 ? 1.0 / sqrt(var) : 0.0;
+    for (size_t i = c; i < n * width; i += width) a[i] = (float)((train[i] - mean) * scale);
+    for (size_t i = c; i < nt * width; i += width) b[i] = (float)((test[i] - mean) * scale);
+  }
 }
 
 // R^2 of guess (n, out) against y (n, out), per column into r2 (out).
@@ -135,33 +137,12 @@ static void forward(const Probe* q) {
   us_ops_linear(q->d, BATCH, (int)q->out, HIDDEN, q->active, w + q->w2, w + q->b2, q->p);
 }
 
-// Adds the batch's gradient to g.
-static void backward(const Probe* q, float* g) {
-  const size_t count = BATCH * q->out;
-  us_ops_squared_error(q->d, count, 1.0f / (float)count, q->p, q->by, NULL, q->dp, NULL);
-  us_ops_linear_back(q->d, BATCH, (int)q->out, HIDDEN, q->active, q->w + q->w2, q->dp, q->dhidden,
-                     g + q->w2, g + q->b2);
-  us_ops_gelu_back(q->d, BATCH * HIDDEN, q->hidden, q->dhidden, q->dhidden);
-  us_ops_linear_back(q->d, BATCH, HIDDEN, (int)q->in, q->bx, q->w + q->w1, q->dhidden, NULL,
-                     g + q->w1, g + q->b1);
-}
-
-// Rows drawn with replacement.
-static void take_batch(Probe* q, UsRng* rng) {
-  for (size_t i = 0; i < BATCH; ++i) {
-    size_t r = us_rng_below(rng, (uint32_t)q->n_train);
-    memcpy(q->rows + i * q->in, q->x + r * q->in, q->in * sizeof(float));
-    memcpy(q->targets + i * q->out, q->y + r * q->out, q->out * sizeof(float));
-  }
-  us_ops_put(q->d, q->bx, q->rows, BATCH * q->in);
-  us_ops_put(q->d, q->by, q->targets, BATCH * q->out);
-}
-
 static UsStatus fit_network(Probe* q, uint64_t seed, float* r2) {
   // First weights, and the optimiser of every trainer.
   const UsOptimiserConfig c = {
       .shards = 1, .rate = 2e-3f, .warmup = WARM, .beta2 = 0.99f, .decay = 1e-2f, .clip = INFINITY};
   const UsParamList* list = &q->list;
+  const size_t count = BATCH * q->out;
   US_TRY(us_optimiser_create(q->d, &c, 1, &list, q->w, &q->optimiser));
   us_params_init(list, seed, 0, q->first);
   us_ops_put(q->d, q->w, q->first, list->floats);
@@ -171,9 +152,23 @@ static UsStatus fit_network(Probe* q, uint64_t seed, float* r2) {
   UsProgress bar = us_progress_start("probe", "steps", STEPS, 0);
   for (int step = 1; step <= STEPS && !us_interrupted(); ++step) {
     us_progress_show(&bar, step - 1, NULL);
-    take_batch(q, &rng);
+    // Rows drawn with replacement.
+    for (size_t i = 0; i < BATCH; ++i) {
+      size_t r = us_rng_below(&rng, (uint32_t)q->n_train);
+      memcpy(q->rows + i * q->in, q->x + r * q->in, q->in * sizeof(float));
+      memcpy(q->targets + i * q->out, q->y + r * q->out, q->out * sizeof(float));
+    }
+    us_ops_put(q->d, q->bx, q->rows, BATCH * q->in);
+    us_ops_put(q->d, q->by, q->targets, count);
+    // There and back, then a step.
     forward(q);
-    backward(q, us_optimiser_gradient(q->optimiser, 0));
+    float* g = us_optimiser_gradient(q->optimiser, 0);
+    us_ops_squared_error(q->d, count, 1.0f / (float)count, q->p, q->by, NULL, q->dp, NULL);
+    us_ops_linear_back(q->d, BATCH, (int)q->out, HIDDEN, q->active, q->w + q->w2, q->dp, q->dhidden,
+                       g + q->w2, g + q->b2);
+    us_ops_gelu_back(q->d, BATCH * HIDDEN, q->hidden, q->dhidden, q->dhidden);
+    us_ops_linear_back(q->d, BATCH, HIDDEN, (int)q->in, q->bx, q->w + q->w1, q->dhidden, NULL,
+                       g + q->w1, g + q->b1);
     us_optimiser_sum(q->optimiser, NULL);
     us_optimiser_update(q->optimiser, step, (double)step / STEPS, NULL);
   }
@@ -218,12 +213,8 @@ UsStatus us_probe(int n_train, int n_test, int in, int out, const float* x_train
   if (status == US_OK) {
     us_arena_place(&t, tensors);
     layout(q, &a, &t);
-    for (size_t c = 0; c < q->in; ++c) {
-      standardise(q->n_train, q->n_test, q->in, c, x_train, x_test, q->x, q->xt);
-    }
-    for (size_t c = 0; c < q->out; ++c) {
-      standardise(q->n_train, q->n_test, q->out, c, y_train, y_test, q->y, q->yt);
-    }
+    standardise(q->n_train, q->n_test, q->in, x_train, x_test, q->x, q->xt);
+    standardise(q->n_train, q->n_test, q->out, y_train, y_test, q->y, q->yt);
     if (r2_linear) status = fit_linear(q, r2_linear);
   }
   if (r2_mlp && status == US_OK) status = fit_network(q, seed, r2_mlp);

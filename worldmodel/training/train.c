@@ -34,14 +34,6 @@ UsTrainConfig us_train_defaults(const UsWorldModel* m, const UsTrainConfig* conf
 
 // ---- making ----
 
-// Samples of a shard: a power of two that divides the batch, with at most kShardRows queries.
-static int shard_size(const UsWorldModel* m, const UsTrainConfig* c) {
-  int rows = (c->frames - c->first) * m->grid_h * m->grid_w;
-  int shard = kShardMost;
-  while (shard > 1 && (shard * rows > kShardRows || c->batch % shard != 0)) shard /= 2;
-  return shard;
-}
-
 // Takes the memory of a batch, in which every sample has its place.
 static int place_batch(const UsWorldModel* m, int batch, int frames, UsBatch* out) {
   size_t n = (size_t)batch * (size_t)frames;
@@ -88,17 +80,6 @@ static double bytes_of(const UsTrainer* t) {
          t->workers * tapes;
 }
 
-// A worker computes one shard after the other on tapes of its own.
-static int make_workers(UsTrainer* t) {
-  const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
-  for (int i = 0; i < t->workers; i++) {
-    t->worker[i].tape = t->m->cls->tape_create(t->m, &train);
-    if (t->held.fill) t->worker[i].held = t->m->cls->tape_create(t->m, &held);
-    if (!t->worker[i].tape || (t->held.fill && !t->worker[i].held)) return 0;
-  }
-  return 1;
-}
-
 // Sums that the loss of a shard gives.
 static size_t loss_sums(const UsTrainer* t) {
   return t->c.rollout > 1 ? (size_t)t->c.rollout : 1;
@@ -117,18 +98,26 @@ static UsStatus allocate(UsTrainer* t) {
                                     .clip = c->clip,
                                     .lead = US_PARAM_ACTION,
                                     .trail = c->action_only ? 0 : c->trunk_rate};
-  US_TRY(us_optimiser_create(t->device, &config, 1, &list, t->m->cls->params(t->m), &t->optimiser));
+  US_TRY(
+      us_optimiser_create(t->m->device, &config, 1, &list, t->m->cls->params(t->m), &t->optimiser));
   // Numbers per worker, shard and validation.
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
   t->figures = calloc((size_t)t->shards * loss_sums(t), sizeof(double));
-  t->sums = us_ops_alloc_sums(t->device, (size_t)t->shards * loss_sums(t));
+  t->sums = us_ops_alloc_sums(t->m->device, (size_t)t->shards * loss_sums(t));
   t->held_error = calloc((size_t)(4 * c->validate_batches * t->shards), sizeof(double));
-  t->best = us_ops_alloc(t->device, list->floats);
+  t->best = us_ops_alloc(t->m->device, list->floats);
   // Samples: the pool fills them in place, shard by shard.
   int ok = t->worker && t->figures && t->sums && t->held_error && t->best &&
            place_batch(t->m, c->batch, c->frames, &t->batch) &&
            (!t->held.fill || place_batch(t->m, c->batch, t->held_frames, &t->held_batch));
-  return ok && make_workers(t) ? US_OK : us_fail(US_MEMORY, "training: out of memory");
+  // A worker computes one shard after the other on tapes of its own.
+  const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
+  for (int i = 0; ok && i < t->workers; i++) {
+    t->worker[i].tape = t->m->cls->tape_create(t->m, &train);
+    if (t->held.fill) t->worker[i].held = t->m->cls->tape_create(t->m, &held);
+    ok = t->worker[i].tape && (t->worker[i].held || !t->held.fill);
+  }
+  return ok ? US_OK : us_fail(US_MEMORY, "training: out of memory");
 }
 
 // Refuses what does not go together.
@@ -172,9 +161,11 @@ UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrain
   UsTrainer* t = calloc(1, sizeof(*t));
   if (!t) return us_fail(US_MEMORY, "training: out of memory");
   *t = (UsTrainer){.m = m, .c = c, .train = train, .held = held, .pool = pool};
-  t->device = m->device;
-  // The shards depend on the config alone, so that results do not depend on the threads.
-  t->shard = shard_size(m, &c);
+  // The shards depend on the config alone, so that results do not depend on the threads. Each has
+  // samples of a power of two that divides the batch, with at most kShardRows queries.
+  int rows = (c.frames - c.first) * m->grid_h * m->grid_w;
+  t->shard = kShardMost;
+  while (t->shard > 1 && (t->shard * rows > kShardRows || c.batch % t->shard != 0)) t->shard /= 2;
   t->shards = c.batch / t->shard;
   t->workers = us_pool_threads(pool);
   t->held_frames = m->context + c.horizon;
@@ -182,12 +173,9 @@ UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrain
   // What the machine does not have is refused before it is taken.
   UsStatus status = us_machine_need_memory("training", bytes_of(t));
   if (status == US_OK) status = allocate(t);
-  if (status != US_OK) {
-    us_trainer_destroy(t);
-    return status;
-  }
-  *out = t;
-  return US_OK;
+  if (status == US_OK) *out = t;
+  if (status != US_OK) us_trainer_destroy(t);
+  return status;
 }
 
 void us_trainer_destroy(UsTrainer* t) {
@@ -197,11 +185,11 @@ void us_trainer_destroy(UsTrainer* t) {
     t->m->cls->tape_destroy(t->worker[i].held);
   }
   us_optimiser_destroy(t->optimiser);
-  us_ops_free(t->device, t->best);
+  us_ops_free(t->m->device, t->best);
   free_batch(&t->batch);
   free_batch(&t->held_batch);
   free(t->worker);
-  us_ops_free(t->device, t->sums);
+  us_ops_free(t->m->device, t->sums);
   free(t->figures);
   free(t->held_error);
   free(t);
@@ -268,7 +256,7 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
   }
   // The losses, in one read from the device.
   const UsLossConfig loss = loss_of_training(t);
-  us_ops_get_sums(t->device, t->sums, t->figures, (size_t)t->shards * loss_sums(t));
+  us_ops_get_sums(t->m->device, t->sums, t->figures, (size_t)t->shards * loss_sums(t));
   for (int i = 0; i < t->shards; i++) {
     UsLosses l = us_losses_of(&loss, t->figures + (size_t)i * loss_sums(t));
     out.teacher += l.teacher;
@@ -286,25 +274,18 @@ UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
 
 // ---- validation ----
 
-// A batch of held-back samples, as a pool's item gets it.
-typedef struct HeldBatch {
-  UsTrainer* t;
-  int batch;
-} HeldBatch;
-
 // Errors of one shard: of the next frame and of the last, beside those of repeating the frame
 // before.
 static void validate_item(void* arg, int item, int worker) {
-  UsTrainer* t = ((HeldBatch*)arg)->t;
-  int batch = ((HeldBatch*)arg)->batch;
+  UsTrainer* t = arg;
   UsTape* tape = t->worker[worker].held;
   double error[kHorizonMost], copy[kHorizonMost];
   if (us_interrupted()) return;
-  fill(t, &t->held, batch, item, &t->held_batch);
+  fill(t, &t->held, t->validating, item, &t->held_batch);
   UsBatch shard = slice(t, &t->held_batch, item);
   t->m->cls->loss(t->m, tape, &shard, t->shard, 0, NULL, NULL);
   t->m->cls->errors(tape, error, copy);
-  double* out = t->held_error + 4 * (size_t)(batch * t->shards + item);
+  double* out = t->held_error + 4 * (size_t)(t->validating * t->shards + item);
   out[0] = error[0];
   out[1] = copy[0];
   out[2] = error[t->c.horizon - 1];
@@ -315,9 +296,8 @@ UsValidation us_trainer_validate(UsTrainer* t) {
   if (!t->held.fill) return (UsValidation){NAN, NAN, 0};
   double sum[4] = {0};
   // Always the same batches, so that validations of a run compare.
-  for (int b = 0; b < t->c.validate_batches; b++) {
-    HeldBatch h = {t, b};
-    us_pool_run(t->pool, t->shards, validate_item, &h);
+  for (t->validating = 0; t->validating < t->c.validate_batches; t->validating++) {
+    us_pool_run(t->pool, t->shards, validate_item, t);
   }
   // Ratios of sums, which a sample without motion cannot upset; added in the order of shards.
   for (int i = 0; i < t->c.validate_batches * t->shards; i++) {

@@ -32,7 +32,6 @@ typedef struct Worker {
 } Worker;
 
 struct UsTrainer {
-  UsDevice* device;  // of m
   UsWorldModel* m;
   UsTrainConfig c;  // defaults filled in
   UsTrainData train, held;
@@ -45,6 +44,7 @@ struct UsTrainer {
   double* held_error;  // (validate_batches, shards, 4): error and copy, next frame and last
   float* best;         // (floats), tensor memory: the weights of best_error
   UsBatch batch, held_batch;
+  int validating;  // number of the held-back batch
   TrainState at;
 };
 

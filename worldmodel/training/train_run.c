@@ -44,7 +44,7 @@ UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
   if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
   // Tensors: one read of each from the device.
   us_optimiser_get(t->optimiser, host);
-  us_ops_get(t->device, t->best, host + 3 * floats, floats);
+  us_ops_get(t->m->device, t->best, host + 3 * floats, floats);
   t->m->cls->norm(t->m, host + 4 * floats, host + 4 * floats + d);
   UsTensorOut out[6];
   int tensors = list_tensors(t, host, out), n = 0;
@@ -106,7 +106,7 @@ static UsStatus load_from(UsTrainer* t, const char* path, const char* key, const
   // All of it is good: the trainer changes only now.
   t->at = at;
   us_optimiser_put(t->optimiser, host);
-  us_ops_put(t->device, t->best, host + 3 * floats, floats);
+  us_ops_put(t->m->device, t->best, host + 3 * floats, floats);
   t->m->cls->set_norm(t->m, host + 4 * floats, scale);
   return US_OK;
 }
@@ -143,17 +143,6 @@ static UsStatus trim_log(const char* path, int64_t step) {
   return status;
 }
 
-// Opens the log behind `step`; a new run starts a new one.
-static UsStatus open_log(const char* path, int64_t step, FILE** out) {
-  *out = NULL;
-  if (!path) return US_OK;
-  if (step > 0) {
-    US_TRY(trim_log(path, step));
-  }
-  *out = fopen(path, step > 0 ? "a" : "w");
-  return *out ? US_OK : us_fail(US_IO, "%s: cannot be written: %s", path, strerror(errno));
-}
-
 // ---- loop ----
 
 // A run of the loop over a trainer.
@@ -175,16 +164,13 @@ static double progress(const Loop* l) {
   return fmax(by_steps, l->t->at.elapsed / (60 * c->minutes));
 }
 
-// The lines of the log are out before a checkpoint says that their steps were taken.
-static UsStatus flush_log(const Loop* l) {
-  if (!l->log || (fflush(l->log) == 0 && !ferror(l->log))) return US_OK;
-  return us_fail(US_IO, "%s: cannot be written: %s", l->run->log, strerror(errno));
-}
-
 // Saves the state, if the run has a place for it.
 static UsStatus checkpoint(Loop* l) {
   l->saved = us_seconds();
-  US_TRY(flush_log(l));
+  // The lines of the log are out before a checkpoint says that their steps were taken.
+  if (l->log && (fflush(l->log) != 0 || ferror(l->log))) {
+    return us_fail(US_IO, "%s: cannot be written: %s", l->run->log, strerror(errno));
+  }
   if (!l->run->checkpoint) return US_OK;
   return us_trainer_save(l->t, l->run->checkpoint, l->run->key ? l->run->key : "");
 }
@@ -239,7 +225,7 @@ static int validate(Loop* l) {
   if (v.open_loop < t->at.best_error) {
     t->at.best_error = v.open_loop;
     t->at.worse = 0;
-    us_ops_copy(l->t->device, t->m->cls->params(t->m), t->best, t->m->cls->list(t->m)->floats);
+    us_ops_copy(t->m->device, t->m->cls->params(t->m), t->best, t->m->cls->list(t->m)->floats);
     return 0;
   }
   return ++t->at.worse >= t->c.patience;
@@ -282,7 +268,12 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
     US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
   }
-  US_TRY(open_log(run->log, t->at.step, &l.log));
+  // The log goes on behind that step; a new run starts a new one.
+  if (run->log) {
+    if (t->at.step > 0) US_TRY(trim_log(run->log, t->at.step));
+    l.log = fopen(run->log, t->at.step > 0 ? "a" : "w");
+    if (!l.log) return us_fail(US_IO, "%s: cannot be written: %s", run->log, strerror(errno));
+  }
   l.before = t->at.elapsed;
   l.started = l.saved = us_seconds();
   l.bar = t->c.steps > 0
@@ -295,7 +286,7 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   if (status == US_OK) status = checkpoint(&l);
   // With patience the best weights are the result, and their errors.
   if (status == US_OK && t->c.patience > 0 && isfinite(t->at.best_error)) {
-    us_ops_copy(t->device, t->best, t->m->cls->params(t->m), t->m->cls->list(t->m)->floats);
+    us_ops_copy(t->m->device, t->best, t->m->cls->params(t->m), t->m->cls->list(t->m)->floats);
     keep_validation(t, us_trainer_validate(t));
     status = us_interrupt_check("training");
   }
