@@ -98,10 +98,8 @@ UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredic
 
 // Appends the tensors in the order of the checkpoint.
 static void layout(UsPredictor* p) {
-  enum {
-    kMatrix = US_PARAM_DECAY | US_PARAM_NORMAL,
-  };
   PREDICTOR_SIZES(&p->c);
+  const int kMatrix = US_PARAM_DECAY | US_PARAM_NORMAL;
   const int kHead = p->c.residual ? US_PARAM_DECAY : kMatrix;
   PredictorOffsets* at = &p->at;
 #define X(field, name, rows, columns, flags) \
@@ -321,55 +319,44 @@ static UsStatus read_all(const UsPredictor* p, const char* name, const UsTensors
   return us_params_refuse_rest(&p->list, t, "", 0, norm);
 }
 
-// What follows from fixed latents around the mean and from fixed actions, into host: (G, D) as the
-// blocks give it, then (G, D) back in raw numbers. context (C G D + K A), out (G, D) tensor memory;
-// host (max(C, 2) G D), actions (K, A).
-static void predict_once(const UsPredictor* p, UsRolloutWork* m, float* context, float* memory,
-                         float* out, float* host, float* actions) {
-  const UsPredictorConfig* c = &p->c;
-  int rows = c->context * predictor_tokens(c), blocks = predictor_block(c);
-  double times[US_CONTEXT_MAX];
-  float scale;
-  for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
-  for (int i = 0; i < blocks; i++) actions[i] = (float)(i % 5) / 2 - 1;
-  // Latents that spread around the mean as real ones do, always the same.
-  us_predictor_norm(p, host, &scale);  // the mean, which the rows behind it start from
-  for (int i = rows * c->dim - 1; i >= 0; i--) {
-    host[i] = host[i % c->dim] + scale * ((float)(i * 37 % 101) / 50 - 1);
-  }
-  float* played = context + (size_t)(rows * c->dim);
-  // One predicted frame, in the model's numbers and in raw ones.
-  us_ops_put(p->base.device, context, host, (size_t)(rows * c->dim));
-  us_ops_put(p->base.device, played, actions, (size_t)blocks);
-  us_predictor_normalise(p, rows, context, context);
-  us_predictor_cache(p, m, context, times, memory);
-  const UsRollout task = {.context = context,
-                          .cache = memory,
-                          .step = 0.25,
-                          .count = 1,
-                          .horizon = 1,
-                          .actions = played,
-                          .last = out};
-  us_predictor_rollout(p, m, &task);
-  size_t one = (size_t)(predictor_tokens(c) * c->dim);
-  us_ops_get(p->base.device, out, host, one);
-  us_predictor_denormalise(p, predictor_tokens(c), out, out);
-  us_ops_get(p->base.device, out, host + one, one);
-}
-
-// Weights whose prediction is not numbers that can be planned with are refused.
+// Weights whose prediction is not numbers that can be planned with are refused: what follows from
+// fixed latents around the mean and from fixed actions, as the blocks give it and in raw numbers.
 static UsStatus try_once(const UsPredictor* p, const char* name) {
   const UsPredictorConfig* c = &p->c;
+  UsDevice* device = p->base.device;
+  int rows = c->context * predictor_tokens(c), blocks = predictor_block(c);
   size_t one = (size_t)(predictor_tokens(c) * c->dim), all = one * (size_t)c->context;
-  size_t most = all > 2 * one ? all : 2 * one;
   UsRolloutWork* m = us_predictor_work_create(p, 1);
-  float* context = us_ops_alloc(p->base.device, all + (size_t)predictor_block(c));
-  float* out = us_ops_alloc(p->base.device, one);
-  float* memory = us_ops_alloc(p->base.device, p->base.cache);
-  float* host = calloc(most + (size_t)predictor_block(c), sizeof(float));
+  float* context = us_ops_alloc(device, all + (size_t)blocks);  // latents (C, G, D), actions (K, A)
+  float* out = us_ops_alloc(device, one);
+  float* memory = us_ops_alloc(device, p->base.cache);
+  float* host = calloc((all > 2 * one ? all : 2 * one) + (size_t)blocks, sizeof(float));
   UsStatus status = US_OK;
   if (m && context && out && memory && host) {
-    predict_once(p, m, context, memory, out, host, host + most);
+    double times[US_CONTEXT_MAX];
+    float scale;
+    for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
+    for (int i = 0; i < blocks; i++) host[all + (size_t)i] = (float)(i % 5) / 2 - 1;
+    // Latents that spread around the mean as real ones do, always the same.
+    us_predictor_norm(p, host, &scale);  // the mean, which the rows behind it start from
+    for (int i = rows * c->dim - 1; i >= 0; i--) {
+      host[i] = host[i % c->dim] + scale * ((float)(i * 37 % 101) / 50 - 1);
+    }
+    us_ops_put(device, context, host, all + (size_t)blocks);
+    // One predicted frame, in the model's numbers and in raw ones.
+    us_predictor_normalise(p, rows, context, context);
+    us_predictor_cache(p, m, context, times, memory);
+    const UsRollout task = {.context = context,
+                            .cache = memory,
+                            .step = 0.25,
+                            .count = 1,
+                            .horizon = 1,
+                            .actions = context + all,
+                            .last = out};
+    us_predictor_rollout(p, m, &task);
+    us_ops_get(device, out, host, one);
+    us_predictor_denormalise(p, predictor_tokens(c), out, out);
+    us_ops_get(device, out, host + one, one);
   } else {
     status = us_fail(US_MEMORY, "%s: out of memory for a prediction", name);
   }
@@ -381,9 +368,9 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
         name, (double)US_PREDICTION_MOST, (double)host[i]);
   }
   us_predictor_work_destroy(m);
-  us_ops_free(p->base.device, context);
-  us_ops_free(p->base.device, out);
-  us_ops_free(p->base.device, memory);
+  us_ops_free(device, context);
+  us_ops_free(device, out);
+  us_ops_free(device, memory);
   free(host);
   return status;
 }

@@ -21,71 +21,60 @@ void kv_place(const UsPredictorConfig* c, UsArena* a, int rows, KvCache* out) {
   out->dv = US_TAKE(a, float, floats);
 }
 
-// Every block has activations of its own.
-static void place_kept(const UsPredictorConfig* c, UsArena* m, Pass* s) {
+void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
   PREDICTOR_SIZES(c);
   size_t rows = (size_t)s->rows, keys = (size_t)s->batch * (size_t)s->tk;
-  for (int l = 0; l < n; l++) {
-    Layer* a = &s->layer[l];
-#define X(field, floats) a->field = US_TAKE(m, float, (rows * (size_t)(floats)));
-    LAYER_ROWS(X)
-#undef X
-    if (!s->mask) {
-      a->k = US_TAKE(m, float, (keys * (size_t)w));
-      a->v = US_TAKE(m, float, (keys * (size_t)w));
-    }
-    a->probs = US_TAKE(m, float, (rows * (size_t)c->heads * (size_t)s->tk));
-  }
-  s->end = US_TAKE(m, float, (rows * (size_t)w));
-  s->end_norm = US_TAKE(m, float, (rows * (size_t)w));
-  s->end_stats = US_TAKE(m, float, rows * 2);
-}
-
-// All blocks share their activations: q goes back and forth between two arrays.
-static void place_shared(const UsPredictorConfig* c, UsArena* m, Pass* s) {
-  PREDICTOR_SIZES(c);
-  size_t rows = (size_t)s->rows;
-  float* q = US_TAKE(m, float, (rows * (size_t)w));
-  float* other = US_TAKE(m, float, (rows * (size_t)w));
-  float* norm = US_TAKE(m, float, (rows * (size_t)j));
-  float* joined = US_TAKE(m, float, (rows * (size_t)j));
-  float* turned = US_TAKE(m, float, (rows * (size_t)w));
-  float* attended = US_TAKE(m, float, (rows * (size_t)w));
-  float* hidden = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
-  for (int l = 0; l < n; l++) {
-    s->layer[l] = (Layer){.q = q,
-                          .norm1 = norm,
-                          .turned = turned,
-                          .attended = attended,
-                          .q1 = other,
-                          .norm2 = norm,
-                          .up = hidden,
-                          .active = hidden,
-                          .q2 = q,
-                          .joined = joined,
-                          .norm3 = norm,
-                          .aup = hidden,
-                          .aactive = hidden};
-    if (c->action == 0) continue;  // the MLP ends in q
-    float* behind = other;
-    other = q;
-    q = behind;
-  }
-  s->end = q;
-  s->end_norm = norm;
-}
-
-void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
-  size_t rows = (size_t)s->rows, numbers = rows * (size_t)c->dim;
   s->angles = US_TAKE(m, float, (2 * (size_t)s->period * (size_t)predictor_pairs(c)));
-  s->last = US_TAKE(m, float, numbers);
+  s->last = US_TAKE(m, float, (rows * (size_t)d));
   s->actions = US_TAKE(m, float, rows / (size_t)predictor_tokens(c) * (size_t)predictor_inputs(c));
   if (s->kept) {
-    place_kept(c, m, s);
+    // Every block has activations of its own.
+    for (int l = 0; l < n; l++) {
+      Layer* a = &s->layer[l];
+#define X(field, floats) a->field = US_TAKE(m, float, (rows * (size_t)(floats)));
+      LAYER_ROWS(X)
+#undef X
+      if (!s->mask) {
+        a->k = US_TAKE(m, float, (keys * (size_t)w));
+        a->v = US_TAKE(m, float, (keys * (size_t)w));
+      }
+      a->probs = US_TAKE(m, float, (rows * (size_t)c->heads * (size_t)s->tk));
+    }
+    s->end = US_TAKE(m, float, (rows * (size_t)w));
+    s->end_norm = US_TAKE(m, float, (rows * (size_t)w));
+    s->end_stats = US_TAKE(m, float, rows * 2);
   } else {
-    place_shared(c, m, s);
+    // All blocks share their activations: q goes back and forth between two arrays.
+    float* q = US_TAKE(m, float, (rows * (size_t)w));
+    float* other = US_TAKE(m, float, (rows * (size_t)w));
+    float* norm = US_TAKE(m, float, (rows * (size_t)j));
+    float* joined = US_TAKE(m, float, (rows * (size_t)j));
+    float* turned = US_TAKE(m, float, (rows * (size_t)w));
+    float* attended = US_TAKE(m, float, (rows * (size_t)w));
+    float* hidden = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
+    for (int l = 0; l < n; l++) {
+      s->layer[l] = (Layer){.q = q,
+                            .norm1 = norm,
+                            .turned = turned,
+                            .attended = attended,
+                            .q1 = other,
+                            .norm2 = norm,
+                            .up = hidden,
+                            .active = hidden,
+                            .q2 = q,
+                            .joined = joined,
+                            .norm3 = norm,
+                            .aup = hidden,
+                            .aactive = hidden};
+      if (c->action == 0) continue;  // the MLP ends in q
+      float* behind = other;
+      other = q;
+      q = behind;
+    }
+    s->end = q;
+    s->end_norm = norm;
   }
-  s->out = US_TAKE(m, float, numbers);
+  s->out = US_TAKE(m, float, (rows * (size_t)d));
 }
 
 // ---- forward ----
@@ -167,62 +156,52 @@ static float* grad(float* base, size_t offset) {
   return base ? base + offset : NULL;
 }
 
-// Turns dq (rows, w) behind block l's action block into that before it.
-static void action_backward(const UsPredictor* p, int l, const Pass* s, const Temps* t, float* g) {
-  PREDICTOR_SIZES(&p->c);
-  const PredictorBlock* b = &p->block[l];
-  const Layer* a = &s->layer[l];
-  const float* x = p->params;
-  int rows = s->rows;
-  // A2 gelu(A1 ..) backwards, into the joined row, of which q's part goes on.
-  us_ops_linear_back(p->base.device, rows, w, u, a->aactive, x + b->adown_w, t->dq, t->dh,
-                     grad(g, b->adown_w), grad(g, b->adown_b));
-  us_ops_gelu_back(p->base.device, (size_t)rows * (size_t)u, a->aup, t->dh, t->dh);
-  us_ops_linear_back(p->base.device, rows, u, j, a->norm3, x + b->aup_w, t->dh, t->dn,
-                     grad(g, b->aup_w), grad(g, b->aup_b));
-  us_ops_norm_back(p->base.device, rows, j, a->joined, x + b->norm3_gain, a->stats3, t->dn, t->dj,
-                   grad(g, b->norm3_gain), grad(g, b->norm3_bias));
-  us_ops_concat_back(p->base.device, rows, w, j - w, predictor_tokens(&p->c), t->dj, t->dx, NULL);
-  us_ops_add(p->base.device, (size_t)rows * (size_t)w, 1, t->dx, t->dq);
-}
-
-static void mlp_backward(const UsPredictor* p, int l, const Pass* s, const Temps* t, float* g) {
-  PREDICTOR_SIZES(&p->c);
-  const PredictorBlock* b = &p->block[l];
-  const Layer* a = &s->layer[l];
-  const float* x = p->params;
-  int rows = s->rows;
-  // The branch backwards; the residual sum passes dq on as it is.
-  us_ops_linear_back(p->base.device, rows, w, h, a->active, x + b->down_w, t->dq, t->dh,
-                     grad(g, b->down_w), grad(g, b->down_b));
-  us_ops_gelu_back(p->base.device, (size_t)rows * (size_t)h, a->up, t->dh, t->dh);
-  us_ops_linear_back(p->base.device, rows, h, w, a->norm2, x + b->up_w, t->dh, t->dn,
-                     grad(g, b->up_w), grad(g, b->up_b));
-  us_ops_norm_back(p->base.device, rows, w, a->q1, x + b->norm2_gain, a->stats2, t->dn, t->dx,
-                   grad(g, b->norm2_gain), grad(g, b->norm2_bias));
-  us_ops_add(p->base.device, (size_t)rows * (size_t)w, 1, t->dx, t->dq);
-}
-
-// Leaves the gradients of the block's turned keys and of its values in t->dk and t->dv.
-static void attention_backward(const UsPredictor* p, int l, const Pass* s, const Temps* t,
-                               float* g) {
+// Turns dq (rows, w) behind block l into that before it; leaves the gradients of the block's turned
+// keys and of its values in t->dk and t->dv.
+static void block_backward(const UsPredictor* p, int l, const Pass* s, const Temps* t,
+                           const Gradient* g) {
   PREDICTOR_SIZES(&p->c);
   const PredictorBlock* b = &p->block[l];
   const Layer* a = &s->layer[l];
   const float* x = p->params;
   int rows = s->rows, heads = p->c.heads;
-  // Out of the heads, then through softmax to queries, keys and values.
+  size_t count = (size_t)rows * (size_t)w;
+
+  if (p->c.action > 0) {
+    // A2 gelu(A1 ..) backwards, into the joined row, of which q's part goes on.
+    us_ops_linear_back(p->base.device, rows, w, u, a->aactive, x + b->adown_w, t->dq, t->dh,
+                       grad(g->action, b->adown_w), grad(g->action, b->adown_b));
+    us_ops_gelu_back(p->base.device, (size_t)rows * (size_t)u, a->aup, t->dh, t->dh);
+    us_ops_linear_back(p->base.device, rows, u, j, a->norm3, x + b->aup_w, t->dh, t->dn,
+                       grad(g->action, b->aup_w), grad(g->action, b->aup_b));
+    us_ops_norm_back(p->base.device, rows, j, a->joined, x + b->norm3_gain, a->stats3, t->dn, t->dj,
+                     grad(g->action, b->norm3_gain), grad(g->action, b->norm3_bias));
+    us_ops_concat_back(p->base.device, rows, w, j - w, predictor_tokens(&p->c), t->dj, t->dx, NULL);
+    us_ops_add(p->base.device, count, 1, t->dx, t->dq);
+  }
+
+  // MLP: the branch backwards; the residual sum passes dq on as it is.
+  us_ops_linear_back(p->base.device, rows, w, h, a->active, x + b->down_w, t->dq, t->dh,
+                     grad(g->trunk, b->down_w), grad(g->trunk, b->down_b));
+  us_ops_gelu_back(p->base.device, (size_t)rows * (size_t)h, a->up, t->dh, t->dh);
+  us_ops_linear_back(p->base.device, rows, h, w, a->norm2, x + b->up_w, t->dh, t->dn,
+                     grad(g->trunk, b->up_w), grad(g->trunk, b->up_b));
+  us_ops_norm_back(p->base.device, rows, w, a->q1, x + b->norm2_gain, a->stats2, t->dn, t->dx,
+                   grad(g->trunk, b->norm2_gain), grad(g->trunk, b->norm2_bias));
+  us_ops_add(p->base.device, count, 1, t->dx, t->dq);
+
+  // Attention: out of the heads, then through softmax to queries, keys and values.
   us_ops_linear_back(p->base.device, rows, w, w, a->attended, x + b->out_w, t->dq, t->dn,
-                     grad(g, b->out_w), grad(g, b->out_b));
+                     grad(g->trunk, b->out_w), grad(g->trunk, b->out_b));
   us_ops_attend_back(p->base.device, s->batch, s->tq, s->tk, heads, w / heads, a->turned, a->k,
                      a->v, a->probs, t->dn, t->dx, t->dk, t->dv);
   // The queries' way: turned back, through their matrix and the norm.
   us_ops_rotate(p->base.device, rows, s->period, heads, w / heads, s->angles, -1, t->dx, (size_t)w);
   us_ops_linear_back(p->base.device, rows, w, w, a->norm1, x + b->query_w, t->dx, t->dn,
-                     grad(g, b->query_w), grad(g, b->query_b));
+                     grad(g->trunk, b->query_w), grad(g->trunk, b->query_b));
   us_ops_norm_back(p->base.device, rows, w, a->q, x + b->norm1_gain, a->stats1, t->dn, t->dx,
-                   grad(g, b->norm1_gain), grad(g, b->norm1_bias));
-  us_ops_add(p->base.device, (size_t)rows * (size_t)w, 1, t->dx, t->dq);
+                   grad(g->trunk, b->norm1_gain), grad(g->trunk, b->norm1_bias));
+  us_ops_add(p->base.device, count, 1, t->dx, t->dq);
 }
 
 void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const float* dout,
@@ -237,9 +216,7 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
                    grad(g->trunk, p->at.last_gain), grad(g->trunk, p->at.last_bias));
   // Blocks in reverse; keys and values hand their gradients to the frames that they came from.
   for (int l = n - 1; l >= 0 && !us_interrupted(); l--) {
-    if (p->c.action > 0) action_backward(p, l, s, m, g->action);
-    mlp_backward(p, l, s, m, g->trunk);
-    attention_backward(p, l, s, m, g->trunk);
+    block_backward(p, l, s, m, g);
     sink(arg, l, m->dk, m->dv);
   }
   // What is left belongs to the start of q.

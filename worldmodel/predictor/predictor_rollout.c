@@ -46,15 +46,6 @@ static void place(const UsPredictor* p, UsArena* a, UsRolloutWork* m) {
   if (m->tile > 1) m->weights = US_TAKE(a, float, p->list.floats);
 }
 
-static void transpose_weights(const UsPredictor* p, float* to) {
-  for (int i = 0; i < p->list.count; i++) {
-    const UsParam* t = &p->list.param[i];
-    if (t->rank != 2) continue;
-    us_ops_transpose(p->base.device, (int)t->dim[0], (int)t->dim[1], p->params + t->offset,
-                     to + t->offset);
-  }
-}
-
 UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
   const UsPredictorConfig* c = &p->c;
   US_ASSERT(candidates > 0);
@@ -79,7 +70,13 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
   }
   m->block = a.base;
   place(p, &a, m);
-  if (m->weights) transpose_weights(p, m->weights);
+  // A tile takes the weights transposed, once for all its rollouts.
+  for (int i = 0; m->weights && i < p->list.count; i++) {
+    const UsParam* t = &p->list.param[i];
+    if (t->rank != 2) continue;
+    us_ops_transpose(m->device, (int)t->dim[0], (int)t->dim[1], p->params + t->offset,
+                     m->weights + t->offset);
+  }
   m->pass.transposed = m->weights;
   return m;
 }
@@ -110,15 +107,6 @@ void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* con
     put_angles(p, m, times[i] - times[c->context - 1], m->context);
     kv_forward(p, NULL, 1, context + (size_t)(i * m->pass.tq * c->dim), m->context, m->pass.tq,
                m->both, NULL, &to);
-  }
-}
-
-// Gives every candidate of the tile the slot's keys and values.
-static void load_cache(const UsPredictor* p, UsRolloutWork* m, const float* cache) {
-  size_t each = (size_t)(m->pass.tk * p->c.width);
-  for (int l = 0; l < p->c.depth; l++, cache += 2 * each) {
-    us_ops_copy_blocks(m->device, m->pass.batch, (int)each, cache, 0, m->layer[l].k, each);
-    us_ops_copy_blocks(m->device, m->pass.batch, (int)each, cache + each, 0, m->layer[l].v, each);
   }
 }
 
@@ -159,20 +147,6 @@ static void gather_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollo
   if (task->clip) us_ops_clip(m->device, (size_t)(task->count * inputs), -1, 1, m->pass.actions);
 }
 
-// What frame f leaves behind: its distance to the goal, and itself.
-static void give_frame(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
-  size_t one = (size_t)(m->pass.tq * p->c.dim), each = (size_t)m->tile * one;
-  const float* out = m->pass.out;
-  if (task->goal && task->distance) {
-    us_ops_row_distance(m->device, task->count, (int)one, task->count, out, task->goal,
-                        task->distance + f, task->horizon);
-  }
-  if (task->frames) us_ops_copy(m->device, out, task->frames + (size_t)f * each, each);
-  if (task->last && f + 1 == task->horizon) {
-    us_ops_copy(m->device, out, task->last, (size_t)task->count * one);
-  }
-}
-
 void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task) {
   const UsPredictorConfig* c = &p->c;
   Pass* s = &m->pass;
@@ -190,19 +164,33 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
   us_ops_zero(m->device, s->actions, inputs);
   us_ops_copy_blocks(m->device, s->batch, (int)one, task->context + (size_t)(c->context - 1) * one,
                      0, s->last, one);
-  if (!task->recompute) load_cache(p, m, task->cache);
+  size_t each = (size_t)(s->tk * c->width);
+  const float* cache = task->cache;
+  for (int l = 0; l < c->depth && !task->recompute; l++, cache += 2 * each) {
+    us_ops_copy_blocks(m->device, s->batch, (int)each, cache, 0, s->layer[l].k, each);
+    us_ops_copy_blocks(m->device, s->batch, (int)each, cache + each, 0, s->layer[l].v, each);
+  }
 
   for (int f = 0; f < task->horizon; f++) {
     put_angles(p, m, (f + 1) * task->step, s->angles);
     if (task->recompute) recompute(p, m, f);
     if (c->action > 0) gather_actions(p, m, task, f);
     pass_forward(p, s);
-    give_frame(p, m, task, f);
-    if (f + 1 == task->horizon) break;
-    // The prediction is the newest frame of the next target.
-    if (!task->recompute) put_frame(p, m, s->out, f % c->context);
-    float* last = s->last;
-    s->last = s->out;
-    s->out = last;
+    // What the frame leaves behind: its distance to the goal, and itself.
+    if (task->goal && task->distance) {
+      us_ops_row_distance(m->device, task->count, (int)one, task->count, s->out, task->goal,
+                          task->distance + f, task->horizon);
+    }
+    size_t all = (size_t)m->tile * one;
+    if (task->frames) us_ops_copy(m->device, s->out, task->frames + (size_t)f * all, all);
+    if (f + 1 < task->horizon) {
+      // The prediction is the newest frame of the next target.
+      if (!task->recompute) put_frame(p, m, s->out, f % c->context);
+      float* last = s->last;
+      s->last = s->out;
+      s->out = last;
+    } else if (task->last) {
+      us_ops_copy(m->device, s->out, task->last, (size_t)task->count * one);
+    }
   }
 }

@@ -45,55 +45,52 @@ struct UsTape {
 
 // ---- memory ----
 
-static void place_temps(const UsPredictorConfig* c, UsArena* m, const UsTape* t, Temps* out) {
-  PREDICTOR_SIZES(c);
-  size_t rows = 0, keys = 0;
-  for (int i = 0; i <= t->fed; i++) {
-    const Pass* s = &t->pass[i];
-    size_t k = (size_t)s->batch * (size_t)s->tk;
-    if ((size_t)s->rows > rows) rows = (size_t)s->rows;
-    if (k > keys) keys = k;
-  }
-  out->dq = US_TAKE(m, float, (rows * (size_t)w));
-  out->dn = US_TAKE(m, float, (rows * (size_t)j));
-  out->dx = US_TAKE(m, float, (rows * (size_t)j));
-  out->dj = US_TAKE(m, float, (rows * (size_t)j));
-  out->dh = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
-  out->dk = US_TAKE(m, float, (keys * (size_t)w));
-  out->dv = US_TAKE(m, float, (keys * (size_t)w));
-}
-
 static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
-  size_t g = (size_t)predictor_tokens(c), d = (size_t)c->dim, b = (size_t)t->c.batch;
-  size_t frames = (size_t)t->c.frames, pairs = (size_t)predictor_pairs(c);
+  PREDICTOR_SIZES(c);
+  size_t g = (size_t)predictor_tokens(c), numbers = g * (size_t)d, b = (size_t)t->c.batch;
+  size_t frames = (size_t)t->c.frames, turns = g * (size_t)predictor_pairs(c) * 2;
   // Activations of every pass; the first one sees the keys and values of real frames in place.
   for (int i = 0; i <= t->fed; i++) pass_place(c, m, &t->pass[i]);
   kv_place(c, m, (int)(b * (frames - 1) * g), &t->real);
-  size_t keys = b * (frames - 1) * g * (size_t)c->width;
-  for (int l = 0; l < c->depth && m->base; l++) {
-    t->pass[0].layer[l].k = t->real.k + (size_t)l * keys;
-    t->pass[0].layer[l].v = t->real.v + (size_t)l * keys;
+  size_t each = b * (frames - 1) * g * (size_t)w;
+  for (int l = 0; l < n && m->base; l++) {
+    t->pass[0].layer[l].k = t->real.k + (size_t)l * each;
+    t->pass[0].layer[l].v = t->real.v + (size_t)l * each;
   }
   // What predicted frames leave for later passes.
   for (int i = 0; i < t->fed; i++) {
     kv_place(c, m, (int)(b * g), &t->own[i]);
-    t->fedback[i] = US_TAKE(m, float, (b * g * d));
-    t->own_angles[i] = US_TAKE(m, float, (b * g * pairs * 2));
+    t->fedback[i] = US_TAKE(m, float, (b * numbers));
+    t->own_angles[i] = US_TAKE(m, float, (b * turns));
   }
   // The shard as it comes, normalised, and cut into what passes read.
-  t->raw = US_TAKE(m, float, (b * frames * g * d));
-  t->tokens = US_TAKE(m, float, (b * frames * g * d));
-  t->keyed = US_TAKE(m, float, (b * frames * g * d));
-  t->targets = US_TAKE(m, float, (b * frames * g * d));
-  t->times = US_TAKE(m, float, (b * frames * g * pairs * 2));
-  t->key_angles = US_TAKE(m, float, (b * frames * g * pairs * 2));
+  t->raw = US_TAKE(m, float, (b * frames * numbers));
+  t->tokens = US_TAKE(m, float, (b * frames * numbers));
+  t->keyed = US_TAKE(m, float, (b * frames * numbers));
+  t->targets = US_TAKE(m, float, (b * frames * numbers));
+  t->times = US_TAKE(m, float, (b * frames * turns));
+  t->key_angles = US_TAKE(m, float, (b * frames * turns));
   t->all_actions = US_TAKE(m, float, (b * frames * (size_t)predictor_block(c)));
   // Gradients.
-  t->dout = US_TAKE(m, float, (b * frames * g * d));
-  t->dlast = US_TAKE(m, float, (b * frames * g * d));
-  t->dfed = US_TAKE(m, float, (b * g * d));
+  t->dout = US_TAKE(m, float, (b * frames * numbers));
+  t->dlast = US_TAKE(m, float, (b * frames * numbers));
+  t->dfed = US_TAKE(m, float, (b * numbers));
   t->sums = US_TAKE(m, double, 2 * (1 + t->fed));
-  place_temps(c, m, t, &t->temps);
+  // Scratch for the largest pass.
+  size_t rows = 0, keys = 0;
+  for (int i = 0; i <= t->fed; i++) {
+    const Pass* s = &t->pass[i];
+    size_t seen = (size_t)s->batch * (size_t)s->tk;
+    if ((size_t)s->rows > rows) rows = (size_t)s->rows;
+    if (seen > keys) keys = seen;
+  }
+  t->temps.dq = US_TAKE(m, float, (rows * (size_t)w));
+  t->temps.dn = US_TAKE(m, float, (rows * (size_t)j));
+  t->temps.dx = US_TAKE(m, float, (rows * (size_t)j));
+  t->temps.dj = US_TAKE(m, float, (rows * (size_t)j));
+  t->temps.dh = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
+  t->temps.dk = US_TAKE(m, float, (keys * (size_t)w));
+  t->temps.dv = US_TAKE(m, float, (keys * (size_t)w));
 }
 
 static void place_host(const UsPredictorConfig* c, UsTape* t) {
@@ -108,18 +105,6 @@ static void place_host(const UsPredictorConfig* c, UsTape* t) {
   t->seen_sums = US_TAKE(a, double, 2 * passes);
   t->mask = US_TAKE(a, uint8_t, targets * g * (size_t)t->seen * g);
   t->angles = US_TAKE(a, float, (size_t)t->c.batch* frames* g*(size_t)predictor_pairs(c) * 2);
-}
-
-// The band: target t sees frames t - C .. t - 1.
-static void fill_mask(const UsPredictorConfig* c, UsTape* t) {
-  int g = predictor_tokens(c), tq = t->pass[0].tq, tk = t->pass[0].tk;
-  for (int i = 0; i < tq; i++) {
-    int target = t->c.first + i / g;
-    for (int k = 0; k < tk; k++) {
-      int frame = k / g;
-      t->mask[(size_t)i * (size_t)tk + (size_t)k] = frame < target && frame >= target - c->context;
-    }
-  }
 }
 
 // A tape without its tensor memory, which is counted.
@@ -156,7 +141,14 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, UsArena
     s->mask = i ? NULL : t->mask;
     s->layer = t->layers + i * depth;
   }
-  fill_mask(c, t);
+  // The band: target t sees frames t - C .. t - 1.
+  for (int i = 0; i < tq; i++) {
+    int target = t->c.first + i / g;
+    for (int k = 0; k < tk; k++) {
+      int frame = k / g;
+      t->mask[(size_t)i * (size_t)tk + (size_t)k] = frame < target && frame >= target - c->context;
+    }
+  }
   place(c, a, t);
   return t;
 }
@@ -197,14 +189,11 @@ typedef struct Place {
 // Where frame `frame` of all samples lies in block l of one array of a cache, named by its offset.
 static Place frame_place(const UsPredictor* p, const UsTape* t, int l, int frame, size_t member) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;  // floats of a frame
-  size_t b = (size_t)t->c.batch;
-  if (frame < p->c.context) {
-    float* base = *(float* const*)((const char*)&t->real + member);
-    size_t sample = (size_t)t->seen * one;
-    return (Place){base + (size_t)l * b * sample + (size_t)frame * one, sample};
-  }
-  float* base = *(float* const*)((const char*)&t->own[frame - p->c.context] + member);
-  return (Place){base + (size_t)l * b * one, one};
+  int own = frame - p->c.context;                                     // below 0: a real frame
+  const KvCache* from = own < 0 ? &t->real : &t->own[own];
+  float* base = *(float* const*)((const char*)from + member);
+  size_t sample = own < 0 ? (size_t)t->seen * one : one, first = own < 0 ? (size_t)frame * one : 0;
+  return (Place){base + (size_t)l * (size_t)t->c.batch * sample + first, sample};
 }
 
 // Gathers block l's keys and values of rolled-out pass i from the frames it sees.
@@ -260,23 +249,11 @@ static void backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) 
 
 // ---- the loss ----
 
-// actions (B, count, past + 1, K A) of the target frames from `from` on; blocks before the first
-// frame stay 0.
-static void load_actions(const UsPredictorConfig* c, const UsTape* t, int from, int count,
-                         float* actions) {
-  int ka = predictor_block(c), inputs = predictor_inputs(c);
-  for (int i = 0; i < count; i++) {
-    int first = from + i - 1 - c->past, missing = first < 0 ? -first : 0;
-    us_ops_copy_blocks(t->device, t->c.batch, (c->past + 1 - missing) * ka,
-                       t->all_actions + (size_t)((first + missing) * ka), (size_t)(t->seen * ka),
-                       actions + (size_t)(i * inputs + missing * ka), (size_t)(count * inputs));
-  }
-}
-
 // Brings a shard into tensor memory and gathers what the passes read.
 static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   const UsPredictorConfig* c = &p->c;
   int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_block(c);
+  int inputs = predictor_inputs(c);
   size_t one = (size_t)g * (size_t)c->dim, turn = (size_t)g * (size_t)predictor_pairs(c) * 2;
   // Angles count from the first frame of a sample.
   for (int i = 0; i < b * frames; i++) {
@@ -302,7 +279,14 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
     int from = i ? c->context + i : t->c.first, count = s->tq / g;  // target frames
     us_ops_copy_blocks(p->base.device, b, count * (int)turn, t->times + (size_t)from * turn, angles,
                        s->angles, (size_t)count * turn);
-    if (ka > 0) load_actions(c, t, from, count, s->actions);
+    // Actions (B, count, past + 1, K A); blocks before the first frame stay 0.
+    for (int k = 0; k < count && ka > 0; k++) {
+      int first = from + k - 1 - c->past, missing = first < 0 ? -first : 0;
+      us_ops_copy_blocks(t->device, b, (c->past + 1 - missing) * ka,
+                         t->all_actions + (size_t)((first + missing) * ka), (size_t)(t->seen * ka),
+                         s->actions + (size_t)(k * inputs + missing * ka),
+                         (size_t)(count * inputs));
+    }
     if (i < t->fed) {
       us_ops_copy_blocks(p->base.device, b, (int)turn, t->times + (size_t)(c->context + i) * turn,
                          angles, t->own_angles[i], turn);
@@ -351,20 +335,16 @@ static void forward(const UsPredictor* p, UsTape* t) {
   }
 }
 
-// Target frames of pass i into t->targets, in the order of its rows.
-static void gather_targets(const UsPredictor* p, UsTape* t, int i) {
-  size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.dim;
-  int from = i ? p->c.context + i : t->c.first;
-  size_t count = (size_t)(i ? 1 : t->c.frames - t->c.first);
-  us_ops_copy_blocks(p->base.device, t->c.batch, (int)(count * one), t->tokens + (size_t)from * one,
-                     (size_t)t->c.frames * one, t->targets, count * one);
-}
-
 // Loss of pass i times scale into *sum; its gradient goes to t->dout.
 static void pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int gradient,
                       double* sum) {
   const Pass* s = &t->pass[i];
-  gather_targets(p, t, i);
+  // Target frames in the order of the pass's rows.
+  size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.dim;
+  size_t count = (size_t)(s->tq / predictor_tokens(&p->c)) * one;
+  int from = i ? p->c.context + i : t->c.first;
+  us_ops_copy_blocks(p->base.device, s->batch, (int)count, t->tokens + (size_t)from * one,
+                     (size_t)t->c.frames * one, t->targets, count);
   us_ops_smooth_l1(p->base.device, (size_t)s->rows * (size_t)p->c.dim, t->c.beta, (float)scale,
                    s->out, t->targets, gradient ? t->dout : NULL, sum);
 }
@@ -373,14 +353,6 @@ static void clear_kv(const UsPredictor* p, int rows, const KvCache* m) {
   size_t floats = (size_t)p->c.depth * (size_t)rows * (size_t)p->c.width;
   us_ops_zero(p->base.device, m->dk, floats);
   us_ops_zero(p->base.device, m->dv, floats);
-}
-
-// t->dfed (B, G, D): gradient of the prediction of frame C + i, from the passes behind it.
-static void fed_backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
-  int rows = t->c.batch * predictor_tokens(&p->c);
-  kv_backward(p, rows, t->fedback[i], t->own_angles[i], &t->own[i], t->dfed, g->trunk);
-  if (p->c.residual)
-    us_ops_add(p->base.device, (size_t)rows * (size_t)p->c.dim, 1, t->dlast, t->dfed);
 }
 
 void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
@@ -409,7 +381,10 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
     if (!gradient) continue;
     if (i < t->fed) us_ops_add(p->base.device, (size_t)b * one, 1, t->dfed, t->dout);
     backward(p, t, i, &grads);
-    fed_backward(p, t, i - 1, &grads);
+    // The gradient of the prediction that this pass was fed.
+    kv_backward(p, b * g, t->fedback[i - 1], t->own_angles[i - 1], &t->own[i - 1], t->dfed,
+                grads.trunk);
+    if (c->residual) us_ops_add(p->base.device, (size_t)b * one, 1, t->dlast, t->dfed);
   }
   // The teacher-forced pass holds the prediction that was fed back first.
   pass_loss(p, t, 0, teacher_scale, gradient != NULL, sums);

@@ -150,28 +150,6 @@ US_CLONES static void attend_few_back(int batch, int tq, int tk, int heads, int 
   }
 }
 
-// ---- one head of many tokens ----
-
-// Scores of `n` queries, then their softmax and mixture; s (n, tk) is the place for them.
-static void attend_many(int n, int tk, int dim, int row, float scale, const uint8_t* mask,
-                        const float* q, const float* k, const float* v, float* y, float* s) {
-  // s = q k', p = softmax(s), y = p v.
-  us_blas_multiply(0, 1, n, tk, dim, 1.0f, q, row, k, row, 0.0f, s, tk);
-  softmax_rows(n, tk, scale, mask, s);
-  us_blas_multiply(0, 0, n, dim, tk, 1.0f, s, tk, v, row, 0.0f, y, row);
-}
-
-static void attend_many_back(int n, int tk, int dim, int row, float scale, const float* q,
-                             const float* k, const float* v, const float* p, const float* dy,
-                             float* dq, float* dk, float* dv, float* s) {
-  // As for few tokens, a matrix at a time; keys and values add up over the calls.
-  us_blas_multiply(0, 1, n, tk, dim, 1.0f, dy, row, v, row, 0.0f, s, tk);
-  softmax_rows_back(n, tk, scale, p, s);
-  us_blas_multiply(0, 0, n, dim, tk, 1.0f, s, tk, k, row, 0.0f, dq, row);
-  us_blas_multiply(1, 0, tk, dim, n, 1.0f, s, tk, q, row, 1.0f, dk, row);
-  us_blas_multiply(1, 0, tk, dim, n, 1.0f, p, tk, dy, row, 1.0f, dv, row);
-}
-
 static int is_few(int tq, int tk, int dim) {
   return (size_t)tq * tk * dim <= FEW;
 }
@@ -194,8 +172,11 @@ void us_cpu_attend(UsDevice* d, int batch, int tq, int tk, int heads, int dim, c
     for (int i = 0; i < tq; i += most) {
       int n = tq - i < most ? tq - i : most;
       float* s = probs ? probs + ((size_t)bh * tq + i) * tk : room;
-      attend_many(n, tk, dim, row, scale, mask ? mask + (size_t)i * tk : NULL,
-                  q + qat + (size_t)i * row, k + kat, v + kat, y + qat + (size_t)i * row, s);
+      size_t at = qat + (size_t)i * row;
+      // s = q k', p = softmax(s), y = p v.
+      us_blas_multiply(0, 1, n, tk, dim, 1.0f, q + at, row, k + kat, row, 0.0f, s, tk);
+      softmax_rows(n, tk, scale, mask ? mask + (size_t)i * tk : NULL, s);
+      us_blas_multiply(0, 0, n, dim, tk, 1.0f, s, tk, v + kat, row, 0.0f, y + at, row);
     }
   }
 }
@@ -218,9 +199,13 @@ void us_cpu_attend_back(UsDevice* d, int batch, int tq, int tk, int heads, int d
     for (int i = 0; i < tq; i += most) {
       int n = tq - i < most ? tq - i : most;
       size_t at = qat + (size_t)i * row;
-      attend_many_back(n, tk, dim, row, scale, q + at, k + kat, v + kat,
-                       probs + ((size_t)bh * tq + i) * tk, dy + at, dq + at, dk + kat, dv + kat,
-                       room);
+      const float* p = probs + ((size_t)bh * tq + i) * tk;
+      // As for few tokens, a matrix at a time; keys and values add up over the calls.
+      us_blas_multiply(0, 1, n, tk, dim, 1.0f, dy + at, row, v + kat, row, 0.0f, room, tk);
+      softmax_rows_back(n, tk, scale, p, room);
+      us_blas_multiply(0, 0, n, dim, tk, 1.0f, room, tk, k + kat, row, 0.0f, dq + at, row);
+      us_blas_multiply(1, 0, tk, dim, n, 1.0f, room, tk, q + at, row, 1.0f, dk + kat, row);
+      us_blas_multiply(1, 0, tk, dim, n, 1.0f, p, tk, dy + at, row, 1.0f, dv + kat, row);
     }
   }
 }
