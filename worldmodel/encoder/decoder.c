@@ -120,10 +120,9 @@ void us_decoder_work_destroy(UsDecoderWork* k) {
   free(k);
 }
 
-const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
+const float* us_decoder_forward(const UsDecoder* d, const float* w, UsDecoderWork* k,
                                 const float* latents) {
   const UsVitConfig* c = &d->config;
-  const float* w = weights;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
   // The vector to cells, every cell to the patches in it, at their places.
   us_ops_linear(k->device, n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
@@ -143,12 +142,10 @@ const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDeco
   return k->patches;
 }
 
-void us_decoder_backward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
-                         const float* latents, float* dpatches, float* dlatents, float* gradient) {
+void us_decoder_backward(const UsDecoder* d, const float* w, UsDecoderWork* k, const float* latents,
+                         float* dpatches, float* dlatents, float* g) {
   US_ASSERT(k->training);
   const UsVitConfig* c = &d->config;
-  const float* w = weights;
-  float* g = gradient;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
   // Pixels and the last norm. temps.a is free until the first block takes it.
   us_ops_linear_back(k->device, n * p, 3 * c->patch * c->patch, h, k->normed, w + d->at.pixels_w,

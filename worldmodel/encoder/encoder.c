@@ -39,6 +39,16 @@ static const UsEncoderClass* find_kind(const char* name) {
   return NULL;
 }
 
+// Hands an encoder out, or frees it after a failure, whose status it returns.
+static UsStatus keep(UsStatus status, UsEncoder* e, UsEncoder** out) {
+  if (status == US_OK) {
+    *out = e;
+  } else {
+    us_encoder_destroy(e);
+  }
+  return status;
+}
+
 // An encoder without weights.
 static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON* config,
                       UsEncoder** out) {
@@ -62,26 +72,7 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
       status = us_fail(US_MEMORY, "%s: out of memory for %zu weights", name, e->params->floats);
     }
   }
-  if (status != US_OK) {
-    us_encoder_destroy(e);
-    return status;
-  }
-  *out = e;
-  return US_OK;
-}
-
-// Hash over config and weights, the same for an encoder in memory and in a file.
-static UsStatus hash(UsEncoder* e, const char* name, const float* host) {
-  cJSON* config = e->kind->config(e);
-  char* text = config ? cJSON_PrintUnformatted(config) : NULL;
-  cJSON_Delete(config);
-  if (!text) return us_fail(US_MEMORY, "%s: out of memory for a hash", name);
-  // The config as it would be saved and the weights as they lie in a file.
-  const void* const data[] = {text, host};
-  const size_t size[] = {strlen(text), e->params->floats * sizeof(float)};
-  UsStatus status = us_hash_parts(name, 2, data, size, e->info.hash);
-  cJSON_free(text);
-  return status;
+  return keep(status, e, out);
 }
 
 // Encodes a tile full of one made-up frame with the first work. Frames have the same latents at
@@ -144,7 +135,17 @@ static UsStatus complete(UsEncoder* e, const char* name, const float* host, cons
     if (!e->made) return us_fail(US_MEMORY, "%s: out of memory for an encoder's scratch", name);
     US_TRY(try_tile(e, name, strict));
   }
-  return hash(e, name, host);
+  // The hash, the same in memory and in a file: over the config as it would be saved and the
+  // weights as they lie in a file.
+  cJSON* config = e->kind->config(e);
+  char* text = config ? cJSON_PrintUnformatted(config) : NULL;
+  cJSON_Delete(config);
+  if (!text) return us_fail(US_MEMORY, "%s: out of memory for a hash", name);
+  const void* const data[] = {text, host};
+  const size_t size[] = {strlen(text), e->params->floats * sizeof(float)};
+  UsStatus status = us_hash_parts(name, 2, data, size, e->info.hash);
+  cJSON_free(text);
+  return status;
 }
 
 UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const cJSON* config,
@@ -152,13 +153,7 @@ UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const
   UsEncoder* e;
   *out = NULL;
   US_TRY(start(kind, name, config, &e));
-  UsStatus status = complete(e, name, host, decoder, 0);
-  if (status != US_OK) {
-    us_encoder_destroy(e);
-    return status;
-  }
-  *out = e;
-  return US_OK;
+  return keep(complete(e, name, host, decoder, 0), e, out);
 }
 
 int us_encoder_reads(const char* kind) {
@@ -183,25 +178,18 @@ typedef struct Parts {
   UsTensors* decoder;  // NULL: none
 } Parts;
 
-// Closes what was opened, after failures too.
-static void parts_close(Parts* p) {
-  cJSON_Delete(p->config);
-  us_tensors_close(p->model);
-  us_tensors_close(p->decoder);
-}
-
-// The parts in the files of a folder.
-static UsStatus open_folder(const char* folder, Parts* p) {
+// The parts in the files of a folder, or of the one encoder that needs none.
+static UsStatus open_parts(const char* folder, Parts* p) {
   char path[kPath];
-  US_TRY(us_folder_check(folder));
-  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &p->config));
-  US_TRY(us_tensors_open(us_path_join(path, sizeof(path), folder, "model.safetensors"), &p->model));
-  us_path_join(path, sizeof(path), folder, "decoder.safetensors");
-  return us_file_exists(path) ? us_tensors_open(path, &p->decoder) : US_OK;
-}
-
-// The parts that the library brings along.
-static UsStatus open_default(Parts* p) {
+  if (strcmp(folder, "default")) {
+    US_TRY(us_folder_check(folder));
+    US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &p->config));
+    us_path_join(path, sizeof(path), folder, "model.safetensors");
+    US_TRY(us_tensors_open(path, &p->model));
+    us_path_join(path, sizeof(path), folder, "decoder.safetensors");
+    return us_file_exists(path) ? us_tensors_open(path, &p->decoder) : US_OK;
+  }
+  // The parts that the library brings along.
   if (!us_asset_encoder_config_json || !us_asset_encoder_model) {
     return us_fail(US_IO, "default: this build has no embedded encoder (expected assets/encoder)");
   }
@@ -247,55 +235,49 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   if (status == US_OK) status = complete(e, name, host, decoder, 1);
   free(host);
   free(decoder);
-  if (status != US_OK) {
-    us_encoder_destroy(e);
-    return status;
-  }
-  *out = e;
-  return US_OK;
+  return keep(status, e, out);
 }
 
-// A folder, or the one encoder that needs none.
 UsStatus us_encoder_open(const char* path, UsEncoder** out) {
   *out = NULL;
   Parts parts = {0};
-  UsStatus status = strcmp(path, "default") ? open_folder(path, &parts) : open_default(&parts);
+  UsStatus status = open_parts(path, &parts);
   if (status == US_OK) status = from_parts(path, &parts, out);
-  parts_close(&parts);
+  // What was opened is closed, after failures too.
+  cJSON_Delete(parts.config);
+  us_tensors_close(parts.model);
+  us_tensors_close(parts.decoder);
   return status;
 }
 
 // Writes the tensors of a list, from the device through ordinary memory.
-static UsStatus save_list(UsDevice* device, const UsParamList* list, const float* weights,
+static UsStatus save_list(const UsEncoder* e, const UsParamList* list, const float* weights,
                           const char* folder, const char* file) {
-  char path[4096];
+  char path[kPath];
   us_path_join(path, sizeof(path), folder, file);
   float* host = calloc(list->floats, sizeof(float));
   if (!host) return us_fail(US_MEMORY, "%s: out of memory for weights", path);
-  us_ops_get(device, weights, host, list->floats);
+  us_ops_get(e->device, weights, host, list->floats);
   UsStatus status = us_params_write(list, path, host);
   free(host);
   return status;
 }
 
-// The files of a folder, config first.
-static UsStatus save(const UsEncoder* e, const char* folder) {
-  char path[kPath];
-  cJSON* config = e->kind->config(e);
-  if (!config) return us_fail(US_MEMORY, "%s: out of memory for a config", folder);
-  UsStatus status = us_json_write(us_path_join(path, sizeof(path), folder, "config.json"), config);
-  cJSON_Delete(config);
-  US_TRY(status);
-  US_TRY(save_list(e->device, e->params, e->weights, folder, "model.safetensors"));
-  if (!e->decoder_weights) return US_OK;
-  return save_list(e->device, e->decoder_params, e->decoder_weights, folder, "decoder.safetensors");
-}
-
 UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
   UsLock* lock;
+  char path[kPath];
   US_TRY(us_folder_make(folder));
   US_TRY(us_lock_join(folder, &lock));
-  UsStatus status = save(e, folder);
+  // The files of the folder, config first.
+  cJSON* config = e->kind->config(e);
+  us_path_join(path, sizeof(path), folder, "config.json");
+  UsStatus status = config ? us_json_write(path, config)
+                           : us_fail(US_MEMORY, "%s: out of memory for a config", folder);
+  cJSON_Delete(config);
+  if (status == US_OK) status = save_list(e, e->params, e->weights, folder, "model.safetensors");
+  if (status == US_OK && e->decoder_weights) {
+    status = save_list(e, e->decoder_params, e->decoder_weights, folder, "decoder.safetensors");
+  }
   us_lock_release(lock);
   return status;
 }
@@ -331,42 +313,6 @@ typedef struct Job {
   void* work[kWorks];
 } Job;
 
-// Takes up to `wanted` works out of the idle ones, making new ones as memory allows; at least one.
-static int take_works(const UsEncoder* constant, int wanted, void** work) {
-  UsEncoder* e = (UsEncoder*)constant;  // only the guarded list changes
-  int n = 0;
-  pthread_mutex_lock(&e->lock);
-  while (n < wanted) {
-    // An idle one is the cheapest.
-    if (e->idle_count) {
-      work[n++] = e->idle[--e->idle_count];
-      continue;
-    }
-    // Else a new one, while there is memory; with one at hand the call goes on with that.
-    void* fresh = e->made < e->room ? e->kind->work_create(e) : NULL;
-    if (fresh) {
-      e->made++;
-      work[n++] = fresh;
-    } else if (n) {
-      break;
-    } else {
-      // Not even one: another call gives some back.
-      pthread_cond_wait(&e->change, &e->lock);
-    }
-  }
-  pthread_mutex_unlock(&e->lock);
-  return n;
-}
-
-// Gives works back and wakes those who wait for one.
-static void give_works(const UsEncoder* constant, int n, void** work) {
-  UsEncoder* e = (UsEncoder*)constant;
-  pthread_mutex_lock(&e->lock);
-  for (int i = 0; i < n; i++) e->idle[e->idle_count++] = work[i];
-  pthread_cond_broadcast(&e->change);
-  pthread_mutex_unlock(&e->lock);
-}
-
 // One work takes tile after tile, or latent after latent, until there is none.
 static void job_item(void* arg, int item, int worker) {
   Job* j = arg;
@@ -390,13 +336,37 @@ static void job_item(void* arg, int item, int worker) {
 
 static UsStatus run_job(Job* j, UsPool* pool) {
   if (j->n < 1) return US_OK;
-  // As many works as threads can use.
-  int wanted = us_pool_threads(pool), tiles = (j->n + j->step - 1) / j->step;
+  UsEncoder* e = (UsEncoder*)j->e;  // only the guarded list changes
+  // As many works as threads can use, out of the idle ones, or made as memory allows; at least one.
+  int wanted = us_pool_threads(pool), tiles = (j->n + j->step - 1) / j->step, works = 0;
   if (wanted > tiles) wanted = tiles;
   if (wanted > kWorks) wanted = kWorks;
-  int works = take_works(j->e, wanted, j->work);
+  pthread_mutex_lock(&e->lock);
+  while (works < wanted) {
+    // An idle one is the cheapest.
+    if (e->idle_count) {
+      j->work[works++] = e->idle[--e->idle_count];
+      continue;
+    }
+    // Else a new one, while there is memory; with one at hand the call goes on with that.
+    void* fresh = e->made < e->room ? e->kind->work_create(e) : NULL;
+    if (fresh) {
+      e->made++;
+      j->work[works++] = fresh;
+    } else if (works) {
+      break;
+    } else {
+      // Not even one: another call gives some back.
+      pthread_cond_wait(&e->change, &e->lock);
+    }
+  }
+  pthread_mutex_unlock(&e->lock);
   us_pool_run(pool, works, job_item, j);
-  give_works(j->e, works, j->work);
+  // Works go back, and those who wait for one wake.
+  pthread_mutex_lock(&e->lock);
+  for (int i = 0; i < works; i++) e->idle[e->idle_count++] = j->work[i];
+  pthread_cond_broadcast(&e->change);
+  pthread_mutex_unlock(&e->lock);
   return us_interrupt_check(j->given ? "drawing latents" : "encoding frames");
 }
 
@@ -405,11 +375,8 @@ UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, con
                            float* latents, UsPool* pool) {
   US_ASSERT(e->info.state ? states != NULL : pixels != NULL);
   Job j = {.e = e, .n = n, .step = e->tile, .latents = latents};
-  if (e->info.state) {
-    j.states = states;
-  } else {
-    j.pixels = pixels;
-  }
+  if (e->info.state) j.states = states;
+  if (!e->info.state) j.pixels = pixels;
   return run_job(&j, pool);
 }
 

@@ -47,19 +47,15 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   return s->params.failed ? us_fail(US_MEMORY, "%s: out of memory for an encoder", name) : US_OK;
 }
 
-// The config of these sizes.
-static cJSON* make_config(int height, int width, int dim) {
+// The config of these sizes; no more of the encoder need be there.
+static cJSON* config_json(const UsEncoder* e) {
   cJSON* json = cJSON_CreateObject();
   cJSON* own = cJSON_AddObjectToObject(json, "understudy");
   cJSON_AddStringToObject(own, "kind", "pca");
-  cJSON_AddNumberToObject(own, "height", height);
-  cJSON_AddNumberToObject(own, "width", width);
-  cJSON_AddNumberToObject(own, "dim", dim);
+  cJSON_AddNumberToObject(own, "height", e->info.height);
+  cJSON_AddNumberToObject(own, "width", e->info.width);
+  cJSON_AddNumberToObject(own, "dim", e->info.dim);
   return json;
-}
-
-static cJSON* config_json(const UsEncoder* e) {
-  return make_config(e->info.height, e->info.width, e->info.dim);
 }
 
 // Reads the tensors; a scale that is not above 0 cannot be undone by decode.
@@ -141,14 +137,6 @@ static void destroy(UsEncoder* e) {
 
 // ---- making ----
 
-// Frames spread over all n as rows of x (used, pixels), ordinary memory.
-static void take_frames(int used, size_t pixels, int n, const uint8_t* frames, float* x) {
-  for (int i = 0; i < used; i++) {
-    const uint8_t* f = frames + (size_t)((int64_t)i * n / used) * pixels;
-    for (size_t j = 0; j < pixels; j++) x[(size_t)i * pixels + j] = (float)f[j] / 255;
-  }
-}
-
 // The tensors of a `pca` encoder, without a file.
 UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
                              UsPool* pool, UsEncoder** out) {
@@ -163,13 +151,16 @@ UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_
   size_t mean = (pixels + 15) / 16 * 16, all = ((size_t)dim * pixels + 15) / 16 * 16;
   float* host = calloc(mean + all + 16, sizeof(float));  // placed as param_list.h does
   float* x = malloc((size_t)used * pixels * sizeof(float));
-  cJSON* json = make_config(height, width, dim);
+  const UsEncoder sizes = {.info = {.height = height, .width = width, .dim = dim}};
+  cJSON* json = config_json(&sizes);
   UsStatus status = host && x && json ? US_OK : us_fail(US_MEMORY, "out of memory for pca");
   double total = 0;
-  if (status == US_OK) {
-    take_frames(used, pixels, n, frames, x);
-    status = us_principal(used, pixels, x, dim, host, host + mean, &total);
+  // Frames spread over all n as rows of x (used, pixels).
+  for (int i = 0; status == US_OK && i < used; i++) {
+    const uint8_t* f = frames + (size_t)((int64_t)i * n / used) * pixels;
+    for (size_t j = 0; j < pixels; j++) x[(size_t)i * pixels + j] = (float)f[j] / 255;
   }
+  if (status == US_OK) status = us_principal(used, pixels, x, dim, host, host + mean, &total);
   if (status == US_OK) {
     // The factor that makes the average variance of a number 1.
     host[mean + all] = total > 0 ? (float)sqrt(dim / total) : 1;

@@ -43,21 +43,17 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   return s->params.failed ? us_fail(US_MEMORY, "%s: out of memory for an encoder", name) : US_OK;
 }
 
-// The config of a state with these numbers kept.
-static cJSON* make_config(int state, const uint8_t* keep) {
+// The config of a state with these numbers kept; no more of the encoder need be there.
+static cJSON* config_json(const UsEncoder* e) {
   cJSON* json = cJSON_CreateObject();
   cJSON* own = cJSON_AddObjectToObject(json, "understudy");
   cJSON_AddStringToObject(own, "kind", "state");
-  cJSON_AddNumberToObject(own, "state", state);
+  cJSON_AddNumberToObject(own, "state", e->info.state);
   cJSON* list = cJSON_AddArrayToObject(own, "dimensions");
-  for (int i = 0; i < state; i++) {
-    if (keep[i]) cJSON_AddItemToArray(list, cJSON_CreateNumber(i));
+  for (int i = 0; i < e->info.state; i++) {
+    if (((State*)e->self)->keep[i]) cJSON_AddItemToArray(list, cJSON_CreateNumber(i));
   }
   return json;
-}
-
-static cJSON* config_json(const UsEncoder* e) {
-  return make_config(e->info.state, ((State*)e->self)->keep);
 }
 
 // Reads the tensors; a scale is 0 for what is dropped, else above 0 and finite both ways.
@@ -75,10 +71,6 @@ static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
 // A work is mean and scale in ordinary memory.
 static void* work_create(const UsEncoder* e) {
   return calloc((size_t)e->info.state, 2 * sizeof(float));
-}
-
-static void work_destroy(void* work) {
-  free(work);
 }
 
 // In double, since positions of large worlds lose digits as floats.
@@ -110,6 +102,7 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
   size_t padded = ((size_t)state + 15) / 16 * 16;  // as param_list.h places tensors
   float* host = calloc(2 * padded, sizeof(float));
   uint8_t* keep = calloc((size_t)state, 1);
+  const UsEncoder sizes = {.info.state = state, .self = &(State){.keep = keep}};
   UsStatus status = host && keep ? US_OK : us_fail(US_MEMORY, "out of memory for an encoder");
   for (int i = 0; status == US_OK && i < state; i++) {
     // A number that never varies carries nothing, and has no scale.
@@ -117,7 +110,7 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
     host[i] = (float)mean[i];
     host[padded + (size_t)i] = keep[i] ? (float)(1 / std[i]) : 0;
   }
-  cJSON* json = status == US_OK ? make_config(state, keep) : NULL;
+  cJSON* json = status == US_OK ? config_json(&sizes) : NULL;
   if (json) status = us_encoder_assemble(&us_encoder_class_state, "state", json, host, NULL, out);
   cJSON_Delete(json);
   free(host);
@@ -160,7 +153,7 @@ const UsEncoderClass us_encoder_class_state = {
     .config = config_json,
     .read = read_weights,
     .work_create = work_create,
-    .work_destroy = work_destroy,
+    .work_destroy = free,
     .encode = encode,
     .destroy = destroy,
     .reads = 's',

@@ -62,47 +62,44 @@ static cJSON* config_json(const UsEncoder* e) {
   return us_vit_config_json(&((Vit*)e->self)->vit->config);
 }
 
-// Position embeddings from the checkpoint's grid to the frames' own.
-static UsStatus read_positions(const Vit* s, const UsTensors* file, const char* name, float* host) {
-  const UsVitConfig* c = &s->vit->config;
-  int th = c->height / c->patch, tw = c->width / c->patch, cls = c->cls ? 1 : 0;
-  float* out = host + s->vit->at.positions;
-  int64_t own[3] = {1, cls + th * tw, c->hidden};
-  int i = us_tensors_find(file, name);
-  // A checkpoint for frames of this size has its positions as they are.
-  int same = i >= 0 && us_tensors_rank(file, i) == 3 && us_tensors_shape(file, i)[1] == own[1];
-  if (same || i < 0 || (th == s->grid && tw == s->grid)) {
-    return us_tensors_read(file, name, 3, own, out);
-  }
-  // Else they are resampled from its grid; the class token has a position of its own.
-  int64_t shape[3] = {1, cls + s->grid * s->grid, c->hidden};
-  size_t hidden = (size_t)c->hidden;
-  float* grid = calloc((size_t)shape[1] * hidden, sizeof(float));
-  if (!grid) return us_fail(US_MEMORY, "%s: out of memory", name);
-  UsStatus status = us_tensors_read(file, name, 3, shape, grid);
-  if (status == US_OK) {
-    memcpy(out, grid, (size_t)cls * hidden * sizeof(float));
-    status = us_vit_resize(s->grid, s->grid, th, tw, c->hidden, c->registers > 0,
-                           grid + (size_t)cls * hidden, out + (size_t)cls * hidden);
-  }
-  free(grid);
-  return status;
-}
-
 // Tensors of a checkpoint that stand beside those of the frozen encoder: of its pretraining, and
 // heads of classifiers.
 static const char* const beside[] = {"embeddings.mask_token", "pooler.", "classifier.", NULL};
 
-// All tensors by name, positions by the way above, and nothing beyond what is known.
+// All tensors by name, positions from the checkpoint's grid to the frames' own, and nothing beyond
+// what is known.
 static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   const Vit* s = e->self;
+  const UsVitConfig* c = &s->vit->config;
   // Checkpoints of whole classifiers have a prefix, and some no biases of queries, keys and values.
   const char* prefix = us_tensors_find(file, "dinov2.layernorm.weight") >= 0 ? "dinov2." : "";
   int absent = s->biases ? 0 : US_PARAM_SWITCH;
   char name[US_TENSOR_NAME];
   snprintf(name, sizeof(name), "%sembeddings.position_embeddings", prefix);
   US_TRY(us_params_read(e->params, file, prefix, absent | US_PARAM_OWN, host));
-  US_TRY(read_positions(s, file, name, host));
+  // A checkpoint for frames of this size has its positions as they are.
+  int th = c->height / c->patch, tw = c->width / c->patch, cls = c->cls ? 1 : 0;
+  int64_t shape[3] = {1, cls + th * tw, c->hidden};
+  float* out = host + s->vit->at.positions;
+  int i = us_tensors_find(file, name);
+  int same = i >= 0 && us_tensors_rank(file, i) == 3 && us_tensors_shape(file, i)[1] == shape[1];
+  if (same || i < 0 || (th == s->grid && tw == s->grid)) {
+    US_TRY(us_tensors_read(file, name, 3, shape, out));
+    return us_params_refuse_rest(e->params, file, prefix, absent, beside);
+  }
+  // Else they are resampled from its grid; the class token has a position of its own.
+  shape[1] = cls + s->grid * s->grid;
+  size_t first = (size_t)(cls * c->hidden);  // floats before the grid
+  float* grid = calloc((size_t)shape[1] * (size_t)c->hidden, sizeof(float));
+  if (!grid) return us_fail(US_MEMORY, "%s: out of memory", name);
+  UsStatus status = us_tensors_read(file, name, 3, shape, grid);
+  if (status == US_OK) {
+    memcpy(out, grid, first * sizeof(float));
+    status = us_vit_resize(s->grid, s->grid, th, tw, c->hidden, c->registers > 0, grid + first,
+                           out + first);
+  }
+  free(grid);
+  US_TRY(status);
   return us_params_refuse_rest(e->params, file, prefix, absent, beside);
 }
 

@@ -10,18 +10,6 @@
 
 static const char what[] = "principal components";
 
-// Takes the mean (p) off the rows of x (n, p).
-static void centre(int n, size_t p, float* x, float* mean) {
-  for (size_t j = 0; j < p; j++) mean[j] = 0;
-  // Row by row, as they lie in memory.
-  for (int i = 0; i < n; i++) {
-    for (size_t j = 0; j < p; j++) mean[j] += x[(size_t)i * p + j] / (float)n;
-  }
-  for (int i = 0; i < n; i++) {
-    for (size_t j = 0; j < p; j++) x[(size_t)i * p + j] -= mean[j];
-  }
-}
-
 // out (p) = the rows of x (n, p), summed with the weights of `vector` (n).
 static void sum_rows(int n, size_t p, const float* x, const double* vector, float* out) {
   enum { kPart = 256 };
@@ -37,18 +25,6 @@ static void sum_rows(int n, size_t p, const float* x, const double* vector, floa
   }
 }
 
-// Gives a row (p) unit length and the sign of the rule; 0 where it has no variance.
-static void normalise(size_t p, int none, float* row) {
-  double squares = 0;
-  size_t most = 0;
-  for (size_t j = 0; j < p; j++) {
-    squares += (double)row[j] * row[j];
-    if (fabsf(row[j]) > fabsf(row[most])) most = j;
-  }
-  double scale = none || squares == 0 ? 0 : (row[most] < 0 ? -1 : 1) / sqrt(squares);
-  for (size_t j = 0; j < p; j++) row[j] = (float)(row[j] * scale);
-}
-
 UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* components,
                       double* variance) {
   // The smaller of the two products has all that is needed.
@@ -61,7 +37,14 @@ UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* co
       matrix && values && vectors ? US_OK : us_fail(US_MEMORY, "out of memory for %s", what);
   UsProgress bar = us_progress_start(what, "components", dim, 0);
   if (status == US_OK) {
-    centre(n, p, x, mean);
+    // The mean off the rows; row by row, as they lie in memory.
+    for (size_t j = 0; j < p; j++) mean[j] = 0;
+    for (int i = 0; i < n; i++) {
+      for (size_t j = 0; j < p; j++) mean[j] += x[(size_t)i * p + j] / (float)n;
+    }
+    for (int i = 0; i < n; i++) {
+      for (size_t j = 0; j < p; j++) x[(size_t)i * p + j] -= mean[j];
+    }
     status = us_lapack_gram(n, p, x, columns, what, matrix);
   }
   // Its largest eigenvalues with their vectors.
@@ -74,7 +57,15 @@ UsStatus us_principal(int n, size_t p, float* x, int dim, float* mean, float* co
     if (!columns) sum_rows(n, p, x, vector, row);
     for (size_t j = 0; columns && j < p; j++) row[j] = (float)vector[j];
     int none = values[d] <= 1e-12 * values[0];  // what rounding leaves of nothing
-    normalise(p, none, row);
+    // Unit length and the sign of the rule; 0 where it has no variance.
+    double squares = 0;
+    size_t most = 0;
+    for (size_t j = 0; j < p; j++) {
+      squares += (double)row[j] * row[j];
+      if (fabsf(row[j]) > fabsf(row[most])) most = j;
+    }
+    double scale = none || squares == 0 ? 0 : (row[most] < 0 ? -1 : 1) / sqrt(squares);
+    for (size_t j = 0; j < p; j++) row[j] = (float)(row[j] * scale);
     if (!none) *variance += values[d] / n;
     status = us_progress_step(&bar, d + 1, what);
   }

@@ -84,20 +84,6 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
   return US_OK;
 }
 
-// Adds the tensors to the list: those outside the blocks, then block by block.
-static void layout(UsVit* v) {
-  const UsVitConfig* c = &v->config;
-#define X(field, name, flags, d0, d1, d2, d3) \
-  if ((d0) > 0) v->at.field = us_params_add(&v->params, "", name, flags, d0, d1, d2, d3);
-  US_VIT_PARAMS(X)
-#undef X
-  for (int i = 0; i < c->layers; i++) {
-    char prefix[48];
-    snprintf(prefix, sizeof(prefix), "encoder.layer.%d.", i);
-    us_block_layout(&v->shape, prefix, &v->params, &v->block[i]);
-  }
-}
-
 UsStatus us_vit_create(const UsVitConfig* c, UsVit** out) {
   *out = NULL;
   UsVit* v = calloc(1, sizeof(UsVit));
@@ -116,7 +102,16 @@ UsStatus us_vit_create(const UsVitConfig* c, UsVit** out) {
                             .eps = c->eps,
                             .device = v->config.device};
   v->block = calloc((size_t)c->layers, sizeof(UsBlock));
-  if (v->block) layout(v);
+  // Tensors outside the blocks, then block by block.
+#define X(field, name, flags, d0, d1, d2, d3) \
+  if ((d0) > 0) v->at.field = us_params_add(&v->params, "", name, flags, d0, d1, d2, d3);
+  US_VIT_PARAMS(X)
+#undef X
+  for (int i = 0; i < c->layers && v->block; i++) {
+    char prefix[48];
+    snprintf(prefix, sizeof(prefix), "encoder.layer.%d.", i);
+    us_block_layout(&v->shape, prefix, &v->params, &v->block[i]);
+  }
   if (!v->block || v->params.failed) {
     us_vit_destroy(v);
     return us_fail(US_MEMORY, "out of memory for a ViT");
@@ -217,18 +212,18 @@ void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, co
   }
 }
 
-// embedded (frames, P, hidden) and the first x (frames, T, hidden) of the patches.
-static void embed(const UsVit* v, const float* w, UsVitWork* k) {
+const float* us_vit_forward(const UsVit* v, const float* w, UsVitWork* k, const uint8_t* pixels) {
   const UsVitConfig* c = &v->config;
-  int p = us_vit_patches(c), n = k->frames, h = c->hidden;
-  size_t frame = (size_t)v->tokens * (size_t)h;
-  // Patches through one matrix, plus the embedding of their place, behind the prefix.
+  int n = k->frames, h = c->hidden, p = us_vit_patches(c), cells = us_vit_cells(c);
+  size_t frame = (size_t)v->tokens * (size_t)h, prefix = (size_t)v->prefix * (size_t)h;
+  // Pixels to patches, through one matrix, plus the embedding of their place, behind the prefix.
   const float* positions = w + v->at.positions;
+  us_ops_patches(k->device, n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean,
+                 c->std, k->patches);
   us_ops_linear(k->device, n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w,
                 w + v->at.patch_b, k->embedded);
   us_ops_add_rows(k->device, n * p, p, h, positions + (c->cls ? h : 0), k->embedded);
-  us_ops_copy_blocks(k->device, n, p * h, k->embedded, (size_t)(p * h),
-                     k->x[0] + (size_t)v->prefix * (size_t)h, frame);
+  us_ops_copy_blocks(k->device, n, p * h, k->embedded, (size_t)(p * h), k->x[0] + prefix, frame);
   // The class token has a position as well, registers have none.
   if (c->cls) {
     us_ops_copy_blocks(k->device, n, h, w + v->at.cls, 0, k->x[0], frame);
@@ -238,17 +233,7 @@ static void embed(const UsVit* v, const float* w, UsVitWork* k) {
     us_ops_copy_blocks(k->device, n, c->registers * h, w + v->at.registers, 0,
                        k->x[0] + (c->cls ? h : 0), frame);
   }
-}
-
-const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
-                            const uint8_t* pixels) {
-  const UsVitConfig* c = &v->config;
-  const float* w = weights;
-  int n = k->frames, h = c->hidden, p = us_vit_patches(c), cells = us_vit_cells(c);
-  // Pixels to patches, patches to tokens, tokens through the blocks.
-  us_ops_patches(k->device, n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean,
-                 c->std, k->patches);
-  embed(v, w, k);
+  // Tokens through the blocks.
   for (int i = 0; i < c->layers && !us_interrupted(); i++) {
     us_block_forward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], k->x[i + 1]);
   }
@@ -256,8 +241,7 @@ const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
   us_ops_norm(k->device, n * v->tokens, h, c->eps, k->x[c->layers], w + v->at.norm_gain,
               w + v->at.norm_bias, k->normed, k->stats);
   if (v->prefix) {
-    us_ops_copy_blocks(k->device, n, p * h, k->normed + (size_t)v->prefix * (size_t)h,
-                       (size_t)v->tokens * (size_t)h, k->body, (size_t)(p * h));
+    us_ops_copy_blocks(k->device, n, p * h, k->normed + prefix, frame, k->body, (size_t)(p * h));
   }
   // The head: neighbours merged, then all of them into one vector, which may be normed.
   if (!c->merge) return k->body;
@@ -300,13 +284,32 @@ static void head_backward(const UsVit* v, const float* w, UsVitWork* k, float* d
   us_vit_gather(c, c->hidden, n, 1, k->dcells, k->dbody);
 }
 
-// Gradients of the embedding from dx (frames, T, hidden).
-static void embed_backward(const UsVit* v, UsVitWork* k, float* g) {
+void us_vit_backward(const UsVit* v, const float* w, UsVitWork* k, float* doutput, float* g) {
+  US_ASSERT(k->training);
   const UsVitConfig* c = &v->config;
-  int p = us_vit_patches(c), n = k->frames, h = c->hidden;
-  size_t frame = (size_t)v->tokens * (size_t)h;
+  int n = k->frames, h = c->hidden, p = us_vit_patches(c);
+  size_t frame = (size_t)v->tokens * (size_t)h, prefix = (size_t)v->prefix * (size_t)h;
+  // Head and last norm.
+  const float* dbody = doutput;
+  if (c->merge) {
+    head_backward(v, w, k, doutput, g);
+    dbody = k->dbody;
+  }
+  const float* dnormed = dbody;
+  if (v->prefix) {  // k->temps.a is (frames, T, hidden)
+    us_ops_zero(k->device, k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
+    us_ops_copy_blocks(k->device, n, p * h, dbody, (size_t)(p * h), k->temps.a + prefix, frame);
+    dnormed = k->temps.a;
+  }
+  us_ops_norm_back(k->device, n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain, k->stats,
+                   dnormed, k->dx, g + v->at.norm_gain, g + v->at.norm_bias);
+  // The blocks, last first; dx is overwritten by every one.
+  for (int i = c->layers - 1; i >= 0 && !us_interrupted(); i--) {
+    us_block_backward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
+                      g);
+  }
+  // The embedding's prefix: its tokens are the same in all frames, so their gradients add up.
   float* dpositions = g + v->at.positions;
-  // The prefix: its tokens are the same in all frames, so their gradients add up.
   for (int f = 0; f < n; f++) {
     const float* dx = k->dx + (size_t)f * frame;
     if (c->cls) {
@@ -318,43 +321,13 @@ static void embed_backward(const UsVit* v, UsVitWork* k, float* g) {
                  g + v->at.registers);
     }
   }
-  // The patches: positions, then the matrix of the embedding.
+  // Its patches: positions, then the matrix of the embedding.
   float* dpatches = k->dx;
   if (v->prefix) {
-    us_ops_copy_blocks(k->device, n, p * h, k->dx + (size_t)v->prefix * (size_t)h, frame, k->dbody,
-                       (size_t)(p * h));
+    us_ops_copy_blocks(k->device, n, p * h, k->dx + prefix, frame, k->dbody, (size_t)(p * h));
     dpatches = k->dbody;
   }
   us_ops_add_rows_back(k->device, n * p, p, h, dpatches, dpositions + (c->cls ? h : 0));
   us_ops_linear_back(k->device, n * p, h, 3 * c->patch * c->patch, k->patches, NULL, dpatches, NULL,
                      g + v->at.patch_w, g + v->at.patch_b);
-}
-
-void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
-                     float* gradient) {
-  US_ASSERT(k->training);
-  const UsVitConfig* c = &v->config;
-  const float* w = weights;
-  int n = k->frames, h = c->hidden, p = us_vit_patches(c);
-  // Head and last norm.
-  const float* dbody = doutput;
-  if (c->merge) {
-    head_backward(v, w, k, doutput, gradient);
-    dbody = k->dbody;
-  }
-  const float* dnormed = dbody;
-  if (v->prefix) {  // k->temps.a is (frames, T, hidden)
-    us_ops_zero(k->device, k->temps.a, (size_t)(n * v->tokens) * (size_t)h);
-    us_ops_copy_blocks(k->device, n, p * h, dbody, (size_t)(p * h),
-                       k->temps.a + (size_t)v->prefix * (size_t)h, (size_t)v->tokens * (size_t)h);
-    dnormed = k->temps.a;
-  }
-  us_ops_norm_back(k->device, n * v->tokens, h, k->x[c->layers], w + v->at.norm_gain, k->stats,
-                   dnormed, k->dx, gradient + v->at.norm_gain, gradient + v->at.norm_bias);
-  // The blocks, last first; dx is overwritten by every one.
-  for (int i = c->layers - 1; i >= 0 && !us_interrupted(); i--) {
-    us_block_backward(&v->shape, &v->block[i], w, n, k->x[i], &k->acts[i], &k->temps, k->dx, k->dx,
-                      gradient);
-  }
-  embed_backward(v, k, gradient);
 }

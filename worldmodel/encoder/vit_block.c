@@ -37,9 +37,8 @@ void us_block_take_temps(const UsBlockShape* c, int rows, UsArena* arena, UsBloc
 #undef X
 }
 
-void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* weights, int frames,
+void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* w, int frames,
                       const float* x, const UsBlockActs* a, float* y) {
-  const float* w = weights;
   int rows = frames * c->tokens, n = c->width;
   size_t count = (size_t)rows * (size_t)n;
 
@@ -65,11 +64,9 @@ void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* weig
   us_ops_add(c->device, count, 1, a->middle, y);
 }
 
-void us_block_backward(const UsBlockShape* c, const UsBlock* p, const float* weights, int frames,
+void us_block_backward(const UsBlockShape* c, const UsBlock* p, const float* w, int frames,
                        const float* x, const UsBlockActs* a, const UsBlockTemps* t, const float* dy,
-                       float* dx, float* gradient) {
-  const float* w = weights;
-  float* g = gradient;
+                       float* dx, float* g) {
   int rows = frames * c->tokens, n = c->width;
   size_t count = (size_t)rows * (size_t)n;
 

@@ -10,12 +10,9 @@
 static UsStatus parse_channels(const char* name, const cJSON* json, const char* key, float* out) {
   const cJSON* list = cJSON_GetObjectItemCaseSensitive(json, key);
   if (!list) return US_OK;
-  if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 3) {
-    return us_fail(US_FORMAT, "%s: expected three numbers for \"%s\"", name, key);
-  }
   for (int i = 0; i < 3; i++) {
     const cJSON* x = cJSON_GetArrayItem(list, i);
-    if (!cJSON_IsNumber(x)) {
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != 3 || !cJSON_IsNumber(x)) {
       return us_fail(US_FORMAT, "%s: expected three numbers for \"%s\"", name, key);
     }
     out[i] = (float)x->valuedouble;
@@ -33,17 +30,21 @@ static UsStatus parse_section(const char* name, const cJSON* json, const char* k
   return US_OK;
 }
 
-// What only the reference implementations' own variants have is refused by name.
-static UsStatus refuse_variants(const char* name, const cJSON* json) {
-  int swiglu, channels, three = 3;
-  char act[32];
-  // The giant model has another MLP.
+UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c, int* grid) {
+  *c = (UsVitConfig){.mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
+  int image, swiglu, channels;
+  const int frame = 224, three = 3, none = 0;
+  double ratio, eps;
+  const double ratio_default = 4, eps_default = 1e-6;
+  const cJSON *own, *head;
+  char type[64], act[32];
+  // What only the reference implementations' own variants have is refused by name: the giant model
+  // has another MLP, activations and channels are those of every published checkpoint.
   US_TRY(us_json_flag(name, json, "use_swiglu_ffn", 0, &swiglu));
   if (swiglu) {
     return us_fail(US_UNSUPPORTED,
                    "%s: expected the plain MLP, found \"use_swiglu_ffn\" (the giant model)", name);
   }
-  // Activations and channels are those of every published checkpoint.
   US_TRY(us_json_text(name, json, "hidden_act", "gelu", act, sizeof(act)));
   if (strcmp(act, "gelu")) {
     return us_fail(US_UNSUPPORTED, "%s: expected hidden_act \"gelu\", found \"%s\"", name, act);
@@ -52,28 +53,7 @@ static UsStatus refuse_variants(const char* name, const cJSON* json) {
   if (channels != 3) {
     return us_fail(US_UNSUPPORTED, "%s: expected 3 channels, found %d", name, channels);
   }
-  return US_OK;
-}
-
-// The head of our own encoders; without the section there is none.
-static UsStatus parse_head(const char* name, const cJSON* head, UsVitConfig* c) {
-  const int none = 0;
-  if (!head) return US_OK;
-  US_TRY(us_json_int(name, head, "merge", 0, 64, &none, &c->merge));
-  US_TRY(us_json_int(name, head, "merge_dim", 0, 65536, &none, &c->merge_dim));
-  US_TRY(us_json_int(name, head, "global_dim", 0, 65536, &none, &c->global_dim));
-  return us_json_flag(name, head, "norm", 0, &c->norm);
-}
-
-UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c, int* grid) {
-  *c = (UsVitConfig){.mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
-  int image, frame = 224;
-  double ratio, eps;
-  const double ratio_default = 4, eps_default = 1e-6;
-  const cJSON *own, *head;
-  char type[64];
   // What DINOv2 files have, with the defaults of their reference.
-  US_TRY(refuse_variants(name, json));
   US_TRY(us_json_int(name, json, "hidden_size", 1, 8192, NULL, &c->hidden));
   US_TRY(us_json_int(name, json, "num_hidden_layers", 1, 256, NULL, &c->layers));
   US_TRY(us_json_int(name, json, "num_attention_heads", 1, 256, NULL, &c->heads));
@@ -87,7 +67,7 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   US_TRY(us_json_number(name, json, "layer_norm_eps", 0, 1, &eps_default, &eps));
   c->eps = (float)eps;
   c->mlp = (int)(ratio * c->hidden + 0.5);
-  // Our own sections: frames that are not square, a head.
+  // Our own sections: frames that are not square, a head; without its section there is none.
   *grid = image / c->patch;
   US_TRY(parse_section(name, json, "understudy", &own));
   US_TRY(parse_section(name, json, "head", &head));
@@ -101,7 +81,12 @@ UsStatus us_vit_config_parse(const char* name, const cJSON* json, UsVitConfig* c
   } else {
     c->height = c->width = frame / c->patch * c->patch;
   }
-  US_TRY(parse_head(name, head, c));
+  if (head) {
+    US_TRY(us_json_int(name, head, "merge", 0, 64, &none, &c->merge));
+    US_TRY(us_json_int(name, head, "merge_dim", 0, 65536, &none, &c->merge_dim));
+    US_TRY(us_json_int(name, head, "global_dim", 0, 65536, &none, &c->global_dim));
+    US_TRY(us_json_flag(name, head, "norm", 0, &c->norm));
+  }
   return us_vit_check(name, c);
 }
 
@@ -172,17 +157,12 @@ static void axis_weights(int from, int to, int antialias, double* weight) {
 // Separable: one axis after the other, each by a small matrix.
 UsStatus us_vit_resize(int gh, int gw, int th, int tw, int dim, int antialias, const float* x,
                        float* y) {
-  size_t d = (size_t)dim;
-  double* wy = calloc((size_t)th * (size_t)gh + (size_t)tw * (size_t)gw + d, sizeof(double));
-  double* rows = calloc((size_t)th * (size_t)gw * d, sizeof(double));
-  if (!wy || !rows) {
-    free(wy);
-    free(rows);
-    return us_fail(US_MEMORY, "out of memory for position embeddings");
-  }
-  // The weights of both axes, then rows first, columns second.
-  double* wx = wy + (size_t)th * (size_t)gh;
-  double* sum = wx + (size_t)tw * (size_t)gw;
+  // One block: the weights of both axes, a sum, and what the first of the two passes leaves.
+  size_t d = (size_t)dim, high = (size_t)th * (size_t)gh, wide = (size_t)tw * (size_t)gw;
+  double* wy = calloc(high + wide + d + (size_t)th * (size_t)gw * d, sizeof(double));
+  if (!wy) return us_fail(US_MEMORY, "out of memory for position embeddings");
+  double *wx = wy + high, *sum = wx + wide, *rows = sum + d;
+  // Rows first, columns second.
   axis_weights(gh, th, antialias, wy);
   axis_weights(gw, tw, antialias, wx);
   for (int i = 0; i < th; i++) {  // rows (th, gw, dim)
@@ -203,6 +183,5 @@ UsStatus us_vit_resize(int gh, int gw, int th, int tw, int dim, int antialias, c
     for (size_t j = 0; j < d; j++) y[(size_t)i * d + j] = (float)sum[j];
   }
   free(wy);
-  free(rows);
   return US_OK;
 }
