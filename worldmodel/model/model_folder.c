@@ -84,28 +84,6 @@ static UsStatus check_format(const char* path, const cJSON* json, const char* fo
   return US_OK;
 }
 
-// The table of the kind that a config names.
-static UsStatus find_kind(const char* path, const cJSON* json, const UsWorldModelClass** out) {
-  char kind[32];
-  US_TRY(us_json_text(path, json, "kind", kinds[0]->kind, kind, sizeof(kind)));
-  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-    *out = kinds[i];
-    if (strcmp(kind, kinds[i]->kind) == 0) return US_OK;
-  }
-  return us_fail(US_FORMAT, "%s: unknown kind of world model \"%s\"", path, kind);
-}
-
-// What every kind's config has.
-static UsStatus read_config(const char* path, const cJSON* json, UsModelInfo* info,
-                            char encoder[US_HASH_CHARS]) {
-  US_TRY(check_format(path, json, format_model));
-  US_TRY(us_json_text(path, json, "task", NULL, info->task, sizeof(info->task)));
-  US_TRY(us_json_number(path, json, "dt", 1e-6, 1e3, NULL, &info->dt));
-  US_TRY(us_json_int(path, json, "height", 0, 16384, NULL, &info->height));
-  US_TRY(us_json_int(path, json, "width", 0, 16384, NULL, &info->width));
-  return us_json_text(path, json, "encoder", NULL, encoder, US_HASH_CHARS);
-}
-
 // Encoder and world model must speak of the same tokens and frames.
 static UsStatus check_encoder(const char* folder, const UsModel* m, const char* hash) {
   const UsEncoderInfo* e = us_encoder_info(m->encoder);
@@ -170,42 +148,48 @@ static const char* weights_path(const char* folder, const UsWorldModelClass* cls
   return us_path_join(path, kPath, folder, file);
 }
 
-// The model's hash: over the hashes of its files and its encoder's.
-static UsStatus hash_folder(const char* folder, const UsModel* m, const char* encoder,
-                            char out[US_HASH_CHARS]) {
-  enum { kHex = US_HASH_CHARS - 1 };
-  char all[4 * US_HASH_CHARS] = "", path[kPath];
-  // Hex digits of all files one behind the other, hashed again.
-  US_TRY(us_hash_file(us_path_join(path, kPath, folder, "config.json"), all));
-  US_TRY(us_hash_file(weights_path(folder, m->world->cls, path), all + kHex));
-  us_path_join(path, kPath, folder, "contexts.safetensors");
-  US_TRY(us_hash_file(path, all + (size_t)2 * kHex));
-  memcpy(all + (size_t)3 * kHex, encoder, kHex);
-  us_hash_bytes(all, (size_t)4 * kHex, out);
-  return US_OK;
-}
-
 // Opens part by part, each checked against those before.
 static UsStatus open_parts(const char* folder, const cJSON* json, const char* config_path,
                            UsModel* m) {
-  char path[kPath], encoder[US_HASH_CHARS];
-  const UsWorldModelClass* cls;
-  US_TRY(read_config(config_path, json, &m->info, encoder));
-  US_TRY(find_kind(config_path, json, &cls));
-  // The model itself, by its kind.
+  enum { kHex = US_HASH_CHARS - 1 };
+  char path[kPath], encoder[US_HASH_CHARS], kind[32], all[4 * US_HASH_CHARS] = "";
+  UsModelInfo* info = &m->info;
+  // What every kind's config has.
+  US_TRY(check_format(config_path, json, format_model));
+  US_TRY(us_json_text(config_path, json, "task", NULL, info->task, sizeof(info->task)));
+  US_TRY(us_json_number(config_path, json, "dt", 1e-6, 1e3, NULL, &info->dt));
+  US_TRY(us_json_int(config_path, json, "height", 0, 16384, NULL, &info->height));
+  US_TRY(us_json_int(config_path, json, "width", 0, 16384, NULL, &info->width));
+  US_TRY(us_json_text(config_path, json, "encoder", NULL, encoder, US_HASH_CHARS));
+  US_TRY(us_json_text(config_path, json, "kind", kinds[0]->kind, kind, sizeof(kind)));
+  // The table of the kind that it names, and by it the model itself.
+  const UsWorldModelClass* cls = NULL;
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    if (strcmp(kind, kinds[i]->kind) == 0) cls = kinds[i];
+  }
+  if (!cls) {
+    return us_fail(US_FORMAT, "%s: unknown kind of world model \"%s\"", config_path, kind);
+  }
   const cJSON* sizes = cJSON_GetObjectItemCaseSensitive(json, cls->kind);
   US_TRY(cls->open(config_path, sizes, weights_path(folder, cls, path), &m->world));
   if (m->world->action == 0) {
     return us_fail(US_FORMAT, "%s: expected a %s with actions, found one without", config_path,
                    cls->kind);
   }
-  m->info.block = m->world->block;
-  m->info.action = m->world->action;
-  // Its encoder, its start contexts, and the hash over all of it.
+  info->block = m->world->block;
+  info->action = m->world->action;
+  // Its encoder and its start contexts.
   US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), &m->encoder));
   US_TRY(check_encoder(folder, m, encoder));
   US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
-  return hash_folder(folder, m, encoder, m->info.hash);
+  // Its hash: hex digits of all files and the encoder's, one behind the other, hashed again.
+  US_TRY(us_hash_file(config_path, all));
+  US_TRY(us_hash_file(weights_path(folder, cls, path), all + kHex));
+  us_path_join(path, sizeof(path), folder, "contexts.safetensors");
+  US_TRY(us_hash_file(path, all + (size_t)2 * kHex));
+  memcpy(all + (size_t)3 * kHex, encoder, kHex);
+  us_hash_bytes(all, (size_t)4 * kHex, info->hash);
+  return US_OK;
 }
 
 UsStatus us_model_open(const char* folder, UsModel** out) {
@@ -301,40 +285,31 @@ static UsStatus make_pretrained(const char* name, const cJSON* json, UsPredictor
   return us_predictor_create(name, &c, out);
 }
 
-// The predictor that the library was built with.
-static UsStatus open_embedded(UsPredictor** out, char encoder[US_HASH_CHARS]) {
-  static const char name[] = "assets/predictor";
-  if (!&us_asset_predictor_config_json_size || !&us_asset_predictor_model_size) {
-    return us_fail(US_IO, "%s: this build has no pretrained predictor", name);
-  }
-  cJSON* json = NULL;
-  US_TRY(us_json_parse(name, (const char*)us_asset_predictor_config_json,
-                       us_asset_predictor_config_json_size, &json));
-  UsStatus status = make_pretrained(name, json, out, encoder);
-  cJSON_Delete(json);
-  if (status != US_OK) return status;
-  return us_predictor_load_bytes(*out, name, us_asset_predictor_model,
-                                 us_asset_predictor_model_size);
-}
-
-// The predictor of a folder.
-static UsStatus open_pretrained(const char* folder, UsPredictor** out,
-                                char encoder[US_HASH_CHARS]) {
-  char path[kPath];
-  cJSON* json = NULL;
-  US_TRY(us_folder_check(folder));
-  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
-  UsStatus status = make_pretrained(path, json, out, encoder);
-  cJSON_Delete(json);
-  if (status != US_OK) return status;
-  return us_predictor_load(*out, us_path_join(path, sizeof(path), folder, "model.safetensors"));
-}
-
-// "default" is the one that the library carries.
 UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]) {
   *out = NULL;
-  UsStatus status = strcmp(folder, "default") == 0 ? open_embedded(out, encoder)
-                                                   : open_pretrained(folder, out, encoder);
+  cJSON* json = NULL;
+  char path[kPath] = "assets/predictor";
+  // "default" is the one that the library carries, when it was built with one.
+  const int carried = strcmp(folder, "default") == 0;
+  if (!carried) {
+    US_TRY(us_folder_check(folder));
+    US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
+  } else if (!&us_asset_predictor_config_json_size || !&us_asset_predictor_model_size) {
+    return us_fail(US_IO, "%s: this build has no pretrained predictor", path);
+  } else {
+    US_TRY(us_json_parse(path, (const char*)us_asset_predictor_config_json,
+                         us_asset_predictor_config_json_size, &json));
+  }
+  // Sizes from the config, weights that fit them.
+  UsStatus status = make_pretrained(path, json, out, encoder);
+  cJSON_Delete(json);
+  if (status == US_OK && carried) {
+    status = us_predictor_load_bytes(*out, path, us_asset_predictor_model,
+                                     us_asset_predictor_model_size);
+  } else if (status == US_OK) {
+    us_path_join(path, sizeof(path), folder, "model.safetensors");
+    status = us_predictor_load(*out, path);
+  }
   if (status != US_OK) {
     us_predictor_destroy(*out);
     *out = NULL;
@@ -348,6 +323,7 @@ UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char
   UsLock* lock;
   US_TRY(us_folder_make(folder));
   US_TRY(us_lock_join(folder, &lock));
+  // Weights, and config.json last, as with a model's folder.
   us_path_join(path, sizeof(path), folder, "model.safetensors");
   UsStatus status = us_predictor_save(p, path);
   if (status == US_OK) {

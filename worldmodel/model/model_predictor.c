@@ -27,6 +27,7 @@ static UsStatus predictor_open(const char* name, const cJSON* config, const char
   return US_OK;
 }
 
+// What follows hands calls on to the predictor's own functions.
 static cJSON* predictor_config(const UsWorldModel* m) {
   return us_predictor_config_json(us_predictor_config(of(m)));
 }
@@ -79,6 +80,7 @@ static void predictor_set_norm(UsWorldModel* m, const float* mean, float scale) 
   us_predictor_set_norm((UsPredictor*)m, mean, scale);
 }
 
+// Losses and their gradients, on a tape.
 static UsTape* predictor_tape(const UsWorldModel* m, const UsLossConfig* c) {
   return us_tape_create(of(m), c);
 }

@@ -91,25 +91,6 @@ static const char* shape_text(int rank, const int64_t* shape, char out[160]) {
   return out;
 }
 
-// A text, or an object whose one member has the name and the value null.
-static UsStatus read_dtype(const char* path, const cJSON* json, Entry* e) {
-  // Rust's serde writes an enum either way, and its readers take both.
-  const char* text = cJSON_GetStringValue(json);
-  if (cJSON_IsObject(json) && cJSON_GetArraySize(json) == 1 && cJSON_IsNull(json->child)) {
-    text = json->child->string;
-  }
-  if (!text) {
-    return us_fail(US_FORMAT, "%s: expected a dtype for \"%s\", found none", path,
-                   us_shown(e->name));
-  }
-  // One of the list.
-  for (e->dtype = 0; e->dtype < DTYPE_COUNT; ++e->dtype) {
-    if (strcmp(text, dtypes[e->dtype].name) == 0) return US_OK;
-  }
-  return us_fail(US_FORMAT, "%s: expected a dtype such as F32 for \"%s\", found \"%.16s\"", path,
-                 us_shown(e->name), text);
-}
-
 // Sizes whose product, in this order, no size_t holds are refused even where one of them is 0.
 static UsStatus read_shape(const char* path, const cJSON* json, Entry* e) {
   if (!cJSON_IsArray(json)) {
@@ -175,16 +156,26 @@ static UsStatus read_entry(const char* path, const cJSON* json, size_t room, Ent
     return us_fail(US_FORMAT, "%s: expected dtype, shape and data_offsets for \"%s\"", path,
                    us_shown(e->name));
   }
-  US_TRY(read_dtype(path, part[0], e));
+  // The dtype: a text, or an object whose one member has the name and the value null. Rust's serde
+  // writes an enum either way, and its readers take both.
+  const char* text = cJSON_GetStringValue(part[0]);
+  if (cJSON_IsObject(part[0]) && cJSON_GetArraySize(part[0]) == 1 && cJSON_IsNull(part[0]->child)) {
+    text = part[0]->child->string;
+  }
+  if (!text) {
+    return us_fail(US_FORMAT, "%s: expected a dtype for \"%s\", found none", path,
+                   us_shown(e->name));
+  }
+  while (e->dtype < DTYPE_COUNT && strcmp(text, dtypes[e->dtype].name) != 0) ++e->dtype;
+  if (e->dtype == DTYPE_COUNT) {
+    return us_fail(US_FORMAT, "%s: expected a dtype such as F32 for \"%s\", found \"%.16s\"", path,
+                   us_shown(e->name), text);
+  }
   US_TRY(read_shape(path, part[1], e));
   return read_offsets(path, part[2], room, e);
 }
 
 // ---- the whole header ----
-
-static int is_metadata(const cJSON* json) {
-  return json->string && strcmp(json->string, "__metadata__") == 0;
-}
 
 static UsStatus read_metadata(UsTensors* t, const cJSON* json) {
   if (cJSON_IsNull(json)) return US_OK;
@@ -215,28 +206,6 @@ static int compare_name(const void* a, const void* b) {
   return strcmp((*(Entry* const*)a)->name, (*(Entry* const*)b)->name);
 }
 
-// Entries must follow each other without gap or overlap to the end.
-static UsStatus check_layout(UsTensors* t, size_t room) {
-  // In order of their bytes, each begins where the last one ends.
-  size_t at = 0;
-  qsort(t->entries, (size_t)t->count, sizeof(Entry), compare_begin);
-  for (int i = 0; i < t->count; ++i) {
-    const Entry* e = &t->entries[i];
-    if (e->begin != at) {
-      return us_fail(US_FORMAT, "%s: expected \"%s\" at byte %zu of the data, found it at %zu",
-                     t->path, us_shown(e->name), at, e->begin);
-    }
-    at = e->end;
-    t->by_name[i] = &t->entries[i];
-  }
-  if (at != room) {
-    return us_fail(US_FORMAT, "%s: expected %zu bytes of data, found %zu", t->path, at, room);
-  }
-  // And once more by name, to be found.
-  qsort(t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
-  return US_OK;
-}
-
 static UsStatus read_header(UsTensors* t, size_t room) {
   // An entry a member, but for the metadata.
   int most = cJSON_GetArraySize(t->header);
@@ -245,13 +214,29 @@ static UsStatus read_header(UsTensors* t, size_t room) {
   if (!t->entries || !t->by_name) return us_fail(US_MEMORY, "%s: out of memory", t->path);
   const cJSON* json;
   cJSON_ArrayForEach(json, t->header) {
-    if (is_metadata(json)) {
+    if (json->string && strcmp(json->string, "__metadata__") == 0) {
       US_TRY(read_metadata(t, json));
     } else {
       US_TRY(read_entry(t->path, json, room, &t->entries[t->count++]));
     }
   }
-  return check_layout(t, room);
+  // In order of their bytes, each begins where the last one ends, without gap or overlap.
+  size_t at = 0;
+  qsort(t->entries, (size_t)t->count, sizeof(Entry), compare_begin);
+  for (int i = 0; i < t->count; ++i) {
+    const Entry* e = t->by_name[i] = &t->entries[i];
+    if (e->begin != at) {
+      return us_fail(US_FORMAT, "%s: expected \"%s\" at byte %zu of the data, found it at %zu",
+                     t->path, us_shown(e->name), at, e->begin);
+    }
+    at = e->end;
+  }
+  if (at != room) {
+    return us_fail(US_FORMAT, "%s: expected %zu bytes of data, found %zu", t->path, at, room);
+  }
+  // And once more by name, to be found.
+  qsort(t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
+  return US_OK;
 }
 
 // data (size).
@@ -400,11 +385,18 @@ static float number_at(Dtype dtype, const unsigned char* from, size_t i) {
   return x;
 }
 
-static UsStatus check_shape(const UsTensors* t, const Entry* e, int rank, const int64_t* shape) {
+UsStatus us_tensors_read(const UsTensors* t, const char* tensor, int rank, const int64_t* shape,
+                         float* host) {
+  int found = us_tensors_find(t, tensor);
+  char want[160], have[160];
+  if (found < 0) {
+    return us_fail(US_FORMAT, "%s: expected a tensor \"%s\" of shape %s, found none", t->path,
+                   tensor, shape_text(rank, shape, want));
+  }
   // A size of -1 takes any.
+  const Entry* e = entry(t, found);
   int same = e->rank == rank;
   for (int i = 0; same && i < rank; ++i) same = shape[i] == -1 || shape[i] == e->shape[i];
-  char want[160], have[160];
   if (!same) {
     return us_fail(US_FORMAT, "%s: expected \"%s\" of shape %s, found %s", t->path, e->name,
                    shape_text(rank, shape, want), shape_text(e->rank, e->shape, have));
@@ -413,19 +405,6 @@ static UsStatus check_shape(const UsTensors* t, const Entry* e, int rank, const 
     return us_fail(US_FORMAT, "%s: expected \"%s\" as F32, F16, BF16 or F64, found %s", t->path,
                    us_shown(e->name), dtypes[e->dtype].name);
   }
-  return US_OK;
-}
-
-UsStatus us_tensors_read(const UsTensors* t, const char* tensor, int rank, const int64_t* shape,
-                         float* host) {
-  int i = us_tensors_find(t, tensor);
-  char text[160];
-  if (i < 0) {
-    return us_fail(US_FORMAT, "%s: expected a tensor \"%s\" of shape %s, found none", t->path,
-                   tensor, shape_text(rank, shape, text));
-  }
-  const Entry* e = entry(t, i);
-  US_TRY(check_shape(t, e, rank, shape));
   // All numbers are looked at before one is written: a failure leaves host as it was.
   const unsigned char* from = t->data + e->begin;
   for (size_t k = 0; k < e->elements; ++k) {

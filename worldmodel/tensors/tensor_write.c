@@ -12,23 +12,6 @@ static size_t bytes_of(const UsTensorOut* t) {
   return n;
 }
 
-// {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}; NULL when out of memory.
-static cJSON* describe(const UsTensorOut* t, size_t begin) {
-  cJSON* entry = cJSON_CreateObject();
-  cJSON_AddStringToObject(entry, "dtype", "F32");
-  cJSON* shape = cJSON_AddArrayToObject(entry, "shape");
-  for (int i = 0; i < t->rank; ++i) {
-    cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[i]));
-  }
-  // cJSON fails quietly when memory ends: the last member tells.
-  double offsets[] = {(double)begin, (double)(begin + bytes_of(t))};
-  cJSON* pair = cJSON_CreateDoubleArray(offsets, 2);
-  if (pair && cJSON_AddItemToObject(entry, "data_offsets", pair)) return entry;
-  cJSON_Delete(pair);
-  cJSON_Delete(entry);
-  return NULL;
-}
-
 // The header as text, which the caller frees; NULL when out of memory. *total: bytes of the data.
 static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const char* const* keys,
                          const char* const* values, size_t* total) {
@@ -42,14 +25,24 @@ static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const cha
       good = good && cJSON_AddStringToObject(metadata, keys[i], values[i]);
     }
   }
-  // The tensors follow each other in the order given.
+  // The tensors follow each other in the order given:
+  // {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}
   *total = 0;
   for (int i = 0; i < n && good; ++i) {
     const UsTensorOut* t = &tensors[i];
     US_ASSERT(t->rank >= 0 && t->rank <= 4 && strlen(t->name) < US_TENSOR_NAME);
     US_ASSERT(!cJSON_GetObjectItemCaseSensitive(header, t->name));
-    cJSON* entry = describe(t, *total);
-    good = entry && cJSON_AddItemToObject(header, t->name, entry);
+    cJSON* entry = cJSON_AddObjectToObject(header, t->name);
+    cJSON_AddStringToObject(entry, "dtype", "F32");
+    cJSON* shape = cJSON_AddArrayToObject(entry, "shape");
+    for (int j = 0; j < t->rank; ++j) {
+      cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[j]));
+    }
+    // cJSON fails quietly when memory ends: the last member tells.
+    double offsets[] = {(double)*total, (double)(*total + bytes_of(t))};
+    cJSON* pair = cJSON_CreateDoubleArray(offsets, 2);
+    good = pair && cJSON_AddItemToObject(entry, "data_offsets", pair);
+    if (!good) cJSON_Delete(pair);
     *total += bytes_of(t);
   }
   char* text = good ? cJSON_PrintUnformatted(header) : NULL;
