@@ -27,11 +27,8 @@ static UsStatus cem_create(UsEnv* env, const UsPlannerConfig* config, UsPlanner*
   Cem* c = calloc(1, sizeof(*c));
   if (!c) return us_fail(US_MEMORY, "planner: out of memory");
   UsStatus status = us_search_create(&c->search, env, config);
-  if (status == US_OK) {
-    *out = &c->base;
-  } else {
-    free(c);
-  }
+  *out = status == US_OK ? &c->base : NULL;
+  if (status != US_OK) free(c);
   return status;
 }
 
@@ -49,11 +46,11 @@ static void cem_plan(UsPlanner* p, int n, const int* slots, float* actions) {
   us_search_begin(s, n, slots);
   // A slot leaves when its iterations are done; all others go on together.
   while (us_search_activate(s, n, slots) > 0 && !us_interrupted()) {
-    us_search_sample(s);
+    us_search_each(s, us_search_sample);
     us_search_imagine(s);
-    us_search_cost(s);
-    us_search_elites(s);
-    us_search_fit(s);
+    us_search_each(s, us_search_cost);
+    us_search_each(s, us_search_elites);
+    us_search_each(s, us_search_fit);
     p->candidate_steps += (int64_t)s->count * p->config.samples * p->config.horizon;
   }
   for (int i = 0; i < n; i++) us_search_hand_out(s, slots[i], actions + (size_t)i * s->played);

@@ -142,12 +142,9 @@ void us_search_hand_out(UsSearch* s, int slot, float* actions) {
 
 // ---- the steps ----
 
-// A step's work on `n` active slots from place `first` on.
-typedef void Work(UsSearch* s, int first, int n);
-
 typedef struct Step {
   UsSearch* s;
-  Work* work;
+  UsSearchStep* work;
 } Step;
 
 static void one_slot(void* arg, int i, int worker) {
@@ -156,8 +153,8 @@ static void one_slot(void* arg, int i, int worker) {
   step->work(step->s, i, 1);
 }
 
-// On the CPU the pool takes slot by slot; another device all of them in one call.
-static void each(UsSearch* s, Work* work) {
+void us_search_each(UsSearch* s, UsSearchStep* work) {
+  // On the CPU the pool takes slot by slot; another device all of them in one call.
   if (s->device != us_device_cpu()) {
     work(s, 0, s->count);
     return;
@@ -166,7 +163,7 @@ static void each(UsSearch* s, Work* work) {
   us_pool_run(s->config.pool, s->count, one_slot, &step);
 }
 
-static void sample(UsSearch* s, int first, int n) {
+void us_search_sample(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   float* x = s->candidates + (size_t)first * (size_t)g->samples * (size_t)s->length;
   // Candidate k of a slot draws from the stream (seed, episode, plan, iteration << 20 | k).
@@ -179,14 +176,9 @@ static void sample(UsSearch* s, int first, int n) {
   us_ops_sample(s->device, n, g->samples, s->length, s->active + first, s->mean, s->deviation, x);
 }
 
-void us_search_sample(UsSearch* s) {
-  each(s, sample);
-}
-
 void us_search_imagine(UsSearch* s) {
   const UsPlannerConfig* g = &s->config;
   const size_t all = (size_t)s->count * (size_t)g->samples;
-  const size_t rewards = all * (size_t)g->horizon;
   if (!s->actions) {
     us_env_rollout_device(s->env, s->count, s->active, g->samples, g->horizon, s->candidates,
                           s->rewards);
@@ -195,36 +187,30 @@ void us_search_imagine(UsSearch* s) {
   // Candidates go to the host, and rewards come from it.
   us_ops_get(s->device, s->candidates, s->actions, all * (size_t)s->length);
   us_env_rollout(s->env, s->count, s->active, g->samples, g->horizon, s->actions, s->returned);
-  us_ops_put(s->device, s->rewards, s->returned, rewards);
+  us_ops_put(s->device, s->rewards, s->returned, all * (size_t)g->horizon);
 }
 
-// The weights rise from the first block to the last, or are 0 but for it. With a deadline they are
-// 0 before it and 1 from it on.
-static void fill_weights(const UsSearch* s, int slot, float* weight) {
-  const UsPlannerConfig* g = &s->config;
-  const int last = g->horizon - 1, due = last - since_due(s, slot);
-  for (int h = 0; h <= last; h++) {
-    float rise = last > 0 ? (float)h / (float)last : 1;
-    weight[h] = g->first_weight + (1 - g->first_weight) * rise;
-    if (g->last_only) weight[h] = h == last;
-    if (g->deadline) weight[h] = h >= due;
-  }
-}
-
-static void cost(UsSearch* s, int first, int n) {
+void us_search_cost(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   const size_t at = (size_t)first * (size_t)g->samples, horizon = (size_t)g->horizon;
   float* weight = s->weight + (size_t)first * horizon;
-  for (int i = 0; i < n; i++) fill_weights(s, s->active[first + i], weight + (size_t)i * horizon);
+  // The weights rise from the first block to the last, or are 0 but for it. With a deadline they
+  // are 0 before it and 1 from it on.
+  for (int i = 0; i < n; i++) {
+    const int last = g->horizon - 1, due = last - since_due(s, s->active[first + i]);
+    for (int h = 0; h <= last; h++) {
+      float rise = last > 0 ? (float)h / (float)last : 1;
+      float* w = weight + (size_t)i * horizon + h;
+      *w = g->first_weight + (1 - g->first_weight) * rise;
+      if (g->last_only) *w = h == last;
+      if (g->deadline) *w = h >= due;
+    }
+  }
   us_ops_cost(s->device, n, g->samples, g->horizon, weight, s->rewards + at * horizon,
               s->cost + at);
 }
 
-void us_search_cost(UsSearch* s) {
-  each(s, cost);
-}
-
-static void elites(UsSearch* s, int first, int n) {
+void us_search_elites(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   // The elites of the last iteration lie in the other half; a plan's first iteration has none.
   const int now = s->iteration % 2, keep = s->iteration > 0 ? g->keep : 0;
@@ -235,17 +221,9 @@ static void elites(UsSearch* s, int first, int n) {
                 s->elite_cost[now]);
 }
 
-void us_search_elites(UsSearch* s) {
-  each(s, elites);
-}
-
-static void fit(UsSearch* s, int first, int n) {
+void us_search_fit(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   const int now = s->iteration % 2;
   us_ops_fit(s->device, n, s->length, g->elites, s->active + first, s->elite[now],
              s->elite_cost[now], g->momentum, g->least_deviation, s->mean, s->deviation);
-}
-
-void us_search_fit(UsSearch* s) {
-  each(s, fit);
 }

@@ -68,11 +68,13 @@ void us_search_begin(UsSearch* s, int n, const int* slots);
 // Makes those of the listed slots (n) active whose search has iterations left; returns how many.
 int us_search_activate(UsSearch* s, int n, const int* slots);
 
-void us_search_sample(UsSearch* s);
+// The rewards of all active slots, by the env.
 void us_search_imagine(UsSearch* s);
-void us_search_cost(UsSearch* s);
-void us_search_elites(UsSearch* s);
-void us_search_fit(UsSearch* s);
+
+// A step's work on `n` active slots from place `first` on, and a step on all of them.
+typedef void UsSearchStep(UsSearch* s, int first, int n);
+UsSearchStep us_search_sample, us_search_cost, us_search_elites, us_search_fit;
+void us_search_each(UsSearch* s, UsSearchStep* work);
 
 // Writes the blocks to play of a slot, actions (replan, K, A), and shifts its mean by them.
 void us_search_hand_out(UsSearch* s, int slot, float* actions);
