@@ -12,26 +12,10 @@
 // ---- memory ----
 
 static void layout(Run* r) {
-  UsArena* a = &r->memory;
-  size_t b = (size_t)r->slots, k = r->length;
-  r->slot = US_TAKE(a, int, b);
-  r->live = US_TAKE(a, int, b);
-  r->mask = US_TAKE(a, uint8_t, b);
-  r->number = US_TAKE(a, uint64_t, b);
-  r->obs = US_TAKE(a, UsObs, b);
-  r->pixels = US_TAKE(a, uint8_t, b * r->frame);
-  r->proprio = US_TAKE(a, float, b*(size_t)r->proprios);
-  r->state = US_TAKE(a, double, b*(size_t)r->states);
-  r->planned = US_TAKE(a, float, b*(size_t)r->replan* k);
-  r->plan = US_TAKE(a, float, b*(size_t)r->replan* k);
-  r->action_block = US_TAKE(a, float, b* k);
-  r->success = US_TAKE(a, uint8_t, b * (size_t)r->block);
-  r->object = US_TAKE(a, uint8_t, b * (size_t)r->block);
-  r->reward = US_TAKE(a, float, b);
-  r->distance = US_TAKE(a, float, b);
-  r->saved = US_TAKE(a, char, b * r->save);
-  r->history = US_TAKE(a, uint8_t, b * (size_t)(r->result->blocks * r->block));
-  r->objects = US_TAKE(a, uint8_t, b * (size_t)(r->result->blocks * r->block));
+#define X(type, name, numbers) \
+  r->name = US_TAKE(&r->memory, type, (size_t)r->slots * (size_t)(numbers));
+  RUN_AREAS(X)
+#undef X
 }
 
 static void layout_result(UsResult* r) {
@@ -116,19 +100,6 @@ static UsStatus check_engine(const Run* r, UsStatus status) {
                  r->first + error->slot, error->step, error->text);
 }
 
-// Plans in the slots that go on.
-static void plan(Run* r) {
-  const size_t length = (size_t)r->replan * r->length;
-  Clock start = clock_now();
-  us_planner_plan(r->e->planner, r->lives, r->live, r->planned);
-  clock_charge(r, US_PART_plan, start);
-  // The planner lists its plans one behind the other; here each lies by its slot.
-  for (int i = 0; i < r->lives; i++) {
-    memcpy(r->plan + (size_t)r->live[i] * length, r->planned + (size_t)i * length,
-           sizeof(float) * length);
-  }
-}
-
 // Plays block `j` of the plans, the `b`-th of the episodes, in the truth.
 static void play(Run* r, int b, int j) {
   const size_t length = r->length;
@@ -211,21 +182,10 @@ static UsStatus show(Run* r, int b) {
 
 // ---- a batch of episodes ----
 
-// What the whole history of success says by every rule.
-static void conclude(Run* r) {
-  int steps = r->result->blocks * r->block;
-  UsHistory e = {.steps = steps, .block = r->block, .replan = r->replan};
-  for (int i = 0; i < r->n; i++) {
-    e.success = r->history + (size_t)i * steps;
-    e.object = r->objects + (size_t)i * steps;
-    UsOutcome* o = &r->result->outcome[r->first + i];
-    for (int rule = 0; rule < US_RULE_COUNT; rule++) o->holds[rule] = us_rules[rule].holds(&e);
-  }
-}
-
 // Plays a batch of episodes from their starts to the end of the budget.
 static UsStatus play_batch(Run* r, UsProgress* progress) {
-  int blocks = r->result->blocks;
+  int blocks = r->result->blocks, steps = blocks * r->block;
+  const size_t length = (size_t)r->replan * r->length;
   US_TRY(check_engine(r, us_evaluate_place(r)));
   list_live(r);
   for (int b = 0; b < blocks && r->lives > 0; b++) {
@@ -233,7 +193,14 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
     int j = b % r->replan;
     if (j == 0) {
       US_TRY(check_engine(r, us_evaluate_aim(r, b)));
-      plan(r);
+      Clock start = clock_now();
+      us_planner_plan(r->e->planner, r->lives, r->live, r->planned);
+      clock_charge(r, US_PART_plan, start);
+      // The planner lists its plans one behind the other; here each lies by its slot.
+      for (int i = 0; i < r->lives; i++) {
+        memcpy(r->plan + (size_t)r->live[i] * length, r->planned + (size_t)i * length,
+               sizeof(float) * length);
+      }
     }
     if (us_interrupted()) return US_INTERRUPTED;  // a plan then means nothing
     // The block in the simulator, and what it brought.
@@ -245,7 +212,14 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
     if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
   }
-  conclude(r);
+  // What the whole history of success says by every rule.
+  UsHistory e = {.steps = steps, .block = r->block, .replan = r->replan};
+  for (int i = 0; i < r->n; i++) {
+    e.success = r->history + (size_t)i * steps;
+    e.object = r->objects + (size_t)i * steps;
+    UsOutcome* o = &r->result->outcome[r->first + i];
+    for (int rule = 0; rule < US_RULE_COUNT; rule++) o->holds[rule] = us_rules[rule].holds(&e);
+  }
   return US_OK;
 }
 
@@ -282,9 +256,10 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   US_TRY(check(e));
   // Sizes of a batch and of the result.
   const UsEnvInfo* sim = us_env_info(e->sim);
+  const UsDatasetInfo* data = us_dataset_info(e->data);
   Run r = {.e = e, .result = out, .slots = sim->slots, .block = sim->block, .states = sim->state};
   r.length = (size_t)sim->block * (size_t)sim->action;
-  r.proprios = us_dataset_info(e->data)->proprio;
+  r.proprios = data->proprio;
   r.replan = e->planner->config.replan;
   if (e->vary && e->sees == US_SEES_PIXELS) r.save = us_env_save_size(e->sim);
   if (e->sees == US_SEES_PIXELS) r.frame = (size_t)sim->height * (size_t)sim->width * 3;
@@ -293,8 +268,13 @@ UsStatus us_evaluate(const UsEvaluation* e, UsResult* out) {
   out->action = sim->action;
   out->blocks = e->budget / sim->block;
   out->stopped = e->stop_at_hit;
+  // What varies: the factors to draw, or what the file recorded.
+  if (e->vary) out->vary = *e->vary;
+  if (!e->vary && data->variation > 0) {
+    US_TRY(us_vary_read(us_dataset_path(e->data), data->variation_names, data->variation, e->sim,
+                        &out->vary));
+  }
   // One block of memory for the result, one for the work; the first passes only measure.
-  US_TRY(us_evaluate_factors(e, out));
   layout_result(out);
   layout(&r);
   UsStatus status = us_arena_alloc(&out->memory);

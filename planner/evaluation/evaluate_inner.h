@@ -7,6 +7,27 @@
 #include "planner/evaluate.h"
 #include "worldmodel/base/progress.h"
 
+// The work areas of a batch of B slots, in a Run r: type, name, numbers a slot.
+#define RUN_AREAS(X)                                                                          \
+  X(int, slot, 1)                          /* (B) 0 .. B - 1 */                               \
+  X(int, live, 1)                          /* (B) slots whose episode goes on */              \
+  X(uint8_t, mask, 1)                      /* (B) 1 where a slot has a pair */                \
+  X(uint64_t, number, 1)                   /* (B) episode numbers; seeds of the reset */      \
+  X(UsObs, obs, 1)                         /* (B) */                                          \
+  X(uint8_t, pixels, r->frame)             /* (B, H, W, 3) */                                 \
+  X(float, proprio, r->proprios)           /* (B, P) */                                       \
+  X(double, state, r->states)              /* (B, S) */                                       \
+  X(float, planned, r->replan * r->length) /* (B, replan, K, A) as the planner lists them */  \
+  X(float, plan, r->replan * r->length)    /* (B, replan, K, A) by slot */                    \
+  X(float, action_block, r->length)        /* (B, K, A) */                                    \
+  X(uint8_t, success, r->block)            /* (B, K) */                                       \
+  X(uint8_t, object, r->block)             /* (B, K) */                                       \
+  X(float, reward, 1)                      /* (B) */                                          \
+  X(float, distance, 1)                    /* (B) */                                          \
+  X(char, saved, r->save)                  /* (B, save) the truth, slot by slot */            \
+  X(uint8_t, history, r->result->blocks * r->block) /* (B, blocks, K) success, as the next */ \
+  X(uint8_t, objects, r->result->blocks * r->block) /* (B, blocks, K) of the object alone */
+
 // What was asked, the result, and the work areas of a batch.
 typedef struct Run {
   const UsEvaluation* e;
@@ -17,26 +38,11 @@ typedef struct Run {
   size_t frame;   // bytes of a frame
   int first, n;   // the batch: pairs first .. first + n - 1 in slots 0 .. n - 1
   int stage;      // the sub-goal that the answering env has, e->subgoals: the goal
-  int* slot;      // (B) 0 .. B - 1
-  int* live;      // (B) slots whose episode goes on
-  int lives;
-  uint8_t* mask;        // (B) 1 where a slot has a pair
-  uint64_t* number;     // (B) episode numbers; seeds of the reset
-  UsObs* obs;           // (B)
-  uint8_t* pixels;      // (B, H, W, 3)
-  float* proprio;       // (B, P)
-  double* state;        // (B, S)
-  float* planned;       // (B, replan, K, A) as the planner lists them
-  float* plan;          // (B, replan, K, A) by slot
-  float* action_block;  // (B, K, A)
-  uint8_t* success;     // (B, K)
-  uint8_t* object;      // (B, K)
-  float* reward;        // (B)
-  float* distance;      // (B)
-  uint8_t* history;     // (B, blocks, K) success after every env step
-  uint8_t* objects;     // (B, blocks, K) success of the object alone
-  size_t save;          // bytes of a slot of the truth; 0: no frame is drawn anew
-  char* saved;          // (B, save)
+  int lives;      // slots whose episode goes on
+  size_t save;    // bytes of a slot of the truth; 0: no frame is drawn anew
+#define X(type, name, numbers) type* name;
+  RUN_AREAS(X)
+#undef X
 } Run;
 
 // ---- time by part ----
@@ -56,8 +62,7 @@ static inline void clock_charge(Run* r, UsPart part, Clock start) {
 
 // ---- evaluate_place.c ----
 
-// Finds out what varies, before the result has memory; then by how much in every pair.
-UsStatus us_evaluate_factors(const UsEvaluation* e, UsResult* out);
+// Finds out by how much every pair varies in the factors of the result.
 void us_evaluate_variation(const UsEvaluation* e, UsResult* r);
 
 // Puts the envs into the starts and goals of the batch's pairs.

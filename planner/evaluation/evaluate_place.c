@@ -77,14 +77,6 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
 
 // ---- variations ----
 
-UsStatus us_evaluate_factors(const UsEvaluation* e, UsResult* out) {
-  if (e->vary) out->vary = *e->vary;
-  const UsDatasetInfo* data = us_dataset_info(e->data);
-  if (e->vary || data->variation == 0) return US_OK;
-  return us_vary_read(us_dataset_path(e->data), data->variation_names, data->variation, e->sim,
-                      &out->vary);
-}
-
 void us_evaluate_variation(const UsEvaluation* e, UsResult* r) {
   const size_t width = (size_t)r->vary.count;
   for (int i = 0; i < r->count && width; i++) {
@@ -100,28 +92,7 @@ void us_evaluate_variation(const UsEvaluation* e, UsResult* r) {
   }
 }
 
-// Puts the simulators that take part into the variations of the batch's pairs.
-static UsStatus vary(Run* r) {
-  const UsResult* to = r->result;
-  if (to->vary.count == 0) return US_OK;
-  const float* values = to->variation + (size_t)r->first * (size_t)to->vary.count;
-  US_TRY(us_sim_vary(r->e->sim, &to->vary, r->n, r->slot, values));
-  if (!us_sim_is(r->e->answer)) return US_OK;
-  return us_sim_vary(r->e->answer, &to->vary, r->n, r->slot, values);
-}
-
 // ---- truth and answer ----
-
-// Puts the truth into the starts of the batch's pairs.
-static UsStatus place_truth(Run* r) {
-  // A goal is the state at the goal's row; then the episode begins at the start's.
-  us_env_reset(r->e->sim, r->mask, r->number);
-  US_TRY(read_rows(r, kGoal, US_SEES_STATE));
-  US_TRY(us_env_set_goal(r->e->sim, r->n, r->slot, r->obs));
-  US_TRY(read_rows(r, kStart, US_SEES_STATE));
-  for (int i = 0; i < r->n; i++) r->obs[i].first = 1;
-  return us_env_observe(r->e->sim, r->n, r->slot, r->obs);
-}
 
 // Shows the answering env one row of every pair: a start row, or the goal whose turn it is.
 static UsStatus show_row(Run* r, Which which) {
@@ -133,35 +104,44 @@ static UsStatus show_row(Run* r, Which which) {
   return status;
 }
 
-// Shows the answering env both start rows and its first goal.
-static UsStatus place_answer(Run* r) {
-  if (r->e->sees == US_SEES_NOTHING) return US_OK;
-  us_env_reset(r->e->answer, r->mask, r->number);
-  // A model has seen what led to the start: the frame a block before, then the start itself.
-  r->stage = 0;
-  US_TRY(show_row(r, kBefore));
-  US_TRY(show_row(r, kStart));
-  return show_row(r, kShown);
-}
-
 UsStatus us_evaluate_place(Run* r) {
+  UsResult* to = r->result;
+  UsEnv *sim = r->e->sim, *answer = r->e->answer;
   // The slots of this batch, named by their pairs; in a last batch some have none.
   for (int i = 0; i < r->slots; i++) {
     r->slot[i] = i;
     r->mask[i] = i < r->n;
     r->number[i] = (uint64_t)(r->first + i);
   }
-  // Variations first: all that follows happens in them.
-  US_TRY(vary(r));
-  US_TRY(place_truth(r));
-  US_TRY(place_answer(r));
+  // Variations of the simulators that take part first: all that follows happens in them.
+  if (to->vary.count > 0) {
+    const float* values = to->variation + (size_t)r->first * (size_t)to->vary.count;
+    US_TRY(us_sim_vary(sim, &to->vary, r->n, r->slot, values));
+    if (us_sim_is(answer)) US_TRY(us_sim_vary(answer, &to->vary, r->n, r->slot, values));
+  }
+  // The truth: a goal is the state at the goal's row; then the episode begins at the start's.
+  us_env_reset(sim, r->mask, r->number);
+  US_TRY(read_rows(r, kGoal, US_SEES_STATE));
+  US_TRY(us_env_set_goal(sim, r->n, r->slot, r->obs));
+  US_TRY(read_rows(r, kStart, US_SEES_STATE));
+  for (int i = 0; i < r->n; i++) r->obs[i].first = 1;
+  US_TRY(us_env_observe(sim, r->n, r->slot, r->obs));
+  // The answer: a model has seen what led to the start, the frame a block before, then the start
+  // itself. Its first goal comes last.
+  if (r->e->sees != US_SEES_NOTHING) {
+    us_env_reset(answer, r->mask, r->number);
+    r->stage = 0;
+    US_TRY(show_row(r, kBefore));
+    US_TRY(show_row(r, kStart));
+    US_TRY(show_row(r, kShown));
+  }
   US_TRY(us_planner_start(r->e->planner, r->n, r->slot, r->number));
   // Outcomes begin with nothing reached, curves with the distance at the start.
-  us_env_score(r->e->sim, r->n, r->slot, r->distance, NULL);
-  int blocks = r->result->blocks;
+  us_env_score(sim, r->n, r->slot, r->distance, NULL);
+  int blocks = to->blocks;
   for (int i = 0; i < r->n; i++) {
-    UsOutcome* o = &r->result->outcome[r->first + i];
-    float* curve = r->result->distance + (size_t)(r->first + i) * (blocks + 1);
+    UsOutcome* o = &to->outcome[r->first + i];
+    float* curve = to->distance + (size_t)(r->first + i) * (blocks + 1);
     *o = (UsOutcome){.first_hit = -1, .finite = 1};
     for (int b = 0; b <= blocks; b++) curve[b] = NAN;
     curve[0] = o->distance = r->distance[i];

@@ -50,24 +50,21 @@ UsRule us_rule_find(const char* name) {
   return (UsRule)rule;
 }
 
-static int add_column(UsColumn* out, UsRule rule, int hard) {
-  *out = (UsColumn){.rule = rule, .hard = hard};
-  snprintf(out->title, sizeof(out->title), "%s%s", us_rules[rule].title,
-           hard ? ", hard pairs" : "");
-  return 1;
-}
-
 int us_rule_columns(UsRule rule, int object, UsColumn* out) {
   int n = 0;
   // What every table has, and the hard pairs by the first rule.
   for (int k = 0; k < US_RULE_COUNT; k++) {
-    if (us_rules[k].shown) n += add_column(out + n, (UsRule)k, 0);
+    if (us_rules[k].shown) out[n++] = (UsColumn){.rule = (UsRule)k};
   }
-  n += add_column(out + n, US_RULE_first_hit, 1);
+  out[n++] = (UsColumn){.rule = US_RULE_first_hit, .hard = 1};
   // What this protocol or this task asks for beside it.
   for (int k = 0; k < US_RULE_COUNT; k++) {
     int asked = k == (int)rule || (object && k == US_RULE_object_hit);
-    if (asked && !us_rules[k].shown) n += add_column(out + n, (UsRule)k, 0);
+    if (asked && !us_rules[k].shown) out[n++] = (UsColumn){.rule = (UsRule)k};
+  }
+  for (int i = 0; i < n; i++) {
+    snprintf(out[i].title, sizeof(out[i].title), "%s%s", us_rules[out[i].rule].title,
+             out[i].hard ? ", hard pairs" : "");
   }
   return n;
 }
