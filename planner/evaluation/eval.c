@@ -117,17 +117,6 @@ static UsStatus settle(EvalJob* j) {
   return choose_rows(j);
 }
 
-// Says before anything is opened what is wrong with the settings, where --task names the task.
-static UsStatus settle_early(const EvalJob* j) {
-  UsEvalResult nothing = {0};
-  EvalJob early = {.c = j->c, .result = &nothing};
-  const UsTask* const* t = j->c.tasks;
-  while (t && j->c.task && *t && strcmp((*t)->name, j->c.task) != 0) t++;
-  if (!t || !j->c.task || !*t) return US_OK;
-  nothing.task = *t;
-  return settle(&early);
-}
-
 // ---- opening ----
 
 static UsStatus find_task(EvalJob* j) {
@@ -238,28 +227,7 @@ static UsStatus open_sims(EvalJob* j) {
                            : US_OK;
 }
 
-static UsStatus choose_factors(EvalJob* j) {
-  if (j->c.vary_range) US_TRY(us_vary_range("--vary-range", j->c.vary_range, &j->range));
-  // Names as the simulator lists them: two spellings of the same factors are one run.
-  if (!j->c.vary) return US_OK;
-  US_TRY(us_vary_choose("--vary", j->c.vary, j->sim, &j->vary));
-  us_vary_names(&j->vary, j->sim, j->drawn, sizeof(j->drawn));
-  j->c.vary = j->drawn;
-  j->c.vary_range = us_vary_range_names[j->range];
-  return US_OK;
-}
-
 // ---- the file ----
-
-// Fails early when the results could not be written later.
-static UsStatus check_output(const char* json) {
-  const char* slash = strrchr(json, '/');
-  char folder[4096];
-  snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - json) + 1 : 1, slash ? json : ".");
-  if (access(folder, W_OK) == 0) return US_OK;
-  return us_fail(US_IO, "%s: expected a folder that can be written, found: %s", folder,
-                 strerror(errno));
-}
 
 // Films are kept in memory until they are written: fails before the work that they would end.
 static UsStatus check_films(const EvalJob* j) {
@@ -309,21 +277,11 @@ static int is_complete(const EvalJob* j) {
   return same;
 }
 
-static UsStatus open_journal(EvalJob* j) {
-  char path[4096];
-  US_TRY(find_key(j));
-  if (!j->c.json) return US_OK;
-  snprintf(path, sizeof(path), "%s.journal", j->c.json);
-  j->result->complete = j->c.resume && is_complete(j);
-  if (!j->result->complete) return us_journal_open(path, j->key, j->c.resume, &j->journal);
-  unlink(path);  // a kill may have left it
-  return US_OK;
-}
-
 // Opens what the rows need, draws the pairs and opens the journal beside the JSON.
 static UsStatus open_all(EvalJob* j) {
-  const UsEvalConfig* c = &j->c;
+  UsEvalConfig* c = &j->c;
   UsEvalResult* r = j->result;
+  char path[4096];
   if (!c->data) return us_fail(US_USAGE, "--data is missing");
   if (!c->tasks) return us_fail(US_USAGE, "an evaluation needs a list of tasks");
   // The data, whose task has a say in what was left open.
@@ -331,8 +289,16 @@ static UsStatus open_all(EvalJob* j) {
   US_TRY(find_task(j));
   US_TRY(settle(j));
   // The output: it can be written, and nobody else writes it.
-  if (c->json) US_TRY(check_output(c->json));
-  if (c->json) US_TRY(us_lock_take(c->json, &j->lock));
+  if (c->json) {
+    const char* slash = strrchr(c->json, '/');
+    snprintf(path, sizeof(path), "%.*s", slash ? (int)(slash - c->json) + 1 : 1,
+             slash ? c->json : ".");
+    if (access(path, W_OK) != 0) {
+      return us_fail(US_IO, "%s: expected a folder that can be written, found: %s", path,
+                     strerror(errno));
+    }
+    US_TRY(us_lock_take(c->json, &j->lock));
+  }
   j->pool = us_pool_create(c->threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
   // The envs: models, none of which has seen this data, then the truth, which renders what they
@@ -341,22 +307,28 @@ static UsStatus open_all(EvalJob* j) {
   US_TRY(open_model(j, US_ROW_model, c->model));
   US_TRY(open_model(j, US_ROW_state, c->state_model));
   US_TRY(open_sims(j));
-  US_TRY(choose_factors(j));
+  // Factors under the names by which the simulator lists them: two spellings of the same are one
+  // run.
+  if (c->vary_range) US_TRY(us_vary_range("--vary-range", c->vary_range, &j->range));
+  if (c->vary) {
+    US_TRY(us_vary_choose("--vary", c->vary, j->sim, &j->vary));
+    us_vary_names(&j->vary, j->sim, j->drawn, sizeof(j->drawn));
+    c->vary = j->drawn;
+    c->vary_range = us_vary_range_names[j->range];
+  }
   // What is played: pairs of a start and a goal.
   US_TRY(us_pairs_draw(j->data, j->sim, c->seed, c->episodes, us_env_info(j->sim)->block,
                        us_protocol_steps(r->protocol->ahead, r->task), r->protocol->keep_solved,
                        &r->pairs));
   US_TRY(check_films(j));
-  return open_journal(j);
-}
-
-static void close_all(EvalJob* j) {
-  for (int k = 0; k < US_ROW_COUNT; k++) us_env_close(j->answer[k]);
-  us_journal_close(j->journal, 0);
-  us_lock_release(j->lock);
-  us_env_close(j->sim);
-  us_dataset_close(j->data);
-  us_pool_destroy(j->pool);
+  // The journal, where the results are not there yet; of those that are a kill may have left it.
+  US_TRY(find_key(j));
+  if (!c->json) return US_OK;
+  snprintf(path, sizeof(path), "%s.journal", c->json);
+  r->complete = c->resume && is_complete(j);
+  if (!r->complete) return us_journal_open(path, j->key, c->resume, &j->journal);
+  unlink(path);
+  return US_OK;
 }
 
 // ---- running ----
@@ -414,26 +386,28 @@ static void describe(EvalJob* j) {
   r->imagined.count = us_sim_warnings(oracle, r->imagined.kinds, sizeof(r->imagined.kinds));
 }
 
-static UsStatus write_json(EvalJob* j) {
+static UsStatus run_all(EvalJob* j) {
+  // What is wrong with the settings is said before anything is opened, where --task names the task.
+  const UsTask* const* t = j->c.tasks;
+  while (t && j->c.task && *t && strcmp((*t)->name, j->c.task) != 0) t++;
+  if (t && j->c.task && *t) {
+    UsEvalResult nothing = {.task = *t};
+    EvalJob early = {.c = j->c, .result = &nothing};
+    US_TRY(settle(&early));
+  }
+  US_TRY(open_all(j));
+  if (j->result->complete) return US_OK;
+  for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
+  describe(j);
+  // The results, with the films; when they are safe, the journal goes.
   if (!j->c.json) return US_OK;
   cJSON* json = us_eval_json(j);
   UsStatus status = us_eval_add_films(j, json);
   if (status == US_OK) status = us_json_write(j->c.json, json);
   cJSON_Delete(json);
-  if (status != US_OK) return status;
-  // The results are safe: the journal goes.
-  us_journal_close(j->journal, 1);
+  us_journal_close(j->journal, status == US_OK);
   j->journal = NULL;
-  return US_OK;
-}
-
-static UsStatus run_all(EvalJob* j) {
-  US_TRY(settle_early(j));
-  US_TRY(open_all(j));
-  if (j->result->complete) return US_OK;
-  for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
-  describe(j);
-  return write_json(j);
+  return status;
 }
 
 UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
@@ -441,7 +415,12 @@ UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
   *out = (UsEvalResult){0};
   EvalJob j = {.c = *config, .result = out};
   UsStatus status = run_all(&j);
-  close_all(&j);
+  for (int k = 0; k < US_ROW_COUNT; k++) us_env_close(j.answer[k]);
+  us_journal_close(j.journal, 0);
+  us_lock_release(j.lock);
+  us_env_close(j.sim);
+  us_dataset_close(j.data);
+  us_pool_destroy(j.pool);
   if (status != US_OK) us_eval_free(out);
   return status;
 }

@@ -37,15 +37,14 @@ static int choose_films(const UsResult* r, int films, int* list) {
 // What the JSON says of a film: its pair, when it was solved and how the distance went.
 static cJSON* film_json(const UsResult* r, const UsPair* pair, int i) {
   const UsOutcome* o = &r->outcome[i];
+  const float* distance = r->distance + (size_t)i * (size_t)(r->blocks + 1);
   cJSON* film = cJSON_CreateObject();
   us_json_add(film, "pair", i);
   cJSON_AddBoolToObject(film, "hard", pair->hard);
   us_json_add(film, "first_hit_step", us_outcome_solved(o, US_RULE_first_hit) ? o->first_hit : -1);
   us_json_add(film, "blocks", o->played);
   cJSON* curve = cJSON_AddArrayToObject(film, "distance");
-  for (int b = 0; b <= o->played; b++) {
-    us_json_append(curve, (double)r->distance[(size_t)i * (size_t)(r->blocks + 1) + (size_t)b]);
-  }
+  for (int b = 0; b <= o->played; b++) us_json_append(curve, (double)distance[b]);
   return film;
 }
 

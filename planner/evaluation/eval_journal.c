@@ -30,7 +30,7 @@ typedef struct Head {
 struct UsJournal {
   char* path;
   int fd, row;
-  char* old;  // (old_size) records of an earlier run
+  char* old;  // what an earlier run left, of which old_size bytes are whole; NULL: nothing
   size_t old_size;
 };
 
@@ -49,19 +49,17 @@ static Sizes sizes_of(const Head* h) {
   return s;
 }
 
-static int head_is_sane(const Head* h) {
-  const int most = 1 << 20;
-  return h->row >= 0 && h->first >= 0 && h->n > 0 && h->n <= most && h->blocks > 0 &&
-         h->blocks <= most && h->block > 0 && h->block <= 4096 && h->action > 0 &&
-         h->action <= 4096;
-}
-
 // The size of the record at `at` when all of it is there and is what was written, else 0.
-static size_t check_record(const char* at, size_t left, Head* head) {
-  if (left < sizeof(*head)) return 0;
-  memcpy(head, at, sizeof(*head));
-  if (!head_is_sane(head)) return 0;
-  size_t all = sizes_of(head).all;
+static size_t check_record(const char* at, size_t left, Head* h) {
+  const int most = 1 << 20;
+  if (left < sizeof(*h)) return 0;
+  memcpy(h, at, sizeof(*h));
+  // Numbers whose product is a size.
+  if (h->row < 0 || h->first < 0 || h->n <= 0 || h->n > most || h->blocks <= 0 ||
+      h->blocks > most || h->block <= 0 || h->block > 4096 || h->action <= 0 || h->action > 4096) {
+    return 0;
+  }
+  size_t all = sizes_of(h).all;
   if (left < all) return 0;
   char hash[US_HASH_CHARS];
   us_hash_bytes(at, all - US_HASH_CHARS, hash);
@@ -115,26 +113,11 @@ UsStatus us_journal_keep(void* keeper, const UsResult* r, int first, int n) {
   return status;
 }
 
-// Puts a record back where it was written from; its sums are those of the row so far.
-static void take_over(const Head* h, const char* at, UsResult* r) {
-  Sizes s = sizes_of(h);
-  size_t first = (size_t)h->first, n = (size_t)h->n;
-  memcpy(r->outcome + first, at, s.outcome);
-  memcpy(r->actions + first * (s.action / n / sizeof(float)), at + s.outcome, s.action);
-  memcpy(r->distance + first * (size_t)(h->blocks + 1), at + s.outcome + s.action, s.distance);
-  r->plans = h->plans;
-  r->candidate_steps = h->candidate_steps;
-  memcpy(r->wall, h->wall, sizeof(h->wall));
-  memcpy(r->core, h->core, sizeof(h->core));
-  r->wall_all = h->wall_all;
-  r->core_all = h->core_all;
-}
-
 UsStatus us_journal_recall(void* keeper, UsResult* r, int* done) {
   const UsJournal* j = keeper;
   *done = 0;
   Head h;
-  for (size_t at = 0, size; at < j->old_size; at += size) {
+  for (size_t at = sizeof(Header), size; at < j->old_size; at += size) {
     size = check_record(j->old + at, j->old_size - at, &h);
     US_ASSERT(size > 0);
     // Records of a row lie in order; one that does not continue them was written twice.
@@ -144,7 +127,19 @@ UsStatus us_journal_recall(void* keeper, UsResult* r, int* done) {
       return us_fail(US_FORMAT, "%s: expected records of %d blocks, found others", j->path,
                      r->blocks);
     }
-    take_over(&h, j->old + at + sizeof(h), r);
+    // The arrays go back where they were written from; the sums are those of the row so far.
+    Sizes s = sizes_of(&h);
+    const char* from = j->old + at + sizeof(h);
+    size_t first = (size_t)h.first, n = (size_t)h.n;
+    memcpy(r->outcome + first, from, s.outcome);
+    memcpy(r->actions + first * (s.action / n / sizeof(float)), from + s.outcome, s.action);
+    memcpy(r->distance + first * (size_t)(h.blocks + 1), from + s.outcome + s.action, s.distance);
+    r->plans = h.plans;
+    r->candidate_steps = h.candidate_steps;
+    memcpy(r->wall, h.wall, sizeof(h.wall));
+    memcpy(r->core, h.core, sizeof(h.core));
+    r->wall_all = h.wall_all;
+    r->core_all = h.core_all;
     *done += h.n;
   }
   return US_OK;
@@ -156,32 +151,28 @@ UsStatus us_journal_recall(void* keeper, UsResult* r, int* done) {
 static UsStatus read_old(UsJournal* j, const char* key) {
   if (!us_file_exists(j->path)) return US_OK;
   void* data;
-  size_t size, end = sizeof(Header), n;
+  size_t size, n;
   US_TRY(us_file_read(j->path, 0, &data, &size));
+  j->old = data;
+  if (size < sizeof(Header)) return US_OK;
   // The header says whose journal it is.
-  const char* bytes = data;
-  UsStatus status = US_OK;
-  if (size >= sizeof(Header)) {
-    Header h;
-    memcpy(&h, bytes, sizeof(h));
-    if (memcmp(h.magic, kMagic, sizeof(kMagic)) != 0) {
-      status = us_fail(US_FORMAT, "%s: expected the journal of an evaluation", j->path);
-    } else if (memcmp(h.key, key, US_HASH_CHARS) != 0) {
-      status = us_fail(US_FORMAT,
-                       "%s: expected a run of the same data, models and options to go on with, "
-                       "found another; without --resume it starts anew",
-                       j->path);
-    }
-    // Whole records up to the first that is cut off or damaged.
-    Head head;
-    while (status == US_OK && (n = check_record(bytes + end, size - end, &head)) > 0) end += n;
-    j->old_size = end - sizeof(Header);
-    j->old = status == US_OK ? malloc(j->old_size + 1) : NULL;
-    if (j->old) memcpy(j->old, bytes + sizeof(Header), j->old_size);
-    if (status == US_OK && !j->old) status = us_fail(US_MEMORY, "%s: out of memory", j->path);
+  Header h;
+  memcpy(&h, data, sizeof(h));
+  if (memcmp(h.magic, kMagic, sizeof(kMagic)) != 0) {
+    return us_fail(US_FORMAT, "%s: expected the journal of an evaluation", j->path);
   }
-  free(data);
-  return status;
+  if (memcmp(h.key, key, US_HASH_CHARS) != 0) {
+    return us_fail(US_FORMAT,
+                   "%s: expected a run of the same data, models and options to go on with, "
+                   "found another; without --resume it starts anew",
+                   j->path);
+  }
+  // Whole records up to the first that is cut off or damaged.
+  Head head;
+  size_t* end = &j->old_size;
+  *end = sizeof(Header);
+  while ((n = check_record(j->old + *end, size - *end, &head)) > 0) *end += n;
+  return US_OK;
 }
 
 static UsStatus open_file(UsJournal* j, const char* key) {
@@ -191,29 +182,24 @@ static UsStatus open_file(UsJournal* j, const char* key) {
   j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (j->fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", j->path, strerror(errno));
   // What was cut off goes, so that new records follow whole ones.
-  size_t keep = j->old_size ? sizeof(h) + j->old_size : 0;
-  if (ftruncate(j->fd, (off_t)keep) != 0) {
+  if (ftruncate(j->fd, (off_t)j->old_size) != 0) {
     return us_fail(US_IO, "%s: cannot be written: %s", j->path, strerror(errno));
   }
-  return keep ? US_OK : write_all(j, &h, sizeof(h));
+  return j->old_size ? US_OK : write_all(j, &h, sizeof(h));
 }
 
 UsStatus us_journal_open(const char* path, const char key[US_HASH_CHARS], int resume,
                          UsJournal** out) {
-  *out = NULL;
-  UsJournal* j = calloc(1, sizeof(*j));
+  UsJournal* j = *out = calloc(1, sizeof(*j));
   if (!j) return us_fail(US_MEMORY, "out of memory");
   j->fd = -1;
   j->path = strdup(path);
   UsStatus status = j->path ? US_OK : us_fail(US_MEMORY, "out of memory");
   if (status == US_OK && resume) status = read_old(j, key);
   if (status == US_OK) status = open_file(j, key);
-  if (status != US_OK) {
-    us_journal_close(j, 0);
-    return status;
-  }
-  *out = j;
-  return US_OK;
+  *out = status == US_OK ? j : NULL;
+  if (status != US_OK) us_journal_close(j, 0);
+  return status;
 }
 
 void us_journal_row(UsJournal* j, int row) {

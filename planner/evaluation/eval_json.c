@@ -34,22 +34,6 @@ static void add_rates(cJSON* object, const UsResult* r, const UsPairs* pairs, in
   }
 }
 
-// ---- figures ----
-
-static void add_figures(cJSON* row, const UsResult* r) {
-  for (int k = 0; k < US_FIGURE_COUNT; k++) {
-    const UsFigure* f = &us_figures[k];
-    us_json_add(row, f->name, f->digits < 0 ? f->of(r) : rounded(f->of(r), f->digits));
-  }
-  // Where the time went, part by part.
-  cJSON* time = cJSON_AddObjectToObject(row, "time");
-  for (int p = 0; p < US_PART_COUNT; p++) {
-    cJSON* part = cJSON_AddObjectToObject(time, us_part_names[p]);
-    us_json_add(part, "seconds", rounded(r->wall[p], 4));
-    us_json_add(part, "core_seconds", rounded(r->core[p], 4));
-  }
-}
-
 // ---- episodes ----
 
 static int by_value(const void* a, const void* b) {
@@ -78,24 +62,36 @@ int us_eval_distance(const UsResult* r, int block, double* out) {
   return n;
 }
 
-// Curves over the blocks of the distance to the goal.
-static void add_distance(cJSON* row, const UsResult* r) {
+// `pairs`, one {rate, low, high, hits} per rule, `hard` with the same for the hard pairs, times,
+// `distance` to the goal after every block, `first_hit_step` per pair (env steps, -1: none),
+// `failed` (pairs that never hit) and `not_finite`. Rules that a run with stop_at_hit cannot answer
+// are null.
+static cJSON* row_json(const UsResult* r, const UsPairs* pairs) {
+  cJSON* row = cJSON_CreateObject();
+  add_rates(row, r, pairs, 0);
+  add_rates(cJSON_AddObjectToObject(row, "hard"), r, pairs, 1);
+  for (int k = 0; k < US_FIGURE_COUNT; k++) {
+    const UsFigure* f = &us_figures[k];
+    us_json_add(row, f->name, f->digits < 0 ? f->of(r) : rounded(f->of(r), f->digits));
+  }
+  // Where the time went, part by part.
+  cJSON* time = cJSON_AddObjectToObject(row, "time");
+  for (int p = 0; p < US_PART_COUNT; p++) {
+    cJSON* part = cJSON_AddObjectToObject(time, us_part_names[p]);
+    us_json_add(part, "seconds", rounded(r->wall[p], 4));
+    us_json_add(part, "core_seconds", rounded(r->core[p], 4));
+  }
+  // Curves over the blocks of the distance to the goal; those that no episode reached with finite
+  // numbers are left out.
   static const char* const name[] = {"mean", "lower_quartile", "median", "upper_quartile"};
-  cJSON* object = cJSON_AddObjectToObject(row, "distance");
-  cJSON* list[4];
-  for (int k = 0; k < 4; k++) list[k] = cJSON_AddArrayToObject(object, name[k]);
+  cJSON *distance = cJSON_AddObjectToObject(row, "distance"), *list[4];
+  for (int k = 0; k < 4; k++) list[k] = cJSON_AddArrayToObject(distance, name[k]);
   for (int b = 0; b <= r->blocks; b++) {
-    // Blocks that no episode reached with finite numbers are left out.
     double found[4];
     if (us_eval_distance(r, b, found) == 0) continue;
-    for (int k = 0; k < 4; k++) {
-      us_json_append(list[k], rounded(found[k], 5));
-    }
+    for (int k = 0; k < 4; k++) us_json_append(list[k], rounded(found[k], 5));
   }
-}
-
-// What became of each pair, by the first rule.
-static void add_episodes(cJSON* row, const UsResult* r) {
+  // What became of each pair, by the first rule.
   cJSON* steps = cJSON_AddArrayToObject(row, "first_hit_step");
   cJSON* failed = cJSON_AddArrayToObject(row, "failed");
   cJSON* broken = cJSON_AddArrayToObject(row, "not_finite");
@@ -106,84 +102,48 @@ static void add_episodes(cJSON* row, const UsResult* r) {
     if (!solved) us_json_append(failed, i);
     if (!o->finite) us_json_append(broken, i);
   }
-}
-
-// `pairs`, one {rate, low, high, hits} per rule, `hard` with the same for the hard pairs, times,
-// `distance` to the goal after every block, `first_hit_step` per pair (env steps, -1: none),
-// `failed` (pairs that never hit) and `not_finite`. Rules that a run with stop_at_hit cannot answer
-// are null.
-static cJSON* row_json(const UsResult* r, const UsPairs* pairs) {
-  cJSON* row = cJSON_CreateObject();
-  add_rates(row, r, pairs, 0);
-  add_rates(cJSON_AddObjectToObject(row, "hard"), r, pairs, 1);
-  add_figures(row, r);
-  add_distance(row, r);
-  add_episodes(row, r);
   return row;
-}
-
-// McNemar's test of the row model and another by first hit on the pairs that both ran.
-static cJSON* compare_json(const UsResult* a, const char* name, const UsResult* b) {
-  // Pairs that one of them solved and the other did not; the rest says nothing about either.
-  int n = a->count < b->count ? a->count : b->count, only_a = 0, only_b = 0;
-  for (int i = 0; i < n; i++) {
-    int solved_a = us_outcome_solved(&a->outcome[i], US_RULE_first_hit);
-    int solved_b = us_outcome_solved(&b->outcome[i], US_RULE_first_hit);
-    only_a += solved_a && !solved_b;
-    only_b += solved_b && !solved_a;
-  }
-  cJSON* object = cJSON_CreateObject();
-  cJSON_AddStringToObject(object, "a", us_eval_row_names[US_ROW_model]);
-  cJSON_AddStringToObject(object, "b", name);
-  us_json_add(object, "pairs", n);
-  us_json_add(object, "only_a", only_a);
-  us_json_add(object, "only_b", only_b);
-  us_json_add(object, "mcnemar_p", us_mcnemar(only_a, only_b));
-  return object;
 }
 
 // ---- the whole ----
 
-// What names the run, and what it was made of.
-static void add_hashes(cJSON* json, const EvalJob* j) {
-  static const struct {
-    UsEvalRow row;
-    const char* name;
-  } model[] = {{US_ROW_model, "model"}, {US_ROW_state, "state_model"}};
-  cJSON* h = cJSON_AddObjectToObject(json, "hashes");
-  cJSON_AddStringToObject(h, "run", j->key);
-  cJSON_AddStringToObject(h, "pairs", j->result->pairs.hash);
-  cJSON_AddStringToObject(h, "data", j->data_hash);
-  for (int k = 0; k < 2; k++) {
-    const UsEnv* answer = j->answer[model[k].row];
-    if (answer) cJSON_AddStringToObject(h, model[k].name, us_env_info(answer)->hash);
-  }
-}
-
-// The rows, and each of them against the model.
+// The rows, and each of them against the model: McNemar's test by first hit on the pairs that both
+// ran.
 static void add_rows(cJSON* json, const UsEvalResult* r) {
   cJSON* rows = cJSON_AddObjectToObject(json, "rows");
   cJSON* compare = cJSON_AddArrayToObject(json, "compare");
+  const UsResult* a = &r->row[US_ROW_model];
   for (int k = 0; k < US_ROW_COUNT; k++) {
+    const UsResult* b = &r->row[k];
     if (!r->on[k]) continue;
-    cJSON_AddItemToObject(rows, us_eval_row_names[k], row_json(&r->row[k], &r->pairs));
+    cJSON_AddItemToObject(rows, us_eval_row_names[k], row_json(b, &r->pairs));
     if (k == US_ROW_model || !r->on[US_ROW_model]) continue;
-    cJSON_AddItemToArray(compare,
-                         compare_json(&r->row[US_ROW_model], us_eval_row_names[k], &r->row[k]));
+    // Pairs that one of them solved and the other did not; the rest says nothing about either.
+    int n = a->count < b->count ? a->count : b->count, only_a = 0, only_b = 0;
+    for (int i = 0; i < n; i++) {
+      int solved_a = us_outcome_solved(&a->outcome[i], US_RULE_first_hit);
+      int solved_b = us_outcome_solved(&b->outcome[i], US_RULE_first_hit);
+      only_a += solved_a && !solved_b;
+      only_b += solved_b && !solved_a;
+    }
+    cJSON* test = cJSON_CreateObject();
+    cJSON_AddItemToArray(compare, test);
+    cJSON_AddStringToObject(test, "a", us_eval_row_names[US_ROW_model]);
+    cJSON_AddStringToObject(test, "b", us_eval_row_names[k]);
+    us_json_add(test, "pairs", n);
+    us_json_add(test, "only_a", only_a);
+    us_json_add(test, "only_b", only_b);
+    us_json_add(test, "mcnemar_p", us_mcnemar(only_a, only_b));
   }
-}
-
-// The first row that imagined something: its speed stands at the top of the file.
-static const UsResult* main_row(const UsEvalResult* r) {
-  const UsEvalRow order[] = {US_ROW_model, US_ROW_state, US_ROW_oracle, US_ROW_random};
-  int k = 0;
-  while (!r->on[order[k]]) k++;
-  return &r->row[order[k]];
 }
 
 cJSON* us_eval_json(const EvalJob* j) {
   const UsEvalResult* r = j->result;
-  const UsResult* main = main_row(r);
+  // The first row that imagined something: its speed stands at the top of the file.
+  const UsEvalRow order[] = {US_ROW_model, US_ROW_state, US_ROW_oracle, US_ROW_random};
+  int k = 0;
+  while (!r->on[order[k]]) k++;
+  const UsResult* main = &r->row[order[k]];
   const UsEnvInfo* sim = us_env_info(j->sim);
   cJSON* json = cJSON_CreateObject();
   // What was run, and how fast the main row was.
@@ -214,7 +174,14 @@ cJSON* us_eval_json(const EvalJob* j) {
   cJSON* planner = cJSON_AddObjectToObject(json, "planner");
   cJSON_AddStringToObject(planner, "name", j->c.planner);
   us_settings_json(us_planner_settings, &j->c.plan, planner);
-  add_hashes(json, j);
+  // What names the run, and what it was made of.
+  const UsEnv *model = j->answer[US_ROW_model], *state = j->answer[US_ROW_state];
+  cJSON* hashes = cJSON_AddObjectToObject(json, "hashes");
+  cJSON_AddStringToObject(hashes, "run", j->key);
+  cJSON_AddStringToObject(hashes, "pairs", r->pairs.hash);
+  cJSON_AddStringToObject(hashes, "data", j->data_hash);
+  if (model) cJSON_AddStringToObject(hashes, "model", us_env_info(model)->hash);
+  if (state) cJSON_AddStringToObject(hashes, "state_model", us_env_info(state)->hash);
   // In which light, and what came of it.
   if (*r->vary) {
     cJSON_AddStringToObject(json, "vary", r->vary);
