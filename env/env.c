@@ -15,41 +15,30 @@ enum { CLASSES = sizeof(classes) / sizeof(classes[0]) };
 
 // ---- open and close ----
 
-// The kind of a name whose first colon is at `colon`; NULL: there is none.
-static const UsEnvClass* find_class(const char* name, const char* colon) {
-  for (int i = 0; i < CLASSES; i++) {
-    size_t length = strlen(classes[i]->kind);
-    if ((size_t)(colon - name) == length && strncmp(name, classes[i]->kind, length) == 0) {
-      return classes[i];
-    }
-  }
-  return NULL;
-}
-
-// Sizes that no env can have.
-static UsStatus check_config(const char* name, const UsEnvConfig* c) {
-  if (c->slots < 0 || c->block < 0 || c->height < 0 || c->width < 0 || c->limit < 0) {
-    return us_fail(US_USAGE,
-                   "%s: expected slots, block, height, width and limit of at least 0, found %d, "
-                   "%d, %d, %d, %d",
-                   name, c->slots, c->block, c->height, c->width, c->limit);
-  }
-  return US_OK;
-}
-
 UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const UsEnvConfig* config,
                      UsEnv** out) {
   US_ASSERT(name && out);
   *out = NULL;
   UsEnvConfig c = config ? *config : (UsEnvConfig){0};
-  US_TRY(check_config(name, &c));
+  // Sizes that no env can have.
+  if (c.slots < 0 || c.block < 0 || c.height < 0 || c.width < 0 || c.limit < 0) {
+    return us_fail(US_USAGE,
+                   "%s: expected slots, block, height, width and limit of at least 0, found %d, "
+                   "%d, %d, %d, %d",
+                   name, c.slots, c.block, c.height, c.width, c.limit);
+  }
   // What is left 0 has a default; width and height stand for each other.
   if (c.slots == 0) c.slots = 1;
   if (c.height == 0) c.height = c.width;
   if (c.width == 0) c.width = c.height;
-  // The kind takes it from here, and is told the part behind the colon.
+  // The kind, which the part before the colon names, is told the part behind it.
   const char* colon = strchr(name, ':');
-  const UsEnvClass* cls = colon ? find_class(name, colon) : NULL;
+  const UsEnvClass* cls = NULL;
+  for (int i = 0; colon && i < CLASSES; i++) {
+    size_t length = strlen(classes[i]->kind);
+    int named = (size_t)(colon - name) == length && !strncmp(name, classes[i]->kind, length);
+    if (named) cls = classes[i];
+  }
   if (!cls || !colon[1]) {
     return us_fail(US_USAGE, "%s: expected an env as sim:<task> or model:<folder>", name);
   }

@@ -129,28 +129,10 @@ static UsStatus check_config(const char* name, const UsModelInfo* info, const Us
   return US_OK;
 }
 
-// What the env says of itself, from the folder.
-static void fill_info(Model* m, const char* name, const UsEnvConfig* c) {
-  const UsModelInfo* from = us_model_info(m->model);
-  UsEnvInfo* info = &m->base.info;
-  snprintf(info->name, sizeof(info->name), "%s", name);
-  snprintf(info->task, sizeof(info->task), "%s", from->task);
-  snprintf(info->hash, sizeof(info->hash), "%s", from->hash);
-  info->slots = c->slots;
-  info->block = from->block;
-  info->action = from->action;
-  info->state = us_encoder_info(m->encoder)->state;
-  info->observation = (int)m->one;
-  info->height = from->height;
-  info->width = from->width;
-  info->context = m->context;
-  info->dt = from->dt;
-  info->device = m->device;
-}
-
-// Ordinary memory, laid out twice: counted, then placed.
-static void place_host(Model* m, UsArena* a) {
+// Ordinary memory and tensor memory, laid out twice: counted, then placed.
+static void place(Model* m) {
   const UsEnvInfo* info = &m->base.info;
+  UsArena *a = &m->host, *t = &m->tensor;
   size_t n = (size_t)info->slots;
   m->slot = US_TAKE(a, Slot, n);
   m->worker = US_TAKE(a, Worker, m->workers);
@@ -159,31 +141,21 @@ static void place_host(Model* m, UsArena* a) {
   m->states = US_TAKE(a, double, n*(size_t)info->state);
   m->features = US_TAKE(a, float, n * m->one);
   m->distances = US_TAKE(a, float, n);
-}
-
-// Tensor memory likewise.
-static void place_tensors(Model* m, UsArena* a) {
-  size_t n = (size_t)m->base.info.slots;
-  m->contexts = US_TAKE(a, float, n*(size_t)m->context * m->one);
-  m->pasts = US_TAKE(a, float, n * m->past);
-  m->goals = US_TAKE(a, float, n * m->one);
-  m->caches = US_TAKE(a, float, n * m->w->cache);
-  m->fresh = US_TAKE(a, float, n * m->one);
-  m->raw = US_TAKE(a, float, n * m->one);
-  m->played = US_TAKE(a, float, n * m->block);
-  m->apart = US_TAKE(a, float, n);
+  m->contexts = US_TAKE(t, float, n*(size_t)m->context * m->one);
+  m->pasts = US_TAKE(t, float, n * m->past);
+  m->goals = US_TAKE(t, float, n * m->one);
+  m->caches = US_TAKE(t, float, n * m->w->cache);
+  m->fresh = US_TAKE(t, float, n * m->one);
+  m->raw = US_TAKE(t, float, n * m->one);
+  m->played = US_TAKE(t, float, n * m->block);
+  m->apart = US_TAKE(t, float, n);
 }
 
 static UsStatus allocate(Model* m) {
-  place_host(m, &m->host);
+  place(m);
   US_TRY(us_arena_alloc(&m->host));
-  place_host(m, &m->host);
-
-  // Tensor memory is measured and placed likewise, in a block of the device.
-  place_tensors(m, &m->tensor);
   US_TRY(us_ops_arena_alloc(m->device, &m->tensor));
-  place_tensors(m, &m->tensor);
-
+  place(m);
   for (int i = 0; i < m->workers; i++) {
     Worker* w = &m->worker[i];
     w->tile = m->w->cls->work_create(m->w, m->tile);
@@ -193,7 +165,26 @@ static UsStatus allocate(Model* m) {
   return US_OK;
 }
 
-static void start(Model* m, int slot, uint64_t seed);
+// Features `host` (frames G, D) into tensor memory `to`, as latents.
+static void put_latents(Model* m, int frames, const float* host, float* to) {
+  us_ops_put(m->device, to, host, (size_t)frames * m->one);
+  m->w->cls->normalise(m->w, frames * m->tokens, to, to);
+}
+
+// Begins an episode from a context of the folder's bank, drawn by the seed.
+static void start(Model* m, int slot, uint64_t seed) {
+  Slot* s = &m->slot[slot];
+  UsRng r = us_rng(seed, US_RNG_CONTEXT, 0, 0, 0);
+  size_t pick = us_rng_below(&r, (uint32_t)us_model_info(m->model)->contexts);
+  // The bank holds features, which become latents here.
+  const float* bank = us_model_contexts(m->model);
+  put_latents(m, m->context, bank + pick * (size_t)m->context * m->one, context_of(m, slot));
+  if (m->past) {
+    us_ops_put(m->device, past_of(m, slot), us_model_past(m->model) + pick * m->past, m->past);
+  }
+  *s = (Slot){0};
+  for (int i = 0; i < m->context; i++) s->times[i] = (i + 1 - m->context) * m->step;
+}
 
 static UsStatus model_open(const char* name, const char* what, const struct UsTask* const* tasks,
                            const UsEnvConfig* config, UsEnv** out) {
@@ -223,7 +214,22 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   m->workers = us_pool_threads(config->pool);
   m->limit = config->limit;
   m->base.save_size = sizeof(Slot) + (((size_t)m->context + 1) * m->one + m->past) * sizeof(float);
-  fill_info(m, name, config);
+  // What the env says of itself, from the folder.
+  const UsModelInfo* from = us_model_info(m->model);
+  UsEnvInfo* info = &m->base.info;
+  snprintf(info->name, sizeof(info->name), "%s", name);
+  snprintf(info->task, sizeof(info->task), "%s", from->task);
+  snprintf(info->hash, sizeof(info->hash), "%s", from->hash);
+  info->slots = config->slots;
+  info->block = from->block;
+  info->action = from->action;
+  info->state = us_encoder_info(m->encoder)->state;
+  info->observation = (int)m->one;
+  info->height = from->height;
+  info->width = from->width;
+  info->context = m->context;
+  info->dt = from->dt;
+  info->device = m->device;
 
   // Memory for all slots; every slot begins an episode, so that there is always a context.
   status = allocate(m);
@@ -237,27 +243,6 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
 }
 
 // ---- reset ----
-
-// Features `host` (frames G, D) into tensor memory `to`, as latents.
-static void put_latents(Model* m, int frames, const float* host, float* to) {
-  us_ops_put(m->device, to, host, (size_t)frames * m->one);
-  m->w->cls->normalise(m->w, frames * m->tokens, to, to);
-}
-
-// Begins an episode from a context of the folder's bank, drawn by the seed.
-static void start(Model* m, int slot, uint64_t seed) {
-  Slot* s = &m->slot[slot];
-  UsRng r = us_rng(seed, US_RNG_CONTEXT, 0, 0, 0);
-  size_t pick = us_rng_below(&r, (uint32_t)us_model_info(m->model)->contexts);
-  // The bank holds features, which become latents here.
-  const float* bank = us_model_contexts(m->model);
-  put_latents(m, m->context, bank + pick * (size_t)m->context * m->one, context_of(m, slot));
-  if (m->past) {
-    us_ops_put(m->device, past_of(m, slot), us_model_past(m->model) + pick * m->past, m->past);
-  }
-  *s = (Slot){0};
-  for (int i = 0; i < m->context; i++) s->times[i] = (i + 1 - m->context) * m->step;
-}
 
 // The masked slots, each from its own seed.
 static void model_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
@@ -444,19 +429,6 @@ static void rollout_item(void* arg, int item, int worker) {
   m->w->cls->rollout(m->w, m->worker[worker].tile, &task);
 }
 
-// Tensor memory of at least so many floats, kept for the next call; NULL when out of memory.
-static float* stage(Model* m, size_t floats) {
-  if (floats <= m->room) return m->staged;
-  us_ops_free(m->device, m->staged);
-  m->staged = us_ops_alloc(m->device, floats);
-  m->room = m->staged ? floats : 0;
-  if (!m->staged && !m->base.error.text[0]) {
-    snprintf(m->base.error.text, sizeof(m->base.error.text), "out of memory for %zu actions",
-             floats);
-  }
-  return m->staged;
-}
-
 static void roll(Model* m, int n, const int* slots, int samples, int horizon, const float* actions,
                  float* distances) {
   Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, distances};
@@ -468,15 +440,24 @@ static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int ho
                           const float* actions, float* rewards) {
   Model* m = of(e);
   size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon, all = numbers * m->block;
-  float* staged = stage(m, all + numbers);
-  if (staged) {
+  // Tensor memory is kept for the next call, and grows where it is not enough.
+  if (all + numbers > m->room) {
+    us_ops_free(m->device, m->staged);
+    m->staged = us_ops_alloc(m->device, all + numbers);
+    m->room = m->staged ? all + numbers : 0;
+    if (!m->staged && !e->error.text[0]) {
+      snprintf(e->error.text, sizeof(e->error.text), "out of memory for %zu actions",
+               all + numbers);
+    }
+  }
+  if (m->staged) {
     // There, rolled, and back.
-    us_ops_put(m->device, staged, actions, all);
-    roll(m, n, slots, samples, horizon, staged, staged + all);
-    us_ops_get(m->device, staged + all, rewards, numbers);
+    us_ops_put(m->device, m->staged, actions, all);
+    roll(m, n, slots, samples, horizon, m->staged, m->staged + all);
+    us_ops_get(m->device, m->staged + all, rewards, numbers);
   }
   // Ctrl-C leaves candidates out, so that none of the numbers means anything.
-  int whole = staged && !us_interrupted();
+  int whole = m->staged && !us_interrupted();
   for (size_t i = 0; i < numbers; i++) rewards[i] = whole ? reward_of(rewards[i]) : -INFINITY;
 }
 

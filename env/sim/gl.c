@@ -46,19 +46,6 @@ static int has(const char* list, const char* word) {
   return 0;
 }
 
-// Loads the library and finds the functions. 0 when one is missing.
-static int load(void) {
-  // Global, because MuJoCo looks for eglGetProcAddress among the process's symbols.
-  void* lib = dlopen("libEGL.so.1", RTLD_NOW | RTLD_GLOBAL);
-  if (!lib) return 0;
-#define X(name) egl.name = (__typeof__(egl.name))dlsym(lib, "egl" #name);
-  EGL_FUNCTIONS(X)
-#undef X
-#define X(name) &&egl.name
-  return 1 EGL_FUNCTIONS(X);
-#undef X
-}
-
 // Notes the attempt and initializes the display if it offers desktop OpenGL.
 static int try_display(const char* what, EGLDisplay d) {
   size_t used = strlen(trouble);
@@ -74,7 +61,13 @@ static int try_display(const char* what, EGLDisplay d) {
 // Tries the displays in the order of the header, once in a process.
 static void open_display(void) {
   setenv("LP_NUM_THREADS", "0", 0);  // Mesa's software renderer: the pool's threads are enough
-  if (!load()) {
+  // Global, because MuJoCo looks for eglGetProcAddress among the process's symbols.
+  void* lib = dlopen("libEGL.so.1", RTLD_NOW | RTLD_GLOBAL);
+  int found = lib != NULL;
+#define X(name) found = found && (egl.name = (__typeof__(egl.name))dlsym(lib, "egl" #name));
+  EGL_FUNCTIONS(X)
+#undef X
+  if (!found) {
     snprintf(trouble, sizeof(trouble), "libEGL.so.1 (not found)");
     return;
   }

@@ -80,18 +80,6 @@ static void free_context(void* arg) {
   mjr_freeContext(&p->context);
 }
 
-static void close_painter(Painter* p) {
-  char found[MESSAGE];
-  if (p->gl.context && us_gl_enter(&p->gl)) {
-    us_trap_run(free_context, p, found, sizeof(found));
-    us_gl_leave(&p->gl);
-  }
-  mjv_freeScene(&p->scene);
-  mj_deleteData(p->data);
-  if (p->gl.context) us_gl_close(&p->gl);
-  free(p->fine);
-}
-
 // ---- frames ----
 
 typedef struct Frames {
@@ -250,7 +238,18 @@ UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, 
 
 void us_render_close(UsRender* r) {
   if (!r) return;
-  for (int i = 0; r->painter && i < r->painters; i++) close_painter(&r->painter[i]);
+  for (int i = 0; r->painter && i < r->painters; i++) {
+    Painter* p = &r->painter[i];
+    char found[MESSAGE];
+    if (p->gl.context && us_gl_enter(&p->gl)) {
+      us_trap_run(free_context, p, found, sizeof(found));
+      us_gl_leave(&p->gl);
+    }
+    mjv_freeScene(&p->scene);
+    mj_deleteData(p->data);
+    if (p->gl.context) us_gl_close(&p->gl);
+    free(p->fine);
+  }
   free(r->painter);
   mj_deleteModel(r->model);
   free(r);

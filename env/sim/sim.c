@@ -124,26 +124,8 @@ static void sim_close(UsEnv* e) {
   free(s);
 }
 
-// Copies the state where episodes begin into every slot.
-static UsStatus open_blank(Sim* s) {
-  const int sim = 0, key = s->model->nkey > 0 ? 0 : -1;
-  const size_t size = sizeof(double) * (size_t)s->row;
-  // MuJoCo makes one row of the start, which is then every slot's.
-  if (mjb_reset(s->scratch, &sim, 1, &key, mjSTAGE_NONE) > 0) {
-    char found[512];
-    us_trap_line(found, sizeof(found), mjb_error(s->scratch, sim));
-    return us_fail(US_MUJOCO, "%s: MuJoCo cannot start: %s", s->env.info.name, found);
-  }
-  memcpy(s->blank, mjb_state(s->scratch), size);
-  for (int i = 0; i < s->env.info.slots; i++) {
-    memcpy(sim_row(s, i), s->blank, size);
-    s->slot[i].stale = 1;
-    s->played[s->plays++] = i;
-  }
-  return us_sim_settle(s);
-}
-
-// Makes the two batches of simulations and the memory whose size follows from their rows.
+// Makes the two batches of simulations and the memory whose size follows from their rows, and puts
+// every slot where episodes begin.
 static UsStatus open_batches(Sim* s, UsPool* pool) {
   const char* name = s->env.info.name;
   char found[512] = "";
@@ -168,26 +150,19 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
   s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
   if (!s->variants) return us_fail(US_MEMORY, "%s: out of memory for variations", name);
-  return open_blank(s);
-}
-
-// What the env says of itself: the task's defaults where the config has none.
-static void fill_info(Sim* s, const char* name, const UsEnvConfig* c) {
-  const UsTask* t = s->task;
-  const mjModel* m = s->model;
-  UsEnvInfo* i = &s->env.info;
-  snprintf(i->name, sizeof(i->name), "%s", name);
-  snprintf(i->task, sizeof(i->task), "%s", t->name);
-  i->slots = c->slots;
-  i->block = c->block ? c->block : t->block;
-  i->action = t->action;
-  i->proprio = t->proprio;
-  int state = (int)(m->nq + m->nv + m->na);
-  i->state = i->observation = state ? state : 1;
-  i->height = c->height ? c->height : t->size;
-  i->width = c->width ? c->width : t->size;
-  i->context = 1;
-  i->dt = m->opt.timestep * t->frame_skip;
+  // MuJoCo makes one row of the start, which is then every slot's.
+  const int sim = 0, key = s->model->nkey > 0 ? 0 : -1;
+  if (mjb_reset(s->scratch, &sim, 1, &key, mjSTAGE_NONE) > 0) {
+    us_trap_line(found, sizeof(found), mjb_error(s->scratch, sim));
+    return us_fail(US_MUJOCO, "%s: MuJoCo cannot start: %s", name, found);
+  }
+  memcpy(s->blank, mjb_state(s->scratch), sizeof(double) * (size_t)s->row);
+  for (int i = 0; i < s->env.info.slots; i++) {
+    memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
+    s->slot[i].stale = 1;
+    s->played[s->plays++] = i;
+  }
+  return us_sim_settle(s);
 }
 
 static UsStatus sim_open(const char* name, const char* what, const struct UsTask* const* tasks,
@@ -208,8 +183,21 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   s->task = task;
   s->model = model;
   s->limit = config->limit;
+  // What the env says of itself: the task's defaults where the config has none.
+  UsEnvInfo* i = &s->env.info;
+  snprintf(i->name, sizeof(i->name), "%s", name);
+  snprintf(i->task, sizeof(i->task), "%s", task->name);
+  i->slots = config->slots;
+  i->block = config->block ? config->block : task->block;
+  i->action = task->action;
+  i->proprio = task->proprio;
+  int state = (int)(model->nq + model->nv + model->na);
+  i->state = i->observation = state ? state : 1;
+  i->height = config->height ? config->height : task->size;
+  i->width = config->width ? config->width : task->size;
+  i->context = 1;
+  i->dt = model->opt.timestep * task->frame_skip;
   // From here on a failure closes what is there.
-  fill_info(s, name, config);
   UsStatus status = open_batches(s, config->pool);
   if (status == US_OK && config->pixels) status = open_render(s);
   if (status != US_OK) {

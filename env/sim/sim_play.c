@@ -176,16 +176,6 @@ static void step_one(const mjModel* m, mjData* d, int sim, void* arg) {
   if (c->out->terminated) c->out->terminated[sim] = (uint8_t)(!slot->good || solved(s, m, slot, 0));
 }
 
-// qpos, qvel and act of a slot as floats.
-static void fill_observation(Sim* s, int slot, float* out) {
-  const double* row = sim_row(s, slot);
-  const mjModel* m = s->model;
-  if (m->nq == 0) *out = 0;
-  for (int i = 0; i < m->nq; i++) *out++ = (float)row[s->qpos_at + i];
-  for (int i = 0; i < m->nv; i++) *out++ = (float)row[s->qvel_at + i];
-  for (int i = 0; i < m->na; i++) *out++ = (float)row[s->act_at + i];
-}
-
 void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
   Sim* s = sim_of(e);
   const int n = e->info.slots, k = e->info.block;
@@ -212,8 +202,15 @@ void us_sim_step(UsEnv* e, const float* actions, const UsStep* out) {
     us_sim_failed(s, s->slots, bad, bad, s->slot[bad].now);
     us_sim_settle(s);
   }
+  // qpos, qvel and act of every slot as floats; a model without joints shows a 0.
   for (int i = 0; out->observation && i < n; i++) {
-    fill_observation(s, i, out->observation + (size_t)i * (size_t)e->info.observation);
+    const double* row = sim_row(s, i);
+    const mjModel* m = s->model;
+    float* x = out->observation + (size_t)i * (size_t)e->info.observation;
+    if (m->nq == 0) *x = 0;
+    for (int q = 0; q < m->nq; q++) *x++ = (float)row[s->qpos_at + q];
+    for (int v = 0; v < m->nv; v++) *x++ = (float)row[s->qvel_at + v];
+    for (int a = 0; a < m->na; a++) *x++ = (float)row[s->act_at + a];
   }
 }
 

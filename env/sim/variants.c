@@ -25,14 +25,6 @@ struct UsVariants {
 
 // ---- the list ----
 
-// Whether a task brings a factor of this name, which then stands for the general one.
-static int has_own(const UsTask* task, const char* name) {
-  for (const UsFactor* f = task->factors; f && f->name; f++) {
-    if (strcmp(f->name, name) == 0) return 1;
-  }
-  return 0;
-}
-
 // Takes up a factor that changes something in the scratch model m.
 static void take(UsVariants* v, const UsFactor* f, mjModel* m) {
   mj_copyModel(m, v->base);
@@ -54,7 +46,9 @@ static void list_factors(void* arg) {
   c->v->data = mj_makeData(c->v->base);
   c->scratch = mj_copyModel(NULL, c->v->base);
   for (const UsFactor* f = us_factors; f->name; f++) {
-    if (!has_own(c->task, f->name)) take(c->v, f, c->scratch);
+    const UsFactor* own = c->task->factors;
+    while (own && own->name && strcmp(own->name, f->name) != 0) own++;
+    if (!own || !own->name) take(c->v, f, c->scratch);
   }
   for (const UsFactor* f = c->task->factors; f && f->name; f++) take(c->v, f, c->scratch);
 }

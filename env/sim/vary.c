@@ -90,26 +90,22 @@ UsStatus us_vary_choose(const char* what, const char* names, UsEnv* sim, UsVary*
   }
 }
 
-// Adds the one factor that a word (n letters) is the name of.
-static UsStatus read_name(const char* what, const char* word, size_t n, UsEnv* sim, UsVary* v) {
+UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim, UsVary* out) {
   const UsFactor* const* list;
   const int count = us_sim_factors(sim, &list);
-  int i = 0, before = v->count;
-  // A name of a file stands for one factor alone.
-  while (i < count && (n != strlen(list[i]->name) || strncmp(word, list[i]->name, n) != 0)) i++;
-  if (i == count) return refuse(US_FORMAT, what, word, n, sim, ", each by its own name");
-  add(v, i);
-  if (v->count > before) return US_OK;
-  return us_fail(US_FORMAT, "%s: expected the name of every factor once, found %s twice", what,
-                 list[i]->name);
-}
-
-UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim, UsVary* out) {
   UsVary v = {0};
   *out = v;
   for (const char* word = names;; word++) {
+    // A name of a file stands for one factor alone.
     size_t n = strcspn(word, ",");
-    US_TRY(read_name(what, word, n, sim, &v));
+    int i = 0, before = v.count;
+    while (i < count && (n != strlen(list[i]->name) || strncmp(word, list[i]->name, n) != 0)) i++;
+    if (i == count) return refuse(US_FORMAT, what, word, n, sim, ", each by its own name");
+    add(&v, i);
+    if (v.count == before) {
+      return us_fail(US_FORMAT, "%s: expected the name of every factor once, found %s twice", what,
+                     list[i]->name);
+    }
     word += n;
     if (!*word) break;
   }
@@ -121,18 +117,14 @@ UsStatus us_vary_read(const char* what, const char* names, int width, UsEnv* sim
   return US_OK;
 }
 
-// FNV-1a: names a factor's stream.
-static uint32_t hash_name(const char* name) {
-  uint32_t h = 2166136261u;
-  for (; *name; name++) h = (h ^ (uint8_t)*name) * 16777619u;
-  return h;
-}
-
 void us_vary_draw(const UsVary* v, UsEnv* sim, UsVaryRange range, uint64_t seed, float* values) {
   const UsFactor* const* list;
   us_sim_factors(sim, &list);
   for (int i = 0; i < v->count; i++) {
-    UsRng rng = us_rng(seed, US_RNG_VARY, 0, hash_name(list[v->factor[i]]->name), 0);
+    // FNV-1a of its name names a factor's stream.
+    uint32_t h = 2166136261u;
+    for (const char* c = list[v->factor[i]]->name; *c; c++) h = (h ^ (uint8_t)*c) * 16777619u;
+    UsRng rng = us_rng(seed, US_RNG_VARY, 0, h, 0);
     // Both sides of 0 alike.
     double sign = us_rng_below(&rng, 2) ? 1 : -1;
     values[i] = (float)(sign * us_rng_range(&rng, range_table[range].low, range_table[range].high));

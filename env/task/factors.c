@@ -164,18 +164,14 @@ static int camera_zoom(mjModel* m, double x) {
 
 // ---- physics ----
 
-// Whether a geom can touch anything.
-static int collides(const mjModel* m, int g) {
-  return m->geom_contype[g] || m->geom_conaffinity[g];
-}
-
 // Of joints, of contacts, of pairs that the scene names.
 static int friction(mjModel* m, double x) {
   const double scale = exp2(x);
   int found = scale_numbers(m->dof_frictionloss, (int)m->nv, scale);
   for (int g = 0; g < m->ngeom; g++) {
     int slides = scale_numbers(m->geom_friction + 3 * g, 3, scale);
-    found |= slides && collides(m, g) && m->geom_condim[g] > 1;
+    int collides = m->geom_contype[g] || m->geom_conaffinity[g];
+    found |= slides && collides && m->geom_condim[g] > 1;
   }
   for (int i = 0; i < m->npair; i++) {
     found |= scale_numbers(m->pair_friction + 5 * i, 5, scale) && m->pair_dim[i] > 1;
@@ -203,40 +199,26 @@ static int mass(mjModel* m, double x) {
   return found;
 }
 
-// What of a gain's parameters a force is proportional to: a range of them.
+// What of a gain's and of a bias's parameters a force is proportional to: a range of them, by type;
+// types that are not listed have none.
 typedef struct Range {
   int first, count;
 } Range;
 
-static Range gain_range(int type) {
-  switch (type) {
-    case mjGAIN_FIXED:
-    case mjGAIN_SO3:
-    case mjGAIN_PID:  // the integral gain: the others are the bias's
-      return (Range){0, 1};
-    case mjGAIN_AFFINE:
-      return (Range){0, 3};
-    case mjGAIN_MUSCLE:  // the peak force, and what stands in for it
-      return (Range){2, 2};
-    case mjGAIN_DCMOTOR:  // the motor constant, of the back-EMF too
-      return (Range){1, 1};
-    default:
-      return (Range){0, 0};
-  }
-}
+static const Range gains[mjGAIN_USER + 1] = {
+    [mjGAIN_FIXED] = {0, 1},
+    [mjGAIN_SO3] = {0, 1},
+    [mjGAIN_PID] = {0, 1},  // the integral gain: the others are the bias's
+    [mjGAIN_AFFINE] = {0, 3},
+    [mjGAIN_MUSCLE] = {2, 2},   // the peak force, and what stands in for it
+    [mjGAIN_DCMOTOR] = {1, 1},  // the motor constant, of the back-EMF too
+};
 
-// The same of a bias's parameters.
-static Range bias_range(int type) {
-  switch (type) {
-    case mjBIAS_AFFINE:
-    case mjBIAS_SO3:
-      return (Range){0, 3};
-    case mjBIAS_MUSCLE:
-      return (Range){2, 2};
-    default:
-      return (Range){0, 0};
-  }
-}
+static const Range biases[mjBIAS_USER + 1] = {
+    [mjBIAS_AFFINE] = {0, 3},
+    [mjBIAS_SO3] = {0, 3},
+    [mjBIAS_MUSCLE] = {2, 2},
+};
 
 // An actuator has one row of parameters, whichever number of controls and forces it has.
 static int strength(mjModel* m, double x) {
@@ -244,7 +226,7 @@ static int strength(mjModel* m, double x) {
   int found = 0;
   for (int i = 0; i < m->nactuator; i++) {
     if (m->actuator_plugin[i] >= 0) continue;  // its gains are the plugin's own
-    Range gain = gain_range(m->actuator_gaintype[i]), bias = bias_range(m->actuator_biastype[i]);
+    Range gain = gains[m->actuator_gaintype[i]], bias = biases[m->actuator_biastype[i]];
     mjtNum* of_gain = m->actuator_gainprm + mjNGAIN * i + gain.first;
     mjtNum* of_bias = m->actuator_biasprm + mjNBIAS * i + bias.first;
     found |= scale_numbers(of_gain, gain.count, scale);
@@ -272,27 +254,18 @@ const UsFactor us_factors[] = {
 
 // ---- for tasks ----
 
-// How many of a geom's sizes a scale applies to.
-static int scaled_sizes(int type) {
-  switch (type) {
-    case mjGEOM_SPHERE:
-    case mjGEOM_CAPSULE:
-    case mjGEOM_CYLINDER:
-      return 1;
-    case mjGEOM_BOX:
-      return 2;
-    case mjGEOM_ELLIPSOID:
-      return 3;
-    default:
-      return 0;
-  }
-}
+// How many of a geom's sizes a scale applies to, by type.
+static const int scaled[mjNGEOMTYPES] = {[mjGEOM_SPHERE] = 1,
+                                         [mjGEOM_CAPSULE] = 1,
+                                         [mjGEOM_CYLINDER] = 1,
+                                         [mjGEOM_BOX] = 2,
+                                         [mjGEOM_ELLIPSOID] = 3};
 
 void us_factor_resize(mjModel* m, const char* body, double scale) {
   int b = mj_name2id(m, mjOBJ_BODY, body);
   US_ASSERT(b >= 0);
   for (int i = 0; i < m->body_geomnum[b]; i++) {
     int g = m->body_geomadr[b] + i;
-    scale_numbers(m->geom_size + 3 * g, scaled_sizes(m->geom_type[g]), scale);
+    scale_numbers(m->geom_size + 3 * g, scaled[m->geom_type[g]], scale);
   }
 }

@@ -25,11 +25,9 @@ enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have ro
 #define FUNCTIONS(X) X(reset) X(read_measure) X(distance) X(success)
 
 // "file: task name: field: what was expected and found". Nullable: file, task.
-static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
-                       const char* format, ...) __attribute__((format(printf, 5, 6)));
-
-static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
-                       const char* format, ...) {
+__attribute__((format(printf, 5, 6))) static UsStatus refuse(UsStatus status, const char* file,
+                                                             const char* task, const char* field,
+                                                             const char* format, ...) {
   // The front of the message is built here, its end by the caller.
   char text[MESSAGE];
   va_list args;
@@ -115,65 +113,51 @@ static UsStatus check_fields(const char* file, const UsTask* t) {
   return US_OK;
 }
 
-// Every policy has a name of its own and a function; the list ends.
-static UsStatus check_policies(const char* file, const UsTask* t) {
-  // The first policy is the default, so there is one.
+// Entry i of a list of policies or factors, structs of `size` bytes that begin with a name and a
+// summary: the name is its own, and the list ends in time.
+static UsStatus check_entry(const char* file, const UsTask* t, const char* list, int most,
+                            const void* entries, size_t size, int i) {
+  const char* const* entry = (const void*)((const char*)entries + (size_t)i * size);
+  char field[64];
+  if (i == most) {
+    return refuse(US_UNSUPPORTED, file, t->name, list, "expected at most %d and then a NULL name",
+                  most);
+  }
+  snprintf(field, sizeof(field), "%s[%d].name", list, i);
+  US_TRY(check_name(file, t->name, field, entry[0]));
+  for (int k = 0; k < i; k++) {
+    const char* const* other = (const void*)((const char*)entries + (size_t)k * size);
+    if (strcmp(entry[0], other[0]) != 0) continue;
+    return refuse(US_UNSUPPORTED, file, t->name, field,
+                  "expected a name of its own, found \"%s\" again", entry[0]);
+  }
+  if (entry[1]) return US_OK;
+  snprintf(field, sizeof(field), "%s[%d].summary", list, i);
+  return refuse(US_UNSUPPORTED, file, t->name, field, "expected a text, found NULL");
+}
+
+UsStatus us_task_check_table(const char* file, const UsTask* t) {
+  US_TRY(check_head(file, t));
+  US_TRY(check_fields(file, t));
+  // The first policy is the default, so there is one; every policy has a function.
   const UsPolicy* p = t->policies;
   if (!p || !p[0].name) {
     return refuse(US_UNSUPPORTED, file, t->name, "policies", "expected at least one, found %s",
                   p ? "an empty list" : "NULL");
   }
   for (int i = 0; p[i].name; i++) {
+    US_TRY(check_entry(file, t, "policies", US_PLUGIN_POLICIES, p, sizeof(*p), i));
+    if (p[i].act) continue;
     char field[64];
-    if (i == US_PLUGIN_POLICIES) {
-      return refuse(US_UNSUPPORTED, file, t->name, "policies",
-                    "expected at most %d and then a NULL name", US_PLUGIN_POLICIES);
-    }
-    snprintf(field, sizeof(field), "policies[%d].name", i);
-    US_TRY(check_name(file, t->name, field, p[i].name));
-    for (int k = 0; k < i; k++) {
-      if (strcmp(p[i].name, p[k].name) != 0) continue;
-      return refuse(US_UNSUPPORTED, file, t->name, field,
-                    "expected a name of its own, found \"%s\" again", p[i].name);
-    }
-    if (!p[i].summary || !p[i].act) {
-      snprintf(field, sizeof(field), "policies[%d].%s", i, p[i].summary ? "act" : "summary");
-      return refuse(US_UNSUPPORTED, file, t->name, field, "expected a %s, found NULL",
-                    p[i].summary ? "function" : "text");
-    }
+    snprintf(field, sizeof(field), "policies[%d].act", i);
+    return refuse(US_UNSUPPORTED, file, t->name, field, "expected a function, found NULL");
   }
-  return US_OK;
-}
-
-// Likewise the task's factors, whose function may be NULL.
-static UsStatus check_factors(const char* file, const UsTask* t) {
+  // The function of a factor may be NULL.
   const UsFactor* f = t->factors;
   for (int i = 0; f && f[i].name; i++) {
-    char field[64];
-    snprintf(field, sizeof(field), "factors[%d].name", i);
-    if (i == US_FACTORS / 2) {
-      return refuse(US_UNSUPPORTED, file, t->name, "factors",
-                    "expected at most %d and then a NULL name", US_FACTORS / 2);
-    }
-    US_TRY(check_name(file, t->name, field, f[i].name));
-    for (int k = 0; k < i; k++) {
-      if (strcmp(f[i].name, f[k].name) != 0) continue;
-      return refuse(US_UNSUPPORTED, file, t->name, field,
-                    "expected a name of its own, found \"%s\" again", f[i].name);
-    }
-    if (!f[i].summary) {
-      snprintf(field, sizeof(field), "factors[%d].summary", i);
-      return refuse(US_UNSUPPORTED, file, t->name, field, "expected a text, found NULL");
-    }
+    US_TRY(check_entry(file, t, "factors", US_FACTORS / 2, f, sizeof(*f), i));
   }
   return US_OK;
-}
-
-UsStatus us_task_check_table(const char* file, const UsTask* t) {
-  US_TRY(check_head(file, t));
-  US_TRY(check_fields(file, t));
-  US_TRY(check_policies(file, t));
-  return check_factors(file, t);
 }
 
 UsStatus us_task_check(const char* file, const UsTask* t) {
@@ -193,8 +177,9 @@ UsStatus us_task_check(const char* file, const UsTask* t) {
 
 // ---- a plugin ----
 
-// The plugin's own table, before any of its tasks is looked at.
-static UsStatus check_plugin_table(const char* file, const UsPlugin* p) {
+UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* const* known) {
+  US_ASSERT(file);
+  // The plugin's own table, before any of its tasks is looked at.
   if (!p) return us_fail(US_UNSUPPORTED, "%s: us_plugin: expected a table, found NULL", file);
   if (p->struct_size != sizeof(UsPlugin)) {
     return refuse(US_UNSUPPORTED, file, NULL, "struct_size",
@@ -213,12 +198,6 @@ static UsStatus check_plugin_table(const char* file, const UsPlugin* p) {
     return refuse(US_UNSUPPORTED, file, NULL, "tasks", "expected at least one, found %s",
                   p->tasks ? "an empty list" : "NULL");
   }
-  return US_OK;
-}
-
-UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* const* known) {
-  US_ASSERT(file);
-  US_TRY(check_plugin_table(file, p));
   for (int i = 0; p->tasks[i]; i++) {
     const UsTask* t = p->tasks[i];
     if (i == US_PLUGIN_TASKS) {

@@ -111,16 +111,14 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
     us_trap_line(c.found, sizeof(c.found), c.found);
     return us_fail(US_MUJOCO, "task %s: MuJoCo refuses the scene: %s", task->name, c.found);
   }
-  // Without a control function actions are the scene's controls, one by one.
-  if (!task->control && c.model->nu != task->action) {
-    int found = c.model->nu;
-    mj_deleteModel(c.model);
-    return us_fail(US_MUJOCO, "task %s: action: expected %d controls in the scene, found %d",
-                   task->name, task->action, found);
-  }
   char what[MESSAGE];
   snprintf(what, sizeof(what), "task %s", task->name);
-  UsStatus status = us_scene_check_state(what, c.model);
+  // Without a control function actions are the scene's controls, one by one.
+  UsStatus status =
+      task->control || c.model->nu == task->action
+          ? us_scene_check_state(what, c.model)
+          : us_fail(US_MUJOCO, "%s: action: expected %d controls in the scene, found %d", what,
+                    task->action, (int)c.model->nu);
   if (status != US_OK) {
     mj_deleteModel(c.model);
     return status;

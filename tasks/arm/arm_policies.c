@@ -24,10 +24,6 @@ static double cube_angle(const mjModel* m, const mjData* d) {
   return remainder(atan2(r[3 + flat], r[flat]), M_PI / 2);
 }
 
-static double away(const double* a, const double* b) {
-  return mju_dist3(a, b);
-}
-
 // Moves towards target (3), at most `speed` of the largest step along each axis. action (3)
 static void drive(const mjData* d, const double* target, double speed, float* action) {
   const double* from = us_hand_point(d);
@@ -55,7 +51,7 @@ static void act_random3(const mjModel* m, const mjData* d, UsRng* rng, double* m
 static void act_reach(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                       float* action) {
   double* target = memory + 1;
-  if (us_policy_renew(memory, away(us_hand_point(d), target), there, 30)) {
+  if (us_policy_renew(memory, mju_dist3(us_hand_point(d), target), there, 30)) {
     us_hand_draw(rng, us_hand_low[2], us_hand_high[2], target);
     memory[4] = us_rng_range(rng, 0.3, 1);
   }
@@ -85,7 +81,7 @@ static void act_random5(const mjModel* m, const mjData* d, UsRng* rng, double* m
 // memory: age, target (3), speed, yaw, opening. Every second target is near the cube, and low.
 static void act_play(const mjModel* m, const mjData* d, UsRng* rng, double* memory, float* action) {
   double* target = memory + 1;
-  if (us_policy_renew(memory, away(us_hand_point(d), target), there, 20)) {
+  if (us_policy_renew(memory, mju_dist3(us_hand_point(d), target), there, 20)) {
     us_hand_draw(rng, us_hand_low[2], us_hand_high[2], target);
     if (us_rng_below(rng, 2) == 0) {
       for (int i = 0; i < 2; i++) target[i] = cube_point(d)[i] + us_rng_range(rng, -0.08, 0.08);
@@ -121,7 +117,7 @@ typedef struct Expert {
 
 // Whether the cube is between the pads.
 static int holds(const mjData* d) {
-  return away(us_hand_point(d), cube_point(d)) < 0.03;
+  return mju_dist3(us_hand_point(d), cube_point(d)) < 0.03;
 }
 
 // What follows a stage, by what came of it.
@@ -130,8 +126,7 @@ static Stage next_stage(const mjData* d, UsRng* rng, Expert* e) {
     case kLift:
       return holds(d) ? kCarry : kOver;
     case kCarry:
-      if (!holds(d)) return kOver;
-      return kHold;
+      return holds(d) ? kHold : kOver;
     case kHold:
       e->carries--;
       if (e->carries > 0) return kCarry;
@@ -178,7 +173,8 @@ static void act_expert(const mjModel* m, const mjData* d, UsRng* rng, double* me
   }
   // Fingers need their time; drives end where they arrive.
   int waits = e->stage == kGrasp || e->stage == kHold || e->stage == kOpen;
-  int arrived = !waits && away(us_hand_point(d), e->target) < (e->stage == kDown ? 0.01 : there);
+  int arrived =
+      !waits && mju_dist3(us_hand_point(d), e->target) < (e->stage == kDown ? 0.01 : there);
   if (arrived || e->age >= e->patience) enter(m, d, rng, e, next_stage(d, rng, e));
   e->age++;
   // Above the cube, wherever it has rolled.

@@ -37,18 +37,22 @@ void us_hand_draw(UsRng* rng, double low, double high, double* out) {
   out[2] = us_rng_range(rng, low, high);
 }
 
-// The rotation vector (3) that turns the hand to point down at `yaw`.
-static void orientation_error(const mjData* d, double yaw, double* out) {
-  const double half = yaw / 2, down[4] = {0, cos(half), sin(half), 0};
+void us_hand_solve(const mjModel* m, const mjData* d, const double* target, double yaw,
+                   double* out) {
+  // What is left to the target, within the box that the hand stays in.
+  double error[E], jac[E * J], square[E * E], z[J], free[E], x[E];
+  for (int i = 0; i < 3; i++) {
+    error[i] = mju_clip(target[i], us_hand_low[i], us_hand_high[i]) - us_hand_point(d)[i];
+  }
+  // The rotation vector that turns the hand to point down at `yaw`.
+  const double half = mju_clip(yaw, -us_hand_yaw, us_hand_yaw) / 2;
+  const double down[4] = {0, cos(half), sin(half), 0};
   double now[4], back[4], turn[4];
   mju_mat2Quat(now, d->site_xmat + 9 * GRIP);
   mju_negQuat(back, now);
   mju_mulQuat(turn, down, back);
-  mju_quat2Vel(out, turn, 1);
-}
-
-// Columns of J: hinge j moves the point by axis x (point - anchor) and turns it about the axis.
-static void jacobian(const mjData* d, double* jac) {
+  mju_quat2Vel(error + 3, turn, 1);
+  // Columns of J: hinge j moves the point by axis x (point - anchor) and turns it about the axis.
   for (int j = 0; j < J; j++) {
     const double* axis = d->xaxis + 3 * j;
     double arm[3], move[3];
@@ -59,17 +63,6 @@ static void jacobian(const mjData* d, double* jac) {
       jac[(3 + i) * J + j] = axis[i];
     }
   }
-}
-
-void us_hand_solve(const mjModel* m, const mjData* d, const double* target, double yaw,
-                   double* out) {
-  // What is left to the target, within the box that the hand stays in.
-  double error[E], jac[E * J], square[E * E], z[J], free[E], x[E];
-  for (int i = 0; i < 3; i++) {
-    error[i] = mju_clip(target[i], us_hand_low[i], us_hand_high[i]) - us_hand_point(d)[i];
-  }
-  orientation_error(d, mju_clip(yaw, -us_hand_yaw, us_hand_yaw), error + 3);
-  jacobian(d, jac);
   // The pull, and what of it the pose would feel.
   for (int j = 0; j < J; j++) z[j] = pull * (rest[j] - d->qpos[j]);
   mju_mulMatVec(free, jac, z, E, J);

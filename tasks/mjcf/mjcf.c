@@ -153,52 +153,6 @@ static void make_name(const char* path, const char* hash, char* name) {
   snprintf(name + at, (size_t)(NAME - at), "-%.8s", hash);
 }
 
-// Sizes that a task can have.
-static UsStatus check_model(const char* path, const mjModel* m) {
-  if (m->ngeom == 0 && m->njnt == 0 && m->nflex == 0) {
-    return us_fail(US_MUJOCO, "%s: expected a model with bodies, found an empty world%s", path,
-                   " (a fragment that others include?)");
-  }
-  if (m->nu > US_TASK_ACTIONS) {
-    return us_fail(US_UNSUPPORTED, "%s: expected at most %d controls, found %d", path,
-                   US_TASK_ACTIONS, (int)m->nu);
-  }
-  if (m->nq > US_TASK_MEASURES) {
-    return us_fail(US_UNSUPPORTED, "%s: expected at most %d numbers in qpos, found %d", path,
-                   US_TASK_MEASURES, (int)m->nq);
-  }
-  return US_OK;
-}
-
-// The name lies in the model.
-static UsStatus choose_camera(const char* path, const mjModel* m, const char** name) {
-  // The file's wish goes first.
-  int text = mj_name2id(m, mjOBJ_TEXT, "understudy_camera");
-  int ours = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA);
-  int id = ours > 0 || m->ncam == 1 ? 0 : 1;  // the first of the file
-  if (text >= 0) {
-    const char* wish = m->text_data + m->text_adr[text];
-    id = strcmp(wish, "free") == 0 ? ours : mj_name2id(m, mjOBJ_CAMERA, wish);
-    if (id < 0) {
-      return us_fail(US_MUJOCO,
-                     "%s: understudy_camera: expected free or a camera of the model, found \"%s\"",
-                     path, wish);
-    }
-  }
-  *name = mj_id2name(m, mjOBJ_CAMERA, id);
-  return US_OK;
-}
-
-// Without lights of its own, a scene would be dim or black.
-static void make_light(mjModel* m) {
-  if (m->nlight > 0) return;
-  m->vis.headlight.active = 1;
-  for (int i = 0; i < 3; i++) {
-    m->vis.headlight.ambient[i] = fmaxf(m->vis.headlight.ambient[i], 0.3f);
-    m->vis.headlight.diffuse[i] = fmaxf(m->vis.headlight.diffuse[i], 0.7f);
-  }
-}
-
 // A custom number as a size; 0, which the table refuses, for what is none.
 static int whole(double x) {
   return x > 0 && x < 1e9 ? (int)lround(x) : 0;
@@ -236,18 +190,46 @@ static void fill_table(Mjcf* c, const char* camera) {
 // Compiled, checked, given camera and light, then its table as that of any task.
 static UsStatus open_file(const char* path, Mjcf* c) {
   char hash[US_HASH_CHARS];
-  const char* camera = NULL;
   US_TRY(us_mjcf_compile(path, &c->model, hash));
-  const mjModel* m = c->model;
-  US_TRY(check_model(path, m));
+  mjModel* m = c->model;
+  // Sizes that a task can have.
+  if (m->ngeom == 0 && m->njnt == 0 && m->nflex == 0) {
+    return us_fail(US_MUJOCO, "%s: expected a model with bodies, found an empty world%s", path,
+                   " (a fragment that others include?)");
+  }
+  if (m->nu > US_TASK_ACTIONS) {
+    return us_fail(US_UNSUPPORTED, "%s: expected at most %d controls, found %d", path,
+                   US_TASK_ACTIONS, (int)m->nu);
+  }
+  if (m->nq > US_TASK_MEASURES) {
+    return us_fail(US_UNSUPPORTED, "%s: expected at most %d numbers in qpos, found %d", path,
+                   US_TASK_MEASURES, (int)m->nq);
+  }
   US_TRY(us_scene_check_state(path, m));
-  US_TRY(choose_camera(path, m, &camera));
-  US_TRY(us_mjcf_frame(path, c->model));
-  make_light(c->model);
+  // The camera is the file's wish, or else its first, or else ours.
+  int text = mj_name2id(m, mjOBJ_TEXT, "understudy_camera");
+  int ours = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA);
+  int id = ours > 0 || m->ncam == 1 ? 0 : 1;
+  if (text >= 0) {
+    const char* wish = m->text_data + m->text_adr[text];
+    id = strcmp(wish, "free") == 0 ? ours : mj_name2id(m, mjOBJ_CAMERA, wish);
+    if (id < 0) {
+      return us_fail(US_MUJOCO,
+                     "%s: understudy_camera: expected free or a camera of the model, found \"%s\"",
+                     path, wish);
+    }
+  }
+  US_TRY(us_mjcf_frame(path, m));
+  // Without lights of its own, a scene would be dim or black.
+  if (m->nlight == 0) m->vis.headlight.active = 1;
+  for (int i = 0; i < 3 && m->nlight == 0; i++) {
+    m->vis.headlight.ambient[i] = fmaxf(m->vis.headlight.ambient[i], 0.3f);
+    m->vis.headlight.diffuse[i] = fmaxf(m->vis.headlight.diffuse[i], 0.7f);
+  }
   make_name(path, hash, c->name);
   snprintf(c->summary, sizeof(c->summary), "%.160s: %d controls, %d joints", path, (int)m->nu,
            (int)m->njnt);
-  fill_table(c, camera);
+  fill_table(c, mj_id2name(m, mjOBJ_CAMERA, id));
   return us_task_check_table(path, &c->task);
 }
 

@@ -17,13 +17,6 @@ typedef struct Balls {
   int count;
 } Balls;
 
-// Whether a geom counts: drawn, bounded, and moving unless `fixed`.
-static int is_seen(const mjModel* m, int geom, int fixed) {
-  int type = m->geom_type[geom];
-  if (type == mjGEOM_PLANE || type == mjGEOM_HFIELD || m->geom_group[geom] >= HIDDEN) return 0;
-  return fixed || m->body_weldid[m->geom_bodyid[geom]] != 0;
-}
-
 // Draws the joints that stay around the model; free bodies and slides of more than LONG extents
 // stay at the start.
 static void draw_joint(const mjModel* m, double* q, int j, UsRng* rng) {
@@ -40,20 +33,13 @@ static void draw_joint(const mjModel* m, double* q, int j, UsRng* rng) {
   }
 }
 
-// Puts d into sample s; sample 0 is the start.
-static void draw(const mjModel* m, mjData* d, int s) {
-  UsRng rng = us_rng(0, US_RNG_RESET, (uint64_t)s, 0, 0);
-  us_scene_start(m, d);
-  for (int j = 0; s > 0 && j < m->njnt; j++) {
-    draw_joint(m, d->qpos + m->jnt_qposadr[j], j, &rng);
-  }
-  mj_kinematics(m, d);
-}
-
 // Adds the places of the seen geoms to the mean, or, with the mean known, their distances from it.
 static void add(const mjModel* m, const mjData* d, int fixed, int known, Balls* b) {
   for (int g = 0; g < m->ngeom; g++) {
-    if (!is_seen(m, g, fixed)) continue;
+    // Those count that are drawn, bounded, and moving unless `fixed`.
+    int type = m->geom_type[g];
+    if (type == mjGEOM_PLANE || type == mjGEOM_HFIELD || m->geom_group[g] >= HIDDEN) continue;
+    if (!fixed && m->body_weldid[m->geom_bodyid[g]] == 0) continue;
     if (!known) {
       b->count++;
       mju_addTo3(b->centre, d->geom_xpos + 3 * g);
@@ -73,7 +59,12 @@ static Balls reach(const mjModel* m, mjData* d, int fixed) {
   // First the mean of the places, then distances from it.
   for (int known = 0; known < 2; known++) {
     for (int s = 0; s < SAMPLES; s++) {
-      draw(m, d, s);
+      // Sample 0 is the start.
+      UsRng rng = us_rng(0, US_RNG_RESET, (uint64_t)s, 0, 0);
+      us_scene_start(m, d);
+      int joints = s > 0 ? (int)m->njnt : 0;
+      for (int j = 0; j < joints; j++) draw_joint(m, d->qpos + m->jnt_qposadr[j], j, &rng);
+      mj_kinematics(m, d);
       add(m, d, fixed, known, &b);
     }
     if (b.count == 0) return b;

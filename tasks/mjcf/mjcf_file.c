@@ -20,21 +20,14 @@ typedef struct Compile {
   char found[MESSAGE];
 } Compile;
 
-// MuJoCo reads the file itself, so that what it includes is found; this says what it would not.
-static UsStatus check_text(const char* path) {
-  void* data;
-  size_t size;
-  US_TRY(us_file_read(path, most_bytes, &data, &size));
-  int binary = memchr(data, 0, size) != NULL;
-  free(data);
-  if (!binary) return US_OK;
-  const char* end = strrchr(path, '.');
-  return us_fail(US_FORMAT, "%s: expected MJCF, which is text, found %s", path,
-                 end && strcmp(end, ".mjb") == 0 ? "a compiled model (MJB)" : "a binary file");
-}
-
-// Tasks find their camera by its name.
-static void add_cameras(mjSpec* spec) {
+// Runs in a trap.
+static void compile(void* arg) {
+  Compile* c = arg;
+  mj_clearCache(mj_getCache());  // which misses that a mesh or image changed within a second
+  c->spec = mj_parseXML(c->path, NULL, c->found, sizeof(c->found));
+  mjSpec* spec = c->spec;
+  if (!spec) return;
+  // Tasks find their camera by its name.
   int i = 0;
   for (mjsElement* e = mjs_firstElement(spec, mjOBJ_CAMERA); e; e = mjs_nextElement(spec, e), i++) {
     char name[32];
@@ -42,16 +35,7 @@ static void add_cameras(mjSpec* spec) {
     if (!mjs_getString(mjs_getName(e))[0]) mjs_setName(e, name);
   }
   mjs_setName(mjs_addCamera(mjs_findBody(spec, "world"), NULL)->element, US_MJCF_CAMERA);
-}
-
-// Runs in a trap.
-static void compile(void* arg) {
-  Compile* c = arg;
-  mj_clearCache(mj_getCache());  // which misses that a mesh or image changed within a second
-  c->spec = mj_parseXML(c->path, NULL, c->found, sizeof(c->found));
-  if (!c->spec) return;
-  add_cameras(c->spec);
-  c->model = mj_compile(c->spec, NULL);
+  c->model = mj_compile(spec, NULL);
   if (!c->model) snprintf(c->found, sizeof(c->found), "%s", mjs_getError(c->spec));
 }
 
@@ -74,21 +58,17 @@ static void mix_numbers(char hex[US_HASH_CHARS], const mjtNum* x, size_t n) {
   }
 }
 
-// Fields that say where files lie, or that follow from others alone.
-static int is_outside(const char* field) {
-  static const char* const list[] = {"npaths",       "paths",          "mesh_pathadr",
-                                     "skin_pathadr", "hfield_pathadr", "tex_pathadr",
-                                     "nbuffer",      "names_map",      "plugin"};
-  for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++) {
-    if (strcmp(list[i], field) == 0) return 1;
-  }
-  return strncmp(field, "bvh_", 4) == 0;
-}
-
 // A field with its name, so that none stands for another.
 static void mix_field(char hex[US_HASH_CHARS], const char* field, const void* x, size_t n,
                       size_t size, int numbers) {
-  if (is_outside(field)) return;
+  // But for fields that say where files lie, or that follow from others alone.
+  static const char* const outside[] = {"npaths",       "paths",          "mesh_pathadr",
+                                        "skin_pathadr", "hfield_pathadr", "tex_pathadr",
+                                        "nbuffer",      "names_map",      "plugin"};
+  for (size_t i = 0; i < sizeof(outside) / sizeof(*outside); i++) {
+    if (strcmp(outside[i], field) == 0) return;
+  }
+  if (strncmp(field, "bvh_", 4) == 0) return;
   mix(hex, field, strlen(field));
   if (numbers) {
     mix_numbers(hex, x, n);
@@ -100,22 +80,18 @@ static void mix_field(char hex[US_HASH_CHARS], const char* field, const void* x,
 #define IS_NUMBERS(x) _Generic((x), mjtNum * : 1, const mjtNum* : 1, default : 0)
 #define MIX(name, x, n) mix_field(hex, name, x, (size_t)(n), sizeof(*(x)), IS_NUMBERS(x))
 
-// Options, field by field, as the struct has gaps.
-static void mix_options(char hex[US_HASH_CHARS], const mjModel* m) {
-#define X(type, name, n) MIX(#name, &m->opt.name, n);
-#define XVEC(type, name, n) MIX(#name, m->opt.name, n);
-  MJOPTION_FIELDS
-#undef X
-#undef XVEC
-}
-
 // All of a compiled model that physics or pictures come from.
 static void hash(const mjModel* m, char hex[US_HASH_CHARS]) {
   memset(hex, 0, US_HASH_CHARS);
 #define X(name) MIX(#name, &m->name, 1);
   MJMODEL_SIZES
 #undef X
-  mix_options(hex, m);
+  // Options, field by field, as the struct has gaps.
+#define X(type, name, n) MIX(#name, &m->opt.name, n);
+#define XVEC(type, name, n) MIX(#name, m->opt.name, n);
+  MJOPTION_FIELDS
+#undef X
+#undef XVEC
   MIX("stat", (const mjtNum*)&m->stat, sizeof(m->stat) / sizeof(mjtNum));
   MIX("vis", &m->vis, 1);  // floats and ints, without gaps
   MJMODEL_POINTERS_PREAMBLE(m)
@@ -135,7 +111,17 @@ static void hash(const mjModel* m, char hex[US_HASH_CHARS]) {
 UsStatus us_mjcf_compile(const char* path, mjModel** out, char hex[US_HASH_CHARS]) {
   *out = NULL;
   us_trap_install();
-  US_TRY(check_text(path));
+  // MuJoCo reads the file itself, so that what it includes is found; this says what it would not.
+  void* data;
+  size_t size;
+  US_TRY(us_file_read(path, most_bytes, &data, &size));
+  int binary = memchr(data, 0, size) != NULL;
+  free(data);
+  if (binary) {
+    const char* end = strrchr(path, '.');
+    return us_fail(US_FORMAT, "%s: expected MJCF, which is text, found %s", path,
+                   end && strcmp(end, ".mjb") == 0 ? "a compiled model (MJB)" : "a binary file");
+  }
   // What was raised tells more than what was returned.
   Compile c = {.path = path};
   char raised[MESSAGE] = "";

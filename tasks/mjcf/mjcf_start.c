@@ -34,12 +34,6 @@ static void rotate(double* quat, const double* axis, double angle) {
   mju_normalize4(quat);
 }
 
-// Uniform on the sphere.
-static void random_axis(UsRng* rng, double* axis) {
-  for (int i = 0; i < 3; i++) axis[i] = (double)us_rng_normal(rng);
-  mju_normalize3(axis);
-}
-
 // Moves a free body across gravity and turns it about it, so that what stands stays standing.
 static void move_free(const mjModel* m, double* q, UsRng* rng, double noise) {
   double up[3] = {-m->opt.gravity[0], -m->opt.gravity[1], -m->opt.gravity[2]}, way[3];
@@ -75,7 +69,9 @@ static void move(const mjModel* m, double* q, UsRng* rng, double noise) {
     if (m->jnt_type[j] == mjJNT_FREE) {
       move_free(m, at, rng, noise);
     } else if (m->jnt_type[j] == mjJNT_BALL) {
-      random_axis(rng, axis);
+      // An axis that is uniform on the sphere.
+      for (int i = 0; i < 3; i++) axis[i] = (double)us_rng_normal(rng);
+      mju_normalize3(axis);
       rotate(at, axis, us_rng_range(rng, 0, 1) * noise * turn);
     } else {
       move_joint(m, at, rng, j, noise);
@@ -217,18 +213,6 @@ static int solve(Solve* s) {
   return left >= 0 && left < solved;
 }
 
-// Writes what is left of the constraints at d->qpos into kept; returns its norm.
-static double read_kept(Solve* s) {
-  double squares = 0;
-  for (int i = 0, n = 0; i < s->d->nefc; i++) {
-    if (!is_row(s, i)) continue;
-    s->kept[n] = s->d->efc_pos[i];
-    squares += s->kept[n] * s->kept[n];
-    n++;
-  }
-  return sqrt(squares);
-}
-
 // The largest way from a to b (nq), as a share of the scales.
 static double way(Solve* s, const double* a, const double* b) {
   double most = 0;
@@ -241,9 +225,15 @@ static double way(Solve* s, const double* a, const double* b) {
 // Residuals of the start are kept, as a body that is pulled from afar has them; but what needs
 // little to be closed, such as a keyframe of few digits, is closed, which moves the start.
 static void choose_target(Solve* s) {
-  double norm = read_kept(s);
+  double squares = 0;
+  for (int i = 0, n = 0; i < s->d->nefc; i++) {
+    if (!is_row(s, i)) continue;
+    s->kept[n] = s->d->efc_pos[i];
+    squares += s->kept[n] * s->kept[n];
+    n++;
+  }
   mju_zero(s->target, s->rows);
-  if (norm <= solved) return;
+  if (sqrt(squares) <= solved) return;
   if (solve(s) && way(s, s->start, s->d->qpos) <= closing) {
     mju_copy(s->start, s->d->qpos, (int)s->m->nq);
   } else {

@@ -128,14 +128,6 @@ void us_push_inwards(UsRng* rng, int n, const double* points, float* action) {
   us_policy_noise(rng, 0.05, US_PUSH_ACTION, action);
 }
 
-// From the middle over one of the points, away from it.
-static void push_outwards(UsRng* rng, int n, const double* points, float* action) {
-  const double* p = points + 2 * us_rng_below(rng, (uint32_t)n);
-  double centre[2];
-  middle(n, points, centre);
-  push_at(p, atan2(p[1] - centre[1], p[0] - centre[0]), 0.12, us_rng_range(rng, 0.1, 0.5), action);
-}
-
 void us_push_useful(UsRng* rng, int n, const double* points, float* action) {
   const double* p = points + 2 * us_rng_below(rng, (uint32_t)n);
   double turn = us_rng_range(rng, -M_PI, M_PI);
@@ -146,7 +138,12 @@ void us_push_useful(UsRng* rng, int n, const double* points, float* action) {
   } else if (kind == 1) {
     us_push_inwards(rng, n, points, action);
   } else if (kind <= 3) {
-    push_outwards(rng, n, points, action);
+    // From the middle over another of the points, away from it.
+    double centre[2];
+    middle(n, points, centre);
+    p = points + 2 * us_rng_below(rng, (uint32_t)n);
+    turn = atan2(p[1] - centre[1], p[0] - centre[0]);
+    push_at(p, turn, 0.12, us_rng_range(rng, 0.1, 0.5), action);
   } else {
     push_at(p, turn, us_rng_range(rng, 0.05, 0.3), us_rng_range(rng, 0.05, 0.6), action);
   }

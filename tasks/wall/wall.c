@@ -15,13 +15,9 @@ static const double radius = 0.14;                     // m
 static const double half_wall = 0.09, door_y = 0.35;   // m
 static const double wall_most = 0.4, door_most = 0.7;  // m from the middle, of wall_random
 
-// Where wall (x) and door (y) stand.
+// Where the wall (x) stands.
 static double wall_of(const mjModel* m, const mjData* d) {
   return m->nq > 2 ? d->qpos[2] : 0;
-}
-
-static double door_of(const mjModel* m, const mjData* d) {
-  return m->nq > 2 ? d->qpos[3] : door_y;
 }
 
 // A uniform point (2) of the rooms that the disc's centre can be at.
@@ -65,7 +61,8 @@ static int hard(const mjModel* m, const double* start, const double* goal) {
 
 // Where to go next (2) on the way to `target`: in front of the door, through it, there.
 static void next_point(const mjModel* m, const mjData* d, const double* target, double* out) {
-  const double thick = half_wall + us_planar_radius(m), wall = wall_of(m, d), door = door_of(m, d);
+  const double thick = half_wall + us_planar_radius(m), wall = wall_of(m, d);
+  const double door = m->nq > 2 ? d->qpos[3] : door_y;
   // The sides of the wall that the disc and its target are on, and whether it is in the door.
   double side = d->qpos[0] < wall ? -1 : 1, other = target[0] < wall ? -1 : 1;
   int in_door = fabs(d->qpos[0] - wall) < thick;
