@@ -117,33 +117,29 @@ static void shrink(const Painter* p, uint8_t* pixels) {
   }
 }
 
-// One state as one frame.
-static void draw(Painter* p, const mjModel* m, const mjtNum* row, uint8_t* pixels) {
-  UsRender* r = p->render;
-  mj_setState(m, p->data, row, mjSTATE_INTEGRATION);
-  // What a picture depends on, and no more of the forward pass.
-  mj_kinematics(m, p->data);
-  mj_comPos(m, p->data);
-  mj_camlight(m, p->data);
-  if (m->nflex) mj_flex(m, p->data);
-  if (m->ntendon) mj_tendon(m, p->data);
-  // Scene, pixels, then a square of pixels becomes one.
-  mjvCamera camera = r->camera;
-  mjv_updateScene(m, p->data, &r->option, NULL, &camera, mjCAT_ALL, &p->scene);
-  const mjrRect view = {0, 0, r->width * FINE, r->height * FINE};
-  mjr_render(view, &p->scene, &p->context);
-  mjr_readPixels(p->fine, NULL, view, &p->context);
-  shrink(p, pixels);
-}
-
+// Each state as one frame.
 static void draw_chunk(void* arg) {
-  Chunk* c = arg;
+  const Chunk* c = arg;
   const Frames* f = c->frames;
-  const size_t frame = us_frame_bytes(c->painter->render->height, c->painter->render->width);
+  Painter* p = c->painter;
+  const UsRender* r = p->render;
+  const mjrRect view = {0, 0, r->width * FINE, r->height * FINE};
   for (int i = c->first; i < c->end; i++) {
     size_t id = (size_t)(f->ids ? f->ids[i] : i);
-    const mjModel* m = f->models ? f->models[id] : f->render->model;
-    draw(c->painter, m, f->rows + id * (size_t)f->stride, f->pixels + (size_t)i * frame);
+    const mjModel* m = f->models ? f->models[id] : r->model;
+    mj_setState(m, p->data, f->rows + id * (size_t)f->stride, mjSTATE_INTEGRATION);
+    // What a picture depends on, and no more of the forward pass.
+    mj_kinematics(m, p->data);
+    mj_comPos(m, p->data);
+    mj_camlight(m, p->data);
+    if (m->nflex) mj_flex(m, p->data);
+    if (m->ntendon) mj_tendon(m, p->data);
+    // Scene, pixels, then a square of pixels becomes one.
+    mjvCamera camera = r->camera;
+    mjv_updateScene(m, p->data, &r->option, NULL, &camera, mjCAT_ALL, &p->scene);
+    mjr_render(view, &p->scene, &p->context);
+    mjr_readPixels(p->fine, NULL, view, &p->context);
+    shrink(p, f->pixels + (size_t)i * us_frame_bytes(r->height, r->width));
   }
 }
 

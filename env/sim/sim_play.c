@@ -313,29 +313,26 @@ UsStatus us_sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs) {
 // ---- measures and goals ----
 
 typedef struct Measure {
-  const UsTask* task;
+  Sim* sim;
   const int* slots;  // the slots whose goal is set, or NULL
-  Slot* slot;        // (N), with slots
-  double* measures;  // (n, M), without
+  double* measures;  // (n, M), without slots
   int first;
 } Measure;
 
 // Reads a measure: into a goal, or out.
 static void measure_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const Measure* c = arg;
+  const UsTask* t = c->sim->task;
+  const int at = c->first + sim;
+  Slot* slot = c->slots ? &c->sim->slot[c->slots[at]] : NULL;
   mj_kinematics(m, d);
-  if (!c->slots) {
-    c->task->read_measure(m, d, c->measures + (size_t)(c->first + sim) * (size_t)c->task->measure);
-    return;
-  }
-  Slot* slot = &c->slot[c->slots[c->first + sim]];
-  c->task->read_measure(m, d, slot->goal);
-  slot->has_goal = 1;
+  t->read_measure(m, d, slot ? slot->goal : c->measures + (size_t)at * (size_t)t->measure);
+  if (slot) slot->has_goal = 1;
 }
 
 // Measures n states: obs (n), or else states (n, S).
-static UsStatus measure_states(Sim* s, int n, const UsObs* obs, const double* states,
-                               Measure call) {
+static UsStatus measure_states(int n, const UsObs* obs, const double* states, Measure call) {
+  Sim* s = call.sim;
   const size_t width = (size_t)s->env.info.state;
   for (; call.first < n; call.first += SCRATCH) {
     int now = n - call.first < SCRATCH ? n - call.first : SCRATCH;
@@ -356,15 +353,12 @@ static UsStatus measure_states(Sim* s, int n, const UsObs* obs, const double* st
 }
 
 UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
-  Sim* s = sim_of(e);
-  return measure_states(s, n, NULL, states, (Measure){.task = s->task, .measures = measures});
+  return measure_states(n, NULL, states, (Measure){.sim = sim_of(e), .measures = measures});
 }
 
 UsStatus us_sim_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
-  Sim* s = sim_of(e);
   US_TRY(need_state(e, n, obs));
-  const Measure call = {.task = s->task, .slots = slots, .slot = s->slot};
-  return measure_states(s, n, obs, NULL, call);
+  return measure_states(n, obs, NULL, (Measure){.sim = sim_of(e), .slots = slots});
 }
 
 void us_sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {

@@ -25,9 +25,11 @@ enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have ro
 #define FUNCTIONS(X) X(reset) X(read_measure) X(distance) X(success)
 
 // "file: task name: field: what was expected and found". Nullable: file, task.
-__attribute__((format(printf, 5, 6))) static UsStatus refuse(UsStatus status, const char* file,
-                                                             const char* task, const char* field,
-                                                             const char* format, ...) {
+static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
+                       const char* format, ...) __attribute__((format(printf, 5, 6)));
+
+static UsStatus refuse(UsStatus status, const char* file, const char* task, const char* field,
+                       const char* format, ...) {
   // The front of the message is built here, its end by the caller.
   char text[MESSAGE];
   va_list args;

@@ -50,22 +50,10 @@ static void limits(const mjModel* m, int j, double q, double* range) {
   range[1] = m->jnt_limited[j] ? fmax(m->jnt_range[2 * j + 1], q) : INFINITY;
 }
 
-// Off by a share of its scale, thrown back at its limits.
-static void move_joint(const mjModel* m, double* q, UsRng* rng, int j, double noise) {
-  double range[2];
-  limits(m, j, q[0], range);
-  q[0] += us_rng_range(rng, -1, 1) * noise * us_mjcf_scale(m, j);
-  if (!m->jnt_limited[j]) return;
-  double low = range[0], high = range[1];
-  if (q[0] < low) q[0] = 2 * low - q[0];
-  if (q[0] > high) q[0] = 2 * high - q[0];
-  q[0] = fmin(fmax(q[0], low), high);
-}
-
 // Moves all joints of q (nq).
 static void move(const mjModel* m, double* q, UsRng* rng, double noise) {
   for (int j = 0; j < m->njnt; j++) {
-    double *at = q + m->jnt_qposadr[j], axis[3];
+    double *at = q + m->jnt_qposadr[j], axis[3], range[2];
     if (m->jnt_type[j] == mjJNT_FREE) {
       move_free(m, at, rng, noise);
     } else if (m->jnt_type[j] == mjJNT_BALL) {
@@ -74,7 +62,13 @@ static void move(const mjModel* m, double* q, UsRng* rng, double noise) {
       mju_normalize3(axis);
       rotate(at, axis, us_rng_range(rng, 0, 1) * noise * turn);
     } else {
-      move_joint(m, at, rng, j, noise);
+      // Off by a share of its scale, thrown back at its limits.
+      limits(m, j, at[0], range);
+      at[0] += us_rng_range(rng, -1, 1) * noise * us_mjcf_scale(m, j);
+      if (!m->jnt_limited[j]) continue;
+      if (at[0] < range[0]) at[0] = 2 * range[0] - at[0];
+      if (at[0] > range[1]) at[0] = 2 * range[1] - at[0];
+      at[0] = fmin(fmax(at[0], range[0]), range[1]);
     }
   }
 }
@@ -168,19 +162,6 @@ static double assemble(Solve* s) {
   return sqrt(squares);
 }
 
-// A joint that goes beyond its limit stays there from now on.
-static void hold_limits(Solve* s) {
-  const mjModel* m = s->m;
-  for (int j = 0; j < m->njnt; j++) {
-    if (m->jnt_type[j] < mjJNT_SLIDE) continue;
-    double *q = s->d->qpos + m->jnt_qposadr[j], range[2];
-    limits(m, j, s->start[m->jnt_qposadr[j]], range);
-    if (*q >= range[0] && *q <= range[1]) continue;
-    *q = fmin(fmax(*q, range[0]), range[1]);
-    s->scale[m->jnt_dofadr[j]] = 0;
-  }
-}
-
 // Of every degree of freedom.
 static void fill_scales(Solve* s) {
   const mjModel* m = s->m;
@@ -194,7 +175,8 @@ static void fill_scales(Solve* s) {
 
 // Moves d->qpos to where the residuals are `target`. Returns whether it got there.
 static int solve(Solve* s) {
-  const int nv = (int)s->m->nv;
+  const mjModel* m = s->m;
+  const int nv = (int)m->nv;
   fill_scales(s);
   for (int i = 0; i < ITERATIONS; i++) {
     double left = assemble(s), most = 0;
@@ -206,8 +188,16 @@ static int solve(Solve* s) {
     for (int v = 0; v < nv; v++) most = fmax(most, fabs(s->y[v]));
     double share = -fmin(1, stride / fmax(most, mjMINVAL));
     for (int v = 0; v < nv; v++) s->y[v] *= share * s->scale[v];
-    mj_integratePos(s->m, s->d->qpos, s->y, 1);
-    hold_limits(s);
+    mj_integratePos(m, s->d->qpos, s->y, 1);
+    // A joint that goes beyond its limit stays there from now on.
+    for (int j = 0; j < m->njnt; j++) {
+      if (m->jnt_type[j] < mjJNT_SLIDE) continue;
+      double *q = s->d->qpos + m->jnt_qposadr[j], range[2];
+      limits(m, j, s->start[m->jnt_qposadr[j]], range);
+      if (*q >= range[0] && *q <= range[1]) continue;
+      *q = fmin(fmax(*q, range[0]), range[1]);
+      s->scale[m->jnt_dofadr[j]] = 0;
+    }
   }
   double left = assemble(s);
   return left >= 0 && left < solved;
