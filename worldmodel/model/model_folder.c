@@ -275,16 +275,6 @@ UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
 
 // ---- pretrained predictors ----
 
-// A predictor of a config's sizes, without weights.
-static UsStatus make_pretrained(const char* name, const cJSON* json, UsPredictor** out,
-                                char encoder[US_HASH_CHARS]) {
-  UsPredictorConfig c;
-  US_TRY(check_format(name, json, format_pretrained));
-  US_TRY(us_json_text(name, json, "encoder", NULL, encoder, US_HASH_CHARS));
-  US_TRY(us_predictor_config_parse(name, cJSON_GetObjectItemCaseSensitive(json, "predictor"), &c));
-  return us_predictor_create(name, &c, out);
-}
-
 UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]) {
   *out = NULL;
   cJSON* json = NULL;
@@ -301,7 +291,12 @@ UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[
                          us_asset_predictor_config_json_size, &json));
   }
   // Sizes from the config, weights that fit them.
-  UsStatus status = make_pretrained(path, json, out, encoder);
+  UsPredictorConfig c;
+  UsStatus status = check_format(path, json, format_pretrained);
+  if (status == US_OK) status = us_json_text(path, json, "encoder", NULL, encoder, US_HASH_CHARS);
+  const cJSON* sizes = cJSON_GetObjectItemCaseSensitive(json, "predictor");
+  if (status == US_OK) status = us_predictor_config_parse(path, sizes, &c);
+  if (status == US_OK) status = us_predictor_create(path, &c, out);
   cJSON_Delete(json);
   if (status == US_OK && carried) {
     status = us_predictor_load_bytes(*out, path, us_asset_predictor_model,

@@ -91,28 +91,6 @@ static const char* shape_text(int rank, const int64_t* shape, char out[160]) {
   return out;
 }
 
-// Sizes whose product, in this order, no size_t holds are refused even where one of them is 0.
-static UsStatus read_shape(const char* path, const cJSON* json, Entry* e) {
-  if (!cJSON_IsArray(json)) {
-    return us_fail(US_FORMAT, "%s: expected a shape for \"%s\", found none", path,
-                   us_shown(e->name));
-  }
-  // One more than its rank, so that a scalar has one to free.
-  e->shape = calloc((size_t)cJSON_GetArraySize(json) + 1, sizeof(*e->shape));
-  if (!e->shape) return us_fail(US_MEMORY, "%s: out of memory", path);
-  e->elements = 1;
-  const cJSON* size;
-  cJSON_ArrayForEach(size, json) {
-    uint64_t n;
-    if (!us_json_whole(size, &n) || __builtin_mul_overflow(e->elements, (size_t)n, &e->elements)) {
-      return us_fail(US_FORMAT, "%s: expected sizes in the shape of \"%s\", found a bad number",
-                     path, us_shown(e->name));
-    }
-    e->shape[e->rank++] = (int64_t)n;
-  }
-  return US_OK;
-}
-
 // `room`: bytes of the data.
 static UsStatus read_offsets(const char* path, const cJSON* json, size_t room, Entry* e) {
   uint64_t begin, end;
@@ -171,7 +149,24 @@ static UsStatus read_entry(const char* path, const cJSON* json, size_t room, Ent
     return us_fail(US_FORMAT, "%s: expected a dtype such as F32 for \"%s\", found \"%.16s\"", path,
                    us_shown(e->name), text);
   }
-  US_TRY(read_shape(path, part[1], e));
+  // Sizes whose product, in this order, no size_t holds are refused even where one of them is 0.
+  if (!cJSON_IsArray(part[1])) {
+    return us_fail(US_FORMAT, "%s: expected a shape for \"%s\", found none", path,
+                   us_shown(e->name));
+  }
+  // One more than its rank, so that a scalar has one to free.
+  e->shape = calloc((size_t)cJSON_GetArraySize(part[1]) + 1, sizeof(*e->shape));
+  if (!e->shape) return us_fail(US_MEMORY, "%s: out of memory", path);
+  e->elements = 1;
+  const cJSON* size;
+  cJSON_ArrayForEach(size, part[1]) {
+    uint64_t n;
+    if (!us_json_whole(size, &n) || __builtin_mul_overflow(e->elements, (size_t)n, &e->elements)) {
+      return us_fail(US_FORMAT, "%s: expected sizes in the shape of \"%s\", found a bad number",
+                     path, us_shown(e->name));
+    }
+    e->shape[e->rank++] = (int64_t)n;
+  }
   return read_offsets(path, part[2], room, e);
 }
 
@@ -206,40 +201,7 @@ static int compare_name(const void* a, const void* b) {
   return strcmp((*(Entry* const*)a)->name, (*(Entry* const*)b)->name);
 }
 
-static UsStatus read_header(UsTensors* t, size_t room) {
-  // An entry a member, but for the metadata.
-  int most = cJSON_GetArraySize(t->header);
-  t->entries = calloc((size_t)most + 1, sizeof(Entry));
-  t->by_name = calloc((size_t)most + 1, sizeof(Entry*));
-  if (!t->entries || !t->by_name) return us_fail(US_MEMORY, "%s: out of memory", t->path);
-  const cJSON* json;
-  cJSON_ArrayForEach(json, t->header) {
-    if (json->string && strcmp(json->string, "__metadata__") == 0) {
-      US_TRY(read_metadata(t, json));
-    } else {
-      US_TRY(read_entry(t->path, json, room, &t->entries[t->count++]));
-    }
-  }
-  // In order of their bytes, each begins where the last one ends, without gap or overlap.
-  size_t at = 0;
-  qsort(t->entries, (size_t)t->count, sizeof(Entry), compare_begin);
-  for (int i = 0; i < t->count; ++i) {
-    const Entry* e = t->by_name[i] = &t->entries[i];
-    if (e->begin != at) {
-      return us_fail(US_FORMAT, "%s: expected \"%s\" at byte %zu of the data, found it at %zu",
-                     t->path, us_shown(e->name), at, e->begin);
-    }
-    at = e->end;
-  }
-  if (at != room) {
-    return us_fail(US_FORMAT, "%s: expected %zu bytes of data, found %zu", t->path, at, room);
-  }
-  // And once more by name, to be found.
-  qsort(t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
-  return US_OK;
-}
-
-// data (size).
+// Reads the header of data (size) and checks all of it.
 static UsStatus fill(UsTensors* t, const unsigned char* data, size_t size) {
   uint64_t length = 0;
   if (size < LENGTH) {
@@ -259,7 +221,36 @@ static UsStatus fill(UsTensors* t, const unsigned char* data, size_t size) {
   snprintf(name, sizeof(name), "%s: header", t->path);
   US_TRY(us_json_parse(name, (const char*)data + LENGTH, (size_t)length, &t->header));
   t->data = data + LENGTH + length;
-  return read_header(t, size - LENGTH - (size_t)length);
+  size_t at = 0, room = size - LENGTH - (size_t)length;
+  // An entry a member, but for the metadata.
+  int most = cJSON_GetArraySize(t->header);
+  t->entries = calloc((size_t)most + 1, sizeof(Entry));
+  t->by_name = calloc((size_t)most + 1, sizeof(Entry*));
+  if (!t->entries || !t->by_name) return us_fail(US_MEMORY, "%s: out of memory", t->path);
+  const cJSON* json;
+  cJSON_ArrayForEach(json, t->header) {
+    if (json->string && strcmp(json->string, "__metadata__") == 0) {
+      US_TRY(read_metadata(t, json));
+    } else {
+      US_TRY(read_entry(t->path, json, room, &t->entries[t->count++]));
+    }
+  }
+  // In order of their bytes, each begins where the last one ends, without gap or overlap.
+  qsort(t->entries, (size_t)t->count, sizeof(Entry), compare_begin);
+  for (int i = 0; i < t->count; ++i) {
+    const Entry* e = t->by_name[i] = &t->entries[i];
+    if (e->begin != at) {
+      return us_fail(US_FORMAT, "%s: expected \"%s\" at byte %zu of the data, found it at %zu",
+                     t->path, us_shown(e->name), at, e->begin);
+    }
+    at = e->end;
+  }
+  if (at != room) {
+    return us_fail(US_FORMAT, "%s: expected %zu bytes of data, found %zu", t->path, at, room);
+  }
+  // And once more by name, to be found.
+  qsort(t->by_name, (size_t)t->count, sizeof(Entry*), compare_name);
+  return US_OK;
 }
 
 // Takes `owned`, also on failure.

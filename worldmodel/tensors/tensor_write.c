@@ -12,9 +12,10 @@ static size_t bytes_of(const UsTensorOut* t) {
   return n;
 }
 
-// The header as text, which the caller frees; NULL when out of memory. *total: bytes of the data.
-static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const char* const* keys,
-                         const char* const* values, size_t* total) {
+UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, int nmeta,
+                          const char* const* keys, const char* const* values) {
+  // The header as text.
+  size_t total = 0;  // bytes of the data
   cJSON* header = cJSON_CreateObject();
   int good = header != NULL;
   // Metadata first, as other writers have it.
@@ -27,7 +28,6 @@ static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const cha
   }
   // The tensors follow each other in the order given:
   // {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}
-  *total = 0;
   for (int i = 0; i < n && good; ++i) {
     const UsTensorOut* t = &tensors[i];
     US_ASSERT(t->rank >= 0 && t->rank <= 4 && strlen(t->name) < US_TENSOR_NAME);
@@ -39,32 +39,25 @@ static char* make_header(int n, const UsTensorOut* tensors, int nmeta, const cha
       cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[j]));
     }
     // cJSON fails quietly when memory ends: the last member tells.
-    double offsets[] = {(double)*total, (double)(*total + bytes_of(t))};
+    double offsets[] = {(double)total, (double)(total + bytes_of(t))};
     cJSON* pair = cJSON_CreateDoubleArray(offsets, 2);
     good = pair && cJSON_AddItemToObject(entry, "data_offsets", pair);
     if (!good) cJSON_Delete(pair);
-    *total += bytes_of(t);
+    total += bytes_of(t);
   }
   char* text = good ? cJSON_PrintUnformatted(header) : NULL;
   cJSON_Delete(header);
-  return text;
-}
-
-UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, int nmeta,
-                          const char* const* keys, const char* const* values) {
-  size_t total;
-  char* header = make_header(n, tensors, nmeta, keys, values, &total);
-  if (!header) return us_fail(US_MEMORY, "%s: out of memory", path);
+  if (!text) return us_fail(US_MEMORY, "%s: out of memory", path);
   // One block for the file: length, header filled up with spaces, data.
-  size_t used = strlen(header), length = (used + 7) / 8 * 8;  // so that the data is aligned
+  size_t used = strlen(text), length = (used + 7) / 8 * 8;  // so that the data is aligned
   unsigned char* file = malloc(8 + length + total);
   if (!file) {
-    free(header);
+    free(text);
     return us_fail(US_MEMORY, "%s: out of memory for its %zu bytes", path, 8 + length + total);
   }
   for (int i = 0; i < 8; ++i) file[i] = (unsigned char)((uint64_t)length >> 8 * i);
   memset(file + 8, ' ', length);
-  memcpy(file + 8, header, used);
+  memcpy(file + 8, text, used);
   // An empty tensor may have no pointer.
   unsigned char* at = file + 8 + length;
   for (int i = 0; i < n; ++i) {
@@ -74,6 +67,6 @@ UsStatus us_tensors_write(const char* path, int n, const UsTensorOut* tensors, i
   }
   UsStatus status = us_file_write(path, file, 8 + length + total);
   free(file);
-  free(header);
+  free(text);
   return status;
 }
