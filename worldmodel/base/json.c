@@ -185,25 +185,6 @@ static int compare_names(const void* a, const void* b) {
   return strcmp(*(const char* const*)a, *(const char* const*)b);
 }
 
-// Two members of one name mean two things to two readers.
-static UsStatus check_names(const Reader* r, const cJSON* object, size_t n) {
-  if (n < 2) return US_OK;
-  // Sorted, twins stand side by side.
-  const char** names = malloc(n * sizeof(*names));
-  if (!names) return no_memory(r);
-  size_t i = 0;
-  const cJSON* child;
-  cJSON_ArrayForEach(child, object) names[i++] = child->string;
-  qsort(names, n, sizeof(*names), compare_names);
-  UsStatus status = US_OK;
-  for (i = 1; i < n && status == US_OK; i++) {
-    if (strcmp(names[i - 1], names[i]) != 0) continue;
-    status = us_fail(US_FORMAT, "%s: found \"%.64s\" twice", r->name, names[i]);
-  }
-  free(names);
-  return status;
-}
-
 static UsStatus read_value(Reader* r, cJSON** out);
 
 static UsStatus read_member(Reader* r, cJSON* object) {
@@ -251,7 +232,21 @@ static UsStatus read_list(Reader* r, cJSON* list, char close) {
     if (!take(r, ',')) return refuse_here(r, close == '}' ? "',' or '}'" : "',' or ']'");
   }
   r->depth--;
-  return close == '}' ? check_names(r, list, n) : US_OK;
+  if (close != '}' || n < 2) return US_OK;
+  // Two members of one name mean two things to two readers: sorted, twins stand side by side.
+  const char** names = malloc(n * sizeof(*names));
+  if (!names) return no_memory(r);
+  size_t i = 0;
+  const cJSON* child;
+  cJSON_ArrayForEach(child, list) names[i++] = child->string;
+  qsort(names, n, sizeof(*names), compare_names);
+  UsStatus status = US_OK;
+  for (i = 1; i < n && status == US_OK; i++) {
+    if (strcmp(names[i - 1], names[i]) != 0) continue;
+    status = us_fail(US_FORMAT, "%s: found \"%.64s\" twice", r->name, names[i]);
+  }
+  free(names);
+  return status;
 }
 
 // Passes `word` and gives its value.

@@ -20,10 +20,9 @@ void us_device_close(UsDevice* d) {
 
 UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a) {
   US_ASSERT(!a->base);
-  a->base = (char*)us_ops_alloc(d, a->size / sizeof(float) + 1);
-  if (!a->base) return us_fail(US_MEMORY, "out of memory: %zu bytes asked for", a->size);
-  a->room = a->size;
-  a->size = 0;
+  void* block = us_ops_alloc(d, a->size / sizeof(float) + 1);
+  if (!block) return us_fail(US_MEMORY, "out of memory: %zu bytes asked for", a->size);
+  us_arena_place(a, block);
   return US_OK;
 }
 

@@ -119,17 +119,6 @@ static void put_frame(const UsPredictor* p, UsRolloutWork* m, const float* token
              &to);
 }
 
-// Without a cache: keys and values of all C frames again, for the benchmark. All frames take the
-// target's angles, which costs the same.
-static void recompute(const UsPredictor* p, UsRolloutWork* m, int f) {
-  size_t each = (size_t)(m->pass.rows * p->c.dim);
-  for (int i = 0; i < p->c.context; i++) {
-    float* shown = m->shown + (size_t)i * each;
-    if (f == 0) us_ops_copy(m->device, m->pass.last, shown, each);
-    put_frame(p, m, shown, i);
-  }
-}
-
 // ---- the frames of a tile ----
 
 // Actions of the target of frame f for the pass, past blocks first; idle candidates, and blocks
@@ -173,7 +162,13 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
 
   for (int f = 0; f < task->horizon; f++) {
     put_angles(p, m, (f + 1) * task->step, s->angles);
-    if (task->recompute) recompute(p, m, f);
+    // Without a cache, for the benchmark: keys and values of all C frames again. All take the
+    // target's angles, which costs the same.
+    for (int i = 0; i < c->context && task->recompute; i++) {
+      float* shown = m->shown + (size_t)(i * s->rows) * (size_t)c->dim;
+      if (f == 0) us_ops_copy(m->device, s->last, shown, (size_t)s->rows * (size_t)c->dim);
+      put_frame(p, m, shown, i);
+    }
     if (c->action > 0) gather_actions(p, m, task, f);
     pass_forward(p, s);
     // What the frame leaves behind: its distance to the goal, and itself.

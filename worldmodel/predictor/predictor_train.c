@@ -5,7 +5,6 @@
 // before it. A pass keeps what its backward needs; the tape owns the passes and the keys and values
 // of real and of predicted frames, from which passes gather theirs.
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,19 +180,15 @@ void us_tape_destroy(UsTape* t) {
 
 // ---- keys and values ----
 
-typedef struct Place {
-  float* at;      // of sample 0
-  size_t stride;  // between samples
-} Place;
-
-// Where frame `frame` of all samples lies in block l of one array of a cache, named by its offset.
-static Place frame_place(const UsPredictor* p, const UsTape* t, int l, int frame, size_t member) {
+// The cache that holds frame `frame` of all samples; in each of its arrays block l of it begins at
+// *at for sample 0, and samples lie *stride apart.
+static const KvCache* frame_place(const UsPredictor* p, const UsTape* t, int l, int frame,
+                                  size_t* at, size_t* stride) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;  // floats of a frame
-  int own = frame - p->c.context;                                     // below 0: a real frame
-  const KvCache* from = own < 0 ? &t->real : &t->own[own];
-  float* base = *(float* const*)((const char*)from + member);
-  size_t sample = own < 0 ? (size_t)t->seen * one : one, first = own < 0 ? (size_t)frame * one : 0;
-  return (Place){base + (size_t)l * (size_t)t->c.batch * sample + first, sample};
+  int real = frame < p->c.context;
+  *stride = real ? (size_t)t->seen * one : one;
+  *at = (size_t)(l * t->c.batch) * *stride + (real ? (size_t)frame * one : 0);
+  return real ? &t->real : &t->own[frame - p->c.context];
 }
 
 // Gathers block l's keys and values of rolled-out pass i from the frames it sees.
@@ -202,11 +197,11 @@ static void gather(const UsPredictor* p, const UsTape* t, int i, int l) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
   size_t sample = (size_t)p->c.context * one;
   for (int c = 0; c < p->c.context; c++) {
-    Place k = frame_place(p, t, l, i + c, offsetof(KvCache, k));
-    Place v = frame_place(p, t, l, i + c, offsetof(KvCache, v));
-    us_ops_copy_blocks(p->base.device, s->batch, (int)one, k.at, k.stride,
+    size_t at, stride;
+    const KvCache* from = frame_place(p, t, l, i + c, &at, &stride);
+    us_ops_copy_blocks(p->base.device, s->batch, (int)one, from->k + at, stride,
                        s->layer[l].k + (size_t)c * one, sample);
-    us_ops_copy_blocks(p->base.device, s->batch, (int)one, v.at, v.stride,
+    us_ops_copy_blocks(p->base.device, s->batch, (int)one, from->v + at, stride,
                        s->layer[l].v + (size_t)c * one, sample);
   }
 }
@@ -232,12 +227,12 @@ static void scatter(void* arg, int l, const float* dk, const float* dv) {
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
   size_t sample = (size_t)p->c.context * one;
   for (int c = 0; c < p->c.context; c++) {
-    Place to_k = frame_place(p, t, l, i + c, offsetof(KvCache, dk));
-    Place to_v = frame_place(p, t, l, i + c, offsetof(KvCache, dv));
-    us_ops_add_blocks(p->base.device, s->batch, (int)one, dk + (size_t)c * one, sample, to_k.at,
-                      to_k.stride);
-    us_ops_add_blocks(p->base.device, s->batch, (int)one, dv + (size_t)c * one, sample, to_v.at,
-                      to_v.stride);
+    size_t at, stride;
+    const KvCache* to = frame_place(p, t, l, i + c, &at, &stride);
+    us_ops_add_blocks(p->base.device, s->batch, (int)one, dk + (size_t)c * one, sample, to->dk + at,
+                      stride);
+    us_ops_add_blocks(p->base.device, s->batch, (int)one, dv + (size_t)c * one, sample, to->dv + at,
+                      stride);
   }
 }
 
