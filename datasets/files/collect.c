@@ -36,6 +36,31 @@ UsCollectConfig us_collect_defaults(void) {
   return c;
 }
 
+// Memory of a batch: type, name, N slots or all N * T rows, numbers of each.
+#define COLLECT_ARRAYS(X)                                                \
+  X(int, slot, n, 1) /* which slots play */                              \
+  X(int, step, n, 1)                                                     \
+  X(int, length, n, 1)   /* rows recorded */                             \
+  X(int, draws, n, 1)    /* times that it was drawn anew */              \
+  X(uint8_t, lost, n, 1) /* 1: the episode has diverged */               \
+  X(uint8_t, mask, n, 1)                                                 \
+  X(uint64_t, seeds, n, 1)                                               \
+  X(UsObs, obs, n, 1)             /* of the slots that play */           \
+  X(uint8_t, frames, n, c->frame) /* of the same, at the present step */ \
+  X(float, act, n, action)        /* of the present step */              \
+  X(float, reward, n, 1)                                                 \
+  X(uint8_t, ended, n, 1)                                                \
+  X(uint8_t, pixels, all, c->frame)                                      \
+  X(float, actions, all, action)                                         \
+  X(float, proprio, all, proprio)                                        \
+  X(double, states, all, state)                                          \
+  X(float, rewards, all, 1)                                              \
+  X(uint8_t, terminated, all, 1)                                         \
+  X(uint8_t, truncated, all, 1)                                          \
+  X(double, times, all, 1)                                               \
+  X(float, drawn, n, vary)                                               \
+  X(float, variation, all, vary)
+
 // A batch of episodes in progress: N slots, T = steps + 1 rows each, V factors that vary.
 typedef struct Collect {
   const UsCollectConfig* o;
@@ -50,32 +75,12 @@ typedef struct Collect {
   int slots, rows;  // N, T
   size_t frame;     // bytes of a frame
   int64_t done;     // episodes in the file
-  int64_t redrawn;  // episodes that diverged and were drawn anew
-  int64_t cut;      // episodes that diverged and are kept up to there
+  UsCollectResult* result;
   UsArena arena;
-  int plays;            // slots that play
-  int* slot;            // (N) which
-  int* step;            // (N)
-  int* length;          // (N) rows recorded
-  int* draws;           // (N) times that the episode was drawn anew
-  uint8_t* lost;        // (N) 1: the episode has diverged
-  uint8_t* mask;        // (N)
-  uint64_t* seeds;      // (N)
-  UsObs* obs;           // (N) of the slots that play
-  uint8_t* frames;      // (N, H, W, 3) of the same, at the present step
-  float* act;           // (N, A) of the present step
-  float* reward;        // (N)
-  uint8_t* ended;       // (N)
-  uint8_t* pixels;      // (N, T, H, W, 3)
-  float* actions;       // (N, T, A)
-  float* proprio;       // (N, T, P)
-  double* states;       // (N, T, S)
-  float* rewards;       // (N, T)
-  uint8_t* terminated;  // (N, T)
-  uint8_t* truncated;   // (N, T)
-  double* times;        // (N, T)
-  float* drawn;         // (N, V)
-  float* variation;     // (N, T, V)
+  int plays;  // slots that play
+#define X(type, name, ...) type* name;
+  COLLECT_ARRAYS(X)
+#undef X
 } Collect;
 
 enum { kFewestSlots = 8, kMostSlots = 64, kMostDraws = 100 };
@@ -88,52 +93,31 @@ static size_t at(const Collect* c, int slot, int t) {
   return (size_t)slot * (size_t)c->rows + (size_t)t;
 }
 
-// The seed of the k-th draw of an episode.
-static uint64_t draw_seed(const Collect* c, int64_t episode, int k) {
-  UsRng rng = us_rng(c->o->seed, US_RNG_RESET, (uint64_t)episode, (uint64_t)k, 0);
-  uint64_t high = us_rng_bits(&rng);
-  return high << 32 | us_rng_bits(&rng);
-}
-
-// Draws the variation of every slot that plays, and notes it in all its rows.
-static UsStatus vary_slots(Collect* c) {
-  const size_t width = (size_t)c->vary.count;
-  if (width == 0) return US_OK;
-  for (int i = 0; i < c->plays; i++) {
-    float* drawn = c->drawn + (size_t)i * width;
-    us_vary_draw(&c->vary, c->env, c->range, c->seeds[c->slot[i]], drawn);
-    for (int t = 0; t < c->rows; t++) {
-      memcpy(c->variation + at(c, c->slot[i], t) * width, drawn, sizeof(float) * width);
-    }
-  }
-  return us_sim_vary(c->env, &c->vary, c->plays, c->slot, c->drawn);
-}
-
 // Starts the episodes of the slots that play; slot 0 has episode c->done.
 static UsStatus start(Collect* c) {
+  const size_t width = (size_t)c->vary.count;
   memset(c->mask, 0, (size_t)c->slots);
   for (int i = 0; i < c->plays; i++) {
+    // The seed of an episode's next draw.
     int slot = c->slot[i];
+    UsRng rng =
+        us_rng(c->o->seed, US_RNG_RESET, (uint64_t)(c->done + slot), (uint64_t)c->draws[slot], 0);
+    uint64_t high = us_rng_bits(&rng);
+    c->seeds[slot] = high << 32 | us_rng_bits(&rng);
     c->mask[slot] = 1;
-    c->seeds[slot] = draw_seed(c, c->done + slot, c->draws[slot]);
+    // Its variation is noted in all its rows.
+    if (width == 0) continue;
+    float* drawn = c->drawn + (size_t)i * width;
+    us_vary_draw(&c->vary, c->env, c->range, c->seeds[slot], drawn);
+    for (int t = 0; t < c->rows; t++) {
+      memcpy(c->variation + at(c, slot, t) * width, drawn, sizeof(float) * width);
+    }
   }
-  US_TRY(vary_slots(c));
+  if (width) US_TRY(us_sim_vary(c->env, &c->vary, c->plays, c->slot, c->drawn));
   // Only these play; the others have their episode already.
   us_sim_select(c->env, c->plays, c->slot);
   us_env_reset(c->env, c->mask, c->seeds);
   return US_OK;
-}
-
-// Ends the episodes that have diverged: their last good row is the one before.
-static void drop_diverged(Collect* c) {
-  int n = 0;
-  for (int i = 0; i < c->plays; i++) {
-    int slot = c->slot[i];
-    c->lost[slot] = (uint8_t)us_sim_diverged(c->env, slot);
-    if (!c->lost[slot]) c->slot[n++] = slot;
-  }
-  c->plays = n;
-  us_sim_select(c->env, n, c->slot);
 }
 
 // Records what the slots look like before the action of row t.
@@ -199,9 +183,17 @@ static UsStatus play_slots(Collect* c, UsProgress* bar) {
   US_TRY(check_engine(c));
   for (int t = 0; t < c->rows; t++) {
     if (us_interrupted()) return US_INTERRUPTED;
-    // Each turn: who diverged leaves, the rest is recorded, then moved on.
-    drop_diverged(c);
-    if (c->plays == 0) break;
+    // Who diverged leaves: the last good row is the one before.
+    int plays = 0;
+    for (int i = 0; i < c->plays; i++) {
+      int slot = c->slot[i];
+      c->lost[slot] = (uint8_t)us_sim_diverged(c->env, slot);
+      if (!c->lost[slot]) c->slot[plays++] = slot;
+    }
+    c->plays = plays;
+    us_sim_select(c->env, plays, c->slot);
+    if (plays == 0) break;
+    // The rest is recorded, then moved on.
     US_TRY(look(c, t));
     if (t < c->rows - 1) play(c, t);
     US_TRY(check_engine(c));
@@ -245,32 +237,16 @@ static UsStatus list_again(Collect* c, int n) {
                            ", as in each of the 100 draws before (the model or its timestep "
                            "is not stable)");
     }
-    c->redrawn += c->draws[i]++ == 0;
+    c->result->redrawn += c->draws[i]++ == 0;
     c->length[i] = 0;
     c->slot[c->plays++] = i;
   }
   return US_OK;
 }
 
-// Hands a slot's episode to the writer.
-static UsStatus append(Collect* c, int slot) {
-  const UsEnvInfo* info = us_env_info(c->env);
-  size_t row = at(c, slot, 0);
-  UsEpisode e = {.rows = c->length[slot],
-                 .pixels = c->pixels + row * c->frame,
-                 .actions = c->actions + row * (size_t)info->action,
-                 .proprio = c->proprio + row * (size_t)info->proprio,
-                 .states = c->states + row * (size_t)info->state,
-                 .rewards = c->rewards + row,
-                 .terminated = c->terminated + row,
-                 .truncated = c->truncated + row,
-                 .times = c->times + row,
-                 .variation = c->variation + row * (size_t)c->vary.count};
-  return us_dataset_append(c->writer, &e);
-}
-
 // Plays episodes c->done .. c->done + n - 1 and appends them.
 static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
+  const UsEnvInfo* info = us_env_info(c->env);
   for (int i = 0; i < n; i++) {
     c->slot[i] = i;
     c->length[i] = c->draws[i] = 0;
@@ -285,8 +261,19 @@ static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
   for (int i = 0; i < n; i++) {
     if (c->lost[i] && c->how == US_DIVERGED_stop) return fail_diverged(c, first + i, i, "");
     if (c->lost[i]) note_end(c, at(c, i, c->length[i] - 1), 1);
-    c->cut += c->lost[i];
-    US_TRY(append(c, i));
+    c->result->cut += c->lost[i];
+    size_t row = at(c, i, 0);
+    UsEpisode e = {.rows = c->length[i],
+                   .pixels = c->pixels + row * c->frame,
+                   .actions = c->actions + row * (size_t)info->action,
+                   .proprio = c->proprio + row * (size_t)info->proprio,
+                   .states = c->states + row * (size_t)info->state,
+                   .rewards = c->rewards + row,
+                   .terminated = c->terminated + row,
+                   .truncated = c->truncated + row,
+                   .times = c->times + row,
+                   .variation = c->variation + row * (size_t)c->vary.count};
+    US_TRY(us_dataset_append(c->writer, &e));
     c->done++;
   }
   return US_OK;
@@ -297,53 +284,31 @@ static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
 // All that a batch needs, in one block.
 static void layout(UsArena* a, Collect* c) {
   const UsEnvInfo* info = us_env_info(c->env);
-  size_t n = (size_t)c->slots, all = n * (size_t)c->rows;
-  c->slot = US_TAKE(a, int, n);
-  c->step = US_TAKE(a, int, n);
-  c->length = US_TAKE(a, int, n);
-  c->draws = US_TAKE(a, int, n);
-  c->lost = US_TAKE(a, uint8_t, n);
-  c->mask = US_TAKE(a, uint8_t, n);
-  c->seeds = US_TAKE(a, uint64_t, n);
-  c->obs = US_TAKE(a, UsObs, n);
-  c->frames = US_TAKE(a, uint8_t, n * c->frame);
-  c->act = US_TAKE(a, float, n*(size_t)info->action);
-  c->reward = US_TAKE(a, float, n);
-  c->ended = US_TAKE(a, uint8_t, n);
-  c->pixels = US_TAKE(a, uint8_t, all * c->frame);
-  c->actions = US_TAKE(a, float, all*(size_t)info->action);
-  c->proprio = US_TAKE(a, float, all*(size_t)info->proprio);
-  c->states = US_TAKE(a, double, all*(size_t)info->state);
-  c->rewards = US_TAKE(a, float, all);
-  c->terminated = US_TAKE(a, uint8_t, all);
-  c->truncated = US_TAKE(a, uint8_t, all);
-  c->times = US_TAKE(a, double, all);
-  c->drawn = US_TAKE(a, float, n*(size_t)c->vary.count);
-  c->variation = US_TAKE(a, float, all*(size_t)c->vary.count);
-}
-
-// As many slots as keep the threads busy, as the memory allows, and as there are episodes.
-static int choose_slots(const Collect* c) {
-  const UsCollectConfig* o = c->o;
-  int side = o->size;
-  for (const UsTask* const* t = o->tasks; side == 0 && *t; t++) {
-    if (strcmp((*t)->name, o->task) == 0) side = (*t)->size;
-  }
-  if (side == 0) side = 64;
-  size_t episode = (size_t)(o->steps + 1) * (size_t)side * (size_t)side * 3;
-  int fit = (int)(pixel_room / episode), slots = 8 * us_pool_threads(c->pool);
-  // Bounds on both sides; one episode always fits.
-  if (slots < kFewestSlots) slots = kFewestSlots;
-  if (slots > kMostSlots) slots = kMostSlots;
-  if (slots > fit) slots = fit > 0 ? fit : 1;
-  return slots < o->episodes ? slots : o->episodes;
+  size_t n = (size_t)c->slots, all = n * (size_t)c->rows, vary = (size_t)c->vary.count;
+  size_t action = (size_t)info->action, proprio = (size_t)info->proprio;
+  size_t state = (size_t)info->state;
+#define X(type, name, rows, width) c->name = US_TAKE(a, type, (rows) * (width));
+  COLLECT_ARRAYS(X)
+#undef X
 }
 
 // Opens the simulator, reads the words of the config, and takes the memory of a batch.
 static UsStatus open_env(Collect* c) {
   const UsCollectConfig* o = c->o;
   c->rows = o->steps + 1;
-  c->slots = choose_slots(c);
+  int side = o->size;
+  for (const UsTask* const* t = o->tasks; side == 0 && *t; t++) {
+    if (strcmp((*t)->name, o->task) == 0) side = (*t)->size;
+  }
+  if (side == 0) side = 64;
+  // As many slots as keep the threads busy, as the memory allows, and as there are episodes; one
+  // always fits.
+  size_t episode = (size_t)c->rows * (size_t)side * (size_t)side * 3;
+  int fit = (int)(pixel_room / episode), slots = 8 * us_pool_threads(c->pool);
+  if (slots < kFewestSlots) slots = kFewestSlots;
+  if (slots > kMostSlots) slots = kMostSlots;
+  if (slots > fit) slots = fit > 0 ? fit : 1;
+  c->slots = slots < o->episodes ? slots : o->episodes;
   UsEnvConfig config = {.slots = c->slots,
                         .block = 1,
                         .height = o->size,
@@ -398,21 +363,9 @@ static UsStatus open_file(Collect* c) {
 
 // ---- the job ----
 
-// Says of a run that failed or was stopped, whose file is closed, what is left of it.
-static UsStatus end_early(const Collect* c, UsStatus status, const char* message) {
-  if (status == US_INTERRUPTED) {
-    return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %d episodes finished%s", c->o->out,
-                   (long long)c->done, c->o->episodes,
-                   c->done ? "; --resume goes on" : "; no file is left");
-  }
-  if (c->done == 0) return us_fail(status, "%s", message);
-  return us_fail(status, "%s; %lld episode%s before it %s kept%s", message, (long long)c->done,
-                 c->done == 1 ? "" : "s", c->done == 1 ? "is" : "are",
-                 status == US_MUJOCO ? "" : ", --resume goes on");
-}
-
 // Plays batches until the file has all episodes, and closes it in every case.
-static UsStatus record(Collect* c, UsCollectResult* result) {
+static UsStatus record(Collect* c) {
+  UsCollectResult* result = c->result;
   const double start = us_seconds(), all = (double)c->o->episodes * c->rows;
   const int64_t asked = c->o->episodes;
   result->before = us_dataset_written(c->writer);
@@ -431,19 +384,28 @@ static UsStatus record(Collect* c, UsCollectResult* result) {
   result->rows = us_dataset_written(c->writer);
   UsStatus finished = us_dataset_finish(c->writer);
   c->writer = NULL;
-  if (status == US_INTERRUPTED) US_TRY(finished);
-  return status == US_OK ? finished : end_early(c, status, message);
+  if (status == US_OK) return finished;
+  // What is left of a run that failed or was stopped.
+  if (status == US_INTERRUPTED) {
+    US_TRY(finished);
+    return us_fail(US_INTERRUPTED, "%s: stopped, with %lld of %d episodes finished%s", c->o->out,
+                   (long long)c->done, c->o->episodes,
+                   c->done ? "; --resume goes on" : "; no file is left");
+  }
+  if (c->done == 0) return us_fail(status, "%s", message);
+  return us_fail(status, "%s; %lld episode%s before it %s kept%s", message, (long long)c->done,
+                 c->done == 1 ? "" : "s", c->done == 1 ? "is" : "are",
+                 status == US_MUJOCO ? "" : ", --resume goes on");
 }
 
 // From opening to the result; what is open is closed by the caller.
-static UsStatus collect(Collect* c, UsCollectResult* result) {
+static UsStatus collect(Collect* c) {
+  UsCollectResult* result = c->result;
   US_TRY(open_env(c));
   US_TRY(open_file(c));
   result->complete = !c->writer;
-  UsStatus status = c->writer ? record(c, result) : US_OK;
+  UsStatus status = c->writer ? record(c) : US_OK;
   result->episodes = c->done;
-  result->redrawn = c->redrawn;
-  result->cut = c->cut;
   result->height = us_env_info(c->env)->height;
   result->width = us_env_info(c->env)->width;
   result->warnings = us_sim_warnings(c->env, result->warned, sizeof(result->warned));
@@ -485,11 +447,11 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
 UsStatus us_collect(const UsCollectConfig* config, UsCollectResult* result) {
   memset(result, 0, sizeof(*result));
   US_TRY(us_collect_check(config));
-  Collect c = {.o = config};
+  Collect c = {.o = config, .result = result};
   US_TRY(find_diverged(config->diverged, &c.how));
   if (config->vary_range) US_TRY(us_vary_range("--vary-range", config->vary_range, &c.range));
   c.pool = us_pool_create(config->threads);
-  UsStatus status = c.pool ? collect(&c, result) : us_fail(US_MEMORY, "out of memory for threads");
+  UsStatus status = c.pool ? collect(&c) : us_fail(US_MEMORY, "out of memory for threads");
   us_dataset_finish(c.writer);
   us_env_close(c.env);
   us_arena_free(&c.arena);

@@ -8,9 +8,6 @@
 #include <string.h>
 
 #include "datasets/files/dataset_reader.h"
-#include "worldmodel/base/progress.h"
-
-enum { kHashBytes = 4 << 20 };
 
 UsStatus us_dataset_open(const char* path, UsDataset** out) {
   UsDataset* d;
@@ -73,26 +70,6 @@ const uint8_t* us_dataset_truncated(const UsDataset* d) {
   return d->c.truncated;
 }
 
-// Adds all frames, block by block, each compared with its checksum on the way.
-static UsStatus hash_pixels(UsDataset* d, EVP_MD_CTX* context) {
-  if (d->info.height == 0) return US_OK;
-  size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
-  UsProgress bar = us_progress_start("hash", "frames", (double)d->info.rows, 0);
-  int64_t chunk = bytes < kHashBytes ? (int64_t)(kHashBytes / bytes) : 1;
-  uint8_t* buffer = malloc((size_t)chunk * bytes);
-  if (!buffer) return us_fail(US_MEMORY, "%s: out of memory", d->path);
-  UsStatus status = US_OK;
-  for (int64_t first = 0; first < d->info.rows && status == US_OK; first += chunk) {
-    int64_t n = d->info.rows - first < chunk ? d->info.rows - first : chunk;
-    status = us_dataset_pixels(d, first, n, buffer);
-    if (status == US_OK) EVP_DigestUpdate(context, buffer, (size_t)n * bytes);
-    if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), d->path);
-  }
-  us_progress_end(&bar);
-  free(buffer);
-  return status;
-}
-
 // The order is fixed: trained models and feature caches name data by this hash.
 static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
   const UsDatasetInfo* info = &d->info;
@@ -111,11 +88,7 @@ static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
     EVP_DigestUpdate(context, info->variation_names, strlen(info->variation_names));
     EVP_DigestUpdate(context, d->c.variation, rows * (size_t)info->variation * sizeof(float));
   }
-  US_TRY(hash_pixels(d, context));
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  EVP_DigestFinal_ex(context, digest, NULL);
-  for (int i = 0; i < 32; i++) snprintf(d->hash + 2 * i, 3, "%02x", digest[i]);
-  return US_OK;
+  return us_reader_hash_frames(d, "hash", context, d->hash);
 }
 
 UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {

@@ -240,10 +240,8 @@ UsStatus us_dataset_check_frames(const char* path, const UsDatasetColumns* c,
     int64_t i = (row - first) % kRows, n = end - row < kRows ? end - row : kRows;
     // Checksums are read for many rows at once.
     if (i == 0 && us_column_move(column, US_COLUMN_PIXELS_CRC, row, n, want, 0) != 0) {
-      char reason[256];
       return us_fail(US_IO, "%s: pixels_crc, rows %lld to %lld: cannot be read: %s", path,
-                     (long long)row, (long long)(row + n - 1),
-                     us_hdf5_reason(reason, sizeof(reason)));
+                     (long long)row, (long long)(row + n - 1), us_hdf5_reason());
     }
     uint32_t found = us_crc32c(0, pixels + (size_t)(row - first) * frame, frame);
     if (found == want[i]) continue;

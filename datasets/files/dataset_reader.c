@@ -20,8 +20,8 @@ enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kWindowBytes = 4 << 20 };
 // without loss.
 static int good_type(const UsDataset* d, UsColumnId id, hid_t type) {
   const UsColumn* column = &us_columns[id];
-  if (H5Tequal(type, us_column_stored(column->type)) > 0) return 1;
-  if (H5Tequal(type, us_column_stored(column->also)) > 0) return 1;
+  if (H5Tequal(type, us_number(column->type).stored) > 0) return 1;
+  if (H5Tequal(type, us_number(column->also).stored) > 0) return 1;
   if (d->strict || column->per == US_PER_FRAME) return 0;
   H5T_class_t class = H5Tget_class(type);
   size_t bytes = H5Tget_size(type);
@@ -47,20 +47,7 @@ static UsStatus check_type(const UsDataset* d, UsColumnId id) {
   H5Tclose(type);
   if (good) return US_OK;
   return us_fail(US_FORMAT, "%s: %s: expected %s, found %s", d->path, d->name[id],
-                 us_type_text(us_column_stored(us_columns[id].type), expected), found);
-}
-
-// Takes the size of frames from the extents of pixels.
-static UsStatus take_frame(UsDataset* d, const hsize_t dims[4]) {
-  if (dims[1] < 1 || dims[2] < 1 || dims[1] > kMaxSide || dims[2] > kMaxSide || dims[3] != 3) {
-    return us_fail(
-        US_FORMAT, "%s: %s: expected (rows, 1..%d, 1..%d, 3), found (%llu, %llu, %llu, %llu)",
-        d->path, d->name[US_COLUMN_PIXELS], kMaxSide, kMaxSide, (unsigned long long)dims[0],
-        (unsigned long long)dims[1], (unsigned long long)dims[2], (unsigned long long)dims[3]);
-  }
-  d->info.height = (int)dims[1];
-  d->info.width = (int)dims[2];
-  return US_OK;
+                 us_type_text(us_number(us_columns[id].type).stored, expected), found);
 }
 
 // Extents: (N, H, W, 3), (N, width), or (N) and, not strictly, (N, 1) for single numbers.
@@ -77,8 +64,16 @@ static UsStatus take_shape(UsDataset* d, UsColumnId id) {
                    found);
   }
   d->extent[id] = dims[0];
-  if (rank == 4) return take_frame(d, dims);
   if (rank == 1) return US_OK;
+  // Pixels have the size of frames.
+  if (rank == 4 &&
+      (dims[1] < 1 || dims[2] < 1 || dims[1] > kMaxSide || dims[2] > kMaxSide || dims[3] != 3)) {
+    return us_fail(
+        US_FORMAT, "%s: %s: expected (rows, 1..%d, 1..%d, 3), found (%llu, %llu, %llu, %llu)",
+        d->path, d->name[id], kMaxSide, kMaxSide, (unsigned long long)dims[0],
+        (unsigned long long)dims[1], (unsigned long long)dims[2], (unsigned long long)dims[3]);
+  }
+  if (rank == 4) d->info.width = (int)dims[2];
   if (dims[1] < 1 || dims[1] > kMaxWidth) {
     return us_fail(US_FORMAT, "%s: %s: expected 1 to %d numbers a row, found %llu", d->path,
                    d->name[id], kMaxWidth, (unsigned long long)dims[1]);
@@ -86,14 +81,6 @@ static UsStatus take_shape(UsDataset* d, UsColumnId id) {
   // What a row of the file has is what every row has.
   *us_column_numbers(id, &d->info) = (int)dims[1];
   return US_OK;
-}
-
-// Ours and training need all that the list requires, others what no import can make up, and the
-// columns that the caller names.
-static int is_needed(const UsDataset* d, UsColumnId id) {
-  if ((d->ours || d->strict) && us_columns[id].required) return 1;
-  if (d->name[id] != us_columns[id].name && d->name[id] != us_columns[id].other) return 1;
-  return id == US_COLUMN_ACTION || id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
 }
 
 // Columns of others that are left where they are: flags that this HDF5 cannot open (1.10 does not
@@ -117,7 +104,12 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
   if (H5Lexists(d->file, d->name[id], H5P_DEFAULT) <= 0) {
     const char* other = us_columns[id].other;
     if (!other || H5Lexists(d->file, other, H5P_DEFAULT) <= 0) {
-      if (!is_needed(d, id)) return US_OK;
+      // Ours and training need all that the list requires, others what no import can make up, and
+      // the columns that the caller names.
+      int needed = ((d->ours || d->strict) && us_columns[id].required) ||
+                   (d->name[id] != us_columns[id].name && d->name[id] != other) ||
+                   id == US_COLUMN_ACTION || id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+      if (!needed) return US_OK;
       return us_fail(
           US_FORMAT, "%s: expected a column %s at the root, found none%s", d->path, d->name[id],
           d->strict && !d->ours ? " (another program's file? dataset import takes those)" : "");
@@ -143,16 +135,6 @@ static UsStatus check_extents(const UsDataset* d) {
                    (unsigned long long)d->extent[id]);
   }
   return US_OK;
-}
-
-// Notes the columns that nothing reads.
-static void list_left(UsDataset* d) {
-  const char* taken[US_COLUMN_COUNT];
-  int count = 0;
-  for (int id = 0; id < US_COLUMN_COUNT; id++) {
-    if (d->column[id] >= 0) taken[count++] = d->name[id];
-  }
-  us_hdf5_list_others(d->file, count, taken, d->left, sizeof(d->left));
 }
 
 // Which program wrote the file: ours says so, stable-worldmodel shows by its chunks.
@@ -182,15 +164,14 @@ static void name_writer(UsDataset* d) {
 // Reads rows of a column, which HDF5 converts to our type.
 static UsStatus read_rows(UsDataset* d, UsColumnId id, int64_t first, int64_t rows, void* data) {
   if (us_column_move(d->column[id], id, first, rows, data, 0) == 0) return US_OK;
-  char reason[256];
   return us_fail(US_FORMAT, "%s: %s, rows %lld to %lld: expected readable numbers, found: %s",
                  d->path, d->name[id], (long long)first, (long long)(first + rows - 1),
-                 us_hdf5_reason(reason, sizeof(reason)));
+                 us_hdf5_reason());
 }
 
 // Takes the memory of a column's first rows.
 static UsStatus take_room(UsDataset* d, UsColumnId id, int64_t rows) {
-  size_t bytes = us_column_width(id, &d->info) * us_column_bytes(us_columns[id].type);
+  size_t bytes = us_column_width(id, &d->info) * us_number(us_columns[id].type).bytes;
   void* data = calloc((size_t)rows + 1, bytes);
   us_column_set(&d->c, id, data);
   if (data) return US_OK;
@@ -216,29 +197,13 @@ static UsStatus load_episodes(UsDataset* d) {
   return us_dataset_check_episodes(d->path, &d->c, asked, rows, &d->info);
 }
 
-// Bounds that are recorded. Planners draw actions from [-1, 1], so those of training may not be
-// wider.
-static UsStatus load_bounds(UsDataset* d) {
-  UsDatasetColumns* c = &d->c;
-  // Without recorded bounds ours are -1 and 1, others have none.
-  US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, d->ours || d->strict, c));
-  for (int i = 0; d->strict && i < d->info.action; i++) {
-    if (c->low[i] >= -1 && c->high[i] <= 1) continue;
-    return us_fail(US_FORMAT,
-                   "%s: attributes action_low, action_high: expected bounds in [-1, 1], found %g "
-                   "and %g (dataset import scales actions)",
-                   d->path, (double)c->low[i], (double)c->high[i]);
-  }
-  return US_OK;
-}
-
 // Memory for windows: the longest episode, at least kWindowBytes; strictly all rows.
 static UsStatus make_window(UsDataset* d) {
   // Bytes of a row in all columns that a window holds.
   size_t bytes = 0;
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
-    bytes += us_column_width((UsColumnId)id, &d->info) * us_column_bytes(us_columns[id].type);
+    bytes += us_column_width((UsColumnId)id, &d->info) * us_number(us_columns[id].type).bytes;
   }
   // As many rows as fit, but an episode is never cut.
   d->room = (int64_t)(kWindowBytes / bytes) + 1;
@@ -266,12 +231,27 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
   US_TRY(check_extents(d));
   d->info.checksums = d->column[US_COLUMN_PIXELS] >= 0 && d->column[US_COLUMN_PIXELS_CRC] >= 0;
   US_TRY(us_dataset_check_variation(d->path, &d->info));
-  // What is told about the file.
+  // What is told about the file: who wrote it, and the columns that nothing reads.
   name_writer(d);
-  list_left(d);
+  const char* taken[US_COLUMN_COUNT];
+  int count = 0;
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (d->column[id] >= 0) taken[count++] = d->name[id];
+  }
+  us_hdf5_list_others(d->file, count, taken, d->left, sizeof(d->left));
   // What the rows are read by.
   US_TRY(load_episodes(d));
-  US_TRY(load_bounds(d));
+  // Without recorded bounds ours are -1 and 1, others have none.
+  UsDatasetColumns* c = &d->c;
+  US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, d->ours || d->strict, c));
+  // Planners draw actions from [-1, 1], so those of training may not be wider.
+  for (int i = 0; d->strict && i < d->info.action; i++) {
+    if (c->low[i] >= -1 && c->high[i] <= 1) continue;
+    return us_fail(US_FORMAT,
+                   "%s: attributes action_low, action_high: expected bounds in [-1, 1], found %g "
+                   "and %g (dataset import scales actions)",
+                   d->path, (double)c->low[i], (double)c->high[i]);
+  }
   return make_window(d);
 }
 
@@ -324,19 +304,6 @@ static void undo_rotation(UsDataset* d, int64_t episode) {
   for (int i = 0; i < d->info.action; i++) c->action[last * d->info.action + i] = NAN;
 }
 
-// An episode's number must differ from that before it, across windows too.
-static UsStatus check_border(UsDataset* d, int64_t first, int64_t rows) {
-  if (!d->c.episode_idx) return US_OK;
-  if (first > 0 && d->c.episode_idx[0] == d->last_idx) {
-    return us_fail(US_FORMAT,
-                   "%s: episode_idx, row %lld (episode %lld): expected another number than the "
-                   "episode before has, found %d",
-                   d->path, (long long)d->c.first, (long long)first, d->last_idx);
-  }
-  d->last_idx = d->c.episode_idx[rows - 1];
-  return US_OK;
-}
-
 UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more) {
   *more = 0;
   *first = d->next;
@@ -360,7 +327,15 @@ UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more)
   UsDatasetColumns seen = d->c;
   if (!d->ours && !d->strict) seen.reward = NULL;  // others leave the reward of a reset undefined
   US_TRY(us_dataset_check_rows(d->path, &seen, &d->info, *first, *count));
-  US_TRY(check_border(d, *first, rows));
+  // An episode's number must differ from that before it, across windows too.
+  const int32_t* idx = d->c.episode_idx;
+  if (idx && *first > 0 && idx[0] == d->last_idx) {
+    return us_fail(US_FORMAT,
+                   "%s: episode_idx, row %lld (episode %lld): expected another number than the "
+                   "episode before has, found %d",
+                   d->path, (long long)d->c.first, (long long)*first, d->last_idx);
+  }
+  if (idx) d->last_idx = idx[rows - 1];
   *more = 1;
   return US_OK;
 }
@@ -376,11 +351,34 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
                                  rows, pixels);
 }
 
-// Whole chunks, so that none is unpacked twice.
-int64_t us_reader_block(const UsDataset* d) {
-  if (d->column[US_COLUMN_PIXELS] < 0) return 0;
-  size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
-  int64_t chunk = (int64_t)us_column_chunk(d->column[US_COLUMN_PIXELS]);
-  int64_t chunks = (int64_t)(kWindowBytes / bytes) / chunk;
-  return (chunks > 1 ? chunks : 1) * chunk;
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
+                               char hex[US_HASH_CHARS]) {
+  const int64_t rows = d->column[US_COLUMN_PIXELS] < 0 ? 0 : d->info.rows;
+  UsStatus status = US_OK;
+  if (rows > 0) {
+    // Blocks of whole chunks, so that none is unpacked twice.
+    size_t bytes = us_column_width(US_COLUMN_PIXELS, &d->info);
+    int64_t block = (int64_t)us_column_chunk(d->column[US_COLUMN_PIXELS]);
+    int64_t chunks = (int64_t)(kWindowBytes / bytes) / block;
+    if (chunks > 1) block *= chunks;
+    if (block > rows) block = rows;
+    uint8_t* frames = malloc((size_t)block * bytes);
+    if (!frames) {
+      return us_fail(US_MEMORY, "%s: out of memory for %lld frames", d->path, (long long)block);
+    }
+    UsProgress bar = us_progress_start(job, "frames", (double)rows, 0);
+    for (int64_t first = 0; first < rows && status == US_OK; first += block) {
+      int64_t n = rows - first < block ? rows - first : block;
+      status = us_dataset_pixels(d, first, n, frames);
+      if (status == US_OK) EVP_DigestUpdate(hash, frames, (size_t)n * bytes);
+      if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), d->path);
+    }
+    us_progress_end(&bar);
+    free(frames);
+  }
+  US_TRY(status);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  EVP_DigestFinal_ex(hash, digest, NULL);
+  for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+  return US_OK;
 }

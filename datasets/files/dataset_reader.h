@@ -12,6 +12,7 @@
 // Threads: as for datasets, calls come from one thread at a time.
 
 #include <hdf5.h>
+#include <openssl/evp.h>
 
 #include "datasets/dataset.h"
 #include "datasets/hdf5/columns.h"
@@ -45,7 +46,9 @@ UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict
 // *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.
 UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more);
 
-// Rows of frames that are read best at once; 0 without pixels.
-int64_t us_reader_block(const UsDataset* d);
+// Adds all frames to a hash, each compared with its checksum on the way, and ends the hash. `job`
+// names the progress.
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
+                               char hex[US_HASH_CHARS]);
 
 #endif  // UNDERSTUDY_DATASET_READER_H_

@@ -55,10 +55,8 @@ struct UsDatasetWriter {
 // Notes that HDF5 could not write. It keeps what it could not write and tries, and may crash, again
 // when the file is closed, so such a file stays open until the process ends.
 static UsStatus fail(UsDatasetWriter* w, const char* what) {
-  char reason[512];
   w->broken = 1;
-  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what,
-                 us_hdf5_reason(reason, sizeof(reason)));
+  return us_fail(US_IO, "%s: %s cannot be written: %s", w->path, what, us_hdf5_reason());
 }
 
 // Closes what is open; of a broken file nothing, see fail.
@@ -122,7 +120,7 @@ static hid_t stored_type(const UsDatasetWriter* w, UsColumnId id) {
     H5Tenum_insert(type, "TRUE", &(int8_t){1});
     return type;
   }
-  return H5Tcopy(us_column_stored(us_columns[id].type));
+  return H5Tcopy(us_number(us_columns[id].type).stored);
 }
 
 // Extent of a column of so many episodes and rows.
@@ -150,7 +148,7 @@ static UsStatus create_column(UsDatasetWriter* w, UsColumnId id) {
 
 // A length of 0 says that an episode is not there yet.
 static UsStatus zero_column(UsDatasetWriter* w, UsColumnId id) {
-  void* zero = calloc((size_t)w->room_episodes, us_column_bytes(us_columns[id].type));
+  void* zero = calloc((size_t)w->room_episodes, us_number(us_columns[id].type).bytes);
   if (!zero) return us_fail(US_MEMORY, "%s: out of memory", w->path);
   int bad = us_column_move(w->column[id], id, 0, w->room_episodes, zero, 1);
   free(zero);
@@ -194,7 +192,7 @@ static UsStatus create_file(UsDatasetWriter* w) {
   if (fd < 0) return us_fail(US_IO, "%s: cannot be created: %s", w->path, strerror(errno));
   close(fd);
   // Everything that HDF5 keeps about a file.
-  w->file = us_hdf5_create(w->temporary);
+  w->file = us_hdf5_file(w->temporary, H5F_ACC_TRUNC);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(write_attributes(w, 0));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
@@ -369,7 +367,7 @@ static UsStatus check_frames(const UsDatasetWriter* w, int64_t first, int64_t n,
 // Copies what a column has in blocks; frames are compared with their checksums on the way.
 static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumnId id) {
   int64_t rows = rows_of(id, from->episodes, from->rows);
-  size_t bytes = us_column_width(id, &from->info) * us_column_bytes(us_columns[id].type);
+  size_t bytes = us_column_width(id, &from->info) * us_number(us_columns[id].type).bytes;
   int64_t chunk = bytes < kPackBytes ? (int64_t)(kPackBytes / bytes) : 1;
   void* buffer = malloc((size_t)chunk * bytes);
   if (!buffer) return us_fail(US_MEMORY, "%s: out of memory", from->path);
@@ -474,7 +472,7 @@ static UsStatus check_only_ours(const UsDatasetWriter* w) {
 // Opens w's file as it is; *fits: its columns have just the room that is asked for.
 static UsStatus reopen(UsDatasetWriter* w, int* fits) {
   *fits = 1;
-  w->file = us_hdf5_reopen(w->path);
+  w->file = us_hdf5_file(w->path, H5F_ACC_RDWR);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(check_only_ours(w));
   for (int id = 0; id < US_COLUMN_COUNT; id++) {

@@ -31,50 +31,26 @@ static const char* other_format(const char* path) {
   return "something else";
 }
 
-// The system's number when HDF5 could not lock the file just now, else 0.
-static int lock_error(void) {
-  return us_hdf5_errno("unable to lock file");
+// With H5F_ACC_TRUNC a file is made, else opened.
+static hid_t open_as(const char* path, unsigned flags, hid_t how) {
+  return flags == H5F_ACC_TRUNC ? H5Fcreate(path, flags, H5P_DEFAULT, how)
+                                : H5Fopen(path, flags, how);
 }
 
-// Errors of file systems that cannot lock.
-static int has_no_locks(int error) {
-  return error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP;
-}
-
-// Opens without HDF5's own lock: our lock file or nobody keeps others out.
-static hid_t open_unlocked(const char* path, unsigned flags, int create) {
+hid_t us_hdf5_file(const char* path, unsigned flags) {
+  hid_t file = open_as(path, flags, H5P_DEFAULT);
+  if (file >= 0) return file;
+  // Some file systems cannot lock, and our own writers order their writes so that a file can be
+  // read while it grows.
+  int error = us_hdf5_lock_error();
+  int no_locks = error == ENOSYS || error == ENOLCK || error == EOPNOTSUPP;
+  if (!no_locks && (flags != H5F_ACC_RDONLY || !us_lock_holder(path, NULL))) return file;
+  // Without HDF5's own lock our lock file or nobody keeps others out.
   hid_t how = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_file_locking(how, 0, 1);
-  hid_t file = create ? H5Fcreate(path, flags, H5P_DEFAULT, how) : H5Fopen(path, flags, how);
+  file = open_as(path, flags, how);
   H5Pclose(how);
   return file;
-}
-
-hid_t us_hdf5_create(const char* path) {
-  hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-  if (file >= 0 || !has_no_locks(lock_error())) return file;
-  return open_unlocked(path, H5F_ACC_TRUNC, 1);
-}
-
-hid_t us_hdf5_reopen(const char* path) {
-  hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-  if (file >= 0 || !has_no_locks(lock_error())) return file;
-  return open_unlocked(path, H5F_ACC_RDWR, 0);
-}
-
-// Our own writers order their writes so that a file can be read while it grows.
-static hid_t open_to_read(const char* path) {
-  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (file >= 0 || !(has_no_locks(lock_error()) || us_lock_holder(path, NULL))) return file;
-  return open_unlocked(path, H5F_ACC_RDONLY, 0);
-}
-
-// Why there is no such file: a writer gives it its name with its first whole episode.
-static UsStatus missing(const char* path, int error) {
-  if (error != ENOENT || us_lock_check(path) == US_OK) {
-    return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(error));
-  }
-  return us_fail(US_IO, "%s; no episode is finished yet", us_message());
 }
 
 UsStatus us_hdf5_open(const char* path, hid_t* out) {
@@ -82,7 +58,12 @@ UsStatus us_hdf5_open(const char* path, hid_t* out) {
   us_hdf5_quiet();
   // What the system can say, in its own words.
   struct stat found;
-  if (stat(path, &found) != 0) return missing(path, errno);
+  int error = stat(path, &found) != 0 ? errno : 0;
+  // A writer gives a file its name with its first whole episode.
+  if (error == ENOENT && us_lock_check(path) != US_OK) {
+    return us_fail(US_IO, "%s; no episode is finished yet", us_message());
+  }
+  if (error) return us_fail(US_IO, "%s: cannot be opened: %s", path, strerror(error));
   if (!S_ISREG(found.st_mode)) {
     return us_fail(US_IO, "%s: expected a file, found something else", path);
   }
@@ -98,15 +79,13 @@ UsStatus us_hdf5_open(const char* path, hid_t* out) {
   }
   // What only opening can say, elsewhere first.
   US_TRY(us_hdf5_probe(path));
-  *out = open_to_read(path);
+  *out = us_hdf5_file(path, H5F_ACC_RDONLY);
   if (*out >= 0) return US_OK;
   // HDF5 gives no reason that people could use.
-  if (lock_error() == EAGAIN) {
+  if (us_hdf5_lock_error() == EAGAIN) {
     return us_fail(US_IO, "%s: another program has it open for writing", path);
   }
-  char reason[256];
-  return us_fail(US_FORMAT, "%s: expected a readable HDF5 file, found: %s", path,
-                 us_hdf5_reason(reason, sizeof(reason)));
+  return us_fail(US_FORMAT, "%s: expected a readable HDF5 file, found: %s", path, us_hdf5_reason());
 }
 
 // ---- the root ----
@@ -118,20 +97,15 @@ static herr_t check_link(hid_t file, const char* name, const H5L_info_t* link, v
   H5O_info_t object;
   if (link->type != H5L_TYPE_HARD) return 0;  // judged when it is opened
   if (H5Oget_info_by_name2(file, name, &object, H5O_INFO_BASIC, H5P_DEFAULT) < 0) return 0;
-  if (object.type == H5O_TYPE_GROUP) {
-    us_fail(US_FORMAT, "%s: expected only columns at the root, found the group %.64s", path, name);
-    return 1;
-  }
-  if (object.type != H5O_TYPE_DATASET) return 0;
-  hid_t column = H5Dopen2(file, name, H5P_DEFAULT);
-  if (column < 0) return 0;  // a type that this HDF5 does not know: not ours to read
-  hid_t space = H5Dget_space(column);
-  int scalar = space >= 0 && H5Sget_simple_extent_ndims(space) == 0;
+  const char* what = object.type == H5O_TYPE_GROUP ? "group" : NULL;
+  // A column of a type that this HDF5 does not know is not ours to read.
+  hid_t column = object.type == H5O_TYPE_DATASET ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+  hid_t space = column >= 0 ? H5Dget_space(column) : -1;
+  if (space >= 0 && H5Sget_simple_extent_ndims(space) == 0) what = "single value";
   if (space >= 0) H5Sclose(space);
-  H5Dclose(column);
-  if (!scalar) return 0;
-  us_fail(US_FORMAT, "%s: expected only columns at the root, found the single value %.64s", path,
-          name);
+  if (column >= 0) H5Dclose(column);
+  if (!what) return 0;
+  us_fail(US_FORMAT, "%s: expected only columns at the root, found the %s %.64s", path, what, name);
   return 1;
 }
 
@@ -141,9 +115,8 @@ UsStatus us_hdf5_check_root(const char* path, hid_t file) {
       H5Literate(file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, check_link, (void*)(uintptr_t)path);
   if (found > 0) return US_FORMAT;
   if (found == 0) return US_OK;
-  char reason[256];
   return us_fail(US_FORMAT, "%s: expected a readable list of columns, found: %s", path,
-                 us_hdf5_reason(reason, sizeof(reason)));
+                 us_hdf5_reason());
 }
 
 // What us_hdf5_list_others has found.
@@ -321,20 +294,18 @@ UsStatus us_column_open(const char* path, hid_t file, const char* name, hid_t* o
   }
   hid_t column = H5Dopen2(file, name, H5P_DEFAULT);
   if (column < 0) {
-    char reason[256];
-    return us_fail(US_FORMAT, "%s: %s: expected a column, found: %s", path, name,
-                   us_hdf5_reason(reason, sizeof(reason)));
+    return us_fail(US_FORMAT, "%s: %s: expected a column, found: %s", path, name, us_hdf5_reason());
   }
   hid_t how = H5Dget_create_plist(column);
   UsStatus status = how >= 0 ? check_storage(path, file, name, column, how)
                              : us_fail(US_FORMAT, "%s: %s: expected a readable column", path, name);
   if (how >= 0) H5Pclose(how);
-  if (status != US_OK) {
+  if (status == US_OK) {
+    *out = column;
+  } else {
     H5Dclose(column);
-    return status;
   }
-  *out = column;
-  return US_OK;
+  return status;
 }
 
 hsize_t us_column_chunk(hid_t column) {

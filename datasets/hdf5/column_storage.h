@@ -14,11 +14,11 @@
 // and files that a program other than ours is writing. On failure *out is -1.
 UsStatus us_hdf5_open(const char* path, hid_t* out);
 
-// Makes a file, in the place of what is there, or opens one for writing; -1 on failure. The caller
-// holds the lock of the output (worldmodel/base/lock.h); HDF5's own lock keeps other programs out
-// where the file system has locks.
-hid_t us_hdf5_create(const char* path);
-hid_t us_hdf5_reopen(const char* path);
+// Makes a file in the place of what is there (flags H5F_ACC_TRUNC), or opens one as it is for
+// writing (H5F_ACC_RDWR) or reading (H5F_ACC_RDONLY); -1 on failure. Who writes holds the lock of
+// the output (worldmodel/base/lock.h); HDF5's own lock keeps other programs out where the file
+// system has locks.
+hid_t us_hdf5_file(const char* path, unsigned flags);
 
 // Refuses anything at the root but columns: the field's loaders break on groups and scalars.
 UsStatus us_hdf5_check_root(const char* path, hid_t file);

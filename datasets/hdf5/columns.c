@@ -62,26 +62,12 @@ size_t us_column_width(UsColumnId id, const UsDatasetInfo* info) {
   return width;
 }
 
-size_t us_column_bytes(UsColumnType type) {
-#define X(name, ctype, stored, memory) sizeof(ctype),
-  static const size_t bytes[] = {US_TYPES(X)};
-#undef X
-  return bytes[type];
-}
-
 // HDF5's types are known at run time alone.
-hid_t us_column_stored(UsColumnType type) {
-#define X(name, ctype, stored, memory) stored,
-  const hid_t types[] = {US_TYPES(X)};
+UsNumber us_number(UsColumnType type) {
+#define X(name, ctype, stored, memory) {sizeof(ctype), stored, memory},
+  const UsNumber all[] = {US_TYPES(X)};
 #undef X
-  return types[type];
-}
-
-hid_t us_column_memory(UsColumnType type) {
-#define X(name, ctype, stored, memory) memory,
-  const hid_t types[] = {US_TYPES(X)};
-#undef X
-  return types[type];
+  return all[type];
 }
 
 // ---- errors ----
@@ -100,11 +86,12 @@ static herr_t keep_reasons(hid_t stack, void* arg) {
 }
 
 // Of the system's errors the system's own words, which stand between time stamps and addresses.
-const char* us_hdf5_reason(char* text, size_t size) {
+const char* us_hdf5_reason(void) {
   static const char mark[] = "error message = '";
+  static char text[256];
   const char* words = strstr(kept, mark);
   const char* reason = words ? words + strlen(mark) : kept[0] ? kept : "HDF5 gives no reason";
-  snprintf(text, size, "%s", reason);
+  snprintf(text, sizeof(text), "%.255s", reason);
   if (words && strchr(text, '\'')) *strchr(text, '\'') = 0;
   for (char* c = text; *c; c++) {
     if (*c == '\n' || *c == '\r') *c = ' ';
@@ -113,7 +100,8 @@ const char* us_hdf5_reason(char* text, size_t size) {
 }
 
 // HDF5 writes the system's number into its own words.
-int us_hdf5_errno(const char* what) {
+int us_hdf5_lock_error(void) {
+  static const char what[] = "unable to lock file";
   const char* number = strncmp(kept, what, strlen(what)) == 0 ? strstr(kept, "errno = ") : NULL;
   return number ? atoi(number + strlen("errno = ")) : 0;
 }
@@ -142,8 +130,8 @@ int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, voi
   // In memory they are packed.
   hid_t memory = bad ? -1 : H5Screate_simple(rank, dims, NULL);
   // Bytes are moved as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
-  hid_t own = us_column_bytes(us_columns[id].type) == 1 ? H5Dget_type(column) : -1;
-  hid_t type = own >= 0 ? own : us_column_memory(us_columns[id].type);
+  hid_t own = us_number(us_columns[id].type).bytes == 1 ? H5Dget_type(column) : -1;
+  hid_t type = own >= 0 ? own : us_number(us_columns[id].type).memory;
   if (!bad) {
     bad = write ? H5Dwrite(column, type, memory, space, H5P_DEFAULT, data)
                 : H5Dread(column, type, memory, space, H5P_DEFAULT, data);

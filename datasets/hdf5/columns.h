@@ -99,9 +99,12 @@ int* us_column_numbers(UsColumnId id, UsDatasetInfo* info);
 // Numbers in one row of a column.
 size_t us_column_width(UsColumnId id, const UsDatasetInfo* info);
 
-size_t us_column_bytes(UsColumnType type);
-hid_t us_column_stored(UsColumnType type);  // little-endian, as in the file
-hid_t us_column_memory(UsColumnType type);  // as this machine has it
+// A type's size, and what HDF5 calls it: little-endian, as in the file, and as this machine has it.
+typedef struct UsNumber {
+  size_t bytes;
+  hid_t stored, memory;
+} UsNumber;
+UsNumber us_number(UsColumnType type);
 
 // Reads (or, with write set, writes) rows first .. first + rows - 1 of an open column into packed
 // memory of its own type. Returns 0, or -1 when HDF5 failed.
@@ -126,12 +129,12 @@ int us_attributes_read(hid_t file, UsDatasetInfo* info);
 // and exchange, and then without what only ours have. Returns 0 or -1.
 int us_attributes_write(hid_t file, const UsDatasetInfo* info, double exchange);
 
-// What HDF5 says about its last failure since us_hdf5_quiet, in at most size - 1 bytes; of a file
-// that cannot be written the system's words.
-const char* us_hdf5_reason(char* text, size_t size);
+// What HDF5 says about its last failure since us_hdf5_quiet, of a file that cannot be written the
+// system's words. The text is the library's, until the next call.
+const char* us_hdf5_reason(void);
 
-// The system's number of that failure when HDF5's reason begins with `what`, else 0.
-int us_hdf5_errno(const char* what);
+// The system's number when HDF5 could not lock the file just now, else 0.
+int us_hdf5_lock_error(void);
 
 // Has HDF5 keep its reasons instead of printing them.
 void us_hdf5_quiet(void);
