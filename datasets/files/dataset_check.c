@@ -8,30 +8,6 @@
 
 // ---- episodes ----
 
-// An episode begins where the one before ends, and ends within the file.
-static UsStatus check_length(const char* path, const UsDatasetColumns* c, int64_t e, int64_t next,
-                             int64_t room_rows) {
-  long long episode = (long long)e, length = c->ep_len[e], offset = (long long)c->ep_offset[e];
-  if (length < 1) {
-    return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected at least 1 row, found %lld", path,
-                   episode, length);
-  }
-  if (offset != next) {
-    const char* why = offset < 0 || offset >= room_rows ? ": out of range"
-                      : offset < next                   ? ": it overlaps an episode before"
-                                                        : ": rows before it belong to no episode";
-    return us_fail(US_FORMAT, "%s: ep_offset, episode %lld: expected %lld, found %lld%s", path,
-                   episode, (long long)next, offset, why);
-  }
-  if (length > room_rows - offset) {
-    return us_fail(US_FORMAT,
-                   "%s: ep_len, episode %lld: expected its rows to end within the file's %lld, "
-                   "found them to end at %lld",
-                   path, episode, (long long)room_rows, offset + length);
-  }
-  return US_OK;
-}
-
 // Of a file whose run was stopped the lengths end in zeros.
 UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, int64_t asked,
                                    int64_t room_rows, UsDatasetInfo* info) {
@@ -41,8 +17,26 @@ UsStatus us_dataset_check_episodes(const char* path, const UsDatasetColumns* c, 
     return us_fail(US_FORMAT, "%s: expected at least one finished episode, found none", path);
   }
   for (int64_t e = 0; e < episodes; e++) {
-    US_TRY(check_length(path, c, e, rows, room_rows));
-    rows += c->ep_len[e];
+    // An episode begins where the one before ends, and ends within the file.
+    long long length = c->ep_len[e], offset = (long long)c->ep_offset[e];
+    if (length < 1) {
+      return us_fail(US_FORMAT, "%s: ep_len, episode %lld: expected at least 1 row, found %lld",
+                     path, (long long)e, length);
+    }
+    if (offset != rows) {
+      const char* why = offset < 0 || offset >= room_rows ? ": out of range"
+                        : offset < rows                   ? ": it overlaps an episode before"
+                                                          : ": rows before it belong to no episode";
+      return us_fail(US_FORMAT, "%s: ep_offset, episode %lld: expected %lld, found %lld%s", path,
+                     (long long)e, (long long)rows, offset, why);
+    }
+    if (length > room_rows - offset) {
+      return us_fail(US_FORMAT,
+                     "%s: ep_len, episode %lld: expected its rows to end within the file's %lld, "
+                     "found them to end at %lld",
+                     path, (long long)e, (long long)room_rows, offset + length);
+    }
+    rows += length;
   }
   if (info->finished && rows != room_rows) {
     return us_fail(US_FORMAT, "%s: ep_len: expected the file's %lld rows in total, found %lld",
@@ -68,14 +62,6 @@ UsStatus us_dataset_check_variation(const char* path, const UsDatasetInfo* info)
 
 // ---- bounds ----
 
-static UsStatus read_bound(const char* path, hid_t file, const char* name, int width, float* out) {
-  if (!us_attribute_read(file, name, H5T_NATIVE_FLOAT, width, out)) {
-    return us_fail(US_FORMAT, "%s: attribute %s: expected %d numbers, one per action, found others",
-                   path, name, width);
-  }
-  return US_OK;
-}
-
 UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int unit,
                                 UsDatasetColumns* c) {
   int recorded = H5Aexists(file, "action_low") > 0 || H5Aexists(file, "action_high") > 0;
@@ -89,8 +75,12 @@ UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int uni
     c->high[i] = 1;
   }
   if (!recorded) return US_OK;
-  US_TRY(read_bound(path, file, "action_low", width, c->low));
-  US_TRY(read_bound(path, file, "action_high", width, c->high));
+  for (int i = 0; i < 2; i++) {
+    const char* name = i ? "action_high" : "action_low";
+    if (us_attribute_read(file, name, H5T_NATIVE_FLOAT, width, i ? c->high : c->low)) continue;
+    return us_fail(US_FORMAT, "%s: attribute %s: expected %d numbers, one per action, found others",
+                   path, name, width);
+  }
   for (int i = 0; i < width; i++) {
     if (c->low[i] < c->high[i]) continue;  // infinite bounds are bounds
     return us_fail(US_FORMAT,
@@ -161,9 +151,13 @@ static UsStatus check_counters(const char* path, const UsDatasetColumns* c, int6
   return US_OK;
 }
 
-// Flags are 0 or 1, rewards numbers.
-static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t row, int64_t e) {
+// Everything about one row.
+static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsDatasetInfo* info,
+                          int64_t row, int64_t e, int t) {
   int64_t at = row - c->first;
+  US_TRY(check_counters(path, c, row, e, t));
+  US_TRY(check_action(path, c, info->action, row, e, t == c->ep_len[e] - 1));
+  // Flags are 0 or 1, rewards numbers.
   if (c->terminated && c->terminated[at] > 1) {
     return wrong(path, "terminated", row, e, "0 or 1", c->terminated[at]);
   }
@@ -173,33 +167,6 @@ static UsStatus check_flags(const char* path, const UsDatasetColumns* c, int64_t
   if (c->reward && !isfinite(c->reward[at])) {
     return wrong(path, "reward", row, e, "a finite number", (double)c->reward[at]);
   }
-  return US_OK;
-}
-
-// Every row of an episode repeats the same numbers in [-1, 1].
-static UsStatus check_variation(const char* path, const UsDatasetColumns* c, int width, int64_t row,
-                                int64_t e) {
-  const float* x = c->variation + (row - c->first) * width;
-  const float* first = c->variation + (c->ep_offset[e] - c->first) * width;
-  for (int i = 0; i < width; i++) {
-    if (!(fabsf(x[i]) <= 1)) {
-      return wrong(path, "variation", row, e, "a number in [-1, 1]", (double)x[i]);
-    }
-    if (x[i] != first[i]) {
-      return wrong(path, "variation", row, e, "the numbers of the episode's first row",
-                   (double)x[i]);
-    }
-  }
-  return US_OK;
-}
-
-// Everything about one row.
-static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsDatasetInfo* info,
-                          int64_t row, int64_t e, int t) {
-  int64_t at = row - c->first;
-  US_TRY(check_counters(path, c, row, e, t));
-  US_TRY(check_action(path, c, info->action, row, e, t == c->ep_len[e] - 1));
-  US_TRY(check_flags(path, c, row, e));
   for (int i = 0; c->proprio && i < info->proprio; i++) {
     double x = (double)c->proprio[at * info->proprio + i];
     if (!isfinite(x)) return wrong(path, "proprio", row, e, "a finite number", x);
@@ -208,7 +175,15 @@ static UsStatus check_row(const char* path, const UsDatasetColumns* c, const UsD
     double x = c->state[at * info->state + i];
     if (!isfinite(x)) return wrong(path, "state", row, e, "a finite number", x);
   }
-  if (c->variation) US_TRY(check_variation(path, c, info->variation, row, e));
+  // Every row of an episode repeats the same numbers in [-1, 1].
+  for (int i = 0; c->variation && i < info->variation; i++) {
+    float x = c->variation[at * info->variation + i];
+    float first = c->variation[(c->ep_offset[e] - c->first) * info->variation + i];
+    const char* expected = !(fabsf(x) <= 1) ? "a number in [-1, 1]"
+                           : x != first     ? "the numbers of the episode's first row"
+                                            : NULL;
+    if (expected) return wrong(path, "variation", row, e, expected, (double)x);
+  }
   // Time rises.
   if (!c->time) return US_OK;
   double time = c->time[at];

@@ -37,19 +37,6 @@ static int good_type(const UsDataset* d, UsColumnId id, hid_t type) {
   }
 }
 
-// Refuses a column of another type, in words.
-static UsStatus check_type(const UsDataset* d, UsColumnId id) {
-  hid_t type = H5Dget_type(d->column[id]);
-  if (type < 0) return us_fail(US_FORMAT, "%s: %s: expected a type", d->path, d->name[id]);
-  char expected[64], found[64];
-  us_type_text(type, found);
-  int good = good_type(d, id, type);
-  H5Tclose(type);
-  if (good) return US_OK;
-  return us_fail(US_FORMAT, "%s: %s: expected %s, found %s", d->path, d->name[id],
-                 us_type_text(us_number(us_columns[id].type).stored, expected), found);
-}
-
 // Extents: (N, H, W, 3), (N, width), or (N) and, not strictly, (N, 1) for single numbers.
 static UsStatus take_shape(UsDataset* d, UsColumnId id) {
   hsize_t dims[H5S_MAX_RANK], ignored[3];
@@ -119,22 +106,15 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
   if (!d->ours && !d->strict && is_to_leave(d, id)) return US_OK;
   // From here on the column is there: it has to be good.
   US_TRY(us_column_open(d->path, d->file, d->name[id], &d->column[id]));
-  US_TRY(check_type(d, id));
-  return take_shape(d, id);
-}
-
-// All columns of rows have one number of rows, those of episodes one number of episodes.
-static UsStatus check_extents(const UsDataset* d) {
-  for (int id = 0; id < US_COLUMN_COUNT; id++) {
-    if (d->column[id] < 0) continue;
-    int per_episode = us_columns[id].per == US_PER_EPISODE;
-    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : US_COLUMN_ACTION;
-    if (d->extent[id] == d->extent[leader]) continue;
-    return us_fail(US_FORMAT, "%s: %s: expected %llu rows as %s has, found %llu", d->path,
-                   d->name[id], (unsigned long long)d->extent[leader], d->name[leader],
-                   (unsigned long long)d->extent[id]);
-  }
-  return US_OK;
+  hid_t type = H5Dget_type(d->column[id]);
+  if (type < 0) return us_fail(US_FORMAT, "%s: %s: expected a type", d->path, d->name[id]);
+  char expected[64], found[64];
+  us_type_text(type, found);
+  int good = good_type(d, id, type);
+  H5Tclose(type);
+  if (good) return take_shape(d, id);
+  return us_fail(US_FORMAT, "%s: %s: expected %s, found %s", d->path, d->name[id],
+                 us_type_text(us_number(us_columns[id].type).stored, expected), found);
 }
 
 // Which program wrote the file: ours says so, stable-worldmodel shows by its chunks.
@@ -227,17 +207,24 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
   d->ours = us_attributes_read(d->file, &d->info) && d->info.version[0];
   d->strict = strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
-  // Then the columns have to agree with each other and with the attributes.
-  US_TRY(check_extents(d));
+  // All columns of rows have one number of rows, those of episodes one number of episodes.
+  const char* taken[US_COLUMN_COUNT];
+  int count = 0;
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (d->column[id] < 0) continue;
+    taken[count++] = d->name[id];
+    int per_episode = us_columns[id].per == US_PER_EPISODE;
+    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : US_COLUMN_ACTION;
+    if (d->extent[id] == d->extent[leader]) continue;
+    return us_fail(US_FORMAT, "%s: %s: expected %llu rows as %s has, found %llu", d->path,
+                   d->name[id], (unsigned long long)d->extent[leader], d->name[leader],
+                   (unsigned long long)d->extent[id]);
+  }
+  // They have to agree with the attributes too.
   d->info.checksums = d->column[US_COLUMN_PIXELS] >= 0 && d->column[US_COLUMN_PIXELS_CRC] >= 0;
   US_TRY(us_dataset_check_variation(d->path, &d->info));
   // What is told about the file: who wrote it, and the columns that nothing reads.
   name_writer(d);
-  const char* taken[US_COLUMN_COUNT];
-  int count = 0;
-  for (int id = 0; id < US_COLUMN_COUNT; id++) {
-    if (d->column[id] >= 0) taken[count++] = d->name[id];
-  }
   us_hdf5_list_others(d->file, count, taken, d->left, sizeof(d->left));
   // What the rows are read by.
   US_TRY(load_episodes(d));

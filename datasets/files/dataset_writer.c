@@ -230,24 +230,21 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
   return w;
 }
 
-// Only a file's name will do, of one that is there or not.
-static UsStatus check_kind(const char* path) {
-  struct stat found;
-  if (stat(path, &found) != 0) {
-    if (errno == ENOENT) return US_OK;
-    return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(errno));
-  }
-  if (S_ISREG(found.st_mode)) return US_OK;
-  return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
-}
-
 UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t episodes,
                           int64_t rows, int longest, double exchange, int overwrite,
                           UsDatasetWriter** out) {
   *out = NULL;
   us_hdf5_quiet();
   UsLock* lock;
-  US_TRY(check_kind(path));
+  // Only a file's name will do, of one that is there or not.
+  struct stat found;
+  int error = stat(path, &found) != 0 ? errno : 0;
+  if (error && error != ENOENT) {
+    return us_fail(US_IO, "%s: cannot be created: %s", path, strerror(error));
+  }
+  if (!error && !S_ISREG(found.st_mode)) {
+    return us_fail(US_IO, "%s: expected a file's name, found something else there", path);
+  }
   // Nobody else may write this name from here on.
   US_TRY(us_lock_take(path, &lock));
   UsStatus status = overwrite || !us_file_exists(path)
@@ -384,21 +381,6 @@ static UsStatus copy_column(UsDatasetWriter* from, UsDatasetWriter* to, UsColumn
   return status;
 }
 
-// Fills a new file with what another has.
-static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to) {
-  US_TRY(create_file(to));
-  for (int id = 0; id < US_COLUMN_COUNT; id++) {
-    if (from->column[id] >= 0) US_TRY(copy_column(from, to, (UsColumnId)id));
-  }
-  to->episodes = from->episodes;
-  to->rows = from->rows;
-  // The new file's writer goes on with what is known; the other ends here.
-  UsColumnStatistics known = from->statistics;
-  from->statistics = to->statistics;
-  to->statistics = known;
-  return US_OK;
-}
-
 // Writes what is known at the end, `finished` last, and sees it to the disk.
 static UsStatus seal(UsDatasetWriter* w) {
   US_TRY(flush(w));
@@ -420,32 +402,39 @@ static UsStatus seal(UsDatasetWriter* w) {
   return bad ? us_fail(US_IO, "%s: cannot be written: %s", w->path, strerror(error)) : US_OK;
 }
 
-// Copies the written rows into a file of their size and puts it in the place of w's.
-static UsStatus pack(UsDatasetWriter* w) {
-  UsDatasetWriter* to = make(w->path, &w->info, w->episodes, w->rows, 1);
-  if (!to) return us_fail(US_MEMORY, "%s: out of memory", w->path);
-  to->exchange = w->exchange;
-  UsStatus status = copy_all(w, to);
-  if (status == US_OK) status = seal(to);
-  if (status == US_OK) status = name_file(to);
-  abandon(to);
-  return status;
+// Makes a file with what another has and puts it in its place, sealed or to go on with.
+static UsStatus copy_all(UsDatasetWriter* from, UsDatasetWriter* to, int sealed) {
+  US_TRY(create_file(to));
+  for (int id = 0; id < US_COLUMN_COUNT; id++) {
+    if (from->column[id] >= 0) US_TRY(copy_column(from, to, (UsColumnId)id));
+  }
+  to->episodes = from->episodes;
+  to->rows = from->rows;
+  // The new file's writer goes on with what is known; the other ends here.
+  UsColumnStatistics known = from->statistics;
+  from->statistics = to->statistics;
+  to->statistics = known;
+  US_TRY(sealed ? seal(to) : flush(to));
+  return name_file(to);
 }
 
 UsStatus us_dataset_finish(UsDatasetWriter* w) {
   if (!w) return US_OK;
-  UsStatus status = US_OK;
   // A file without an episode is none.
   if (w->episodes == 0) {
     abandon(w);
     return US_OK;
   }
+  UsStatus status;
   if (w->broken) {
     status = us_fail(US_IO, "%s: a write failed; %lld episodes are there, --resume goes on",
                      w->path, (long long)w->episodes);
-    // Fewer rows than asked for: columns cannot shrink, so the file is written anew.
   } else if (w->episodes < w->room_episodes || w->rows < w->room_rows) {
-    status = pack(w);
+    // Fewer rows than asked for: columns cannot shrink, so the file is written anew.
+    UsDatasetWriter* to = make(w->path, &w->info, w->episodes, w->rows, 1);
+    if (to) to->exchange = w->exchange;
+    status = to ? copy_all(w, to, 1) : us_fail(US_MEMORY, "%s: out of memory", w->path);
+    if (to) abandon(to);
   } else {
     status = seal(w);
   }
@@ -455,8 +444,12 @@ UsStatus us_dataset_finish(UsDatasetWriter* w) {
 
 // ---- going on ----
 
-// Going on fills, copies and packs the columns of this program: others would be lost.
-static UsStatus check_only_ours(const UsDatasetWriter* w) {
+// Opens w's file as it is; *fits: its columns have just the room that is asked for.
+static UsStatus reopen(UsDatasetWriter* w, int* fits) {
+  *fits = 1;
+  w->file = us_hdf5_file(w->path, H5F_ACC_RDWR);
+  if (w->file < 0) return fail(w, "the file");
+  // Going on fills, copies and packs the columns of this program: others would be lost.
   const char* ours[US_COLUMN_COUNT];
   int count = 0;
   char others[256];
@@ -464,17 +457,11 @@ static UsStatus check_only_ours(const UsDatasetWriter* w) {
     if (has_column(w, (UsColumnId)id)) ours[count++] = us_columns[id].name;
   }
   us_hdf5_list_others(w->file, count, ours, others, sizeof(others));
-  if (!others[0]) return US_OK;
-  return us_fail(US_FORMAT, "%s: expected only the columns of this program to go on with, found %s",
-                 w->path, others);
-}
-
-// Opens w's file as it is; *fits: its columns have just the room that is asked for.
-static UsStatus reopen(UsDatasetWriter* w, int* fits) {
-  *fits = 1;
-  w->file = us_hdf5_file(w->path, H5F_ACC_RDWR);
-  if (w->file < 0) return fail(w, "the file");
-  US_TRY(check_only_ours(w));
+  if (others[0]) {
+    return us_fail(US_FORMAT,
+                   "%s: expected only the columns of this program to go on with, found %s", w->path,
+                   others);
+  }
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (!has_column(w, (UsColumnId)id)) continue;
     hid_t column = w->column[id] = H5Dopen2(w->file, us_columns[id].name, H5P_DEFAULT);
@@ -494,11 +481,9 @@ static UsStatus reopen(UsDatasetWriter* w, int* fits) {
 static UsStatus widen(UsDatasetWriter* from, int rows, UsDatasetWriter** out) {
   UsDatasetWriter* to = make(from->path, &from->info, from->room_episodes, from->room_rows, rows);
   if (!to) return us_fail(US_MEMORY, "%s: out of memory", from->path);
-  char message[512];
-  UsStatus status = copy_all(from, to);
-  if (status == US_OK) status = flush(to);
-  if (status == US_OK) status = name_file(to);
+  UsStatus status = copy_all(from, to, 0);
   if (status != US_OK) {
+    char message[512];
     snprintf(message, sizeof(message), "%s", us_message());
     abandon(to);
     return us_fail(status, "%s; a longer file is made beside the one that is there, which is kept",

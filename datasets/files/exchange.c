@@ -26,7 +26,6 @@ typedef struct Transfer {
   UsDataset* from;
   UsDatasetWriter* to;
   UsDatasetInfo info;               // of what is written
-  double dt;                        // s, for files without times
   int longest;                      // rows of an episode
   float *shift, *scale;             // (A) action' = (action - shift) / scale
   uint8_t* pixels;                  // (longest, H, W, 3)
@@ -38,12 +37,6 @@ typedef struct Transfer {
   UsImportNotes* notes;
 } Transfer;
 
-// Whether a name ends so.
-static int ends_with(const char* text, const char* end) {
-  size_t n = strlen(text), m = strlen(end);
-  return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 // DINO-WM keeps a folder with states.pth, actions.pth and a file of frames per episode.
 static UsStatus refuse_folder(const char* path) {
   struct stat found;
@@ -51,7 +44,8 @@ static UsStatus refuse_folder(const char* path) {
   DIR* folder = opendir(path);
   int torch = 0;
   for (struct dirent* e; folder && (e = readdir(folder));) {
-    torch |= ends_with(e->d_name, ".pth") || strcmp(e->d_name, "obses") == 0;
+    const char* ending = strrchr(e->d_name, '.');
+    torch |= (ending && strcmp(ending, ".pth") == 0) || strcmp(e->d_name, "obses") == 0;
   }
   if (folder) closedir(folder);
   if (!torch) return us_fail(US_FORMAT, "%s: expected an HDF5 file, found a folder", path);
@@ -60,16 +54,6 @@ static UsStatus refuse_folder(const char* path) {
                  "them; convert it first: torch.load each .pth, write pixels, action, state, "
                  "ep_len, ep_offset with h5py, then import that file",
                  path);
-}
-
-// Time between rows: asked for, recorded, or that of the file's first two rows.
-static UsStatus find_dt(Transfer* m) {
-  const UsDatasetColumns* c = &m->from->c;
-  m->dt = m->config && m->config->dt > 0 ? m->config->dt : m->from->info.dt;
-  if (m->dt <= 0 && c->time && c->ep_len[0] > 1) m->dt = c->time[1] - c->time[0];
-  if (m->dt > 0 || !m->config) return US_OK;
-  return us_fail(US_USAGE, "%s: the file does not say the time between its rows; expected --dt",
-                 m->path);
 }
 
 // How the file's actions become numbers in [-1, 1]: by the bound that is asked for or by the
@@ -123,13 +107,6 @@ static UsStatus make_room(Transfer* m) {
   return us_fail(US_MEMORY, "%s: out of memory for its longest episode", m->path);
 }
 
-// Half of it may be there.
-static void free_room(Transfer* m) {
-  void* own[] = {m->shift, m->scale,   m->pixels,     m->actions,  m->states,
-                 m->times, m->rewards, m->terminated, m->truncated};
-  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
-}
-
 // Scales an episode's actions; behind its last row no action follows.
 static UsStatus scale_actions(Transfer* m, int64_t episode, int64_t at, int rows) {
   const UsDatasetColumns* c = &m->from->c;
@@ -153,43 +130,24 @@ static UsStatus scale_actions(Transfer* m, int64_t episode, int64_t at, int rows
   return US_OK;
 }
 
-// States are the file's, or its proprio, or a 0 where it has neither.
-static void copy_states(Transfer* m, int64_t at, int rows) {
+// Takes what an episode of another program has and makes up what it has not.
+static UsStatus make_up(Transfer* m, int64_t e, int64_t at, int rows) {
   const UsDatasetColumns* c = &m->from->c;
+  US_TRY(scale_actions(m, e, at, rows));
+  // States are the file's, or its proprio, or a 0 where it has neither.
   size_t n = (size_t)rows * (size_t)m->info.state, from = (size_t)at * (size_t)m->info.state;
   for (size_t i = 0; i < n; i++) {
     m->states[i] = c->state ? c->state[from + i] : c->proprio ? (double)c->proprio[from + i] : 0;
   }
-}
-
-// Writes an episode of another program as one of ours.
-static UsStatus take_episode(Transfer* m, int64_t e) {
-  const UsDatasetColumns* c = &m->from->c;
-  int64_t at = c->ep_offset[e] - c->first;
-  int rows = c->ep_len[e];
-  US_TRY(scale_actions(m, e, at, rows));
-  copy_states(m, at, rows);
-  // What the file does not have is made up here.
   for (int t = 0; t < rows; t++) {
-    m->times[t] = c->time ? c->time[at + t] : t * m->dt;
+    m->times[t] = c->time ? c->time[at + t] : t * m->info.dt;
     int known = c->reward && isfinite(c->reward[at + t]);
     if (c->reward && !known && t > 0) m->notes->rewards++;
     m->rewards[t] = known ? c->reward[at + t] : 0;
     m->terminated[t] = c->terminated ? c->terminated[at + t] : 0;
     m->truncated[t] = c->truncated ? c->truncated[at + t] : t == rows - 1;
   }
-  if (m->info.height) US_TRY(us_dataset_pixels(m->from, c->ep_offset[e], rows, m->pixels));
-  UsEpisode episode = {.rows = rows,
-                       .pixels = m->pixels,
-                       .actions = m->actions,
-                       .proprio = c->proprio ? c->proprio + at * m->info.proprio : NULL,
-                       .states = m->states,
-                       .rewards = m->rewards,
-                       .terminated = m->terminated,
-                       .truncated = m->truncated,
-                       .times = m->times,
-                       .variation = c->variation ? c->variation + at * m->info.variation : NULL};
-  return us_dataset_append(m->to, &episode);
+  return US_OK;
 }
 
 // What stands in for the columns that a file has not.
@@ -212,13 +170,16 @@ static void note_made(Transfer* m) {
   }
 }
 
-// Writes an episode of ours for another program: only its actions become others.
-static UsStatus give_episode(Transfer* m, int64_t e) {
+// Writes an episode of another program as one of ours, or one of ours for another program.
+static UsStatus move_episode(Transfer* m, int64_t e) {
   const UsDatasetColumns* c = &m->from->c;
   const UsDatasetInfo* info = &m->info;
   int64_t at = c->ep_offset[e] - c->first;
   int rows = c->ep_len[e];
-  for (int i = 0; i < rows * info->action; i++) {
+  const int import = m->config != NULL;
+  if (import) US_TRY(make_up(m, e, at, rows));
+  // Of ours only the actions become others.
+  for (int i = 0; !import && i < rows * info->action; i++) {
     m->actions[i] = c->action[at * info->action + i] * (float)m->exchange;
   }
   if (info->height) US_TRY(us_dataset_pixels(m->from, c->ep_offset[e], rows, m->pixels));
@@ -226,11 +187,11 @@ static UsStatus give_episode(Transfer* m, int64_t e) {
                        .pixels = m->pixels,
                        .actions = m->actions,
                        .proprio = c->proprio ? c->proprio + at * info->proprio : NULL,
-                       .states = c->state + at * info->state,
-                       .rewards = c->reward + at,
-                       .terminated = c->terminated + at,
-                       .truncated = c->truncated + at,
-                       .times = c->time + at,
+                       .states = import ? m->states : c->state + at * info->state,
+                       .rewards = import ? m->rewards : c->reward + at,
+                       .terminated = import ? m->terminated : c->terminated + at,
+                       .truncated = import ? m->truncated : c->truncated + at,
+                       .times = import ? m->times : c->time + at,
                        .variation = c->variation ? c->variation + at * info->variation : NULL};
   return us_dataset_append(m->to, &episode);
 }
@@ -240,9 +201,16 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   int64_t first, count, episodes = m->from->info.episodes;
   int more;
   US_TRY(us_reader_next(m->from, &first, &count, &more));  // sees the times of the first rows
+  // Time between rows: asked for, recorded, or that of the file's first two rows.
+  const UsDatasetColumns* c = &m->from->c;
+  double* dt = &m->info.dt;
+  if (m->config && m->config->dt > 0) *dt = m->config->dt;
+  if (*dt <= 0 && c->time && c->ep_len[0] > 1) *dt = c->time[1] - c->time[0];
+  if (m->config && !(*dt > 0)) {
+    return us_fail(US_USAGE, "%s: the file does not say the time between its rows; expected --dt",
+                   m->path);
+  }
   // The file's sizes are known now, so the new one gets just the room that it needs.
-  US_TRY(find_dt(m));
-  m->info.dt = m->dt;
   US_TRY(
       us_writer_create(out, &m->info, episodes, m->info.rows, m->longest, m->exchange, 1, &m->to));
   UsProgress bar =
@@ -250,7 +218,7 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   UsStatus status = US_OK;
   while (more && status == US_OK) {
     for (int64_t e = first; e < first + count && status == US_OK; e++) {
-      status = m->config ? take_episode(m, e) : give_episode(m, e);
+      status = move_episode(m, e);
       if (status == US_OK) status = us_progress_step(&bar, (double)(e + 1), out);
     }
     if (status == US_OK) status = us_reader_next(m->from, &first, &count, &more);
@@ -278,24 +246,21 @@ static UsStatus transfer_to(Transfer* m, const char* out) {
   return status;
 }
 
-// A file is not written over itself, nor over another without being asked to.
-static UsStatus check_target(const char* path, const char* out, int overwrite) {
-  struct stat a, b;
-  if (stat(out, &b) != 0) return US_OK;
-  if (stat(path, &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
-    return us_fail(US_USAGE, "%s: expected another file to write to", out);
-  }
-  if (overwrite) return US_OK;
-  return us_fail(US_IO, "%s: the file exists; expected a new name or --overwrite", out);
-}
-
 // Everything that both directions do, with `out` held. *verdict: what was read.
 static UsStatus transfer(Transfer* m, const char* out, int overwrite, UsVerdict* verdict) {
   UsLock* lock;
   memset(verdict, 0, sizeof(*verdict));
   US_TRY(refuse_folder(m->path));
   US_TRY(us_lock_take(out, &lock));
-  UsStatus status = check_target(m->path, out, overwrite);
+  // A file is not written over itself, nor over another without being asked to.
+  UsStatus status = US_OK;
+  struct stat a, b;
+  int exists = stat(out, &b) == 0;
+  if (exists && stat(m->path, &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+    status = us_fail(US_USAGE, "%s: expected another file to write to", out);
+  } else if (exists && !overwrite) {
+    status = us_fail(US_IO, "%s: the file exists; expected a new name or --overwrite", out);
+  }
   if (status == US_OK) {
     status =
         us_reader_open(m->path, m->config, m->config ? US_STRICT_NONE : US_STRICT_ALL, &m->from);
@@ -309,7 +274,10 @@ static UsStatus transfer(Transfer* m, const char* out, int overwrite, UsVerdict*
     if (m->config) note_made(m);
     status = transfer_to(m, out);
   }
-  free_room(m);
+  // Half of the room may be there.
+  void* own[] = {m->shift, m->scale,   m->pixels,     m->actions,  m->states,
+                 m->times, m->rewards, m->terminated, m->truncated};
+  for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
   us_dataset_close(m->from);
   us_lock_release(lock);
   return status;
