@@ -62,25 +62,6 @@ static UsStatus trouble(UsFilm* f, int error) {
   return us_fail(US_IO, "%s: the film cannot be written: %s", f->path, text);
 }
 
-static UsStatus open_graph(UsFilm* f, double rate, int is_gif) {
-  char text[512];
-  snprintf(text, sizeof(text),
-           "buffer@in=video_size=%dx%d:pix_fmt=rgb24:time_base=1000/%ld, %s, buffersink@out",
-           f->width, f->height, lround(rate * 1000),
-           is_gif ? "split [a][b]; [a] palettegen=stats_mode=single [p];"
-                    "[b][p] paletteuse=new=1:dither=none"
-                  : "format=yuv420p");
-  AVFilterInOut *open_in = NULL, *open_out = NULL;
-  if (!(f->graph = avfilter_graph_alloc())) return trouble(f, AVERROR(ENOMEM));
-  f->graph->nb_threads = 1;
-  int error = avfilter_graph_parse_ptr(f->graph, text, &open_in, &open_out, NULL);
-  if (error >= 0) error = avfilter_graph_config(f->graph, NULL);
-  if (error < 0) return trouble(f, error);
-  f->source = avfilter_graph_get_filter(f->graph, "buffer@in");
-  f->sink = avfilter_graph_get_filter(f->graph, "buffersink@out");
-  return US_OK;
-}
-
 static UsStatus open_codec(UsFilm* f, double rate, int is_gif) {
   const AVCodec* codec =
       is_gif ? avcodec_find_encoder(AV_CODEC_ID_GIF) : avcodec_find_encoder_by_name("libx264");
@@ -112,13 +93,31 @@ static UsStatus open_codec(UsFilm* f, double rate, int is_gif) {
 static UsStatus open_video(UsFilm* f, double rate) {
   // Frames and packets, graph, encoder, in the order in which a picture passes them.
   const int is_gif = strcmp(ending(f->path), "gif") == 0;
+  f->graph = avfilter_graph_alloc();
   av_log_set_level(AV_LOG_QUIET);
   f->packet = av_packet_alloc();
   f->in = av_frame_alloc();
   f->out = av_frame_alloc();
   avformat_alloc_output_context2(&f->format, NULL, ending(f->path), f->temporary);
-  if (!f->packet || !f->in || !f->out || !f->format) return trouble(f, AVERROR(ENOMEM));
-  US_TRY(open_graph(f, rate, is_gif));
+  if (!f->packet || !f->in || !f->out || !f->format || !f->graph) {
+    return trouble(f, AVERROR(ENOMEM));
+  }
+
+  // The graph makes of RGB a palette and its numbers, or what video is stored in.
+  char text[512];
+  snprintf(text, sizeof(text),
+           "buffer@in=video_size=%dx%d:pix_fmt=rgb24:time_base=1000/%ld, %s, buffersink@out",
+           f->width, f->height, lround(rate * 1000),
+           is_gif ? "split [a][b]; [a] palettegen=stats_mode=single [p];"
+                    "[b][p] paletteuse=new=1:dither=none"
+                  : "format=yuv420p");
+  AVFilterInOut *open_in = NULL, *open_out = NULL;
+  f->graph->nb_threads = 1;
+  int error = avfilter_graph_parse_ptr(f->graph, text, &open_in, &open_out, NULL);
+  if (error >= 0) error = avfilter_graph_config(f->graph, NULL);
+  if (error < 0) return trouble(f, error);
+  f->source = avfilter_graph_get_filter(f->graph, "buffer@in");
+  f->sink = avfilter_graph_get_filter(f->graph, "buffersink@out");
   US_TRY(open_codec(f, rate, is_gif));
 
   // One stream, described by the encoder; then the head of the file.
@@ -126,7 +125,7 @@ static UsStatus open_video(UsFilm* f, double rate) {
   if (!f->stream) return trouble(f, AVERROR(ENOMEM));
   f->stream->time_base = f->codec->time_base;
   f->stream->avg_frame_rate = f->codec->framerate;
-  int error = avcodec_parameters_from_context(f->stream->codecpar, f->codec);
+  error = avcodec_parameters_from_context(f->stream->codecpar, f->codec);
   if (error >= 0) error = avio_open(&f->format->pb, f->temporary, AVIO_FLAG_WRITE);
   if (error >= 0) error = avformat_write_header(f->format, NULL);
   f->begun = error >= 0;
@@ -179,17 +178,6 @@ static UsStatus finish_video(UsFilm* f) {
   if (rename(f->temporary, f->path) == 0) return US_OK;
   f->failed = 1;
   return us_fail(US_IO, "%s: the film cannot be written", f->path);
-}
-
-static void free_video(UsFilm* f) {
-  if (f->begun) av_write_trailer(f->format);  // which frees what the muxer holds
-  if (f->format && f->format->pb) avio_closep(&f->format->pb);
-  avformat_free_context(f->format);
-  avcodec_free_context(&f->codec);
-  avfilter_graph_free(&f->graph);
-  av_frame_free(&f->in);
-  av_frame_free(&f->out);
-  av_packet_free(&f->packet);
 }
 
 // ---- sheets ----
@@ -249,12 +237,9 @@ UsStatus us_film_open(const char* path, int height, int width, double rate, UsFi
   } else if (status == US_OK) {
     status = open_video(f, rate);
   }
-  if (status != US_OK) {
-    us_film_close(f, 1);
-    return status;
-  }
-  *out = f;
-  return US_OK;
+  if (status != US_OK) us_film_close(f, 1);
+  if (status == US_OK) *out = f;
+  return status;
 }
 
 UsStatus us_film_add(UsFilm* f, const uint8_t* pixels) {
@@ -275,7 +260,15 @@ UsStatus us_film_close(UsFilm* f, int discard) {
   int whole = !discard && !f->failed && f->count > 0;
   if (whole) status = f->sheet ? finish_sheet(f) : finish_video(f);
   int opened = f->format && (f->format->pb || whole);
-  free_video(f);
+  // All of a video, in reverse; the trailer frees what the muxer holds.
+  if (f->begun) av_write_trailer(f->format);
+  if (f->format && f->format->pb) avio_closep(&f->format->pb);
+  avformat_free_context(f->format);
+  avcodec_free_context(&f->codec);
+  avfilter_graph_free(&f->graph);
+  av_frame_free(&f->in);
+  av_frame_free(&f->out);
+  av_packet_free(&f->packet);
   if (opened && (!whole || status != US_OK)) unlink(f->temporary);
   us_lock_release(f->lock);
   free(f->sheet);

@@ -1,3 +1,5 @@
+// MuJoCo renders a state into its offscreen buffer; what may stop in MuJoCo runs under env/trap.h.
+
 #include "scripts/view/view_scene.h"
 
 #include <math.h>
@@ -71,21 +73,6 @@ static void make_scene(void* arg) {
   mjr_setBuffer(mjFB_OFFSCREEN, &s->context);
 }
 
-static void choose_cameras(UsViewScene* s, const char* camera) {
-  // The task's camera where the model has it.
-  int id = camera ? mj_name2id(s->model, mjOBJ_CAMERA, camera) : -1;
-  mjv_defaultOption(&s->option);
-  mjv_defaultCamera(&s->fixed);
-  s->fixed.type = mjCAMERA_FIXED;
-  s->fixed.fixedcamid = id;
-  s->has_fixed = id >= 0;
-  s->is_free = id < 0;
-  mjv_defaultFreeCamera(s->model, &s->free);
-  int skies = 0;
-  for (int i = 0; i < s->model->ntex; i++) skies += s->model->tex_type[i] == mjTEXTURE_SKYBOX;
-  s->has_sky = skies > 0;
-}
-
 static void choose_quality(UsViewScene* s) {
   s->model->vis.global.offwidth = s->width;
   s->model->vis.global.offheight = s->height;
@@ -94,13 +81,22 @@ static void choose_quality(UsViewScene* s) {
 }
 
 static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
-  s->model = mj_copyModel(NULL, m);
-  if (!s->model) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
-  choose_quality(s);
-  choose_cameras(s, camera);
   // Depth says where nothing was drawn.
+  s->model = mj_copyModel(NULL, m);
   s->depth = malloc(sizeof(float) * (size_t)s->height * (size_t)s->width);
-  if (!s->depth) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
+  if (!s->model || !s->depth) return us_fail(US_MEMORY, "%s: no memory to render", s->name);
+  choose_quality(s);
+  for (int i = 0; i < m->ntex; i++) s->has_sky |= m->tex_type[i] == mjTEXTURE_SKYBOX;
+  // The task's camera where the model has it, else a free one.
+  int id = camera ? mj_name2id(s->model, mjOBJ_CAMERA, camera) : -1;
+  mjv_defaultOption(&s->option);
+  mjv_defaultCamera(&s->fixed);
+  s->fixed.type = mjCAMERA_FIXED;
+  s->fixed.fixedcamid = id;
+  s->has_fixed = id >= 0;
+  s->is_free = id < 0;
+  mjv_defaultFreeCamera(s->model, &s->free);
+  // MuJoCo's part of it, in the scene's own context.
   US_TRY(us_gl_open(s->name, &s->gl));
   if (!us_gl_enter(&s->gl)) return us_fail(US_GL, "%s: EGL refused its own context", s->name);
   char found[kMessage] = "";
@@ -121,12 +117,9 @@ UsStatus us_view_scene_open(const char* name, const mjModel* m, const char* came
   mjv_defaultScene(&s->scene);
   mjr_defaultContext(&s->context);
   UsStatus status = set_up(s, m, camera);
-  if (status != US_OK) {
-    us_view_scene_close(s);
-    return status;
-  }
-  *out = s;
-  return US_OK;
+  if (status != US_OK) us_view_scene_close(s);
+  if (status == US_OK) *out = s;
+  return status;
 }
 
 static void free_context(void* arg) {
@@ -179,9 +172,7 @@ static void draw(void* arg) {
   UsViewScene* s = arg;
   const mjModel* m = s->model;
   // State to positions, to what cameras and lights follow, to geoms, to pixels.
-  mju_copy(s->data->qpos, s->state, m->nq);
-  mju_copy(s->data->qvel, s->state + m->nq, m->nv);
-  mju_copy(s->data->act, s->state + m->nq + m->nv, m->na);
+  mj_setState(m, s->data, s->state, mjSTATE_QPOS | mjSTATE_QVEL | mjSTATE_ACT);
   mj_kinematics(m, s->data);
   mj_comPos(m, s->data);
   mj_camlight(m, s->data);
@@ -194,36 +185,29 @@ static void draw(void* arg) {
   mjr_readPixels(s->pixels, s->depth, view, &s->context);
 }
 
-// Where a scene without a sky has nothing, the free camera shows a light ground instead of black.
-static void fill_background(UsViewScene* s) {
-  const size_t n = (size_t)s->height * (size_t)s->width;
-  for (size_t i = 0; i < n; i++) {
-    if (s->depth[i] >= 1) memset(s->pixels + 3 * i, kGround, 3);
+UsStatus us_view_scene_draw(UsViewScene* s, const double* state, uint8_t* pixels) {
+  if (!us_gl_enter(&s->gl)) return us_fail(US_GL, "%s: EGL refused its own context", s->name);
+  s->state = state;
+  s->pixels = pixels;
+  char found[kMessage] = "";
+  // MuJoCo draws.
+  int failed = us_trap_run(draw, s, found, sizeof(found));
+  us_gl_leave(&s->gl);
+  if (failed) return us_fail(US_GL, "%s: rendering: %s", s->name, found);
+  // Where a scene without a sky has nothing, the free camera shows a light ground instead of black.
+  const size_t height = (size_t)s->height, line = (size_t)s->width * 3;
+  const int fills = s->is_free && !s->has_sky;
+  for (size_t i = 0; fills && i < height * (size_t)s->width; i++) {
+    if (s->depth[i] >= 1) memset(pixels + 3 * i, kGround, 3);
   }
-}
-
-// Turns the rows over, which OpenGL has from bottom to top.
-static void turn_over(uint8_t* pixels, int height, size_t line) {
-  for (int y = 0; y < height / 2; y++) {
-    uint8_t *a = pixels + (size_t)y * line, *b = pixels + (size_t)(height - 1 - y) * line;
+  // OpenGL has the rows from bottom to top: they are turned over.
+  for (size_t y = 0; y < height / 2; y++) {
+    uint8_t *a = pixels + y * line, *b = pixels + (height - 1 - y) * line;
     for (size_t i = 0; i < line; i++) {
       uint8_t kept = a[i];
       a[i] = b[i];
       b[i] = kept;
     }
   }
-}
-
-UsStatus us_view_scene_draw(UsViewScene* s, const double* state, uint8_t* pixels) {
-  if (!us_gl_enter(&s->gl)) return us_fail(US_GL, "%s: EGL refused its own context", s->name);
-  s->state = state;
-  s->pixels = pixels;
-  char found[kMessage] = "";
-  // MuJoCo draws; then its rows are turned over and its emptiness is coloured.
-  int failed = us_trap_run(draw, s, found, sizeof(found));
-  us_gl_leave(&s->gl);
-  if (failed) return us_fail(US_GL, "%s: rendering: %s", s->name, found);
-  if (s->is_free && !s->has_sky) fill_background(s);
-  turn_over(pixels, s->height, (size_t)s->width * 3);
   return US_OK;
 }

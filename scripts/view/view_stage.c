@@ -1,3 +1,6 @@
+// Every picture is drawn anew on white, except for the small frame of the goal, which is kept while
+// goal and variation are the same.
+
 #include "scripts/view/view_stage.h"
 
 #include <math.h>
@@ -27,19 +30,6 @@ struct UsStage {
 
 // ---- open and close ----
 
-static void place(UsStage* s, int panels) {
-  if (s->bare) {
-    // A column of panels under the time.
-    s->width = s->panel;
-    s->height = kCaption + panels * s->side;
-  } else {
-    s->width = panels * (s->panel + kMargin) + kMargin;
-    s->height = kHeader + kCaption + s->side + kMargin + kFooter;
-  }
-  s->width += s->width % 2;
-  s->height += s->height % 2;
-}
-
 static UsStatus set_up(UsStage* s, const UsShow* show) {
   const UsEnvInfo* info = us_env_info(show->sim);
   const UsTask* task = us_sim_task(show->sim);
@@ -48,7 +38,13 @@ static UsStatus set_up(UsStage* s, const UsShow* show) {
   s->goal_height = s->side / kGoalShare;
   s->goal_width = s->panel / kGoalShare;
   s->states = sizeof(double) * (size_t)info->state;
-  place(s, show->dream || show->undrawn ? 2 : 1);
+  // Sheets are a column of panels under the time; else the panels stand in a row.
+  int panels = show->dream || show->undrawn ? 2 : 1;
+  s->width = s->bare ? s->panel : panels * (s->panel + kMargin) + kMargin;
+  s->height = kCaption + (s->bare ? panels * s->side : kHeader + s->side + kMargin + kFooter);
+  // Films need both even.
+  s->width += s->width % 2;
+  s->height += s->height % 2;
   // What is drawn is kept: the truth, the goal, and which goal that was.
   s->goal = calloc(1, s->states);
   s->truth = calloc((size_t)s->side * (size_t)s->panel, 3);
@@ -68,12 +64,9 @@ UsStatus us_stage_open(const UsShow* show, int side, int bare, UsStage** out) {
   s->side = side;
   s->bare = bare;
   UsStatus status = set_up(s, show);
-  if (status != US_OK) {
-    us_stage_close(s);
-    return status;
-  }
-  *out = s;
-  return US_OK;
+  if (status != US_OK) us_stage_close(s);
+  if (status == US_OK) *out = s;
+  return status;
 }
 
 void us_stage_close(UsStage* s) {
@@ -107,18 +100,6 @@ UsStatus us_stage_save(UsStage* s, const char* path) {
   return us_picture_save(s->picture, path);
 }
 
-// ---- the variation ----
-
-// Goes on in the variation of a new episode, in which the goal looks different too.
-static void update_look(UsStage* s, const UsShow* show) {
-  if (s->looks == show->looks) return;
-  us_view_scene_vary(s->scene, us_sim_slot_model(show->sim, 0));
-  s->looks = show->looks;
-  s->has_goal = 0;
-}
-
-// ---- the goal ----
-
 // Averages squares of kGoalShare pixels of the truth's panel into the small frame.
 static void shrink(UsStage* s) {
   // Row by row of the small frame.
@@ -138,18 +119,6 @@ static void shrink(UsStage* s) {
   }
 }
 
-// Draws the goal when it is another than before, through the camera of the moment.
-static UsStatus update_goal(UsStage* s, const UsShow* show) {
-  if (!show->has_goal || s->bare) return US_OK;
-  if (s->has_goal && memcmp(s->goal, show->goal, s->states) == 0) return US_OK;
-  // The panel of the truth is free for it: the truth is drawn there next.
-  US_TRY(us_view_scene_draw(s->scene, show->goal, s->truth));
-  memcpy(s->goal, show->goal, s->states);
-  s->has_goal = 1;
-  shrink(s);
-  return US_OK;
-}
-
 // ---- text ----
 
 // s since the episode began, at state `inner` of the last env step.
@@ -159,7 +128,7 @@ static double time_of(const UsShow* show, int inner) {
 }
 
 static void draw_header(UsStage* s, const UsShow* show, const UsStageNotes* n) {
-  char text[256];
+  char text[256] = "drive";
   const char* task = us_sim_task(show->sim)->name;
   double at = kMargin, y = kHeader / 2.0 + 2;
   us_picture_title(s->picture, at, y, kBig, US_INK, US_LEFT, task);
@@ -167,19 +136,13 @@ static void draw_header(UsStage* s, const UsShow* show, const UsStageNotes* n) {
   const UsPolicy* policy = &us_sim_task(show->sim)->policies[show->policy];
   const char* planner = show->config.planner ? show->config.planner : us_planners[0]->name;
   // Who acts, in words.
-  switch (show->mode) {
-    case US_VIEW_policy:
-      snprintf(text, sizeof(text), "policy %s", policy->name);
-      break;
-    case US_VIEW_plan:
-      snprintf(text, sizeof(text), "planner %s in the %s", planner,
-               show->config.model ? "model" : "simulator");
-      break;
-    case US_VIEW_replay:
-      snprintf(text, sizeof(text), "episode %lld of the data", (long long)show->episode);
-      break;
-    default:
-      snprintf(text, sizeof(text), "drive");
+  if (show->mode == US_VIEW_policy) {
+    snprintf(text, sizeof(text), "policy %s", policy->name);
+  } else if (show->mode == US_VIEW_plan) {
+    snprintf(text, sizeof(text), "planner %s in the %s", planner,
+             show->config.model ? "model" : "simulator");
+  } else if (show->mode == US_VIEW_replay) {
+    snprintf(text, sizeof(text), "episode %lld of the data", (long long)show->episode);
   }
   us_picture_text(s->picture, at, y, kText, US_INK, US_LEFT, text);
   // How fast, at the right edge.
@@ -197,16 +160,12 @@ static void draw_captions(UsStage* s, const UsShow* show) {
                   us_view_scene_is_free(s->scene) ? "simulator, free camera" : "simulator");
   // What the model knows of the truth, over its panel.
   if (!show->dream && !show->undrawn) return;
-  if (show->undrawn) {
-    snprintf(text, sizeof(text), "model");
-  } else if (show->follow) {
-    snprintf(text, sizeof(text), "model, observes every block");
-  } else if (!show->imagining) {
-    snprintf(text, sizeof(text), "model, observes its first frames");
-  } else {
-    snprintf(text, sizeof(text), "imagined from the actions alone for %d steps", show->imagined);
-  }
-  us_picture_text(s->picture, panel.x + s->panel + kMargin, y, kText, kImagined, US_LEFT, text);
+  snprintf(text, sizeof(text), "imagined from the actions alone for %d steps", show->imagined);
+  const char* known = show->undrawn     ? "model"
+                      : show->follow    ? "model, observes every block"
+                      : show->imagining ? text
+                                        : "model, observes its first frames";
+  us_picture_text(s->picture, panel.x + s->panel + kMargin, y, kText, kImagined, US_LEFT, known);
 }
 
 // ---- the footer ----
@@ -327,9 +286,20 @@ static void draw_help(UsStage* s) {
 
 // ---- the picture ----
 
-// In place of what a model imagines, where its encoder cannot draw.
-static void draw_undrawn(UsStage* s, double x, double y) {
+static void draw_panels(UsStage* s, const UsShow* show) {
   static const char* const line[] = {"no picture:", "its encoder", "has no decoder"};
+  UsBox panel = us_stage_panel(s);
+  us_picture_frame(s->picture, panel.x, panel.y, 1, s->side, s->panel, s->truth);
+  // The model's panel stands beside it, in sheets below it.
+  double x = s->bare ? panel.x : panel.x + s->panel + kMargin;
+  double y = s->bare ? panel.y + s->side : panel.y;
+  if (show->dream) {
+    const UsEnvInfo* info = us_env_info(show->dream);
+    us_picture_frame(s->picture, x, y, (double)s->side / info->height, info->height, info->width,
+                     show->picture);
+  }
+  // Where the model's encoder cannot draw, words in place of what it imagines.
+  if (!show->undrawn) return;
   us_picture_outline(s->picture, (UsBox){x + 0.5, y + 0.5, s->panel - 1, s->side - 1}, 1, US_GRID);
   for (int i = 0; i < 3; i++) {
     us_picture_text(s->picture, x + s->panel / 2.0, y + s->side / 2.0 + 16 * (i - 1), kSmall,
@@ -337,24 +307,23 @@ static void draw_undrawn(UsStage* s, double x, double y) {
   }
 }
 
-static void draw_panels(UsStage* s, const UsShow* show) {
-  UsBox panel = us_stage_panel(s);
-  us_picture_frame(s->picture, panel.x, panel.y, 1, s->side, s->panel, s->truth);
-  // The model's panel stands beside it, in sheets below it.
-  double x = s->bare ? panel.x : panel.x + s->panel + kMargin;
-  double y = s->bare ? panel.y + s->side : panel.y;
-  if (show->undrawn) draw_undrawn(s, x, y);
-  if (!show->dream) return;
-  const UsEnvInfo* info = us_env_info(show->dream);
-  us_picture_frame(s->picture, x, y, (double)s->side / info->height, info->height, info->width,
-                   show->picture);
-}
-
 UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageNotes* notes,
                        uint8_t* pixels) {
-  // What changed with the episode comes first: its look, its goal.
-  update_look(s, show);
-  US_TRY(update_goal(s, show));
+  // A new episode goes on in its own variation, in which the goal looks different too.
+  if (s->looks != show->looks) {
+    us_view_scene_vary(s->scene, us_sim_slot_model(show->sim, 0));
+    s->looks = show->looks;
+    s->has_goal = 0;
+  }
+  // The goal is drawn when it is another than before, through the camera of the moment. The panel
+  // of the truth is free for it: the truth is drawn there next.
+  int stale = !s->has_goal || memcmp(s->goal, show->goal, s->states) != 0;
+  if (show->has_goal && !s->bare && stale) {
+    US_TRY(us_view_scene_draw(s->scene, show->goal, s->truth));
+    memcpy(s->goal, show->goal, s->states);
+    s->has_goal = 1;
+    shrink(s);
+  }
   // A state that is not finite cannot be drawn; the last one stays.
   size_t width = s->states / sizeof(double);
   if (show->finite) {

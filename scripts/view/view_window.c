@@ -1,3 +1,5 @@
+// The picture is a texture on one rectangle; keys wait in a ring until they are asked for.
+
 #include "scripts/view/view_window.h"
 
 #include <math.h>
@@ -14,14 +16,6 @@ struct UsWindow {
   double scroll;
   GLuint texture;
 };
-
-static UsStatus no_display(void) {
-  const char* found = NULL;
-  glfwGetError(&found);
-  return us_fail(US_GL,
-                 "no display (%s): set DISPLAY, or --record FILE for a film without a window",
-                 found ? found : "no reason given");
-}
 
 // ---- events ----
 
@@ -110,14 +104,18 @@ void us_window_show(UsWindow* w, const uint8_t* pixels) {
 UsStatus us_window_open(const char* title, int height, int width, UsWindow** out) {
   *out = NULL;
   setenv("LP_NUM_THREADS", "0", 0);  // as env/glc does
-  if (!glfwInit()) return no_display();
   UsWindow* w = calloc(1, sizeof(*w));
   if (!w) return us_fail(US_MEMORY, "out of memory for a window");
   w->height = height;
   w->width = width;
-  w->window = glfwCreateWindow(width, height, title, NULL, NULL);
+  if (glfwInit()) w->window = glfwCreateWindow(width, height, title, NULL, NULL);
   if (!w->window) {
-    UsStatus status = no_display();
+    // GLFW says what is missing.
+    const char* found = NULL;
+    glfwGetError(&found);
+    UsStatus status =
+        us_fail(US_GL, "no display (%s): set DISPLAY, or --record FILE for a film without a window",
+                found ? found : "no reason given");
     us_window_close(w);
     return status;
   }
