@@ -17,12 +17,6 @@
 enum { kGoalTries = 16 };
 static const double hold = 1.0;  // s that a solved plan goes on
 
-const char* const us_view_mode_names[US_VIEW_MODE_COUNT] = {
-#define X(name, text) #name,
-    US_VIEW_MODES(X)
-#undef X
-};
-
 // The engine's error in one of the envs, if there is one, as a status that names the episode.
 static UsStatus check_engine(const UsShow* s, UsStatus status) {
   const UsEnv* const envs[] = {s->sim, s->own->answer};
@@ -133,55 +127,22 @@ static UsStatus present(UsShow* s, int first, const float* action, int to_dream)
   return us_env_observe(dream, 1, &slot, &obs);
 }
 
-// A new block begins here and the models know nothing of what was before.
-static UsStatus begin_block(UsShow* s) {
+UsStatus us_show_resync(UsShow* s) {
+  // A new block begins here and the models know nothing of what was before.
   s->own->phase = s->own->left = 0;
   US_TRY(present(s, 1, NULL, 1));
   return draw_dream(s);
-}
-
-UsStatus us_show_resync(UsShow* s) {
-  return begin_block(s);
 }
 
 void us_show_set_follow(UsShow* s, int follow) {
   s->follow = follow;
 }
 
-static UsStatus end_block(UsShow* s) {
-  Inner* in = s->own;
-  in->phase = 0;
-  // Until its context is full, or when it follows, the model is shown what came of the block; else
-  // it goes on from the block's actions.
-  int shown = s->dream && (s->follow || !s->imagining);
-  US_TRY(present(s, 0, in->blocks, shown));
-  if (s->dream && !shown) {
-    us_env_step(s->dream, in->blocks, NULL);
-    s->imagined += s->block;
-  }
-  return draw_dream(s);
-}
-
 // ---- goals ----
-
-// Shows the planner's env the goal.
-static UsStatus show_goal(UsShow* s) {
-  Inner* in = s->own;
-  // The truth goes to the goal for a moment, to be looked at there, and comes back.
-  us_env_save(s->sim, slot, in->snapshot);
-  UsObs obs;
-  UsStatus status = place_truth(s, s->goal, 0);
-  if (status == US_OK) status = see_truth(s, is_drawing(in->answer), &obs);
-  if (status == US_OK) status = us_env_set_goal(in->answer, 1, &slot, &obs);
-  us_env_restore(s->sim, slot, in->snapshot);
-  return status == US_OK ? read_truth(s) : status;
-}
 
 static UsStatus set_goal(UsShow* s, const double* state) {
   UsObs obs = {.state = (double*)state};
-  if (state != s->goal) {
-    memcpy(s->goal, state, sizeof(double) * (size_t)us_env_info(s->sim)->state);
-  }
+  memmove(s->goal, state, sizeof(double) * (size_t)us_env_info(s->sim)->state);
   s->has_goal = 1;
   return us_env_set_goal(s->sim, 1, &slot, &obs);
 }
@@ -209,22 +170,6 @@ static UsStatus random_goal(UsShow* s) {
 
 // ---- episodes ----
 
-static UsStatus start_replay(UsShow* s, int again) {
-  Inner* in = s->own;
-  int64_t episodes = us_dataset_info(in->data)->episodes;
-  if (s->episode < 0) {
-    s->episode = s->config.episode;
-  } else if (!again) {
-    s->episode = (s->episode + 1) % episodes;
-  }
-  // The rows of the episode, of which the last is its goal.
-  in->row = us_dataset_offsets(in->data)[s->episode];
-  in->last = in->row + us_dataset_lengths(in->data)[s->episode] - 1;
-  US_TRY(vary(s, in->row));
-  US_TRY(set_goal(s, us_dataset_states(in->data) + in->last * us_env_info(s->sim)->state));
-  return place_row(s, in->row);
-}
-
 // Start and goal from a trajectory of the data; the models see both start rows.
 static UsStatus start_pair(UsShow* s) {
   Inner* in = s->own;
@@ -241,7 +186,7 @@ static UsStatus start_pair(UsShow* s) {
   US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
   // A block of the recorded past, so that a model knows how things move at the start.
   US_TRY(place_row(s, pair.before));
-  US_TRY(begin_block(s));
+  US_TRY(us_show_resync(s));
   US_TRY(place_row(s, pair.start));
   int width = us_env_info(s->sim)->action;
   US_TRY(present(s, 0, us_dataset_actions(in->data) + pair.before * width, 1));
@@ -251,7 +196,15 @@ static UsStatus start_pair(UsShow* s) {
 static UsStatus start_plan(UsShow* s) {
   Inner* in = s->own;
   US_TRY(us_planner_start(in->planner, 1, &slot, &s->seed));
-  return show_goal(s);
+  // The planner's env is shown the goal: the truth goes there for a moment, to be looked at, and
+  // comes back.
+  us_env_save(s->sim, slot, in->snapshot);
+  UsObs obs;
+  UsStatus status = place_truth(s, s->goal, 0);
+  if (status == US_OK) status = see_truth(s, is_drawing(in->answer), &obs);
+  if (status == US_OK) status = us_env_set_goal(in->answer, 1, &slot, &obs);
+  us_env_restore(s->sim, slot, in->snapshot);
+  return status == US_OK ? read_truth(s) : status;
 }
 
 static UsStatus reset(UsShow* s, uint64_t seed, int again) {
@@ -264,12 +217,24 @@ static UsStatus reset(UsShow* s, uint64_t seed, int again) {
   us_env_reset(s->sim, NULL, &seed);
   // Who acts says where the episode begins: in the data, at a pair, or at the seed's start.
   int pair = s->mode == US_VIEW_plan && in->data;
-  if (s->mode == US_VIEW_replay) US_TRY(start_replay(s, again));
+  if (s->mode == US_VIEW_replay) {
+    if (s->episode < 0) {
+      s->episode = s->config.episode;
+    } else if (!again) {
+      s->episode = (s->episode + 1) % us_dataset_info(in->data)->episodes;
+    }
+    // The rows of the episode, of which the last is its goal.
+    in->row = us_dataset_offsets(in->data)[s->episode];
+    in->last = in->row + us_dataset_lengths(in->data)[s->episode] - 1;
+    US_TRY(vary(s, in->row));
+    US_TRY(set_goal(s, us_dataset_states(in->data) + in->last * us_env_info(s->sim)->state));
+    US_TRY(place_row(s, in->row));
+  }
   if (pair) US_TRY(start_pair(s));
   if (!pair && (s->mode == US_VIEW_plan || s->mode == US_VIEW_drive)) US_TRY(random_goal(s));
   US_TRY(read_truth(s));
   if (s->mode == US_VIEW_plan) US_TRY(start_plan(s));
-  if (!pair) US_TRY(begin_block(s));
+  if (!pair) US_TRY(us_show_resync(s));
   // Nothing has moved yet: all states inside the step are the first.
   memset(s->action, 0, sizeof(float) * (size_t)us_env_info(s->sim)->action);
   size_t width = (size_t)us_env_info(s->sim)->state;
@@ -304,27 +269,30 @@ void us_show_next_policy(UsShow* s) {
   if (!s->own->task->policies[++s->policy].name) s->policy = 0;
 }
 
-static UsStatus open_planner(UsShow* s) {
-  Inner* in = s->own;
-  if (in->planner) return US_OK;
-  // It imagines in the model or, without one, in a simulator of its own.
-  UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
-  US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
-                         : us_cli_open_sim(in->task->name, &config, &in->answer));
-  if (us_sim_is(in->answer)) US_TRY(vary_like_truth(s, in->answer));
-  const char* planner = s->config.planner ? s->config.planner : us_planners[0]->name;
-  return us_planner_create(planner, in->answer, &s->config.plan, &in->planner);
-}
-
 UsStatus us_show_take_mode(UsShow* s, UsViewMode mode) {
+  static const char* const names[] = {
+#define X(name, text) #name,
+      US_VIEW_MODES(X)
+#undef X
+  };
   if (!can(s, mode)) {
     const char* need = mode == US_VIEW_replay   ? "--data"
                        : mode == US_VIEW_policy ? "policies"
                                                 : "actions";
     return us_fail(US_UNSUPPORTED, "%s: expected %s, which the mode %s needs, found none",
-                   s->own->task->name, need, us_view_mode_names[mode]);
+                   s->own->task->name, need, names[mode]);
   }
-  if (mode == US_VIEW_plan) US_TRY(open_planner(s));
+  // The first plan opens the planner: it imagines in the model or, without one, in a simulator of
+  // its own.
+  Inner* in = s->own;
+  if (mode == US_VIEW_plan && !in->planner) {
+    UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
+    US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
+                           : us_cli_open_sim(in->task->name, &config, &in->answer));
+    if (us_sim_is(in->answer)) US_TRY(vary_like_truth(s, in->answer));
+    const char* planner = s->config.planner ? s->config.planner : us_planners[0]->name;
+    US_TRY(us_planner_create(planner, in->answer, &s->config.plan, &in->planner));
+  }
   s->mode = mode;
   return US_OK;
 }
@@ -340,7 +308,7 @@ static UsStatus set_mode(UsShow* s, UsViewMode mode) {
     s->budget += s->step;
     US_TRY(start_plan(s));
   }
-  return begin_block(s);
+  return us_show_resync(s);
 }
 
 UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
@@ -349,23 +317,9 @@ UsStatus us_show_set_mode(UsShow* s, UsViewMode mode) {
 
 // ---- an env step ----
 
-// Blocks of the plan that are played count down from `replan`.
-static const float* planned_action(UsShow* s) {
-  Inner* in = s->own;
-  // At the start of a block: the next of the plan, or a new plan.
-  if (in->phase == 0) {
-    if (in->left == 0) {
-      us_planner_plan(in->planner, 1, &slot, in->plan);
-      in->left = s->config.plan.replan;
-    }
-    in->left--;
-  }
-  int block = s->config.plan.replan - 1 - in->left;
-  return in->plan + (size_t)(block * s->block + in->phase) * us_env_info(s->sim)->action;
-}
-
 // Writes the present mode's action into in->act, clipped as envs clip it.
 static void choose(UsShow* s, const float* driven) {
+  // The user's numbers, unless somebody else acts.
   Inner* in = s->own;
   int width = us_env_info(s->sim)->action;
   const float* from = driven;
@@ -373,7 +327,15 @@ static void choose(UsShow* s, const float* driven) {
     us_sim_policy(s->sim, s->policy, &s->step, in->act);
     from = in->act;
   } else if (s->mode == US_VIEW_plan) {
-    from = planned_action(s);
+    // At the start of a block: the next of the plan, or a new plan. Blocks that are played count
+    // down from `replan`.
+    if (in->phase == 0 && in->left == 0) {
+      us_planner_plan(in->planner, 1, &slot, in->plan);
+      in->left = s->config.plan.replan;
+    }
+    in->left -= in->phase == 0;
+    int block = s->config.plan.replan - 1 - in->left;
+    from = in->plan + (size_t)(block * s->block + in->phase) * width;
   } else if (s->mode == US_VIEW_replay) {
     from = us_dataset_actions(in->data) + in->row * width;
   }
@@ -389,9 +351,8 @@ static void look_inside(void* arg) {
   mjData* d = s->own->physics;
   // The same state and action in a copy of the physics.
   us_scene_start(m, d);
-  mju_copy(d->qpos, s->state, m->nq);
-  mju_copy(d->qvel, s->state + m->nq, m->nv);
-  mju_copy(d->act, s->state + m->nq + m->nv, m->na);
+  const int kept = mjSTATE_QPOS | mjSTATE_QVEL | mjSTATE_ACT;
+  mj_setState(m, d, s->state, kept);
   mj_kinematics(m, d);
   if (t->control) {
     t->control(m, d, s->own->act);
@@ -402,30 +363,9 @@ static void look_inside(void* arg) {
   // Physics steps in equal parts, with the state after each.
   for (int i = 0, done = 0; i < s->inner - 1; i++) {
     for (; done < (i + 1) * t->frame_skip / s->inner; done++) mj_step(m, d);
-    mju_copy(out, d->qpos, m->nq);
-    mju_copy(out + m->nq, d->qvel, m->nv);
-    mju_copy(out + m->nq + m->nv, d->act, m->na);
-    out += m->nq + m->nv + m->na;
+    mj_getState(m, d, out, kept);
+    out += mj_stateSize(m, kept);
   }
-}
-
-static UsStatus play(UsShow* s) {
-  Inner* in = s->own;
-  char found[512];
-  // First what is inside the step, since it starts from the state before.
-  if (s->inner > 1 && us_trap_run(look_inside, s, found, sizeof(found))) {
-    return us_fail(US_MUJOCO, "%s: episode of seed %llu, step %d: MuJoCo: %s",
-                   us_env_info(s->sim)->name, (unsigned long long)s->seed, s->step, found);
-  }
-  if (s->mode == US_VIEW_replay) {
-    US_TRY(place_row(s, ++in->row));
-  } else {
-    us_env_step(s->sim, in->act, NULL);
-    US_TRY(read_truth(s));
-  }
-  size_t width = (size_t)us_env_info(s->sim)->state;
-  memcpy(s->inside + (size_t)(s->inner - 1) * width, s->state, sizeof(double) * width);
-  return US_OK;
 }
 
 static int is_over(const UsShow* s) {
@@ -439,7 +379,7 @@ static int is_over(const UsShow* s) {
 
 static UsStatus step(UsShow* s, const float* driven) {
   Inner* in = s->own;
-  int width = us_env_info(s->sim)->action;
+  const UsEnvInfo* info = us_env_info(s->sim);
   // An episode that has ended stays as it is.
   s->over = s->over || is_over(s);
   if (s->over) return US_OK;
@@ -447,14 +387,39 @@ static UsStatus step(UsShow* s, const float* driven) {
   US_TRY(check_engine(s, US_OK));
   if (s->mode == US_VIEW_plan) US_TRY(us_interrupt_check("planning"));
   // The action is kept twice: for who watches, and for the block that the models are told.
-  memcpy(s->action, in->act, sizeof(float) * (size_t)width);
-  memcpy(in->blocks + (size_t)(in->phase * width), in->act, sizeof(float) * (size_t)width);
-  US_TRY(play(s));
+  const size_t width = (size_t)info->action, state = (size_t)info->state;
+  memcpy(s->action, in->act, sizeof(float) * width);
+  memcpy(in->blocks + (size_t)in->phase * width, in->act, sizeof(float) * width);
+  // First what is inside the step, since it starts from the state before.
+  char found[512];
+  if (s->inner > 1 && us_trap_run(look_inside, s, found, sizeof(found))) {
+    return us_fail(US_MUJOCO, "%s: episode of seed %llu, step %d: MuJoCo: %s", info->name,
+                   (unsigned long long)s->seed, s->step, found);
+  }
+  // The step itself, whose last state is the present one.
+  if (s->mode == US_VIEW_replay) {
+    US_TRY(place_row(s, ++in->row));
+  } else {
+    us_env_step(s->sim, in->act, NULL);
+    US_TRY(read_truth(s));
+  }
+  memcpy(s->inside + (size_t)(s->inner - 1) * state, s->state, sizeof(double) * state);
   s->step++;
   note_distance(s);
   // A block that is complete goes to the models; after a divergence there is nothing to tell.
   s->diverged += !s->finite;
-  if (s->finite && ++in->phase == s->block) US_TRY(end_block(s));
+  if (s->finite && ++in->phase == s->block) {
+    in->phase = 0;
+    // Until its context is full, or when it follows, the model is shown what came of the block;
+    // else it goes on from the block's actions.
+    int shown = s->dream && (s->follow || !s->imagining);
+    US_TRY(present(s, 0, in->blocks, shown));
+    if (s->dream && !shown) {
+      us_env_step(s->dream, in->blocks, NULL);
+      s->imagined += s->block;
+    }
+    US_TRY(draw_dream(s));
+  }
   s->over = is_over(s);
   return US_OK;
 }

@@ -33,9 +33,6 @@ typedef enum UsViewMode {
       US_VIEW_MODE_COUNT
 } UsViewMode;
 
-// Names of the modes, by UsViewMode.
-extern const char* const us_view_mode_names[US_VIEW_MODE_COUNT];
-
 // What is asked for. Texts are not owned. Nullable: all but one of task, model and data.
 typedef struct UsShowConfig {
   const char* task;     // NULL: the data's or the model's

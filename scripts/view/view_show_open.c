@@ -34,24 +34,6 @@ static void layout(UsArena* a, UsShow* s) {
   in->snapshot = US_TAKE(a, char, us_env_save_size(s->sim));
 }
 
-static UsStatus open_data(UsShow* s) {
-  Inner* in = s->own;
-  if (!s->config.data) return US_OK;
-  US_TRY(us_dataset_open(s->config.data, &in->data));
-  const UsDatasetInfo* info = us_dataset_info(in->data);
-  if (s->config.episode >= info->episodes) {
-    return us_fail(US_USAGE, "%s: expected an episode from 0 to %lld, found %lld", s->config.data,
-                   (long long)info->episodes - 1, (long long)s->config.episode);
-  }
-  return US_OK;
-}
-
-static UsStatus open_model(UsShow* s) {
-  if (!s->config.model) return US_OK;
-  UsEnvConfig config = {.slots = 1, .pool = s->config.pool};
-  return us_cli_open_model(s->config.model, &config, &s->dream);
-}
-
 static UsStatus open_sim(UsShow* s) {
   // The task is the one asked for, else the data's, else the model's.
   const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
@@ -89,21 +71,16 @@ static UsStatus check_data(UsShow* s) {
   return us_vary_read(s->config.data, d->variation_names, d->variation, s->sim, &s->vary);
 }
 
-// A model that cannot draw imagines nothing to look at; the show says so.
-static UsStatus check_dream(UsShow* s) {
-  if (!s->dream) return US_OK;
-  UsStatus status = us_env_render(s->dream, 1, &slot, s->picture);
-  if (status != US_UNSUPPORTED) return status;
-  us_env_close(s->dream);
-  s->dream = NULL;
-  s->undrawn = 1;
-  return US_OK;
-}
-
 static UsStatus open_all(UsShow* s) {
   // Data first, then the model, then the simulator that has to fit both.
-  US_TRY(open_data(s));
-  US_TRY(open_model(s));
+  if (s->config.data) US_TRY(us_dataset_open(s->config.data, &s->own->data));
+  int64_t episodes = s->own->data ? us_dataset_info(s->own->data)->episodes : INT64_MAX;
+  if (s->config.episode >= episodes) {
+    return us_fail(US_USAGE, "%s: expected an episode from 0 to %lld, found %lld", s->config.data,
+                   (long long)episodes - 1, (long long)s->config.episode);
+  }
+  UsEnvConfig config = {.slots = 1, .pool = s->config.pool};
+  if (s->config.model) US_TRY(us_cli_open_model(s->config.model, &config, &s->dream));
   US_TRY(open_sim(s));
   US_TRY(check_data(s));
   US_TRY(us_task_settings(s->own->task, "eval", s->config.given, us_planner_settings,
@@ -119,7 +96,14 @@ static UsStatus open_all(UsShow* s) {
   layout(&s->own->arena, s);
   US_TRY(us_arena_alloc(&s->own->arena));
   layout(&s->own->arena, s);
-  US_TRY(check_dream(s));
+  // A model that cannot draw imagines nothing to look at; the show says so.
+  UsStatus status = s->dream ? us_env_render(s->dream, 1, &slot, s->picture) : US_OK;
+  s->undrawn = status == US_UNSUPPORTED;
+  if (status != US_OK && !s->undrawn) return status;
+  if (s->undrawn) {
+    us_env_close(s->dream);
+    s->dream = NULL;
+  }
   // The first episode starts when the mode is known.
   s->episode = -1;
   US_TRY(us_show_take_mode(s, s->config.mode));
