@@ -1,3 +1,6 @@
+// A turn of the loop: draw what changed, sleep until something is due, hear keys and mouse, play
+// the env steps whose time has come.
+
 #include "scripts/view/view_live.h"
 
 #include <math.h>
@@ -63,11 +66,6 @@ static UsStatus take_shot(Live* l) {
   return US_OK;
 }
 
-static void shift_axes(Live* l, int by) {
-  int last = us_env_info(l->show->sim)->action - 1, axes = l->notes.axes + by;
-  if (axes >= 0 && axes <= last) l->notes.axes = axes;
-}
-
 typedef enum Key {
 #define X(name, key, label, text) KEY_##name = GLFW_KEY_##key,
   US_VIEW_KEYS(X)
@@ -75,6 +73,7 @@ typedef enum Key {
 } Key;
 
 static UsStatus press(Live* l, Key key) {
+  int axes = l->notes.axes + (key == KEY_more_axes ? 2 : -2);
   switch (key) {
     case KEY_pause:
       l->notes.paused = !l->notes.paused;
@@ -110,10 +109,9 @@ static UsStatus press(Live* l, Key key) {
     case KEY_shot:
       return take_shot(l);
     case KEY_less_axes:
-      shift_axes(l, -2);
-      break;
     case KEY_more_axes:
-      shift_axes(l, 2);
+      // The moving keys never leave the numbers of the action.
+      if (axes >= 0 && axes < us_env_info(l->show->sim)->action) l->notes.axes = axes;
       break;
     case KEY_help:
       l->notes.help = !l->notes.help;
@@ -125,22 +123,14 @@ static UsStatus press(Live* l, Key key) {
   return US_OK;
 }
 
-static UsStatus handle_keys(Live* l) {
-  for (int key; (key = us_window_key(l->window));) {
-    US_TRY(press(l, (Key)key));
-    l->dirty = 1;
-  }
-  return US_OK;
-}
-
 // ---- driving ----
 
 static int is_deliberate(const Live* l) {
   return l->show->mode == US_VIEW_drive && us_env_info(l->show->sim)->dt > deliberate;
 }
 
-// Adds what the held keys say to the driven action; 1 if one of them is down.
-static int drive_by_keys(Live* l) {
+// Chooses the driven action; 1 if the user acts.
+static int drive(Live* l) {
   static const struct {
     int action, less, more, less_too, more_too;
   } axis[] = {
@@ -148,8 +138,9 @@ static int drive_by_keys(Live* l) {
       US_VIEW_AXES(X)
 #undef X
   };
-  // Two keys of one axis that are both down cancel each other.
-  int count = us_env_info(l->show->sim)->action, held = 0;
+  // Held keys say how fast; two keys of one axis that are both down cancel each other.
+  int count = us_env_info(l->show->sim)->action, acts = l->push;
+  memset(l->driven, 0, sizeof(l->driven));
   for (size_t i = 0; i < sizeof(axis) / sizeof(axis[0]); i++) {
     int at = l->notes.axes + axis[i].action;
     const UsWindow* w = l->window;
@@ -157,20 +148,16 @@ static int drive_by_keys(Live* l) {
     int more = us_window_holds(w, axis[i].more) || us_window_holds(w, axis[i].more_too);
     if (at >= count || less == more) continue;
     l->driven[at] += (float)((more - less) * (l->mouse.shift ? 0.33 : 1));
-    held = 1;
+    acts = 1;
   }
-  return held;
-}
 
-// A drag moves by as much as it is long; where env steps are long it is a push from where it began
-// to where it is, both in units of half the panel from its middle.
-static void drive_by_mouse(Live* l) {
-  // Lengths are measured in halves of the panel.
+  // A drag moves by as much as it is long; where env steps are long it is a push from where it
+  // began to where it is, both in units of half the panel from its middle.
   UsBox panel = us_stage_panel(l->stage);
-  int count = us_env_info(l->show->sim)->action, at = l->notes.axes;
   double half = panel.height / 2, middle[2] = {panel.x + panel.width / 2, panel.y + half};
   double to[2] = {l->mouse.x, l->mouse.y};
-  for (int i = 0; i < 2; i++) {
+  int at = l->notes.axes, dragged = l->dragging || l->push;
+  for (int i = 0; dragged && i < 2; i++) {
     double sign = i == 0 ? 1 : -1;
     if (is_deliberate(l) && at + 3 < count) {
       l->driven[at + i] = (float)(sign * (l->from[i] - middle[i]) / half);
@@ -179,39 +166,11 @@ static void drive_by_mouse(Live* l) {
       l->driven[at + i] += (float)(sign * (to[i] - l->from[i]) / (half / 2));
     }
   }
-}
-
-// Chooses the driven action; 1 if the user acts.
-static int drive(Live* l) {
-  memset(l->driven, 0, sizeof(l->driven));
-  int acts = drive_by_keys(l);
-  if (l->dragging || l->push) drive_by_mouse(l);
-  acts = acts || l->push;
   l->push = 0;
   return acts;
 }
 
 // ---- mouse ----
-
-static void move_camera(Live* l, const UsMouse* m) {
-  // By how much the mouse moved, in heights of the panel.
-  UsBox panel = us_stage_panel(l->stage);
-  UsViewScene* scene = us_stage_scene(l->stage);
-  double dx = (m->x - l->mouse.x) / panel.height, dy = (m->y - l->mouse.y) / panel.height;
-  // Right turns, middle shifts, the wheel zooms.
-  if (m->right && l->mouse.right && (dx != 0 || dy != 0)) {
-    us_view_scene_move(scene, m->shift ? mjMOUSE_ROTATE_H : mjMOUSE_ROTATE_V, dx, dy);
-    l->dirty = 1;
-  }
-  if (m->middle && l->mouse.middle && (dx != 0 || dy != 0)) {
-    us_view_scene_move(scene, mjMOUSE_MOVE_V, dx, dy);
-    l->dirty = 1;
-  }
-  if (m->scroll != 0) {
-    us_view_scene_move(scene, mjMOUSE_ZOOM, 0, -0.05 * m->scroll);
-    l->dirty = 1;
-  }
-}
 
 static void handle_mouse(Live* l) {
   // A drag belongs to the panel in which it began.
@@ -227,7 +186,16 @@ static void handle_mouse(Live* l) {
     l->dragging = 0;
     l->push = is_deliberate(l);
   }
-  move_camera(l, &m);
+  // By how much the mouse moved, in heights of the panel: right turns, middle shifts.
+  UsViewScene* scene = us_stage_scene(l->stage);
+  double dx = (m.x - l->mouse.x) / p.height, dy = (m.y - l->mouse.y) / p.height;
+  int moved = dx != 0 || dy != 0, turn = moved && m.right && l->mouse.right;
+  int shift = moved && m.middle && l->mouse.middle;
+  if (turn) us_view_scene_move(scene, m.shift ? mjMOUSE_ROTATE_H : mjMOUSE_ROTATE_V, dx, dy);
+  if (shift) us_view_scene_move(scene, mjMOUSE_MOVE_V, dx, dy);
+  // The wheel zooms.
+  if (m.scroll != 0) us_view_scene_move(scene, mjMOUSE_ZOOM, 0, -0.05 * m.scroll);
+  l->dirty |= turn || shift || m.scroll != 0;
   l->mouse = m;
 }
 
@@ -244,10 +212,8 @@ static UsStatus tick(Live* l, int* moved) {
   }
   // A deliberate task waits until its user acts.
   int acts = drive(l);
-  if (s->over || (is_deliberate(l) && !acts && !l->single)) {
-    *moved = 0;
-    return US_OK;
-  }
+  *moved = !s->over && (!is_deliberate(l) || acts || l->single);
+  if (!*moved) return US_OK;
   // The next env step, shown from its first state.
   US_TRY(us_show_step(s, l->driven));
   l->played++;
@@ -280,32 +246,27 @@ static UsStatus advance(Live* l) {
   return US_OK;
 }
 
-static double time_to_wait(const Live* l) {
-  if (l->notes.paused) return idle;
-  double left = l->next - us_seconds();
-  return fmin(fmax(left, 0), idle);
-}
-
-static UsStatus draw(Live* l) {
-  US_TRY(us_stage_draw(l->stage, l->show, l->inner, &l->notes, l->pixels));
-  us_window_show(l->window, l->pixels);
-  l->dirty = 0;
-  return US_OK;
-}
-
 static UsStatus run(Live* l) {
   double start = us_seconds(), drawn = 0;
   l->next = start;
   l->dirty = 1;
   while (!l->done) {
-    // Draw what changed, sleep until something is due or happens, hear keys and mouse, go on.
     if (us_interrupted()) return us_fail(US_INTERRUPTED, "stopped");
+    // Draw what changed.
     if (l->dirty && us_seconds() - drawn >= least_frame) {
       drawn = us_seconds();
-      US_TRY(draw(l));
+      US_TRY(us_stage_draw(l->stage, l->show, l->inner, &l->notes, l->pixels));
+      us_window_show(l->window, l->pixels);
+      l->dirty = 0;
     }
-    if (!us_window_wait(l->window, l->dirty ? least_frame : time_to_wait(l))) return US_OK;
-    US_TRY(handle_keys(l));
+    // Sleep until something is due or happens.
+    double wait = l->notes.paused ? idle : fmin(fmax(l->next - us_seconds(), 0), idle);
+    if (!us_window_wait(l->window, l->dirty ? least_frame : wait)) return US_OK;
+    // Hear keys and mouse, go on.
+    for (int key; (key = us_window_key(l->window));) {
+      US_TRY(press(l, (Key)key));
+      l->dirty = 1;
+    }
     handle_mouse(l);
     US_TRY(advance(l));
     if (l->config.seconds > 0 && us_seconds() - start > l->config.seconds) return US_OK;

@@ -43,20 +43,6 @@ static const UsSetting settings[] = {VIEW_SETTINGS(US_SETTING_ROW) US_SETTING_EN
 
 // ---- films ----
 
-typedef struct Pace {
-  int stride;   // env steps from picture to picture; where it is 1, every inner state is one
-  double rate;  // pictures a second
-} Pace;
-
-static Pace choose_pace(const UsShow* s, double speed) {
-  // Every state is a picture; where that is more than players show, every so many env steps.
-  double rate = s->inner * speed / us_env_info(s->sim)->dt;
-  Pace p = {1, rate};
-  if (s->inner == 1 && rate > fastest) p.stride = (int)lround(rate / usual);
-  p.rate /= p.stride;
-  return p;
-}
-
 typedef struct Recorder {
   UsShow* show;
   UsStage* stage;
@@ -85,7 +71,8 @@ static UsStatus film_step(Recorder* r, int step, int stride, const float* still)
   return US_OK;
 }
 
-// Films `steps` env steps, or one episode when it is 0.
+// Films `steps` env steps, or one episode when it is 0. stride: env steps from picture to picture;
+// where it is 1, every inner state is one.
 static UsStatus film(Recorder* r, int steps, int stride) {
   static const float still[US_TASK_ACTIONS];
   // A policy has no end of its own.
@@ -105,23 +92,27 @@ static UsStatus film(Recorder* r, int steps, int stride) {
   return status;
 }
 
-// The end of a line: what the simulator said, if anything.
+// Ends a line: what the simulator said, if anything.
 static void print_trouble(const UsShow* s) {
   if (s->diverged) {
     printf("; %d episode%s diverged", s->diverged, s->diverged == 1 ? "" : "s");
   }
   us_cli_print_warnings("; ", s->sim);
+  printf("\n");
 }
 
 static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
+  // Every state is a picture; where that is more than players show, every so many env steps.
+  double rate = show->inner * o->speed / us_env_info(show->sim)->dt;
+  int stride = show->inner == 1 && rate > fastest ? (int)lround(rate / usual) : 1;
+  rate /= stride;
   // The film is as large as the stage; where it stops it is closed whole.
   int height = us_stage_height(stage), width = us_stage_width(stage);
-  Pace pace = choose_pace(show, o->speed);
   Recorder r = {.show = show, .stage = stage, .notes = {.speed = o->speed}};
   r.pixels = malloc((size_t)height * (size_t)width * 3);
   if (!r.pixels) return us_fail(US_MEMORY, "out of memory for a film");
-  UsStatus status = us_film_open(o->record, height, width, pace.rate, &r.film);
-  if (status == US_OK) status = film(&r, o->steps, pace.stride);
+  UsStatus status = us_film_open(o->record, height, width, rate, &r.film);
+  if (status == US_OK) status = film(&r, o->steps, stride);
   free(r.pixels);
   char message[1024];
   snprintf(message, sizeof(message), "%s", us_message());
@@ -133,45 +124,20 @@ static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
   if (status == US_INTERRUPTED) {
     return us_fail(status, "%s: stopped, with %d pictures", o->record, r.pictures);
   }
-  printf("%s: %d pictures of %d x %d, %.4g a second", o->record, r.pictures, width, height,
-         pace.rate);
+  printf("%s: %d pictures of %d x %d, %.4g a second", o->record, r.pictures, width, height, rate);
   print_trouble(show);
-  printf("\n");
   return US_OK;
 }
 
 // ---- the command ----
 
-static UsViewMode choose_mode(const Options* o) {
-  if (o->plan) return US_VIEW_plan;
-  if (o->policy) return US_VIEW_policy;
-  if (o->data) return US_VIEW_replay;
-  return o->record ? US_VIEW_policy : US_VIEW_drive;
-}
-
-static UsStatus show_or_record(const Options* o, UsShow* show, UsStage** stage) {
-  // Sheets have small panels without text.
-  int bare = o->record && us_film_is_sheet(o->record);
-  int side = o->size ? o->size - o->size % 4 : bare ? kSheetSide : 480;
-  US_TRY(us_stage_open(show, side, bare, stage));
-  if (o->record) return record(o, show, *stage);
-  UsLiveConfig live = {.steps = o->steps,
-                       .seconds = o->seconds,
-                       .speed = o->speed,
-                       .paused = o->paused,
-                       .shot = o->screenshot};
-  UsStatus status = us_view_live(show, *stage, &live);
-  char kinds[256];
-  if (show->diverged || us_sim_warnings(show->sim, kinds, sizeof(kinds))) {
-    printf("%s: %d env steps in the last episode", us_env_info(show->sim)->task, show->step);
-    print_trouble(show);
-    printf("\n");
-  }
-  return status;
-}
-
 static UsStatus view(const Options* o) {
-  // Open the show, then show it or film it, then close all in reverse order.
+  // Who acts at first is who was named.
+  UsViewMode mode = o->plan     ? US_VIEW_plan
+                    : o->policy ? US_VIEW_policy
+                    : o->data   ? US_VIEW_replay
+                    : o->record ? US_VIEW_policy
+                                : US_VIEW_drive;
   UsPool* pool = us_pool_create(o->threads);
   if (!pool) return us_fail(US_MEMORY, "out of memory for threads");
   UsShowConfig config = {.task = o->task,
@@ -181,17 +147,34 @@ static UsStatus view(const Options* o) {
                          .planner = o->plan,
                          .episode = o->episode,
                          .seed = o->seed,
-                         .mode = choose_mode(o),
+                         .mode = mode,
                          .plan = o->planner,
                          .given = us_cli_given(),
                          .pool = pool};
   config.plan.pool = pool;
   UsShow show = {0};
   UsStage* stage = NULL;
+  // Open the show and its stage; sheets have small panels without text.
   UsStatus status = us_show_open(&config, &show);
-  if (status == US_OK) {
-    us_show_set_follow(&show, o->follow);
-    status = show_or_record(o, &show, &stage);
+  if (status == US_OK) us_show_set_follow(&show, o->follow);
+  int bare = o->record && us_film_is_sheet(o->record);
+  int side = o->size ? o->size - o->size % 4 : bare ? kSheetSide : 480;
+  if (status == US_OK) status = us_stage_open(&show, side, bare, &stage);
+  // Then film it, or show it and say what the simulator said.
+  if (stage && o->record) {
+    status = record(o, &show, stage);
+  } else if (stage) {
+    UsLiveConfig live = {.steps = o->steps,
+                         .seconds = o->seconds,
+                         .speed = o->speed,
+                         .paused = o->paused,
+                         .shot = o->screenshot};
+    status = us_view_live(&show, stage, &live);
+    char kinds[256];
+    if (show.diverged || us_sim_warnings(show.sim, kinds, sizeof(kinds))) {
+      printf("%s: %d env steps in the last episode", us_env_info(show.sim)->task, show.step);
+      print_trouble(&show);
+    }
   }
   us_stage_close(stage);
   us_show_close(&show);
@@ -199,19 +182,18 @@ static UsStatus view(const Options* o) {
   return status;
 }
 
+// An exit code where the options do not fit together; -1 where they do, with defaults filled in.
 static int check_options(const char* command, Options* o) {
   if (!o->task && !o->model && !o->data) {
     return us_cli_usage(command, "expected --task, --model or --data");
   }
   if (o->plan && o->policy) return us_cli_usage(command, "expected --plan or --policy, found both");
   if (o->episode >= 0 && !o->data) return us_cli_usage(command, "--episode: --data is missing");
-  if (o->record) {
-    UsStatus status = us_film_check(o->record);
-    if (status != US_OK) return us_cli_fail(command, status);
-  }
+  UsStatus status = o->record ? us_film_check(o->record) : US_OK;
+  if (status != US_OK) return us_cli_fail(command, status);
   if (o->episode < 0) o->episode = 0;
   o->planner.seed = o->seed;
-  UsStatus status = us_planner_check(o->plan ? o->plan : us_planners[0]->name, &o->planner);
+  status = us_planner_check(o->plan ? o->plan : us_planners[0]->name, &o->planner);
   return status == US_OK ? -1 : us_cli_fail(command, status);
 }
 
@@ -231,10 +213,12 @@ static const char intro[] =
     "  understudy view --model runs/pm/model --data runs/pm/heldout.h5 --plan cem\n"
     "  understudy view --data runs/pm/heldout.h5 --episode 3 --record episode.mp4\n\nKeys:\n";
 
-// The help with the lists of keys. text (size)
-static const char* help_text(char* text, size_t size) {
-  size_t at = (size_t)snprintf(text, size, "%s", intro);
-#define LINE(label, what) at += (size_t)snprintf(text + at, size - at, "  %-18s %s\n", label, what);
+static int run(int argc, const char** argv) {
+  // The help ends with the lists of keys.
+  char help[8192];
+  size_t at = (size_t)snprintf(help, sizeof(help), "%s", intro);
+#define LINE(label, what) \
+  at += (size_t)snprintf(help + at, sizeof(help) - at, "  %-18s %s\n", label, what);
 #define X(name, key, label, what) LINE(label, what)
   US_VIEW_KEYS(X)
 #undef X
@@ -245,12 +229,8 @@ static const char* help_text(char* text, size_t size) {
   US_VIEW_MOUSE(X)
 #undef X
 #undef LINE
-  US_ASSERT(at < size);
-  return text;
-}
+  US_ASSERT(at < sizeof(help));
 
-static int run(int argc, const char** argv) {
-  char help[8192];
   Options o = {.planner = us_planner_defaults()};
   us_settings_default(settings, &o);
   struct poptOption shown[US_CLI_ROWS] = {POPT_TABLEEND}, planner[US_CLI_ROWS] = {POPT_TABLEEND};
@@ -261,8 +241,8 @@ static int run(int argc, const char** argv) {
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, planner, 0, "Planner:", NULL},
       POPT_TABLEEND};
   argv[0] = "view";
-  int code = us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]",
-                          help_text(help, sizeof(help)), NULL, 0);
+  int code = us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]", help,
+                          NULL, 0);
   if (code < 0) code = check_options(argv[0], &o);
   if (code < 0) {
     UsStatus status = view(&o);
