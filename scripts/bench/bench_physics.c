@@ -54,6 +54,7 @@ static double rollout(const Bench* b) {
 }
 
 static void open_bench(const char* name, Bench* b) {
+  // One env step a block, so that the plain loop has the same actions.
   char full[128];
   snprintf(full, sizeof(full), "sim:%s", name);
   if (us_env_open(full, us_tasks, &(UsEnvConfig){.slots = N, .block = 1}, &b->env) != US_OK) {
@@ -68,6 +69,7 @@ static void open_bench(const char* name, Bench* b) {
   b->states = calloc((size_t)(N * us_env_info(b->env)->state), sizeof(double));
   b->actions = calloc(all * (size_t)b->task->action, sizeof(float));
   b->rewards = calloc(all, sizeof(float));
+  // Start states of the seeds, and random actions.
   uint64_t seeds[N];
   for (int i = 0; i < N; i++) seeds[i] = (uint64_t)i;
   us_env_reset(b->env, NULL, seeds);
@@ -81,15 +83,10 @@ static void open_bench(const char* name, Bench* b) {
   }
 }
 
-static void check(const UsEnv* e) {
-  if (!us_env_error(e)) return;
-  fprintf(stderr, "bench_physics: %s: MuJoCo: %s\n", us_env_info(e)->name, us_env_error(e)->text);
-  exit(1);
-}
-
 static void bench(const char* name) {
   Bench b = {0};
   open_bench(name, &b);
+  // The fastest of some rounds of each, one after the other.
   double best[2] = {INFINITY, INFINITY}, steps = (double)N * b.horizon * b.task->frame_skip;
   for (int k = 0; k < ROUNDS; k++) {
     best[0] = fmin(best[0], plain(&b));
@@ -97,7 +94,12 @@ static void bench(const char* name) {
   }
   printf("%-18s %3d steps an env step  mj_step %9.0f/s  rollout %9.0f/s  ratio %.2f\n", name,
          b.task->frame_skip, steps / best[0], steps / best[1], best[0] / best[1]);
-  check(b.env);
+  // Physics that went wrong is no measurement.
+  const UsEnv* e = b.env;
+  if (us_env_error(e)) {
+    fprintf(stderr, "bench_physics: %s: MuJoCo: %s\n", us_env_info(e)->name, us_env_error(e)->text);
+    exit(1);
+  }
   mj_deleteData(b.data);
   free(b.states);
   free(b.actions);

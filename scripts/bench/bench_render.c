@@ -17,6 +17,7 @@ static void bench(const char* name, int size, UsPool* pool) {
     fprintf(stderr, "bench_render: %s\n", us_message());
     exit(1);
   }
+  // Room for the longer of both, a rollout.
   const UsEnvInfo* info = us_env_info(e);
   size_t length = (size_t)N * SAMPLES * HORIZON;
   float* actions = calloc(length * (size_t)info->action, sizeof(float));
@@ -30,6 +31,7 @@ static void bench(const char* name, int size, UsPool* pool) {
   }
   us_env_reset(e, NULL, seeds);
   us_env_render(e, N, slots, pixels);
+  // A second of collecting, then a second of rollouts.
   int frames = 0, steps_played = 0;
   double wall = us_seconds(), core = us_cpu_seconds();
   for (; us_seconds() - wall < 1; frames += N) {

@@ -98,33 +98,25 @@ static UsStatus add_plugin(const char* path) {
   return US_OK;
 }
 
-static const char mjcf[] = "mjcf:";
-
-// Adds the task of `mjcf:<path>`; *name is its name. Naming a file twice adds it once.
-static UsStatus add_mjcf(const char* word, const char** name) {
+// Takes the value of --plugin, or a task's name, of which `mjcf:<path>` becomes that of its task.
+static UsStatus add_tasks(const char* text, char** task) {
+  static const char mjcf[] = "mjcf:";
+  if (strncmp(text, mjcf, strlen(mjcf)) != 0) return task ? US_OK : add_plugin(text);
   const UsTask* t;
-  US_TRY(us_mjcf_open(word + strlen(mjcf), &t));
+  US_TRY(us_mjcf_open(text + strlen(mjcf), &t));
   // A file that was named before, by --plugin or --task, is there already.
   const UsTask* known = us_cli_task(t->name);
   if (known || task_count == kTasks) {
     us_mjcf_close(t);
     if (!known)
-      return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", word, kTasks);
+      return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", text, kTasks);
   } else {
     tasks[task_count++] = opened[opened_count++] = known = t;
   }
-  *name = known->name;
-  return US_OK;
-}
-
-// Takes the value of --plugin, or a task's name, of which `mjcf:<path>` becomes that of its task.
-static UsStatus add_tasks(const char* text, char** task) {
-  if (strncmp(text, mjcf, strlen(mjcf)) != 0) return task ? US_OK : add_plugin(text);
-  const char* name = NULL;
-  US_TRY(add_mjcf(text, &name));
+  // Where a task was asked for, its name stands in place of the file's.
   if (!task) return US_OK;
   free(*task);
-  *task = strdup(name);
+  *task = strdup(known->name);
   return *task ? US_OK : us_fail(US_MEMORY, "out of memory");
 }
 
@@ -138,16 +130,6 @@ static const struct {
     US_OPTION_RANGES(X)
 #undef X
 };
-
-// More threads than that gain nothing and take memory each.
-static long long bound_threads(const char* command, long long threads) {
-  enum { kEach = 4 };  // a processor
-  int most = kEach * us_machine_processors();
-  if (threads <= most) return threads;
-  fprintf(stderr, "understudy %s: --threads %lld: %d are used, %d a processor\n", command, threads,
-          most, kEach);
-  return most;
-}
 
 // The options that came from lists of settings: what popt calls them, and the setting.
 static struct {
@@ -202,6 +184,7 @@ void us_cli_free(const UsSetting* list, void* config) {
 }
 
 static int read_whole(const char* command, const struct poptOption* o, const char* text) {
+  enum { kThreadsEach = 4 };  // a processor
   unsigned type = o->argInfo & POPT_ARG_MASK;
   // The range is the setting's, else that of all options of the name, else the type's.
   long long low = 0, high = type == POPT_ARG_INT ? INT_MAX : LLONG_MAX;
@@ -217,7 +200,14 @@ static int read_whole(const char* command, const struct poptOption* o, const cha
     return us_cli_usage(command, "--%s: expected a whole number from %lld to %lld, found \"%s\"",
                         o->longName, low, high, text);
   }
-  if (strcmp(o->longName, "threads") == 0) value = bound_threads(command, value);
+  // More threads than a few a processor gain nothing and take memory each.
+  int most = kThreadsEach * us_machine_processors();
+  if (strcmp(o->longName, "threads") == 0 && value > most) {
+    fprintf(stderr, "understudy %s: --threads %lld: %d are used, %d a processor\n", command, value,
+            most, kThreadsEach);
+    value = most;
+  }
+  // Into the variable, whatever its type.
   if (type == POPT_ARG_INT) *(int*)o->arg = (int)value;
   if (type == POPT_ARG_LONG) *(long*)o->arg = (long)value;
   if (type == POPT_ARG_LONGLONG) *(long long*)o->arg = value;
@@ -341,33 +331,6 @@ static int parse_options(const char* command, poptContext context, const Options
   return code;
 }
 
-// Texts become paths, to which names of files are added.
-static int check_length(int argc, const char** argv) {
-  for (int i = 1; i < argc; i++) {
-    size_t n = strlen(argv[i]);
-    if (n > kText) {
-      return us_cli_usage(argv[0], "expected texts of at most %d bytes, found %zu in \"%.32s...\"",
-                          kText, n, argv[i]);
-    }
-  }
-  return -1;
-}
-
-static int take_words(const char** argv, poptContext context, const char** words, int max_words) {
-  const char* word;
-  int n = 0;
-  while ((word = poptGetArg(context))) {
-    if (!words || n >= max_words) {
-      return us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
-    }
-    int at = 1;  // popt frees its copy of the word; argv keeps it
-    while (strcmp(argv[at], word)) at++;
-    words[n++] = argv[at];
-    words[n] = NULL;
-  }
-  return -1;
-}
-
 int us_cli_parse(int argc, const char** argv, const struct poptOption* table, const char* usage,
                  const char* help, const char** words, int max_words) {
   const struct poptOption common[] = {
@@ -385,16 +348,32 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   start_tasks();
   given[0] = 0;
   if (words) words[0] = NULL;
-  int asked = 0, code = check_length(argc, argv);
-  if (code >= 0) return code;
+  // Texts become paths, to which names of files are added.
+  for (int i = 1; i < argc; i++) {
+    size_t size = strlen(argv[i]);
+    if (size <= kText) continue;
+    return us_cli_usage(argv[0], "expected texts of at most %d bytes, found %zu in \"%.32s...\"",
+                        kText, size, argv[i]);
+  }
+  int asked = 0, n = 0;
   poptContext context = poptGetContext(NULL, argc, argv, options.row, 0);
-  code = parse_options(argv[0], context, &options, &asked);
+  int code = parse_options(argv[0], context, &options, &asked);
   // --help says what is there, whatever else was wrong behind it.
   if (asked) {
     print_help(argv[0], all, usage, help);
     code = 0;
   }
-  if (code < 0) code = take_words(argv, context, words, max_words);
+  // What is left are words: popt frees its copies, argv keeps them.
+  for (const char* word; code < 0 && (word = poptGetArg(context));) {
+    if (!words || n >= max_words) {
+      code = us_cli_usage(argv[0], "unexpected argument \"%s\"", word);
+      break;
+    }
+    int at = 1;
+    while (strcmp(argv[at], word)) at++;
+    words[n++] = argv[at];
+    words[n] = NULL;
+  }
   poptFreeContext(context);
   return code;
 }

@@ -28,15 +28,6 @@ static void choose_kernels(const char** argv) {
   execv(self, (char* const*)argv);
 }
 
-// Closed descriptors 0, 1 and 2 are opened so that using them fails: else the next file that is
-// opened would take such a number, and what is printed would be written into it.
-static void open_standard(void) {
-  for (int fd = 0; fd <= 2; fd++) {
-    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
-  }
-}
-
 // The exit code of a command, 1 where it worked but not all that it printed has left. A reader that
 // has gone away, as `head` does, knows why.
 static int check_output(int code) {
@@ -59,7 +50,12 @@ static int check_output(int code) {
 }
 
 int us_cli_main(int argc, const char** argv, int (*run)(int argc, const char** argv)) {
-  open_standard();
+  // Closed descriptors 0, 1 and 2 are opened so that using them fails: else the next file that is
+  // opened would take such a number, and what is printed would be written into it.
+  for (int fd = 0; fd <= 2; fd++) {
+    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) _exit(1);
+  }
   choose_kernels(argv);
   us_terminal_install();
   return check_output(run(argc, argv));

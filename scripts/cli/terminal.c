@@ -14,18 +14,6 @@ void us_terminal_break(void) {
   open_line = 0;
 }
 
-static void draw_bar(const UsProgress* p, double rate, int left) {
-  // A bar of 24 characters, then numbers.
-  double fraction = p->total > 0 ? fmin(p->done / p->total, 1) : 1;
-  char bar[25];
-  int full = (int)(fraction * 24);
-  for (int i = 0; i < 24; i++) bar[i] = i < full ? '#' : '.';
-  bar[24] = 0;
-  fprintf(stderr, "\r\033[K%s [%s] %.0f/%.0f %s  %.1f/s  %d:%02d left  %s", p->label, bar, p->done,
-          p->total, p->unit, rate, left / 60, left % 60, p->note);
-  open_line = 1;
-}
-
 void us_terminal_progress(void* data, UsProgress* p) {
   const int terminal = isatty(STDERR_FILENO);
   const double now = us_seconds();
@@ -43,7 +31,13 @@ void us_terminal_progress(void* data, UsProgress* p) {
   double rate = (p->done - p->first) / (now - p->start + 1e-9);
   int left = rate > 0 ? (int)fmin((p->total - p->done) / rate, INT_MAX) : 0;
   if (terminal) {
-    draw_bar(p, rate, left);
+    // A bar of 24 characters, then numbers.
+    int full = (int)(24 * (p->total > 0 ? fmin(p->done / p->total, 1) : 1));
+    char bar[25] = "........................";
+    for (int i = 0; i < full; i++) bar[i] = '#';
+    fprintf(stderr, "\r\033[K%s [%s] %.0f/%.0f %s  %.1f/s  %d:%02d left  %s", p->label, bar,
+            p->done, p->total, p->unit, rate, left / 60, left % 60, p->note);
+    open_line = 1;
   } else {
     fprintf(stderr, "%s: %.0f of %.0f %s, %.1f/s, %d:%02d left%s%s\n", p->label, p->done, p->total,
             p->unit, rate, left / 60, left % 60, p->note[0] ? ", " : "", p->note);
@@ -72,10 +66,7 @@ static int is_interrupted(void* data) {
 }
 
 void us_terminal_install(void) {
-  struct sigaction action;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
   signal(SIGXFSZ, SIG_IGN);

@@ -27,7 +27,7 @@ static const char help[] =
     "Example:\n"
     "  understudy bench --model runs/pm/model --json runs/pm/bench.json\n";
 
-enum { kHorizon = 5, kRows = 20000, kShapesMost = 4096 };
+enum { kHorizon = 5, kRows = 20000, kShapesMost = 4096, kMemories = 5 };
 
 typedef struct Options {
   char *model, *json;
@@ -47,19 +47,13 @@ typedef struct Results {
 typedef struct Rollout {
   const UsPredictor* p;
   UsRolloutWork* m;
-  int tile;
-  float *context, *cache, *goal;  // tensor memory
-  float* distance;                // (tile, H) tensor memory
-  float* actions;                 // (tile, H, K, A)
+  UsRollout task;            // a tile of candidates
+  float* memory[kMemories];  // tensor memory: its context, cache, goal, actions, distance
 } Rollout;
 
 static void drop_rollout(Rollout* r) {
   us_predictor_work_destroy(r->m);
-  us_ops_free(us_device_cpu(), r->context);
-  us_ops_free(us_device_cpu(), r->cache);
-  us_ops_free(us_device_cpu(), r->goal);
-  us_ops_free(us_device_cpu(), r->actions);
-  us_ops_free(us_device_cpu(), r->distance);
+  for (int k = 0; k < kMemories; k++) us_ops_free(us_device_cpu(), r->memory[k]);
 }
 
 static UsStatus out_of_memory(void) {
@@ -72,44 +66,46 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), frames = (size_t)c->context;
   int tile = us_predictor_model(p)->tile;
   size_t numbers = (size_t)(tile * kHorizon * c->block * c->action);
-  *r = (Rollout){.p = p, .tile = tile, .m = us_predictor_work_create(p, tile)};
-  r->context = us_ops_alloc(us_device_cpu(), frames * one);
-  r->cache = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
-  r->goal = us_ops_alloc(us_device_cpu(), one);
-  r->actions = us_ops_alloc(us_device_cpu(), numbers);
-  r->distance = us_ops_alloc(us_device_cpu(), (size_t)(tile * kHorizon));
   size_t most = frames * one > numbers ? frames * one : numbers;
-  float* host = malloc(most * sizeof(float));
-  if (!r->m || !r->context || !r->cache || !r->goal || !r->actions || !r->distance || !host) {
+  const size_t sizes[kMemories] = {frames * one, us_predictor_model(p)->cache, one, numbers,
+                                   (size_t)(tile * kHorizon)};
+  *r = (Rollout){.p = p, .m = us_predictor_work_create(p, tile)};
+  float *host = malloc(most * sizeof(float)), *const *at = r->memory;
+  int got = r->m && host;
+  for (int k = 0; k < kMemories; k++) {
+    r->memory[k] = us_ops_alloc(us_device_cpu(), sizes[k]);
+    got = got && r->memory[k];
+  }
+  if (!got) {
     free(host);
     drop_rollout(r);
     return out_of_memory();
   }
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&rng, host, (int)(frames * one));
-  us_ops_put(us_device_cpu(), r->context, host, frames * one);
+  us_ops_put(us_device_cpu(), at[0], host, frames * one);
   us_rng_fill_normal(&rng, host, (int)numbers);
-  us_ops_put(us_device_cpu(), r->actions, host, numbers);
+  us_ops_put(us_device_cpu(), at[3], host, numbers);
   free(host);
   // The cache of the context, as a planner makes it once a plan.
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
-  us_predictor_cache(p, r->m, r->context, times, r->cache);
+  us_predictor_cache(p, r->m, at[0], times, at[1]);
+  r->task = (UsRollout){.context = at[0],
+                        .cache = at[1],
+                        .goal = at[2],
+                        .actions = at[3],
+                        .distance = at[4],
+                        .step = 0.25,
+                        .count = tile,
+                        .horizon = kHorizon};
   return US_OK;
 }
 
 static void roll(void* arg, int forget) {
   Rollout* r = arg;
-  const UsRollout task = {.context = r->context,
-                          .cache = r->cache,
-                          .step = 0.25,
-                          .count = r->tile,
-                          .horizon = kHorizon,
-                          .actions = r->actions,
-                          .goal = r->goal,
-                          .distance = r->distance,
-                          .recompute = forget};
-  us_predictor_rollout(r->p, r->m, &task);
+  r->task.recompute = forget;
+  us_predictor_rollout(r->p, r->m, &r->task);
 }
 
 static UsProgress bar;  // over the seconds that all measurements are to take
@@ -129,10 +125,9 @@ static double measure(void (*work)(void*, int), void* arg, int how, double secon
   for (int r = 0; r < kRounds && !us_interrupted(); r++) {
     start = us_cpu_seconds();
     int done = 0;
-    while (done < calls && !us_interrupted()) {
+    for (; done < calls && !us_interrupted(); done++) {
       work(arg, how);
       us_progress_show(&bar, measured + us_cpu_seconds() - start, NULL);
-      done++;
     }
     double taken = us_cpu_seconds() - start;
     if (done) best = fmin(best, taken / done);
@@ -294,9 +289,9 @@ static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out
   // The rollout, then the same products without anything between.
   double operations = 0, alone = 0;
   US_TRY(make_rollout(p, &r));
-  double once = measure(roll, &r, 0, seconds), frames = (double)r.tile * kHorizon;
+  double once = measure(roll, &r, 0, seconds), frames = (double)r.task.count * kHorizon;
   drop_rollout(&r);
-  US_TRY(measure_matrices(c, r.tile * c->grid_h * c->grid_w, seconds, &operations, &alone));
+  US_TRY(measure_matrices(c, r.task.count * c->grid_h * c->grid_w, seconds, &operations, &alone));
   out->steps = frames / once;
   // The last frame of a rollout needs no keys and values.
   double spared = 4.0 * c->depth * c->width * c->dim * c->grid_h * c->grid_w / kHorizon;
@@ -318,7 +313,7 @@ static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Res
     if (status == US_OK) {
       double with = measure(roll, &r, 0, seconds / 2), without = measure(roll, &r, 1, seconds / 2);
       out->cached[i] = without / with;
-      out->cached_steps[i] = r.tile * kHorizon / with;
+      out->cached_steps[i] = r.task.count * kHorizon / with;
       drop_rollout(&r);
     }
     us_predictor_destroy(p);
@@ -345,6 +340,7 @@ static void print(const UsPredictorConfig* c, const Results* r) {
 }
 
 static UsStatus write_json(const char* path, const Results* r) {
+  // All figures under names of their own, for programs that compare runs.
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "kernel", us_ops_name(us_device_cpu()));
   us_json_add(json, "candidate_steps_per_core_second", r->steps);

@@ -23,29 +23,8 @@ enum { kMostEpisodes = 100, kShown = 8 };
 
 // ---- info ----
 
-typedef struct Range {
-  double low, high, mean, std;
-} Range;
-
-// Range of number i of a column of `width` numbers a row, NaNs left out. Exactly one of x (float)
-// and y (double) is not NULL.
-static Range find_range(const float* x, const double* y, int64_t rows, int width, int i) {
-  double count = 0, sum = 0, square = 0;
-  Range r = {INFINITY, -INFINITY, 0, 0};
-  for (int64_t row = 0; row < rows; row++) {
-    double v = x ? (double)x[row * width + i] : y[row * width + i];
-    if (!isfinite(v)) continue;
-    count++;
-    sum += v;
-    square += v * v;
-    r.low = fmin(r.low, v);
-    r.high = fmax(r.high, v);
-  }
-  r.mean = count > 0 ? sum / count : NAN;
-  r.std = count > 0 ? sqrt(fmax(square / count - r.mean * r.mean, 0)) : NAN;
-  return r;
-}
-
+// The range of each number of a column, a line a number. Exactly one of x (float) and y (double),
+// (rows, width), is not NULL.
 static void print_ranges(const char* name, const float* x, const double* y, int64_t rows,
                          int width) {
   for (int i = 0; i < width; i++) {
@@ -54,32 +33,27 @@ static void print_ranges(const char* name, const float* x, const double* y, int6
       return;
     }
     if (us_interrupted()) return;
-    Range r = find_range(x, y, rows, width, i);
+    // Over all rows, NaNs left out.
+    double low = INFINITY, high = -INFINITY, count = 0, sum = 0, square = 0;
+    for (int64_t row = 0; row < rows; row++) {
+      double v = x ? (double)x[row * width + i] : y[row * width + i];
+      if (!isfinite(v)) continue;
+      count++;
+      sum += v;
+      square += v * v;
+      low = fmin(low, v);
+      high = fmax(high, v);
+    }
+    double mean = count > 0 ? sum / count : NAN;
+    double std = count > 0 ? sqrt(fmax(square / count - mean * mean, 0)) : NAN;
     char label[64];
     snprintf(label, sizeof(label), "%s[%d]", name, i);
-    printf("  %-12s %10.4f .. %-10.4f mean %10.4f  std %10.4f\n", label, r.low, r.high, r.mean,
-           r.std);
+    printf("  %-12s %10.4f .. %-10.4f mean %10.4f  std %10.4f\n", label, low, high, mean, std);
   }
 }
 
 static const char* known(const char* text) {
   return text[0] ? us_shown(text) : "(not said)";
-}
-
-static void print_state(UsDataset* d) {
-  UsLockHolder who;
-  const UsDatasetInfo* info = us_dataset_info(d);
-  printf("  finished     ");
-  if (info->finished) {
-    printf("yes\n");
-  } else if (us_lock_holder(us_dataset_path(d), &who)) {
-    printf("no: being written by pid %ld on %s since %s, %lld of %lld episodes\n", who.pid,
-           us_shown(who.host), us_shown(who.since), (long long)info->episodes,
-           (long long)us_dataset_room(d));
-  } else {
-    printf("no: its writer was killed after %lld of %lld episodes; collect --resume goes on\n",
-           (long long)info->episodes, (long long)us_dataset_room(d));
-  }
 }
 
 static void print_info(UsDataset* d) {
@@ -102,7 +76,20 @@ static void print_info(UsDataset* d) {
     printf("  range        %s\n", us_shown(info->variation_range));
   }
   if (info->diverged[0]) printf("  diverged     %s\n", info->diverged);
-  print_state(d);
+  // A file that is not finished has a writer, or had one.
+  UsLockHolder who;
+  printf("  finished     ");
+  if (info->finished) {
+    printf("yes\n");
+  } else if (us_lock_holder(us_dataset_path(d), &who)) {
+    printf("no: being written by pid %ld on %s since %s, %lld of %lld episodes\n", who.pid,
+           us_shown(who.host), us_shown(who.since), (long long)info->episodes,
+           (long long)us_dataset_room(d));
+  } else {
+    printf("no: its writer was killed after %lld of %lld episodes; collect --resume goes on\n",
+           (long long)info->episodes, (long long)us_dataset_room(d));
+  }
+  // What it holds.
   printf("  episodes     %lld of %d to %d rows\n", (long long)info->episodes, shortest, longest);
   printf("  rows         %lld, %.4g s apart: %.1f minutes\n", (long long)info->rows, info->dt,
          (double)info->rows * info->dt / 60);
@@ -119,30 +106,25 @@ static void print_info(UsDataset* d) {
 
 // ---- verify ----
 
-// Frame size of a model or encoder folder.
-static UsStatus read_frame_size(const char* model, int* height, int* width) {
-  UsModel* m;
-  UsEncoder* e;
-  char path[4096];
-  snprintf(path, sizeof(path), "%s/predictor.safetensors", model);
-  if (us_file_exists(path)) {
-    US_TRY(us_model_open(model, &m));
-    *height = us_model_info(m)->height;
-    *width = us_model_info(m)->width;
-    us_model_destroy(m);
-  } else {
-    US_TRY(us_encoder_open(model, &e));
-    *height = us_encoder_info(e)->height;
-    *width = us_encoder_info(e)->width;
-    us_encoder_destroy(e);
-  }
-  return US_OK;
-}
-
 static UsStatus verify(const char* path, const char* model) {
   UsVerdict v;
+  UsModel* m;
+  UsEncoder* e;
+  char predictor[4096];
   int height = 0, width = 0;
-  if (model) US_TRY(read_frame_size(model, &height, &width));
+  // The frame size of a model's or encoder's folder, where one is given.
+  snprintf(predictor, sizeof(predictor), "%s/predictor.safetensors", model ? model : "");
+  if (model && us_file_exists(predictor)) {
+    US_TRY(us_model_open(model, &m));
+    height = us_model_info(m)->height;
+    width = us_model_info(m)->width;
+    us_model_destroy(m);
+  } else if (model) {
+    US_TRY(us_encoder_open(model, &e));
+    height = us_encoder_info(e)->height;
+    width = us_encoder_info(e)->width;
+    us_encoder_destroy(e);
+  }
   US_TRY(us_dataset_verify(path, height, width, &v));
   printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s%s%s\n", path,
          (long long)v.info.episodes, (long long)v.info.rows, v.hash, us_shown(v.writer),
@@ -152,27 +134,14 @@ static UsStatus verify(const char* path, const char* model) {
   return US_OK;
 }
 
-// ---- import, convert ----
-
-// Says so when a file that was imported for a task of ours cannot be played in it.
-static UsStatus compare(const UsTask* task, const UsDatasetInfo* file) {
-  UsEnv* e;
-  US_TRY(us_cli_open_sim(task->name, NULL, &e));
-  int action = us_env_info(e)->action, state = us_env_info(e)->state;
-  us_env_close(e);
-  if (action == file->action && state == file->state) return US_OK;
-  printf(
-      "  the task %s here has %d actions and states of %d numbers, the file %d and %d: models\n"
-      "  can be trained, not evaluated\n",
-      task->name, action, state, file->action, file->state);
-  return US_OK;
-}
+// ---- import ----
 
 static UsStatus import(const char* path, const char* out, const UsImport* config) {
   UsVerdict v;
   UsImportNotes notes;
   const UsTask* task = us_cli_task(config->task);
   US_TRY(us_dataset_import(path, out, config, &v, &notes));
+  // What was taken over, and what not.
   printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
          (long long)v.info.rows, path, us_shown(v.writer));
   if (v.left[0]) printf("  not taken over: %s\n", us_shown(v.left));
@@ -186,21 +155,26 @@ static UsStatus import(const char* path, const char* out, const UsImport* config
   if (!task) {
     printf("  no task here is called \"%s\": models can be trained, not evaluated\n", config->task);
   } else {
-    US_TRY(compare(task, &v.info));
+    // Says so when a file that was imported for a task of ours cannot be played in it.
+    UsEnv* e;
+    US_TRY(us_cli_open_sim(task->name, NULL, &e));
+    int action = us_env_info(e)->action, state = us_env_info(e)->state;
+    us_env_close(e);
+    if (action != v.info.action || state != v.info.state) {
+      printf(
+          "  the task %s here has %d actions and states of %d numbers, the file %d and %d: models\n"
+          "  can be trained, not evaluated\n",
+          task->name, action, state, v.info.action, v.info.state);
+    }
   }
   if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
   return US_OK;
 }
 
-static UsStatus convert(const char* path, const char* out, double bound, int overwrite) {
-  char left[US_LEFT_CHARS];
-  US_TRY(us_dataset_convert(path, out, bound, overwrite, left));
-  printf("%s: %s for stable-worldmodel's loaders\n", out, path);
-  if (left[0]) printf("  not taken over: %s\n", left);
-  return US_OK;
-}
+// ---- preview ----
 
-static UsStatus preview(UsDataset* d, const char* out, int episodes) {
+// The picture has at most as many lines as the file has episodes.
+static UsStatus draw_preview(UsDataset* d, const char* out, int episodes) {
   int drawn = 0;
   UsLock* lock;
   US_TRY(us_lock_take(out, &lock));
@@ -252,17 +226,20 @@ enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
 static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
   const UsImport* c = &o->import;
   if (strcmp(verb, "verify") == 0) return verify(path, o->model);
-  if (strcmp(verb, "convert") == 0) return convert(path, o->out, c->bound, c->overwrite);
   if (strcmp(verb, "import") == 0) return import(path, o->out, c);
+  if (strcmp(verb, "convert") == 0) {
+    char left[US_LEFT_CHARS];
+    US_TRY(us_dataset_convert(path, o->out, c->bound, c->overwrite, left));
+    printf("%s: %s for stable-worldmodel's loaders\n", o->out, path);
+    if (left[0]) printf("  not taken over: %s\n", left);
+    return US_OK;
+  }
+  // The others show a file of ours.
   UsDataset* d;
   US_TRY(us_dataset_open(path, &d));
-  UsStatus status = US_OK;
-  if (strcmp(verb, "info") == 0) {
-    print_info(d);
-    status = us_interrupt_check(path);
-  } else {
-    status = preview(d, o->out, o->episodes);
-  }
+  int info = strcmp(verb, "info") == 0;
+  if (info) print_info(d);
+  UsStatus status = info ? us_interrupt_check(path) : draw_preview(d, o->out, o->episodes);
   us_dataset_close(d);
   return status;
 }

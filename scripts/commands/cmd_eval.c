@@ -9,8 +9,6 @@
 #include "scripts/cli/cli.h"
 #include "worldmodel/base/text.h"
 
-static const char usage[] = "--model DIR --data HELDOUT.h5 --json R.json [options]";
-
 static const char help[] =
     "Plans to goals that held-out trajectories reached and counts successes, in rows:\n"
     "  model   the planner imagines in the world model, which sees rendered frames\n"
@@ -33,25 +31,6 @@ static const char help[] =
     "    --protocol dinoworld --episodes 512 --json runs/pm/eval.json\n";
 
 // ---- the table ----
-
-static void print_rate(const UsEvalResult* e, int row, const UsColumn* c) {
-  const UsResult* r = &e->row[row];
-  char text[64] = "-";
-  if (us_result_answers(r, c->rule)) {
-    UsRate rate = us_result_rate(r, &e->pairs, c->rule, c->hard);
-    snprintf(text, sizeof(text), "%.1f [%.1f, %.1f]", 100 * rate.rate, 100 * rate.low,
-             100 * rate.high);
-  }
-  printf("  %-21s", text);
-}
-
-// Mean distance to the goal at the start and at the end, and the median at the end.
-static void print_distance(const UsResult* r) {
-  double start[4], end[4];
-  us_eval_distance(r, 0, start);
-  us_eval_distance(r, r->blocks, end);
-  printf("  %.3f > %.3f (%.3f)", start[0], end[0], end[2]);
-}
 
 // How often MuJoCo warned in one kind of work.
 static void print_warnings(const char* where, const UsWarnings* w) {
@@ -83,10 +62,23 @@ static void print_rates(const UsEvalResult* e) {
   printf("  mean distance > at the end (median)\n");
   for (int k = 0; k < US_ROW_COUNT; k++) {
     if (!e->on[k]) continue;
-    printf("%-7s %5d", us_eval_row_names[k], e->row[k].count);
-    for (int c = 0; c < columns; c++) print_rate(e, k, &column[c]);
-    print_distance(&e->row[k]);
-    printf("\n");
+    const UsResult* r = &e->row[k];
+    printf("%-7s %5d", us_eval_row_names[k], r->count);
+    // "-" where a row cannot answer a rule.
+    for (int c = 0; c < columns; c++) {
+      char text[64] = "-";
+      if (us_result_answers(r, column[c].rule)) {
+        UsRate rate = us_result_rate(r, &e->pairs, column[c].rule, column[c].hard);
+        snprintf(text, sizeof(text), "%.1f [%.1f, %.1f]", 100 * rate.rate, 100 * rate.low,
+                 100 * rate.high);
+      }
+      printf("  %-21s", text);
+    }
+    // Mean distance to the goal at the start and at the end, and the median at the end.
+    double start[4], end[4];
+    us_eval_distance(r, 0, start);
+    us_eval_distance(r, r->blocks, end);
+    printf("  %.3f > %.3f (%.3f)\n", start[0], end[0], end[2]);
   }
 }
 
@@ -139,7 +131,8 @@ int us_cmd_eval(int argc, const char** argv) {
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, job, 0, NULL, NULL},
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, planner, 0, "Planner:", NULL},
       POPT_TABLEEND};
-  int code = us_cli_parse(argc, argv, table, usage, help, NULL, 0);
+  int code = us_cli_parse(argc, argv, table,
+                          "--model DIR --data HELDOUT.h5 --json R.json [options]", help, NULL, 0);
   if (code < 0 && !c.json) code = us_cli_usage("eval", "--json is missing");
   if (code < 0) {
     // Built-in tasks, those of plugins and of MJCF files; their settings where no option is given.

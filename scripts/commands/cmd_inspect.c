@@ -48,17 +48,6 @@ static UsStatus read_tensors(const char* path, const UsTensors* t, size_t* numbe
   return US_OK;
 }
 
-static void print_tensors(const UsTensors* t) {
-  for (int i = 0; i < us_tensors_count(t) && i < kShown; i++) {
-    printf("  %-5s %s (", us_tensors_dtype(t, i), us_shown(us_tensors_name(t, i)));
-    for (int k = 0; k < us_tensors_rank(t, i); k++) {
-      printf("%s%llu", k ? ", " : "", (unsigned long long)us_tensors_shape(t, i)[k]);
-    }
-    printf("), %zu bytes\n", us_tensors_bytes(t, i));
-  }
-  if (us_tensors_count(t) > kShown) printf("  ... %d more\n", us_tensors_count(t) - kShown);
-}
-
 static UsStatus inspect_tensors(const char* path) {
   UsTensors* t;
   // Every number is read before a word is said.
@@ -68,9 +57,17 @@ static UsStatus inspect_tensors(const char* path) {
   UsStatus status = read_tensors(path, t, &numbers);
   if (status == US_OK) status = us_hash_file(path, hash);
   if (status == US_OK) {
-    printf("%s: safetensors, %d tensors, %zu numbers, sha256 %.16s\n", path, us_tensors_count(t),
-           numbers, hash);
-    print_tensors(t);
+    const int count = us_tensors_count(t);
+    printf("%s: safetensors, %d tensors, %zu numbers, sha256 %.16s\n", path, count, numbers, hash);
+    // A line a tensor, as far as a screen goes.
+    for (int i = 0; i < count && i < kShown; i++) {
+      printf("  %-5s %s (", us_tensors_dtype(t, i), us_shown(us_tensors_name(t, i)));
+      for (int k = 0; k < us_tensors_rank(t, i); k++) {
+        printf("%s%llu", k ? ", " : "", (unsigned long long)us_tensors_shape(t, i)[k]);
+      }
+      printf("), %zu bytes\n", us_tensors_bytes(t, i));
+    }
+    if (count > kShown) printf("  ... %d more\n", count - kShown);
   }
   us_tensors_close(t);
   return status;
@@ -195,15 +192,6 @@ static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
   return US_OK;
 }
 
-static UsStatus inspect_encoder(const char* folder) {
-  UsEncoder* e;
-  US_TRY(us_encoder_open(folder, &e));
-  printf("%s: ", folder);
-  print_encoder("", e);
-  us_encoder_destroy(e);
-  return US_OK;
-}
-
 static UsStatus refuse_folder(const char* path) {
   // What lies there says what it may have been meant to be.
   DIR* folder = opendir(path);
@@ -227,13 +215,21 @@ static UsStatus inspect_folder(const char* path) {
   us_path_join(file, sizeof(file), path, "config.json");
   if (!us_file_exists(file)) return refuse_folder(path);
   US_TRY(us_json_read(file, &config));
-  // Only encoders have no format of their own.
   const char* format = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(config, "format"));
-  UsStatus status = !format                               ? inspect_encoder(path)
-                    : !strcmp(format, "understudy model") ? inspect_model(path, config)
+  if (format) {
+    UsStatus status = !strcmp(format, "understudy model") ? inspect_model(path, config)
                                                           : inspect_pretrained(path, config);
+    cJSON_Delete(config);
+    return status;
+  }
+  // Only encoders have no format of their own.
+  UsEncoder* e;
   cJSON_Delete(config);
-  return status;
+  US_TRY(us_encoder_open(path, &e));
+  printf("%s: ", path);
+  print_encoder("", e);
+  us_encoder_destroy(e);
+  return US_OK;
 }
 
 // ---- the command ----
@@ -242,6 +238,7 @@ static UsStatus inspect_json(const char* path) {
   cJSON* json;
   US_TRY(us_json_read(path, &json));
   printf("%s: JSON, %d members", path, cJSON_GetArraySize(json));
+  // Its first members by name.
   const cJSON* member;
   int n = 0;
   cJSON_ArrayForEach(member, json) {
@@ -265,17 +262,12 @@ static UsStatus inspect(const char* path) {
   if (end && !strcmp(end, ".xml")) return inspect_mjcf(path);
   if (named || H5Fis_hdf5(path) > 0) return inspect_dataset(path);
   // What PyTorch writes is told by name.
-  if (n == 9 && head[0] == 'P' && head[1] == 'K') {
+  int zip = n == 9 && head[0] == 'P' && head[1] == 'K';
+  if (zip || (n == 9 && head[0] == 0x80 && head[1] < 6 && head[8] != '{')) {
     return us_fail(US_FORMAT,
-                   "%s: expected safetensors, HDF5 or a folder, found a zip archive such as "
-                   "PyTorch's: save the weights with safetensors",
-                   path);
-  }
-  if (n == 9 && head[0] == 0x80 && head[1] < 6 && head[8] != '{') {
-    return us_fail(US_FORMAT,
-                   "%s: expected safetensors, HDF5 or a folder, found a Python pickle: save the "
-                   "weights with safetensors",
-                   path);
+                   "%s: expected safetensors, HDF5 or a folder, found %s: save the weights with "
+                   "safetensors",
+                   path, zip ? "a zip archive such as PyTorch's" : "a Python pickle");
   }
   return end && !strcmp(end, ".json") ? inspect_json(path) : inspect_tensors(path);
 }

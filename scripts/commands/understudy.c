@@ -45,14 +45,6 @@ static void print_help(FILE* f) {
           "  understudy report --json eval.json --out report\n");
 }
 
-static int print_version(void) {
-  unsigned major, minor, release;
-  H5get_libversion(&major, &minor, &release);
-  printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\n", US_VERSION, mj_versionString(),
-         major, minor, release, openblas_get_config(), openblas_get_corename());
-  return 0;
-}
-
 // Runs a command, argv[0] its name.
 static int run_command(int argc, const char** argv) {
   for (int i = 0; i < kCommands; i++) {
@@ -64,21 +56,6 @@ static int run_command(int argc, const char** argv) {
   return 2;
 }
 
-// `help encoder train` is `encoder train --help`. words: the command and what follows
-static int explain(int count, const char** words) {
-  if (count == 0) {
-    print_help(stdout);
-    return 0;
-  }
-  // The command is run with --help behind its words.
-  const char* argv[kHelpWords + 2];
-  int argc = 0;
-  for (; argc < count && argc < kHelpWords; argc++) argv[argc] = words[argc];
-  argv[argc++] = "--help";
-  argv[argc] = NULL;
-  return run_command(argc, argv);
-}
-
 static int run(int argc, const char** argv) {
   if (argc < 2) {
     print_help(stderr);
@@ -86,11 +63,28 @@ static int run(int argc, const char** argv) {
   }
   // Words of the program itself, else a command.
   const char* name = argv[1];
-  if (!strcmp(name, "--version")) return print_version();
-  if (!strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
-    return explain(argc - 2, argv + 2);
+  if (!strcmp(name, "--version")) {
+    unsigned major, minor, release;
+    H5get_libversion(&major, &minor, &release);
+    printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\n", US_VERSION,
+           mj_versionString(), major, minor, release, openblas_get_config(),
+           openblas_get_corename());
+    return 0;
   }
-  return run_command(argc - 1, argv + 1);
+  if (strcmp(name, "help") && strcmp(name, "--help") && strcmp(name, "-h")) {
+    return run_command(argc - 1, argv + 1);
+  }
+  if (argc == 2) {
+    print_help(stdout);
+    return 0;
+  }
+  // `help encoder train` is `encoder train --help`.
+  const char* words[kHelpWords + 2];
+  int count = 0;
+  for (; count < argc - 2 && count < kHelpWords; count++) words[count] = argv[count + 2];
+  words[count++] = "--help";
+  words[count] = NULL;
+  return run_command(count, words);
 }
 
 int main(int argc, const char** argv) {

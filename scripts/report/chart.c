@@ -43,15 +43,6 @@ static void say(FILE* f, double x, double y, double size, int color, UsAlign ali
   write_text(f, text);
 }
 
-// The label of a vertical axis, a quarter turn to the left, centred on (x, y).
-static void say_turned(FILE* f, double x, double y, const char* text) {
-  fprintf(f,
-          "<text transform='translate(%.1f %.1f) rotate(-90)' font-size='%.1f' fill='#%06x' "
-          "text-anchor='middle'>",
-          x + 0.365 * kLabelSize, y, kLabelSize, (unsigned)US_INK);
-  write_text(f, text);
-}
-
 // About the width of a text, whose letters nobody has measured here.
 static double text_width(double size, const char* text) {
   return 0.6 * size * (double)strlen(text);
@@ -85,15 +76,12 @@ static double place_y(const Axes* a, double y) {
   return a->area.y + a->area.height * (1 - (y - a->y_low) / (a->y_high - a->y_low));
 }
 
-// A step of 1, 2 or 5 times a power of ten that gives about `want` ticks.
-static double nice_step(double range, int want) {
-  // The next nicer step.
-  double raw = range / want, unit = pow(10, floor(log10(raw))), part = raw / unit;
-  return unit * (part <= 1.0001 ? 1 : part <= 2.0001 ? 2 : part <= 5.0001 ? 5 : 10);
-}
-
 static int linear_ticks(double low, double high, int want, double* tick) {
-  double step = nice_step(high - low, want < 2 ? 2 : want);
+  // A step of 1, 2 or 5 times a power of ten that gives about `want` ticks.
+  double raw = (high - low) / (want < 2 ? 2 : want);
+  double unit = pow(10, floor(log10(raw))), part = raw / unit;
+  double step = unit * (part <= 1.0001 ? 1 : part <= 2.0001 ? 2 : part <= 5.0001 ? 5 : 10);
+  // Its multiples, those at the ends too.
   int n = 0;
   double slack = 1e-9 * (high - low);
   for (double k = ceil((low - slack) / step); k * step <= high + slack && n < kMaxTicks; k++) {
@@ -102,9 +90,10 @@ static int linear_ticks(double low, double high, int want, double* tick) {
   return n;
 }
 
-// Decades, with 2 and 5 between them when there are few. low, high: log10.
-static int log_ticks(double low, double high, double* tick) {
-  // Fewer than three decades have ticks between; many have not even all of their own.
+static int y_ticks(const Axes* a, double* tick) {
+  double low = a->y_low, high = a->y_high;
+  if (!a->log_y) return linear_ticks(low, high, (int)(a->area.height / 45), tick);
+  // Decades. Fewer than three have 2 and 5 between; many have not even all of their own.
   int n = 0, fine = high - low < 2.5, every = 1 + (int)((high - low) / 10);
   for (int k = (int)floor(low); k <= (int)ceil(high); k += every) {
     for (int m = 1; m <= 5; m = m == 1 ? 2 : m + 3) {
@@ -117,19 +106,9 @@ static int log_ticks(double low, double high, double* tick) {
 }
 
 static void tick_text(double value, char text[32]) {
-  double size = fabs(value);
-  if (size >= 1e6) {
-    snprintf(text, 32, "%gM", value / 1e6);
-  } else if (size >= 1e4) {
-    snprintf(text, 32, "%gk", value / 1e3);
-  } else {
-    snprintf(text, 32, "%g", value);
-  }
-}
-
-static int y_ticks(const Axes* a, double* tick) {
-  if (a->log_y) return log_ticks(a->y_low, a->y_high, tick);
-  return linear_ticks(a->y_low, a->y_high, (int)(a->area.height / 45), tick);
+  // Large numbers in thousands and millions.
+  double size = fabs(value), unit = size >= 1e6 ? 1e6 : size >= 1e4 ? 1e3 : 1;
+  snprintf(text, 32, "%g%s", value / unit, unit == 1e6 ? "M" : unit == 1e3 ? "k" : "");
 }
 
 static void draw_y_axis(FILE* f, const Axes* a, const char* label, double label_x) {
@@ -143,8 +122,14 @@ static void draw_y_axis(FILE* f, const Axes* a, const char* label, double label_
     tick_text(tick[i], text);
     say(f, a->area.x - 7, y, kTickSize, US_FAINT, US_RIGHT, text);
   }
+  // The label, a quarter turn to the left, centred beside the plot.
   if (label) {
-    say_turned(f, label_x, a->area.y + a->area.height / 2, label);
+    fprintf(f,
+            "<text transform='translate(%.1f %.1f) rotate(-90)' font-size='%.1f' fill='#%06x' "
+            "text-anchor='middle'>",
+            label_x + 0.365 * kLabelSize, a->area.y + a->area.height / 2, kLabelSize,
+            (unsigned)US_INK);
+    write_text(f, label);
   }
 }
 
@@ -163,17 +148,6 @@ static void draw_x_axis(FILE* f, const Axes* a, const char* label) {
   if (label) {
     say(f, a->area.x + a->area.width / 2, bottom + 33, kLabelSize, US_INK, US_CENTER, label);
   }
-}
-
-static double tick_room(const Axes* a) {
-  double tick[kMaxTicks], room = 0;
-  char text[32];
-  int n = y_ticks(a, tick);
-  for (int i = 0; i < n; i++) {
-    tick_text(tick[i], text);
-    room = fmax(room, text_width(kTickSize, text));
-  }
-  return room + 10;
 }
 
 // Names in their colours, wrapped to `width`; returns the height they take. With draw = 0 it only
@@ -214,9 +188,15 @@ static void lay_out(FILE* f, UsBox box, const char* title, const char* x_label, 
   legend(f, box.x + 16, top, box.width - 32, n, name, list, 1);
   top += height + (height > 0 ? 8 : 0);
   a->area = (UsBox){0, top, 0, fmax(bottom - top, 10)};
-  // From the left: label, ticks, axis.
-  double left = box.x + 12 + (y_label ? 20 : 0) + tick_room(a);
-  a->area.x = round(left);
+  // From the left: label, ticks with room for the longest, axis.
+  double tick[kMaxTicks], room = 0;
+  char text[32];
+  int ticks = y_ticks(a, tick);
+  for (int i = 0; i < ticks; i++) {
+    tick_text(tick[i], text);
+    room = fmax(room, text_width(kTickSize, text));
+  }
+  a->area.x = round(box.x + 12 + (y_label ? 20 : 0) + (room + 10));
   a->area.width = fmax(box.x + box.width - 20 - a->area.x, 10);
 }
 
@@ -281,6 +261,7 @@ static void draw_series(FILE* f, const Axes* a, const UsPlot* plot, const UsSeri
   }
   fprintf(f, "' fill='none' stroke='#%06x' stroke-width='1.8' stroke-linejoin='round'/>\n",
           (unsigned)color);
+  // Dots where they are asked for.
   for (int i = 0; s->dots && i < s->count; i++) {
     if (!shown(plot, s->x[i], s->y[i])) continue;
     fprintf(f, "<circle cx='%.1f' cy='%.1f' r='3' fill='#%06x'/>\n", place_x(a, s->x[i]),
@@ -328,6 +309,7 @@ static void draw_bar(FILE* f, const Axes* a, const UsBar* bar, double x, double 
     stroke(f, middle - cap, high, middle + cap, high, 1.2, US_INK);
     top = fmin(top, high);
   }
+  // Made smaller where it would be wider than its bar.
   char text[64];
   double size = kTickSize;
 #pragma GCC diagnostic push
@@ -339,18 +321,16 @@ static void draw_bar(FILE* f, const Axes* a, const UsBar* bar, double x, double 
   say(f, x + width / 2, top - 9, size, US_INK, US_CENTER, text);
 }
 
-static double bars_top(const UsBars* bars) {
+void us_chart_bars(FILE* f, UsBox box, const UsBars* bars) {
+  US_ASSERT(bars->groups >= 1 && bars->bars >= 1);
+  // The axis goes a little beyond the highest bar and interval, where it is not given.
   double top = 0;
   for (int i = 0; i < bars->groups * bars->bars; i++) {
     if (isfinite(bars->bar[i].value)) top = fmax(top, bars->bar[i].value);
     if (isfinite(bars->bar[i].high)) top = fmax(top, bars->bar[i].high);
   }
-  return top > 0 ? 1.05 * top : 1;
-}
-
-void us_chart_bars(FILE* f, UsBox box, const UsBars* bars) {
-  US_ASSERT(bars->groups >= 1 && bars->bars >= 1);
-  Axes a = {.x_high = bars->groups, .y_high = bars->y_high > 0 ? bars->y_high : bars_top(bars)};
+  top = top > 0 ? 1.05 * top : 1;
+  Axes a = {.x_high = bars->groups, .y_high = bars->y_high > 0 ? bars->y_high : top};
   lay_out(f, box, bars->title, NULL, bars->y_label, bars->bars, bar_name, bars, &a);
   a.area.y += 14;  // room for the value above a full bar
   a.area.height = fmax(a.area.height - 14, 10);

@@ -16,7 +16,7 @@ typedef struct Sheet {
   UsDataset* data;
   UsPicture* picture;
   int episodes;  // lines
-  double scale, gap;
+  double scale;
   double left, top;      // of the first frame
   double width, height;  // of a frame with its gap
   double right, bottom;  // of the picture
@@ -29,11 +29,13 @@ static UsStatus draw_line(Sheet* s, int line) {
   int rows = us_dataset_lengths(s->data)[episode];
   int64_t offset = us_dataset_offsets(s->data)[episode];
   double y = s->top + line * s->height;
+  // Which episode it is, left of the frames.
   char text[64];
   snprintf(text, sizeof(text), "episode %lld", (long long)episode);
   us_picture_text(s->picture, s->left - 14, y + s->height / 2 - 16, 12, US_INK, US_RIGHT, text);
   snprintf(text, sizeof(text), "%d rows", rows);
   us_picture_text(s->picture, s->left - 14, y + s->height / 2, 11, US_FAINT, US_RIGHT, text);
+  // Frames from its first to its last row, each below its time.
   int count = rows < kColumns ? rows : kColumns;
   for (int i = 0; i < count; i++) {
     int t = count > 1 ? (int)((int64_t)i * (rows - 1) / (count - 1)) : 0;
@@ -55,6 +57,7 @@ static void lay_out(Sheet* s) {
   const UsDatasetInfo* info = us_dataset_info(s->data);
   double scale = fmax(1, round(112.0 / info->width));
   scale = us_picture_fit(scale, kColumns * info->width, kLeft + kColumns * kGap + kRight);
+  // One line of them and its text must fit too.
   s->scale = us_picture_fit(scale, info->height, kTop + kText + kBottom);
   s->left = kLeft;
   s->top = kTop;
@@ -66,26 +69,6 @@ static void lay_out(Sheet* s) {
   s->bottom = s->top + s->episodes * s->height + kBottom;
 }
 
-static UsStatus draw_sheet(Sheet* s, const char* out) {
-  const UsDatasetInfo* info = us_dataset_info(s->data);
-  US_TRY(us_picture_create((int)s->right, (int)s->bottom, &s->picture));
-  UsStatus status = US_OK;
-  char text[512];
-  snprintf(text, sizeof(text), "%s: %lld episodes, %lld rows, policy %s, seed %llu",
-           info->task[0] ? info->task : "dataset", (long long)info->episodes, (long long)info->rows,
-           info->policy[0] ? us_shown(info->policy) : "(not said)", (unsigned long long)info->seed);
-  us_picture_title(s->picture, 16, 22, 15, US_INK, US_LEFT, text);
-  UsProgress bar = us_progress_start("preview", "episodes", s->episodes, 0);
-  for (int i = 0; i < s->episodes && status == US_OK; i++) {
-    status = draw_line(s, i);
-    if (status == US_OK) status = us_progress_step(&bar, i + 1, out);
-  }
-  us_progress_end(&bar);
-  if (status == US_OK) status = us_picture_save(s->picture, out);
-  us_picture_destroy(s->picture);
-  return status;
-}
-
 UsStatus us_contact_sheet_draw(UsDataset* d, int episodes, const char* out, int* drawn) {
   const UsDatasetInfo* info = us_dataset_info(d);
   if (info->height == 0) {
@@ -94,9 +77,23 @@ UsStatus us_contact_sheet_draw(UsDataset* d, int episodes, const char* out, int*
   Sheet s = {.data = d, .episodes = episodes};
   lay_out(&s);
   *drawn = s.episodes;
+  US_TRY(us_picture_create((int)s.right, (int)s.bottom, &s.picture));
   s.frame = malloc(us_frame_bytes(info->height, info->width));
-  if (!s.frame) return us_fail(US_MEMORY, "out of memory");
-  UsStatus status = draw_sheet(&s, out);
+  UsStatus status = s.frame ? US_OK : us_fail(US_MEMORY, "out of memory");
+  // What it is a picture of, then line by line.
+  char text[512];
+  snprintf(text, sizeof(text), "%s: %lld episodes, %lld rows, policy %s, seed %llu",
+           info->task[0] ? info->task : "dataset", (long long)info->episodes, (long long)info->rows,
+           info->policy[0] ? us_shown(info->policy) : "(not said)", (unsigned long long)info->seed);
+  us_picture_title(s.picture, 16, 22, 15, US_INK, US_LEFT, text);
+  UsProgress bar = us_progress_start("preview", "episodes", s.episodes, 0);
+  for (int i = 0; i < s.episodes && status == US_OK; i++) {
+    status = draw_line(&s, i);
+    if (status == US_OK) status = us_progress_step(&bar, i + 1, out);
+  }
+  us_progress_end(&bar);
+  if (status == US_OK) status = us_picture_save(s.picture, out);
+  us_picture_destroy(s.picture);
   free(s.frame);
   return status;
 }

@@ -12,30 +12,14 @@
 
 enum { kPath = 4096 };
 
-// One line of a plot.
-typedef struct Curve {
-  int count;
-  double *x, *y;  // (count)
-} Curve;
-
-static void add_point(Curve* c, double x, const cJSON* y) {
-  if (!cJSON_IsNumber(y)) return;
-  c->x[c->count] = x;
-  c->y[c->count++] = y->valuedouble;
-}
-
-static UsStatus draw(const Curve curve[4], const char* path) {
-  static const char* const names[] = {"loss", "rollout loss", "next frame", "open loop"};
-  UsSeries s[4];
-  for (int i = 0; i < 4; i++) {
-    s[i] = (UsSeries){names[i], curve[i].count, curve[i].x, curve[i].y, i >= 2};
-  }
+// Draws the four series: losses, then errors.
+static UsStatus draw(const UsSeries s[4], const char* path) {
   const UsPlot loss = {"training loss", "step", "smooth L1", 1, 0, 0};
   const UsPlot held = {"held-back error / copy-last", "step", NULL, 1, 0, 0};
-  // Without a rollout loss its line is left out.
   // The loss of rollouts is drawn where there is one.
   int rolled = 0;
-  for (int i = 0; i < curve[1].count; i++) rolled |= curve[1].y[i] > 0;
+  for (int i = 0; i < s[1].count; i++) rolled |= s[1].y[i] > 0;
+  // In memory first, so that no half of it is ever seen.
   char* text = NULL;
   size_t size = 0;
   FILE* out = open_memstream(&text, &size);
@@ -52,6 +36,7 @@ static UsStatus draw(const Curve curve[4], const char* path) {
 
 UsStatus us_loss_curve_draw(const char* folder) {
   static const char* const keys[] = {"loss", "rollout", "one_step", "open_loop"};
+  static const char* const names[] = {"loss", "rollout loss", "next frame", "open loop"};
   void* data = NULL;
   size_t size = 0, lines = 1, number = 0;
   char log[kPath], path[kPath], name[kPath + 32];
@@ -59,16 +44,17 @@ UsStatus us_loss_curve_draw(const char* folder) {
   us_path_join(path, kPath, folder, "loss.svg");
   US_TRY(us_file_read(log, 0, &data, &size));
   for (size_t i = 0; i < size; i++) lines += ((char*)data)[i] == '\n';
-  // Room for a point of every curve in every line.
   // Four curves of at most a point a line.
   double* numbers = malloc(8 * lines * sizeof(double));
   if (!numbers) {
     free(data);
     return us_fail(US_MEMORY, "%s: out of memory", path);
   }
-  Curve curve[4];
+  double *x[4], *y[4];
+  UsSeries series[4];
   for (size_t i = 0; i < 4; i++) {
-    curve[i] = (Curve){0, numbers + 2 * i * lines, numbers + (2 * i + 1) * lines};
+    x[i] = numbers + 2 * i * lines, y[i] = x[i] + lines;
+    series[i] = (UsSeries){names[i], 0, x[i], y[i], i >= 2};
   }
   // Lines of steps and lines of validations: each has the numbers of its curves.
   // Lines that a kill cut short are told and left out.
@@ -83,11 +69,14 @@ UsStatus us_loss_curve_draw(const char* folder) {
     }
     const cJSON* step = cJSON_GetObjectItemCaseSensitive(json, "step");
     for (int i = 0; i < 4 && cJSON_IsNumber(step); i++) {
-      add_point(&curve[i], step->valuedouble, cJSON_GetObjectItemCaseSensitive(json, keys[i]));
+      const cJSON* value = cJSON_GetObjectItemCaseSensitive(json, keys[i]);
+      if (!cJSON_IsNumber(value)) continue;
+      x[i][series[i].count] = step->valuedouble;
+      y[i][series[i].count++] = value->valuedouble;
     }
     cJSON_Delete(json);
   }
-  UsStatus status = draw(curve, path);
+  UsStatus status = draw(series, path);
   free(numbers);
   free(data);
   return status;

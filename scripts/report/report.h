@@ -29,7 +29,7 @@ typedef struct UsReport {
   const char* out;   // folder
   cJSON* json;
   char task[64], protocol[64], blas[128], version[64];
-  int episodes, solved_at_start, budget, block, seed;
+  int episodes, solved_at_start, budget, block;
   double radius;
   UsReportRow row[US_ROW_COUNT];
   int film_count, film_pages;

@@ -40,20 +40,8 @@ static void draw_bars(const UsReport* r, FILE* out) {
   us_chart_end(out);
 }
 
-// Median distance after every block, into x, y (budget + 1); returns how many points.
-static int distance_curve(const UsReport* r, const UsReportRow* row, double* x, double* y) {
-  int n = 0;
-  const cJSON* value;
-  cJSON_ArrayForEach(value, us_report_member(row->distance, "median")) {
-    if (n > r->budget) break;
-    x[n] = n * r->block;
-    y[n++] = cJSON_IsNumber(value) ? value->valuedouble : NAN;
-  }
-  return n;
-}
-
 // Per cent of episodes whose first success came by each env step, into x, y (budget + 1).
-static int solved_curve(const UsReport* r, const UsReportRow* row, double* x, double* y) {
+static void solved_curve(const UsReport* r, const UsReportRow* row, double* x, double* y) {
   for (int t = 0; t <= r->budget; t++) y[t] = 0;
   const cJSON* value;
   cJSON_ArrayForEach(value, row->first_hit_step) {
@@ -67,7 +55,6 @@ static int solved_curve(const UsReport* r, const UsReportRow* row, double* x, do
     x[t] = t;
     y[t] = row->pairs > 0 ? 100 * sum / row->pairs : 0;
   }
-  return r->budget + 1;
 }
 
 static UsStatus draw_curves(const UsReport* r, FILE* out) {
@@ -80,15 +67,19 @@ static UsStatus draw_curves(const UsReport* r, FILE* out) {
   int n = 0;
   for (int k = 0; k < US_ROW_COUNT; k++) {
     if (!r->row[k].on) continue;
-    double *x[2], *y[2];
-    for (int c = 0; c < 2; c++) {
-      x[c] = next, y[c] = next + most;
-      next += 2 * most;
+    solved_curve(r, &r->row[k], next, next + most);
+    solved[n] = (UsSeries){us_eval_row_titles[k], r->budget + 1, next, next + most, 0};
+    // The median distance after every block.
+    double *x = next + 2 * most, *y = x + most;
+    int points = 0;
+    const cJSON* value;
+    cJSON_ArrayForEach(value, us_report_member(r->row[k].distance, "median")) {
+      if (points > r->budget) break;
+      x[points] = points * r->block;
+      y[points++] = cJSON_IsNumber(value) ? value->valuedouble : NAN;
     }
-    int points = solved_curve(r, &r->row[k], x[0], y[0]);
-    solved[n] = (UsSeries){us_eval_row_titles[k], points, x[0], y[0], 0};
-    points = distance_curve(r, &r->row[k], x[1], y[1]);
-    distance[n++] = (UsSeries){us_eval_row_titles[k], points, x[1], y[1], 1};
+    distance[n++] = (UsSeries){us_eval_row_titles[k], points, x, y, 1};
+    next = y + most;
   }
   int m = n;
   if (isfinite(r->radius)) {
@@ -97,10 +88,9 @@ static UsStatus draw_curves(const UsReport* r, FILE* out) {
     y[0] = y[1] = r->radius;
     distance[m++] = (UsSeries){"counts as solved", 2, x, y, 0};
   }
-  UsPlot left = {
-      .title = "Solved so far", .x_label = "env steps", .y_label = "per cent of the pairs"};
-  UsPlot right = {.title = "Distance to the goal", .x_label = "env steps", .y_label = "median"};
-  left.y_high = 100;
+  // Side by side.
+  const UsPlot left = {"Solved so far", "env steps", "per cent of the pairs", 0, 0, 100};
+  const UsPlot right = {"Distance to the goal", "env steps", "median", 0, 0, 0};
   us_chart_begin(out, 1120, 420);
   us_chart_lines(out, (UsBox){0, 0, 560, 420}, &left, n, solved);
   us_chart_lines(out, (UsBox){560, 0, 560, 420}, &right, m, distance);

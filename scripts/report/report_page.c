@@ -19,6 +19,7 @@ static void write_number(FILE* out, const char* format, double x) {
 }
 
 static void write_rates(FILE* out, const UsReport* r) {
+  // A column a rule, with its interval.
   fputs("<table><tr><th>row</th><th>pairs</th>", out);
   for (int g = 0; g < r->rules; g++) fprintf(out, "<th>%s</th>", r->counted[g].title);
   fputs("<th>mean distance at the start</th><th>at the end</th></tr>\n", out);
@@ -43,6 +44,7 @@ static void write_rates(FILE* out, const UsReport* r) {
 }
 
 static void write_times(FILE* out, const UsReport* r) {
+  // A column a figure that has a title, then one a part of the time.
   fputs("<table><tr><th>row</th>", out);
   for (int f = 0; f < US_FIGURE_COUNT; f++) {
     if (us_figures[f].title) fprintf(out, "<th>%s</th>", us_figures[f].title);

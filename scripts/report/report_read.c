@@ -51,22 +51,9 @@ static UsStatus read_row(const UsReport* r, const cJSON* json, UsReportRow* out)
   return US_OK;
 }
 
-// Lists what is counted and marks what the protocol counts.
-static UsStatus choose_rules(UsReport* r) {
-  char name[32];
-  US_TRY(us_json_text(r->path, r->json, "rule", "", name, sizeof(name)));
-  // The columns are those of eval's own table.
-  r->rule = us_rule_find(name);
-  r->rules = us_rule_columns(r->rule, 0, r->counted);
-  for (int k = 0; k < r->rules; k++) {
-    UsColumn* c = &r->counted[k];
-    if (c->rule == r->rule && !c->hard) strcat(c->title, " (the protocol's)");
-  }
-  return US_OK;
-}
-
 UsStatus us_report_read(UsReport* r) {
   US_TRY(us_json_read(r->path, &r->json));
+  // What was asked: the task and its protocol.
   const cJSON* j = r->json;
   US_TRY(us_json_text(r->path, j, "task", NULL, r->task, sizeof(r->task)));
   US_TRY(us_json_text(r->path, j, "protocol", NULL, r->protocol, sizeof(r->protocol)));
@@ -77,7 +64,15 @@ UsStatus us_report_read(UsReport* r) {
   US_TRY(us_json_int(r->path, j, "budget", 1, US_REPORT_STEPS, NULL, &r->budget));
   US_TRY(us_json_int(r->path, j, "block", 1, US_REPORT_STEPS, NULL, &r->block));
   r->radius = us_report_number(j, "radius");
-  US_TRY(choose_rules(r));
+  // The columns are those of eval's own table; what the protocol counts is marked.
+  char rule[32];
+  US_TRY(us_json_text(r->path, j, "rule", "", rule, sizeof(rule)));
+  r->rule = us_rule_find(rule);
+  r->rules = us_rule_columns(r->rule, 0, r->counted);
+  for (int k = 0; k < r->rules; k++) {
+    UsColumn* c = &r->counted[k];
+    if (c->rule == r->rule && !c->hard) strcat(c->title, " (the protocol's)");
+  }
   // Rows that were not run are not there.
   const cJSON* rows = us_report_member(j, "rows");
   if (!cJSON_IsObject(rows)) {
