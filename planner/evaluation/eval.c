@@ -151,27 +151,23 @@ static int mentions(const cJSON* json, const char* text) {
   return 0;
 }
 
-// 1 if one of the datasets in a model's training notes was collected with the seed and policy of
-// the held-out file: its episodes start with the same ones.
-static int same_seed(const cJSON* training, const UsDatasetInfo* held) {
-  const cJSON* item;
-  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
-    const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
-    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
-    const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "policy"));
-    if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
-    if (task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy)) return 1;
-  }
-  return 0;
-}
-
 // Refuses data that the model's folder says it was trained on.
 static UsStatus check_held_out(const EvalJob* j, const char* folder) {
   char path[4096];
   cJSON* config;
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
-  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
-  int seen = mentions(training, j->data_hash) || same_seed(training, us_dataset_info(j->data));
+  const cJSON *training = cJSON_GetObjectItemCaseSensitive(config, "training"), *item;
+  int seen = mentions(training, j->data_hash);
+  // So is what was collected with the seed and policy of the held-out file: its episodes start with
+  // the same ones.
+  const UsDatasetInfo* held = us_dataset_info(j->data);
+  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
+    const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
+    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
+    const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "policy"));
+    if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
+    seen |= task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy);
+  }
   cJSON_Delete(config);
   if (!seen) return US_OK;
   return us_fail(US_FORMAT,
@@ -299,7 +295,7 @@ static UsStatus open_all(EvalJob* j) {
     }
     US_TRY(us_lock_take(c->json, &j->lock));
   }
-  j->pool = us_pool_create(c->threads);
+  j->pool = c->plan.pool = us_pool_create(c->threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");
   // The envs: models, none of which has seen this data, then the truth, which renders what they
   // see, and the oracle.
@@ -336,8 +332,6 @@ static UsStatus open_all(EvalJob* j) {
 static UsStatus run_row(EvalJob* j, UsEvalRow row) {
   UsEvalResult* r = j->result;
   if (!r->on[row]) return US_OK;
-  UsPlannerConfig config = j->c.plan;
-  config.pool = j->pool;
   UsEvaluation e = {.label = us_eval_row_names[row],
                     .data = j->data,
                     .pairs = &r->pairs,
@@ -362,31 +356,14 @@ static UsStatus run_row(EvalJob* j, UsEvalRow row) {
   if (row == US_ROW_oracle && j->c.oracle_pairs < e.count) e.count = j->c.oracle_pairs;
   // The floor has a planner of its own.
   const char* planner = row_table[row].planner ? row_table[row].planner : j->c.planner;
-  US_TRY(us_planner_create(planner, e.answer, &config, &e.planner));
+  US_TRY(us_planner_create(planner, e.answer, &j->c.plan, &e.planner));
   UsStatus status = us_evaluate(&e, &r->row[row]);
   us_planner_destroy(e.planner);
   return status;
 }
 
-// Notes beside the rows what varied in the pairs, and what MuJoCo had to say.
-static void describe(EvalJob* j) {
-  UsEvalResult* r = j->result;
-  // All rows vary alike, so the first speaks for them.
-  int first = 0;
-  while (!r->on[first]) first++;
-  const UsVary* varied = &r->row[first].vary;
-  us_vary_names(varied, j->sim, r->vary, sizeof(r->vary));
-  const char* range =
-      j->vary.count ? us_vary_range_names[j->range] : us_dataset_info(j->data)->variation_range;
-  if (varied->count) snprintf(r->vary_range, sizeof(r->vary_range), "%s", range);
-  // The truth played every row's episodes; the oracle's env imagined.
-  const UsEnv* oracle = j->answer[US_ROW_oracle];
-  r->played.count = us_sim_warnings(j->sim, r->played.kinds, sizeof(r->played.kinds));
-  if (!oracle) return;
-  r->imagined.count = us_sim_warnings(oracle, r->imagined.kinds, sizeof(r->imagined.kinds));
-}
-
 static UsStatus run_all(EvalJob* j) {
+  UsEvalResult* r = j->result;
   // What is wrong with the settings is said before anything is opened, where --task names the task.
   const UsTask* const* t = j->c.tasks;
   while (t && j->c.task && *t && strcmp((*t)->name, j->c.task) != 0) t++;
@@ -396,9 +373,21 @@ static UsStatus run_all(EvalJob* j) {
     US_TRY(settle(&early));
   }
   US_TRY(open_all(j));
-  if (j->result->complete) return US_OK;
+  if (r->complete) return US_OK;
   for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
-  describe(j);
+  // What varied in the pairs: all rows vary alike, so the first speaks for them.
+  int first = 0;
+  while (!r->on[first]) first++;
+  const UsVary* varied = &r->row[first].vary;
+  us_vary_names(varied, j->sim, r->vary, sizeof(r->vary));
+  const char* range =
+      j->vary.count ? us_vary_range_names[j->range] : us_dataset_info(j->data)->variation_range;
+  if (varied->count) snprintf(r->vary_range, sizeof(r->vary_range), "%s", range);
+  // What MuJoCo had to say: the truth played every row's episodes; the oracle's env imagined.
+  const UsEnv* oracle = j->answer[US_ROW_oracle];
+  UsWarnings *played = &r->played, *imagined = &r->imagined;
+  played->count = us_sim_warnings(j->sim, played->kinds, sizeof(played->kinds));
+  if (oracle) imagined->count = us_sim_warnings(oracle, imagined->kinds, sizeof(imagined->kinds));
   // The results, with the films; when they are safe, the journal goes.
   if (!j->c.json) return US_OK;
   cJSON* json = us_eval_json(j);

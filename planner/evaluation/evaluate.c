@@ -236,9 +236,8 @@ static UsStatus run(Run* r) {
     int64_t plans = p->plans, steps = p->candidate_steps;
     status = play_batch(r, &progress);
     if (status == US_INTERRUPTED) {
-      us_progress_end(&progress);
-      return us_fail(status, "stopped after %d of %d episodes%s", r->first, r->result->count,
-                     r->e->keep ? "; --resume goes on" : "");
+      status = us_fail(status, "stopped after %d of %d episodes%s", r->first, r->result->count,
+                       r->e->keep ? "; --resume goes on" : "");
     }
     // A finished batch is kept with the sums so far, so that a kill loses one batch at most.
     r->result->wall_all += us_seconds() - start.wall;
