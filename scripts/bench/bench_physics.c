@@ -45,6 +45,7 @@ static double plain(const Bench* b) {
   return us_cpu_seconds() - start;
 }
 
+// Core-seconds of the env's rollouts of the same actions.
 static double rollout(const Bench* b) {
   int slots[N];
   for (int i = 0; i < N; i++) slots[i] = i;
@@ -53,6 +54,7 @@ static double rollout(const Bench* b) {
   return us_cpu_seconds() - start;
 }
 
+// Opens a task and makes what both loops start from and play.
 static void open_bench(const char* name, Bench* b) {
   // One env step a block, so that the plain loop has the same actions.
   char full[128];
@@ -83,6 +85,7 @@ static void open_bench(const char* name, Bench* b) {
   }
 }
 
+// A line of a task.
 static void bench(const char* name) {
   Bench b = {0};
   open_bench(name, &b);
@@ -107,6 +110,7 @@ static void bench(const char* name) {
   us_env_close(b.env);
 }
 
+// The tasks that are named, or all.
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; i++) bench(argv[i]);
   for (int i = 0; argc == 1 && us_tasks[i]; i++) bench(us_tasks[i]->name);

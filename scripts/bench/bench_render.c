@@ -10,6 +10,7 @@
 
 enum { N = 32, SAMPLES = 64, HORIZON = 5 };
 
+// A line of a task.
 static void bench(const char* name, int size, UsPool* pool) {
   UsEnv* e = NULL;
   const UsEnvConfig config = {.slots = N, .block = 1, .height = size, .pixels = 1, .pool = pool};

@@ -193,6 +193,7 @@ static int read_whole(const char* command, const struct poptOption* o, const cha
   for (size_t i = 0; !s && i < sizeof(ranges) / sizeof(ranges[0]); i++) {
     if (strcmp(ranges[i].name, o->longName) == 0) low = ranges[i].low, high = ranges[i].high;
   }
+  // All of the text is the number.
   char* end;
   errno = 0;
   long long value = strtoll(text, &end, 10);
@@ -256,6 +257,7 @@ typedef struct Options {
   int count;
 } Options;
 
+// Appends a table; those that it includes stand in its place.
 static void flatten(Options* all, const struct poptOption* table) {
   for (; table->longName || table->shortName || table->arg; table++) {
     if ((table->argInfo & POPT_ARG_MASK) == POPT_ARG_INCLUDE_TABLE) {
@@ -271,6 +273,7 @@ static void flatten(Options* all, const struct poptOption* table) {
       row->argInfo = POPT_ARG_STRING;
       row->arg = NULL;
     }
+    // popt stops at texts, and at flags that are settings.
     unsigned type = row->argInfo & POPT_ARG_MASK;
     int told = type == POPT_ARG_STRING || (type == POPT_ARG_NONE && setting_of(table));
     if (told && !row->val) {
@@ -293,6 +296,7 @@ static void print_help(const char* name, const struct poptOption* table, const c
     poptPrintHelp(context, f, 0);
     fclose(f);
   }
+  // Its table of options is kept, its own usage line is not.
   const char* options = text ? strstr(text, "\n\n") : NULL;  // behind popt's own usage line
   printf("Usage: understudy %s %s\n\n%s%s", name, usage, help, options ? options + 1 : "");
   free(text);
@@ -345,6 +349,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   // Everything in one flat table, in which popt returns at each option with a value.
   Options options = {.count = 0};
   flatten(&options, all);
+  // What the last command line added is gone.
   start_tasks();
   given[0] = 0;
   if (words) words[0] = NULL;

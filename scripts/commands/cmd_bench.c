@@ -81,6 +81,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
     drop_rollout(r);
     return out_of_memory();
   }
+  // Context and actions are noise.
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&rng, host, (int)(frames * one));
   us_ops_put(us_device_cpu(), at[0], host, frames * one);
@@ -102,6 +103,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   return US_OK;
 }
 
+// One rollout of a tile; forget: without the cache.
 static void roll(void* arg, int forget) {
   Rollout* r = arg;
   r->task.recompute = forget;
@@ -149,6 +151,7 @@ typedef struct Matrices {
   float *w, *x, *y;
 } Matrices;
 
+// One more product, whose weights stand behind those of the others.
 static void add_shape(Matrices* m, int rows, int out, int in, size_t* used) {
   if (m->count == kShapesMost) return;
   m->shape[m->count++] = (Shape){rows, out, in, m->w ? m->w + *used : NULL};
@@ -178,6 +181,7 @@ static size_t list_shapes(const UsPredictorConfig* c, int rows, Matrices* m) {
   return used;
 }
 
+// The products of one frame, each with weights of its own.
 static void multiply(void* arg, int how) {
   const Matrices* m = arg;
   for (int i = 0; i < m->count; i++) {
@@ -201,6 +205,7 @@ static UsStatus measure_matrices(const UsPredictorConfig* c, int rows, double se
     if (most > wide) wide = most;
     *operations += 2.0 * s->rows * s->out * s->in;
   }
+  // All weights one behind another, as in a model; input and output as wide as the widest needs.
   m->w = us_ops_alloc(us_device_cpu(), floats);
   m->x = us_ops_alloc(us_device_cpu(), wide);
   m->y = us_ops_alloc(us_device_cpu(), wide);
@@ -236,10 +241,12 @@ static void made_up_source(void* source, int64_t step, int b, UsBatch* out) {
            m->one * sizeof(float));
     out->times[at] = 0.25f * (float)t;
   }
+  // Any numbers do for actions.
   size_t width = (size_t)(out->frames - 1) * m->action;
   memcpy(out->actions + (size_t)b * width, m->rows + first, width * sizeof(float));
 }
 
+// Steps of the trainer a core-second, and the share of them that draws samples.
 static UsStatus train(UsPredictor* p, double seconds, Results* out) {
   const UsPredictorConfig* c = us_predictor_config(p);
   MadeUp m = {.one = (size_t)(c->grid_h * c->grid_w * c->dim),
@@ -257,7 +264,7 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
       us_trainer_create(us_predictor_model(p), &config, (UsTrainData){made_up_source, &m},
                         (UsTrainData){0}, NULL, &t);
   if (status == US_OK) {
-    // The first step touches all memory and is not counted.
+    // The first step touches all memory and is not counted; at least three others are.
     us_trainer_step(t, 0);
     double start = us_cpu_seconds(), once = 0, sampling, all;
     int steps = 0;
@@ -278,6 +285,7 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
 
 // ---- the command ----
 
+// A predictor of these sizes with random weights.
 static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
   US_TRY(us_predictor_create("options", c, out));
   return us_predictor_init(*out, 1);
@@ -292,14 +300,15 @@ static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out
   double once = measure(roll, &r, 0, seconds), frames = (double)r.task.count * kHorizon;
   drop_rollout(&r);
   US_TRY(measure_matrices(c, r.task.count * c->grid_h * c->grid_w, seconds, &operations, &alone));
+  // Rates. The last frame of a rollout needs no keys and values.
   out->steps = frames / once;
-  // The last frame of a rollout needs no keys and values.
   double spared = 4.0 * c->depth * c->width * c->dim * c->grid_h * c->grid_w / kHorizon;
   out->gflops = (us_predictor_flops(p) - spared) * frames / once * 1e-9;
   out->alone = operations / alone * 1e-9;
   return US_OK;
 }
 
+// What keeping keys and values gains, by tokens a frame.
 static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Results* out) {
   // More tokens a frame, more that need not be made anew.
   static const int grid[3] = {1, 2, 4};
@@ -308,6 +317,7 @@ static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Res
     UsPredictor* p = NULL;
     Rollout r;
     c.grid_h = c.grid_w = grid[i];
+    // The same rollout with and without the cache.
     UsStatus status = make_predictor(&c, &p);
     if (status == US_OK) status = make_rollout(p, &r);
     if (status == US_OK) {
@@ -363,6 +373,7 @@ static UsStatus sizes(const Options* o, UsPredictorConfig* c) {
   if (o->depth) c->depth = o->depth;
   if (o->mlp) c->mlp = o->mlp;
   if (!o->model) return US_OK;
+  // A model of another kind has no predictor.
   UsModel* m;
   US_TRY(us_model_open(o->model, &m));
   const UsPredictor* p = us_model_predictor(m);
@@ -409,6 +420,7 @@ int us_cmd_bench(int argc, const char** argv) {
     code = us_cli_usage(argv[0], "--dim, --seconds: expected more than 0");
   }
   if (code < 0) {
+    // Whether the results can be written is known before anything is measured.
     UsLock* lock = NULL;
     UsStatus status = o.json ? us_lock_take(o.json, &lock) : US_OK;
     if (status == US_OK) status = bench(&o);

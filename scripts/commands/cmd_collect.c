@@ -42,6 +42,7 @@ static void print_result(const UsCollectConfig* c, const UsCollectResult* r) {
     printf("%s: is complete\n", c->out);
     return;
   }
+  // What was recorded and how fast, then what went wrong on the way.
   struct stat file;
   double bytes = stat(c->out, &file) == 0 ? (double)file.st_size : 0;
   printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB", c->out,
@@ -78,11 +79,13 @@ int us_cmd_collect(int argc, const char** argv) {
   us_cli_rows(us_collect_settings, &c, table);
   int code = us_cli_parse(argc, argv, table, "--task NAME --episodes N --out FILE [options]", help,
                           NULL, 0);
+  // A list of factors in place of a dataset.
   c.tasks = us_cli_tasks();
   if (code < 0 && c.task && c.vary && strcmp(c.vary, "help") == 0) {
     status = list_factors(c.task);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
+  // Wrong settings are wrong use, told before a file is made.
   if (code < 0 && us_collect_check(&c) == US_USAGE) {
     code = us_cli_usage(argv[0], "%s", us_message());
   }

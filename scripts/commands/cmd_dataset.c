@@ -46,12 +46,14 @@ static void print_ranges(const char* name, const float* x, const double* y, int6
     }
     double mean = count > 0 ? sum / count : NAN;
     double std = count > 0 ? sqrt(fmax(square / count - mean * mean, 0)) : NAN;
+    // A line of the table.
     char label[64];
     snprintf(label, sizeof(label), "%s[%d]", name, i);
     printf("  %-12s %10.4f .. %-10.4f mean %10.4f  std %10.4f\n", label, low, high, mean, std);
   }
 }
 
+// What a file says of itself, where it does.
 static const char* known(const char* text) {
   return text[0] ? us_shown(text) : "(not said)";
 }
@@ -64,6 +66,7 @@ static void print_info(UsDataset* d) {
     if (length[e] < shortest) shortest = length[e];
     if (length[e] > longest) longest = length[e];
   }
+  // Where it comes from.
   printf("%s\n", us_dataset_path(d));
   printf("  task         %s\n", known(info->task));
   printf("  policy       %s\n", known(info->policy));
@@ -136,6 +139,7 @@ static UsStatus verify(const char* path, const char* model) {
 
 // ---- import ----
 
+// Another program's file as one of ours, and what cannot be done with it here.
 static UsStatus import(const char* path, const char* out, const UsImport* config) {
   UsVerdict v;
   UsImportNotes notes;
@@ -175,6 +179,7 @@ static UsStatus import(const char* path, const char* out, const UsImport* config
 
 // The picture has at most as many lines as the file has episodes.
 static UsStatus draw_preview(UsDataset* d, const char* out, int episodes) {
+  // One program at a time draws the picture.
   int drawn = 0;
   UsLock* lock;
   US_TRY(us_lock_take(out, &lock));
@@ -223,6 +228,7 @@ static const struct {
 } verbs[] = {{"info", 0}, {"preview", 1}, {"verify", 0}, {"import", 1}, {"convert", 1}};
 enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
 
+// Runs a verb whose use was checked.
 static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
   const UsImport* c = &o->import;
   if (strcmp(verb, "verify") == 0) return verify(path, o->model);
@@ -252,6 +258,7 @@ static int check_use(const char* command, const char* verb, const char* path, co
     return us_cli_usage(command, "expected info, preview, verify, import or convert, found \"%s\"",
                         verb);
   }
+  // What every verb needs, then what some need.
   if (!path) return us_cli_usage(command, "%s: expected a file", verb);
   if (verbs[k].writes && !o->out) return us_cli_usage(command, "%s: expected --out", verb);
   if (o->episodes < 1 || o->episodes > kMostEpisodes) {
@@ -276,6 +283,7 @@ int us_cmd_dataset(int argc, const char** argv) {
       {"model", 0, POPT_ARG_STRING, &o.model, 0, "verify: a model's or encoder's folder", "DIR"},
       POPT_TABLEEND};
   us_cli_rows(us_import_settings, &o.import, table);
+  // The words are a verb and a file.
   const char* words[3];
   int code = us_cli_parse(argc, argv, table, "info|preview|verify|import|convert FILE [options]",
                           help, words, 2);

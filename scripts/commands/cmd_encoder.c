@@ -21,6 +21,7 @@ int us_cmd_encoder(int argc, const char** argv) {
     fputs(help, stdout);
     return 0;
   }
+  // Each half is a command whose name has two words.
   if (word && !strcmp(word, "train")) {
     argv[1] = "encoder train";
     return us_encoder_train_command(argc - 1, argv + 1);

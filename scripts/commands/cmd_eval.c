@@ -42,6 +42,7 @@ static void print_warnings(const char* where, const UsWarnings* w) {
 // What the simulators said, if anything: a sentence a row.
 static void print_trouble(const UsEvalResult* e) {
   for (int k = 0; k < US_ROW_COUNT; k++) {
+    // A state that is no number ends an episode.
     int diverged = 0;
     for (int i = 0; i < e->row[k].count; i++) diverged += !e->row[k].outcome[i].finite;
     if (diverged == 0) continue;
@@ -84,6 +85,7 @@ static void print_rates(const UsEvalResult* e) {
 
 // Figures with a title, then where the time went: a line a row.
 static void print_times(const UsEvalResult* e) {
+  // The head: only figures with a title have a column.
   printf("\n%-7s", "row");
   for (int f = 0; f < US_FIGURE_COUNT; f++) {
     if (us_figures[f].title) printf("  %9s", us_figures[f].title);
@@ -109,6 +111,7 @@ static void print_times(const UsEvalResult* e) {
 }
 
 static void print_result(const UsEvalResult* e) {
+  // What was asked, then the tables.
   const UsProtocol* p = e->protocol;
   printf("%s, protocol %s (%s), %d pairs; %d were solved at the start%s\n\n", e->task->name,
          p->name, us_rules[p->rule].name, e->pairs.count, e->pairs.solved_at_start,

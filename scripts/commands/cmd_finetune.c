@@ -26,6 +26,7 @@ int us_cmd_finetune(int argc, const char** argv) {
   struct poptOption table[US_CLI_ROWS] = {POPT_TABLEEND};
   us_cli_rows(us_finetune_settings, &c, table);
   int code = us_cli_parse(argc, argv, table, "--data FILE --out DIR [options]", help, NULL, 0);
+  // A task's own settings stand where no option was given.
   if (code < 0) {
     UsTrainResult result;
     c.tasks = us_cli_tasks();

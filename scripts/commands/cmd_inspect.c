@@ -21,6 +21,7 @@ enum { kPath = 4096, kShown = 40 };
 
 // ---- safetensors ----
 
+// Whether numbers of a type may be NaN.
 static int is_real(const char* dtype) {
   return !strcmp(dtype, "F32") || !strcmp(dtype, "F16") || !strcmp(dtype, "BF16") ||
          !strcmp(dtype, "F64");
@@ -118,6 +119,7 @@ static UsStatus inspect_mjcf(const char* path) {
 
 // ---- folders ----
 
+// What the config of a folder says of its training.
 static void print_training(const cJSON* config) {
   const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
   const cJSON* file;
@@ -134,6 +136,7 @@ static void print_training(const cJSON* config) {
   if (cJSON_IsNumber(steps)) printf("  trained for %g steps\n", steps->valuedouble);
 }
 
+// Kind, tokens, and what it sees: states or frames.
 static void print_encoder(const char* indent, const UsEncoder* e) {
   const UsEncoderInfo* i = us_encoder_info(e);
   printf("%sencoder %s, %d tokens (%d x %d) of %d numbers, ", indent, i->kind, i->tokens, i->grid_w,
@@ -146,6 +149,7 @@ static void print_encoder(const char* indent, const UsEncoder* e) {
   printf("%s, hash %.16s\n", i->decoder ? ", with a decoder" : "", i->hash);
 }
 
+// Sizes, and whether it takes actions.
 static void print_predictor(const char* indent, const UsPredictor* p) {
   const UsPredictorConfig* c = us_predictor_config(p);
   const UsParamList* list = us_predictor_list(p);
@@ -181,6 +185,7 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
 }
 
 static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
+  // Without an encoder of its own: its hash says which one is meant.
   UsPredictor* p;
   char encoder[US_HASH_CHARS];
   US_TRY(us_pretrained_open(folder, &p, encoder));
@@ -192,6 +197,7 @@ static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
   return US_OK;
 }
 
+// A folder without config.json is none of ours.
 static UsStatus refuse_folder(const char* path) {
   // What lies there says what it may have been meant to be.
   DIR* folder = opendir(path);
@@ -288,6 +294,7 @@ int us_cmd_inspect(int argc, const char** argv) {
   int code = us_cli_parse(argc, argv, table, "FILE|FOLDER", help, words, 1);
   if (code >= 0) return code;
   if (!words[0]) return us_cli_usage(argv[0], "expected a file or folder");
+  // HDF5 is silent: what is wrong with a file is told in one line.
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   UsStatus status = inspect(words[0]);
   return status == US_OK ? 0 : us_cli_fail(argv[0], status);

@@ -25,6 +25,7 @@ int us_cmd_pretrain(int argc, const char** argv) {
   us_cli_rows(us_pretrain_settings, &c, table);
   int code = us_cli_parse(argc, argv, table, "--data FILE [FILE...] --out DIR [options]", help,
                           files + 1, US_TRAINING_FILES - 1);
+  // The first file is an option's value, the others are words.
   files[0] = first;
   if (code < 0) {
     UsTrainResult result;

@@ -31,6 +31,7 @@ int us_cmd_report(int argc, const char** argv) {
                           "evaluation, and a page index.html\nthat shows them.\n\nExample:\n"
                           "  understudy report --json runs/pm/eval.json --out runs/pm/report\n",
                           NULL, 0);
+  // Both are needed.
   if (code < 0 && !json) code = us_cli_usage("report", "--json is missing");
   if (code < 0 && !out) code = us_cli_usage("report", "--out is missing");
   if (code < 0) {

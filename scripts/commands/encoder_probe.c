@@ -9,6 +9,7 @@
 
 enum { kShown = 24 };  // targets that are listed
 
+// What was probed, a table of the targets, and how distances compare.
 static void print(const UsEncoderProbeConfig* c, const UsEncoderProbeResult* r) {
   static const char* const ranges[US_PROBE_RANGES] = {"all pairs", "nearer than mean/4",
                                                       "nearer than mean/10"};
@@ -54,6 +55,7 @@ int us_encoder_probe_command(int argc, const char** argv) {
       "so many at random. Example:\n"
       "  understudy encoder probe --encoder default --data heldout.h5\n",
       NULL, 0);
+  // Both are needed.
   if (code < 0 && (!encoder || !data)) {
     code = us_cli_usage(argv[0], "expected --encoder and --data");
   }

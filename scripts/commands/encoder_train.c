@@ -23,6 +23,7 @@ static UsStatus draw(void* user, const UsEncoder* e, int sets, const UsFrameSet*
   us_path_join(path, sizeof(path), c->out, "reconstructions.png");
   UsPicture* p;
   US_TRY(us_picture_create((int)(kShown * (w + 4) * scale), (int)(sets * cell_h * scale), &p));
+  // Room for a dataset's frames, their latents and reconstructions.
   float* z = malloc(kShown * (size_t)info->dim * sizeof(float));
   uint8_t* seen = malloc(2 * kShown * bytes);
   UsStatus status = z && seen ? US_OK : us_fail(US_MEMORY, "%s: out of memory for a picture", path);

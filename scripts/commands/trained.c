@@ -13,6 +13,7 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
       !(r->complete && us_file_exists(us_path_join(picture, sizeof(picture), out, "loss.svg")))) {
     status = us_loss_curve_draw(out);
   }
+  // Its failure, or nothing left to do.
   if (status != US_OK) return us_cli_fail(command, status);
   if (r->complete) {
     printf("%s: is complete\n", out);

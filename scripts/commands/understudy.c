@@ -24,7 +24,9 @@ static const Command commands[] = {
 };
 enum { kCommands = sizeof(commands) / sizeof(commands[0]), kHelpWords = 8 };
 
+// What the program is for and what it takes, from its tables.
 static void print_help(FILE* f) {
+  // Commands, tasks, and an example of the whole loop.
   fprintf(
       f,
       "Usage: understudy COMMAND [options]\n\n"
@@ -74,6 +76,7 @@ static int run(int argc, const char** argv) {
   if (strcmp(name, "help") && strcmp(name, "--help") && strcmp(name, "-h")) {
     return run_command(argc - 1, argv + 1);
   }
+  // Help alone is about the program, else about the command behind it.
   if (argc == 2) {
     print_help(stdout);
     return 0;

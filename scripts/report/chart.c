@@ -23,6 +23,7 @@ void us_chart_end(FILE* f) {
   fputs("</svg>\n", f);
 }
 
+// The text and the end of its element; what SVG would read as its own is escaped.
 static void write_text(FILE* f, const char* text) {
   for (; *text; text++) {
     if (*text == '<' || *text == '&') {
@@ -67,6 +68,7 @@ typedef struct Axes {
   int log_y;
 } Axes;
 
+// Data in pixels.
 static double place_x(const Axes* a, double x) {
   return a->area.x + (x - a->x_low) / (a->x_high - a->x_low) * a->area.width;
 }
@@ -76,6 +78,7 @@ static double place_y(const Axes* a, double y) {
   return a->area.y + a->area.height * (1 - (y - a->y_low) / (a->y_high - a->y_low));
 }
 
+// Returns how many ticks lie in a range; tick (kMaxTicks).
 static int linear_ticks(double low, double high, int want, double* tick) {
   // A step of 1, 2 or 5 times a power of ten that gives about `want` ticks.
   double raw = (high - low) / (want < 2 ? 2 : want);
@@ -105,6 +108,7 @@ static int y_ticks(const Axes* a, double* tick) {
   return n;
 }
 
+// The number at a tick.
 static void tick_text(double value, char text[32]) {
   // Large numbers in thousands and millions.
   double size = fabs(value), unit = size >= 1e6 ? 1e6 : size >= 1e4 ? 1e3 : 1;
@@ -206,10 +210,12 @@ static const char* series_name(const void* list, int i) {
   return ((const UsSeries*)list)[i].name;
 }
 
+// Whether a point has a place on its axes.
 static int shown(const UsPlot* plot, double x, double y) {
   return isfinite(x) && isfinite(y) && (!plot->log_y || y > 0);
 }
 
+// Makes a range wider by a share of it on both sides.
 static void widen(double* low, double* high, double share) {
   if (!(*low <= *high)) {  // no data
     *low = 0;
@@ -242,6 +248,7 @@ static void data_range(const UsPlot* plot, int n, const UsSeries* series, Axes* 
   widen(&a->x_low, &a->x_high, 0);
   widen(&a->y_low, &a->y_high, 0.05);
   if (!plot->log_y && floor_y >= 0 && a->y_low < 0) a->y_low = 0;
+  // The range that was asked for goes before.
   if (plot->y_low != 0 || plot->y_high != 0) {
     a->y_low = plot->log_y ? log10(plot->y_low) : plot->y_low;
     a->y_high = plot->log_y ? log10(plot->y_high) : plot->y_high;
@@ -292,6 +299,7 @@ static const char* bar_name(const void* list, int i) {
   return ((const UsBars*)list)->bar_name[i];
 }
 
+// One bar, or the word that there is no value.
 static void draw_bar(FILE* f, const Axes* a, const UsBar* bar, double x, double width, int color,
                      const char* format) {
   if (!isfinite(bar->value)) {
@@ -346,6 +354,7 @@ void us_chart_bars(FILE* f, UsBox box, const UsBars* bars) {
       draw_bar(f, &a, &bars->bar[g * bars->bars + b], x, width, us_picture_color(b),
                bars->format ? bars->format : "%g");
     }
+    // The group's name stands below it.
     say(f, middle, bottom + 14, kLabelSize, US_INK, US_CENTER, bars->group_name[g]);
   }
   stroke(f, a.area.x, round(bottom) + 0.5, a.area.x + a.area.width, round(bottom) + 0.5, 1,

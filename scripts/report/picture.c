@@ -40,6 +40,7 @@ UsStatus us_picture_create(int width, int height, UsPicture** out) {
   }
   UsPicture* p = calloc(1, sizeof(*p));
   if (!p) return us_fail(US_MEMORY, "out of memory for a picture of %d x %d", width, height);
+  // What went wrong with the surface is known to what draws on it.
   p->surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
   p->cr = cairo_create(p->surface);
   if (cairo_status(p->cr) != CAIRO_STATUS_SUCCESS) {
@@ -63,6 +64,7 @@ typedef struct Bytes {
   size_t size, room;
 } Bytes;
 
+// cairo's callback: the next bytes of a PNG.
 static cairo_status_t append(void* closure, const unsigned char* data, unsigned int size) {
   Bytes* b = closure;
   if (us_interrupted()) return CAIRO_STATUS_WRITE_ERROR;
@@ -102,6 +104,7 @@ void us_picture_pixels(UsPicture* p, uint8_t* pixels) {
   size_t stride = (size_t)cairo_image_surface_get_stride(p->surface);
   int width = cairo_image_surface_get_width(p->surface);
   int height = cairo_image_surface_get_height(p->surface);
+  // A word a pixel becomes three bytes.
   for (int y = 0; y < height; y++) {
     const uint32_t* row = (const uint32_t*)(data + (size_t)y * stride);
     for (int x = 0; x < width; x++, pixels += 3) {
@@ -125,6 +128,7 @@ static void set_color(UsPicture* p, int color) {
                        (color & 255) / 255.0);
 }
 
+// Plain or bold, `size` pixels high.
 static void set_font(UsPicture* p, double size, int bold) {
   cairo_select_font_face(p->cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
                          bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);

@@ -81,6 +81,7 @@ static UsStatus draw_curves(const UsReport* r, FILE* out) {
     distance[n++] = (UsSeries){us_eval_row_titles[k], points, x, y, 1};
     next = y + most;
   }
+  // Where the task has a radius, a level line across.
   int m = n;
   if (isfinite(r->radius)) {
     double *x = next, *y = next + 2;

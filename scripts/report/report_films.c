@@ -29,12 +29,14 @@ static UsStatus read_films(const UsReport* r, Films* f) {
   US_TRY(us_json_text(r->path, films, "file", NULL, file, sizeof(file)));
   US_TRY(us_json_int(r->path, films, "size", 8, 2048, NULL, &f->size));
   US_TRY(us_json_int(r->path, films, "frames", 2, kFrames, NULL, &f->frames));
+  // No episodes, no films.
   f->episodes = us_report_member(films, "episodes");
   int count = cJSON_GetArraySize(f->episodes);
   if (count == 0) return US_OK;
   const char* slash = strrchr(r->path, '/');
   snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - r->path) : 1,
            slash ? r->path : ".");
+  // All films in one file, of one size.
   size_t size;
   f->bytes = (size_t)f->frames * (size_t)f->size * (size_t)f->size * 3;
   us_path_join(path, sizeof(path), folder, file);
@@ -58,6 +60,7 @@ static void draw_film(UsPicture* p, const UsReport* r, const Films* f, int i, do
          blocks = us_report_number(episode, "blocks");
   int played =
       isfinite(blocks) && blocks >= 0 && blocks <= f->frames - 2 ? (int)blocks : f->frames - 2;
+  // Captions: env steps after each block.
   char title[160], number_text[kFrames][12];
   const char* caption[kFrames] = {NULL};
   int every = 1 + (int)(kCaption / (side + kGap));  // small frames have no room for all

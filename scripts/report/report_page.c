@@ -6,11 +6,13 @@
 #include "scripts/report/report.h"
 #include "worldmodel/base/file.h"
 
+// Number i of a list, NaN where there is none.
 static double item(const cJSON* list, int i) {
   const cJSON* x = i >= 0 ? cJSON_GetArrayItem(list, i) : NULL;
   return cJSON_IsNumber(x) ? x->valuedouble : NAN;
 }
 
+// A cell of a table; a dash for what is not known.
 static void write_number(FILE* out, const char* format, double x) {
   fputs("<td>", out);
   if (isfinite(x)) fprintf(out, format, x);
@@ -123,6 +125,7 @@ UsStatus us_report_write(UsReport* r) {
   write_times(out, r);
   write_settings(out, r);
   fclose(out);
+  // Written at once, beside its films.
   char path[4096];
   us_path_join(path, sizeof(path), r->out, "index.html");
   if (status == US_OK) status = us_file_write(path, text, size);

@@ -16,6 +16,7 @@ double us_report_number(const cJSON* object, const char* key) {
   return cJSON_IsNumber(x) ? x->valuedouble : NAN;
 }
 
+// A rate with its interval, in per cent.
 static UsStatus read_rate(const UsReport* r, const cJSON* row, const UsColumn* c,
                           UsReportRate* out) {
   const cJSON* from = c->hard ? us_report_member(row, "hard") : row;
@@ -34,6 +35,7 @@ static UsStatus read_rate(const UsReport* r, const cJSON* row, const UsColumn* c
 }
 
 static UsStatus read_row(const UsReport* r, const cJSON* json, UsReportRow* out) {
+  // What a table needs is checked, what a chart can do without is not.
   out->on = 1;
   US_TRY(us_json_int(r->path, json, "pairs", 0, 1 << 30, NULL, &out->pairs));
   const int none = 0;
