@@ -121,6 +121,7 @@ static UsStatus find(UsDataset* data, const UsFeaturesPlace* place, UsFeatures* 
   const char* path = us_dataset_path(data);
   US_TRY(find_in(data, place->folder, f));
   if (f->header.done == f->header.rows || place->folder || !place->spare) return US_OK;
+  // Whether files can be made beside the data.
   char folder[kPath];
   const char* slash = strrchr(path, '/');
   snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");

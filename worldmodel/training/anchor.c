@@ -132,7 +132,7 @@ static void weigh_scales(UsAnchor* a, int set, size_t n, float* x) {
 }
 
 // Factors of the scales, then the components of the features so weighed.
-static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
+static UsStatus fit(UsAnchor* a, const UsFrameSet* set, const uint8_t* mean, int sets) {
   size_t each = (size_t)(kFrames / sets), n = each * (size_t)sets;
   size_t bytes = (size_t)a->height * (size_t)a->width * 3;
   float* x = malloc(n * a->features * sizeof(float));
@@ -150,7 +150,8 @@ static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
     status = us_progress_step(&bar, (double)i, "the targets of an encoder");
     if (status != US_OK) break;
     size_t s = i / each, at = i % each * (size_t)set[s].count / each;
-    read_features(a, (int)s, set[s].frames + at * bytes, set[s].mean, scratch, x + i * a->features);
+    read_features(a, (int)s, set[s].frames + at * bytes, mean + s * bytes, scratch,
+                  x + i * a->features);
   }
   us_progress_end(&bar);
   for (int i = 0; status == US_OK && i < sets; i++) {
@@ -169,8 +170,8 @@ static UsStatus fit(UsAnchor* a, const UsAnchorSet* set, int sets) {
   return status;
 }
 
-UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set, int sets,
-                          UsAnchor** out) {
+UsStatus us_anchor_create(int height, int width, int dim, const UsFrameSet* set,
+                          const uint8_t* mean, int sets, UsAnchor** out) {
   *out = NULL;
   UsAnchor* a = calloc(1, sizeof(UsAnchor));
   if (!a) return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
@@ -193,7 +194,7 @@ UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set
       gauss(points_of[s], width, sigma_of[s] * width, a->scale[s].across);
       for (int i = 0; i < sets; i++) a->scale[s].factor[i] = 1;
     }
-    status = fit(a, set, sets);
+    status = fit(a, set, mean, sets);
   }
   if (status == US_OK) *out = a;
   if (status != US_OK) us_anchor_destroy(a);

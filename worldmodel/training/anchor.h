@@ -19,20 +19,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worldmodel/autoencoder.h"
 #include "worldmodel/base/status.h"
 
 typedef struct UsAnchor UsAnchor;
 
-// Frames of a set and their mean image, as the autoencoder holds them.
-typedef struct UsAnchorSet {
-  const uint8_t* frames;  // (count, height, width, 3)
-  const uint8_t* mean;    // (height, width, 3)
-  int count;
-} UsAnchorSet;
-
-// Fits scales and components to up to 2048 frames. On failure *out is NULL.
-UsStatus us_anchor_create(int height, int width, int dim, const UsAnchorSet* set, int sets,
-                          UsAnchor** out);
+// Fits scales and components to up to 4096 frames of set (sets), whose mean images are mean (sets,
+// height, width, 3). On failure *out is NULL.
+UsStatus us_anchor_create(int height, int width, int dim, const UsFrameSet* set,
+                          const uint8_t* mean, int sets, UsAnchor** out);
 
 // NULL is fine.
 void us_anchor_destroy(UsAnchor* a);

@@ -161,17 +161,9 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   for (int i = 0; i < a->sets; i++) {
     US_TRY(mean_image(&set[i], bytes, a->mean + (size_t)i * bytes));
   }
-  // Targets of the frames of all sets and their mean images.
   if (c->anchor > 0) {
-    UsAnchorSet* anchored = calloc((size_t)a->sets, sizeof(UsAnchorSet));
-    if (!anchored) return us_fail(US_MEMORY, "out of memory for the targets of an encoder");
-    for (int i = 0; i < a->sets; i++) {
-      anchored[i] = (UsAnchorSet){set[i].frames, a->mean + (size_t)i * bytes, set[i].count};
-    }
-    UsStatus status = us_anchor_create(c->vit.height, c->vit.width, c->vit.global_dim, anchored,
-                                       a->sets, &a->anchor);
-    free(anchored);
-    US_TRY(status);
+    US_TRY(us_anchor_create(c->vit.height, c->vit.width, c->vit.global_dim, set, a->mean, a->sets,
+                            &a->anchor));
   }
   // First weights of both models' lists, drawn from the seed for each apart.
   float* host = calloc(a->floats, sizeof(float));

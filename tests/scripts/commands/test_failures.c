@@ -118,9 +118,9 @@ static UsStatus do_pca(void) {
 static UsStatus do_anchor(void) {
   static uint8_t frames[8 * 16 * 16 * 3], mean[16 * 16 * 3];
   for (size_t i = 0; i < sizeof(frames); i++) frames[i] = (uint8_t)(i * 7919 >> 3);
-  const UsAnchorSet set = {frames, mean, 8};
+  const UsFrameSet set = {frames, 8};
   UsAnchor* a;
-  UsStatus status = us_anchor_create(16, 16, 4, &set, 1, &a);
+  UsStatus status = us_anchor_create(16, 16, 4, &set, mean, 1, &a);
   assert_true((status == US_OK) == (a != NULL));
   us_anchor_destroy(a);
   return status;
