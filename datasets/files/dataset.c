@@ -70,34 +70,30 @@ const uint8_t* us_dataset_truncated(const UsDataset* d) {
   return d->c.truncated;
 }
 
-// The order is fixed: trained models and feature caches name data by this hash.
-static UsStatus hash_columns(UsDataset* d, EVP_MD_CTX* context) {
+UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
   const UsDatasetInfo* info = &d->info;
   size_t rows = (size_t)info->rows;
   int64_t sizes[7] = {info->rows,   info->episodes, info->height, info->width,
                       info->action, info->proprio,  info->state};
-  EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-  // Sizes first, so that no two shapes share their bytes.
-  EVP_DigestUpdate(context, sizes, sizeof(sizes));
-  EVP_DigestUpdate(context, d->c.ep_len, (size_t)info->episodes * sizeof(int32_t));
-  EVP_DigestUpdate(context, d->c.action, rows * (size_t)info->action * sizeof(float));
-  EVP_DigestUpdate(context, d->c.proprio, rows * (size_t)info->proprio * sizeof(float));
-  EVP_DigestUpdate(context, d->c.state, rows * (size_t)info->state * sizeof(double));
-  EVP_DigestUpdate(context, d->c.time, rows * sizeof(double));
-  if (info->variation) {
-    EVP_DigestUpdate(context, info->variation_names, strlen(info->variation_names));
-    EVP_DigestUpdate(context, d->c.variation, rows * (size_t)info->variation * sizeof(float));
-  }
-  return us_reader_hash_frames(d, "hash", context, d->hash);
-}
-
-UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
   hex[0] = 0;
   // Reading a whole file takes long: it is done once.
   if (!d->hash[0]) {
     EVP_MD_CTX* context = EVP_MD_CTX_new();
-    UsStatus status =
-        context ? hash_columns(d, context) : us_fail(US_MEMORY, "%s: out of memory", d->path);
+    if (!context) return us_fail(US_MEMORY, "%s: out of memory", d->path);
+    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    // The order is fixed: trained models and feature caches name data by this hash. Sizes first, so
+    // that no two shapes share their bytes.
+    EVP_DigestUpdate(context, sizes, sizeof(sizes));
+    EVP_DigestUpdate(context, d->c.ep_len, (size_t)info->episodes * sizeof(int32_t));
+    EVP_DigestUpdate(context, d->c.action, rows * (size_t)info->action * sizeof(float));
+    EVP_DigestUpdate(context, d->c.proprio, rows * (size_t)info->proprio * sizeof(float));
+    EVP_DigestUpdate(context, d->c.state, rows * (size_t)info->state * sizeof(double));
+    EVP_DigestUpdate(context, d->c.time, rows * sizeof(double));
+    if (info->variation) {
+      EVP_DigestUpdate(context, info->variation_names, strlen(info->variation_names));
+      EVP_DigestUpdate(context, d->c.variation, rows * (size_t)info->variation * sizeof(float));
+    }
+    UsStatus status = us_reader_hash_frames(d, "hash", context, d->hash);
     EVP_MD_CTX_free(context);
     US_TRY(status);
   }

@@ -56,26 +56,6 @@ static UsStatus refuse_folder(const char* path) {
                  path);
 }
 
-// How the file's actions become numbers in [-1, 1]: by the bound that is asked for or by the
-// recorded bounds.
-static UsStatus find_scale(Transfer* m) {
-  const UsDatasetColumns* c = &m->from->c;
-  size_t n = (size_t)m->info.action;
-  m->shift = calloc(n, sizeof(float));
-  m->scale = calloc(n, sizeof(float));
-  if (!m->shift || !m->scale) return us_fail(US_MEMORY, "%s: out of memory", m->path);
-  for (size_t i = 0; i < n; i++) {
-    m->scale[i] = m->config->bound > 0 ? (float)m->config->bound : 1;
-    if (m->config->bound > 0 || !c->low) continue;
-    if (!isfinite(c->low[i]) || !isfinite(c->high[i])) {
-      return us_fail(US_USAGE, "%s: its recorded bounds are infinite; expected --bound", m->path);
-    }
-    m->shift[i] = (c->low[i] + c->high[i]) / 2;
-    m->scale[i] = (c->high[i] - c->low[i]) / 2;
-  }
-  return US_OK;
-}
-
 // Takes the memory of one episode and says what the new file is.
 static UsStatus make_room(Transfer* m) {
   const UsDatasetInfo* from = &m->from->info;
@@ -103,8 +83,24 @@ static UsStatus make_room(Transfer* m) {
   m->rewards = calloc(n, sizeof(float));
   m->terminated = calloc(n, 1);
   m->truncated = calloc(n, 1);
-  if (m->states && m->times && m->rewards && m->terminated && m->truncated) return find_scale(m);
-  return us_fail(US_MEMORY, "%s: out of memory for its longest episode", m->path);
+  if (!m->states || !m->times || !m->rewards || !m->terminated || !m->truncated) {
+    return us_fail(US_MEMORY, "%s: out of memory for its longest episode", m->path);
+  }
+  // How the file's actions become numbers in [-1, 1]: by the bound that is asked for or by the
+  // recorded bounds.
+  m->shift = calloc((size_t)from->action, sizeof(float));
+  m->scale = calloc((size_t)from->action, sizeof(float));
+  if (!m->shift || !m->scale) return us_fail(US_MEMORY, "%s: out of memory", m->path);
+  for (int i = 0; i < from->action; i++) {
+    m->scale[i] = m->config->bound > 0 ? (float)m->config->bound : 1;
+    if (m->config->bound > 0 || !c->low) continue;
+    if (!isfinite(c->low[i]) || !isfinite(c->high[i])) {
+      return us_fail(US_USAGE, "%s: its recorded bounds are infinite; expected --bound", m->path);
+    }
+    m->shift[i] = (c->low[i] + c->high[i]) / 2;
+    m->scale[i] = (c->high[i] - c->low[i]) / 2;
+  }
+  return US_OK;
 }
 
 // Scales an episode's actions; behind its last row no action follows.

@@ -7,30 +7,7 @@
 #include "datasets/files/dataset_reader.h"
 #include "worldmodel/base/progress.h"
 
-// Reads and checks all rows, and hashes those of other programs' files.
-static UsStatus read_windows(UsDataset* d, EVP_MD_CTX* hash) {
-  const UsDatasetColumns* c = &d->c;
-  static const UsColumnId hashed[] = {US_COLUMN_ACTION, US_COLUMN_PROPRIO, US_COLUMN_VARIATION,
-                                      US_COLUMN_STATE};
-  int64_t first, count;
-  int more;
-  do {
-    US_TRY(us_reader_next(d, &first, &count, &more));
-    US_TRY(us_interrupt_check(d->path));
-    // Ours are hashed as training hashes them, all at once.
-    if (!more || d->ours) continue;
-    int64_t last = first + count - 1;
-    size_t rows = (size_t)(c->ep_offset[last] + c->ep_len[last] - c->first);
-    for (size_t i = 0; i < sizeof(hashed) / sizeof(*hashed); i++) {
-      UsColumnId id = hashed[i];
-      const void* data = us_column_data(c, id);
-      size_t bytes = us_column_width(id, &d->info) * us_number(us_columns[id].type).bytes;
-      if (data) EVP_DigestUpdate(hash, data, rows * bytes);
-    }
-  } while (more);
-  return US_OK;
-}
-
+// Reads and checks all of an open file.
 static UsStatus verify(UsDataset* d, EVP_MD_CTX* hash, int height, int width, UsVerdict* out) {
   const UsDatasetInfo* info = &d->info;
   // Frames have to be of the size that a model sees, where one is given.
@@ -44,7 +21,26 @@ static UsStatus verify(UsDataset* d, EVP_MD_CTX* hash, int height, int width, Us
                    "%d x %d",
                    d->path, width, height, info->width, info->height);
   }
-  US_TRY(read_windows(d, hash));
+  // Rows are read and checked in windows, and those of other programs' files hashed on the way:
+  // ours are hashed as training hashes them, all at once.
+  static const UsColumnId hashed[] = {US_COLUMN_ACTION, US_COLUMN_PROPRIO, US_COLUMN_VARIATION,
+                                      US_COLUMN_STATE};
+  const UsDatasetColumns* c = &d->c;
+  int64_t first, count;
+  int more;
+  do {
+    US_TRY(us_reader_next(d, &first, &count, &more));
+    US_TRY(us_interrupt_check(d->path));
+    if (!more || d->ours) continue;
+    int64_t last = first + count - 1;
+    size_t rows = (size_t)(c->ep_offset[last] + c->ep_len[last] - c->first);
+    for (size_t i = 0; i < sizeof(hashed) / sizeof(*hashed); i++) {
+      UsColumnId id = hashed[i];
+      const void* data = us_column_data(c, id);
+      size_t bytes = us_column_width(id, info) * us_number(us_columns[id].type).bytes;
+      if (data) EVP_DigestUpdate(hash, data, rows * bytes);
+    }
+  } while (more);
   // The hash that training records reads every frame of ours.
   if (d->ours) return us_dataset_hash(d, out->hash);
   return us_reader_hash_frames(d, "verify", hash, out->hash);
