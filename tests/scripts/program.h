@@ -3,6 +3,7 @@
 
 // Runs the built program as a user does and keeps what it printed.
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,20 @@ static inline Run run_program(const char* folder, const char* arguments) {
   if (WIFEXITED(status)) r.code = WEXITSTATUS(status);
   read_into(out, r.out, sizeof(r.out));
   read_into(err, r.err, sizeof(r.err));
+  return r;
+}
+
+// The same with a line of printf; fails the test unless the program exits with `code`.
+static inline Run run_expecting(const char* folder, int code, const char* format, ...)
+    __attribute__((format(printf, 3, 4)));
+static inline Run run_expecting(const char* folder, int code, const char* format, ...) {
+  char line[2048];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof(line), format, args);
+  va_end(args);
+  Run r = run_program(folder, line);
+  if (r.code != code) fail_msg("`understudy %s`: exit %d: %s%s", line, r.code, r.err, r.out);
   return r;
 }
 

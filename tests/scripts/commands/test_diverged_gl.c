@@ -50,17 +50,7 @@ static void write_model(const char* name, const char* format, const char* gear) 
   fclose(f);
 }
 
-static Run command(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
-static Run command(int code, const char* format, ...) {
-  char line[2048];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  Run r = run_program(folder, line);
-  if (r.code != code) fail_msg("`understudy %s`: exit %d: %s%s", line, r.code, r.err, r.out);
-  return r;
-}
+#define command(code, ...) run_expecting(folder, code, __VA_ARGS__)
 
 static void expect_same(const char* a, const char* b) {
   char hash[2][US_HASH_CHARS];

@@ -29,16 +29,7 @@ static const char* path_of(const char* name) {
   return path[next];
 }
 
-static Run command(int code, const char* format, ...) {
-  char line[2048];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  Run r = run_program(folder, line);
-  if (r.code != code) fail_msg("`understudy %s`: exit %d: %s", line, r.code, r.err);
-  return r;
-}
+#define command(code, ...) run_expecting(folder, code, __VA_ARGS__)
 
 // A DINOv2-shaped encoder with made-up weights.
 static void write_vit(const char* path, int side, int patch, int hidden, int layers) {

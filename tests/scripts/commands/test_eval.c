@@ -13,16 +13,7 @@
 
 static char folder[] = "/tmp/understudy-eval-XXXXXX";
 
-static Run command(int code, const char* format, ...) {
-  char line[2048];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  Run r = run_program(folder, line);
-  if (r.code != code) fail_msg("`understudy %s`: exit %d: %s", line, r.code, r.err);
-  return r;
-}
+#define command(code, ...) run_expecting(folder, code, __VA_ARGS__)
 
 static cJSON* read_result(const char* name) {
   char path[512];

@@ -12,16 +12,7 @@
 
 static char folder[] = "/tmp/understudy-loop-XXXXXX";
 
-static Run command(const char* format, ...) {
-  char line[2048];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  Run r = run_program(folder, line);
-  if (r.code != 0) fail_msg("`understudy %s`: exit %d: %s", line, r.code, r.err);
-  return r;
-}
+#define command(...) run_expecting(folder, 0, __VA_ARGS__)
 
 static double rate(const cJSON* eval, const char* row, const char* rule) {
   const cJSON* rows = cJSON_GetObjectItemCaseSensitive(eval, "rows");

@@ -17,17 +17,7 @@
 
 static char folder[] = "/tmp/understudy-vary-XXXXXX";
 
-static Run command(int code, const char* format, ...) __attribute__((format(printf, 2, 3)));
-static Run command(int code, const char* format, ...) {
-  char line[2048];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof(line), format, args);
-  va_end(args);
-  Run r = run_program(folder, line);
-  if (r.code != code) fail_msg("`understudy %s`: exit %d: %s", line, r.code, r.err);
-  return r;
-}
+#define command(code, ...) run_expecting(folder, code, __VA_ARGS__)
 
 static void collect(const char* name, const char* options) {
   command(0, "collect --task pointmaze --steps 20 --size 32 --overwrite --out %s/%s %s", folder,
