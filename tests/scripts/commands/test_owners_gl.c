@@ -186,8 +186,11 @@ static void test_two_finetunes(void** state) {
   const char* words =
       "finetune --data %s --mode scratch --encoder state --steps 400 --out %s " SIZES;
   pid_t child = start(words, in("in/a.h5"), in("both"));
-  // The first stands still while the second asks, however fast it would be done.
-  wait_for_file(in("both.lock"));
+  // The first stands still while the second asks, however fast it would be done; by then its lock
+  // says whose it is.
+  for (double end = us_seconds() + 20; us_seconds() < end && !us_lock_holder(in("both"), NULL);) {
+    usleep(1000);
+  }
   kill(child, SIGSTOP);
   refused(run(words, in("in/a.h5"), in("both")), "/both: being written by pid ");
   kill(child, SIGCONT);
