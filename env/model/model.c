@@ -367,8 +367,8 @@ static void model_score(UsEnv* e, int n, const int* slots, float* distance, uint
   for (int i = 0; distance && i < n; i++) {
     distance[i] = 0;
     if (!m->slot[slots[i]].goal) continue;
-    us_ops_row_distance(m->device, 1, (int)m->one, 1, newest_of(m, slots[i]), goal_of(m, slots[i]),
-                        m->apart, 1);
+    us_ops_row_distance(m->device, 1, (int)m->one, 1, NULL, newest_of(m, slots[i]),
+                        goal_of(m, slots[i]), m->apart, 1);
     us_ops_get(m->device, m->apart, &distance[i], 1);
     distance[i] = -reward_of(distance[i]);
   }
@@ -502,7 +502,7 @@ static void model_step(UsEnv* e, const float* actions, const UsStep* out) {
   // Observations and distances of all slots come back at once.
   m->w->cls->denormalise(m->w, n * m->tokens, m->fresh, m->raw);
   us_ops_get(m->device, m->raw, m->features, (size_t)n * m->one);
-  us_ops_row_distance(m->device, n, (int)m->one, 1, m->fresh, m->goals, m->apart, 1);
+  us_ops_row_distance(m->device, n, (int)m->one, 1, NULL, m->fresh, m->goals, m->apart, 1);
   us_ops_get(m->device, m->apart, m->distances, (size_t)n);
   for (int i = 0; i < n; i++) {
     const float* latent = m->features + (size_t)i * m->one;

@@ -171,7 +171,7 @@ void us_search_sample(UsSearch* s, int first, int n) {
     s->stream[i] = us_rng(g->seed, US_RNG_PLAN, s->episode[s->active[i]], s->plan[s->active[i]],
                           (uint64_t)s->iteration << 20);
   }
-  us_ops_noise(s->device, n, g->samples, s->length, s->stream + first, x);
+  us_ops_noise(s->device, n, g->samples, s->length, s->stream + first, 0, x);
   us_ops_correlate(s->device, n * g->samples, g->samples, s->length, s->lag, g->correlation, x);
   us_ops_sample(s->device, n, g->samples, s->length, s->active + first, s->mean, s->deviation, x);
 }

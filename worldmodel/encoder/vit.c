@@ -15,6 +15,7 @@ struct UsVitWork {
   int frames;
   int training;
   float* memory;
+  uint8_t* pixels;      // (frames, height, width, 3)
   float* patches;       // (frames, P, 3 patch patch)
   float* embedded;      // (frames, P, hidden)
   float** x;            // (layers + 1) of (frames, T, hidden); without training all the same
@@ -137,6 +138,7 @@ static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   size_t gathered = cells ? body : 0, merged = cells * (size_t)c->merge_dim;
   size_t global = n * (size_t)c->global_dim;
   // The way forward: embedding, blocks, norm, head.
+  k->pixels = US_TAKE(a, uint8_t, n * 3 * (size_t)(c->height * c->width));
   k->patches = US_TAKE(a, float, patches * 3 * (size_t)(c->patch * c->patch));
   k->embedded = US_TAKE(a, float, body);
   us_block_take(&v->shape, c->layers, (int)rows, k->training, a, k->x, k->acts);
@@ -218,8 +220,9 @@ const float* us_vit_forward(const UsVit* v, const float* w, UsVitWork* k, const 
   size_t frame = (size_t)v->tokens * (size_t)h, prefix = (size_t)v->prefix * (size_t)h;
   // Pixels to patches, through one matrix, plus the embedding of their place, behind the prefix.
   const float* positions = w + v->at.positions;
-  us_ops_patches(k->device, n, c->height / c->patch, c->width / c->patch, c->patch, pixels, c->mean,
-                 c->std, k->patches);
+  us_ops_put_bytes(k->device, k->pixels, pixels, (size_t)(n * c->height * c->width) * 3);
+  us_ops_patches(k->device, n, c->height / c->patch, c->width / c->patch, c->patch, k->pixels,
+                 c->mean, c->std, k->patches);
   us_ops_linear(k->device, n * p, h, 3 * c->patch * c->patch, k->patches, w + v->at.patch_w,
                 w + v->at.patch_b, k->embedded);
   us_ops_add_rows(k->device, n * p, p, h, positions + (c->cls ? h : 0), k->embedded);

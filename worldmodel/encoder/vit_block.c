@@ -48,8 +48,8 @@ void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* w, i
   us_ops_linear(c->device, rows, n, n, a->norm1, w + p->query_w, w + p->query_b, a->query);
   us_ops_linear(c->device, rows, n, n, a->norm1, w + p->key_w, w + p->key_b, a->key);
   us_ops_linear(c->device, rows, n, n, a->norm1, w + p->value_w, w + p->value_b, a->value);
-  us_ops_attend(c->device, frames, c->tokens, c->tokens, c->heads, n / c->heads, NULL, a->query,
-                a->key, a->value, a->attended, a->probs);
+  us_ops_attend(c->device, frames, c->tokens, c->tokens, c->heads, n / c->heads, NULL, 0, NULL,
+                a->query, a->key, a->value, (size_t)c->tokens * (size_t)n, a->attended, a->probs);
   us_ops_linear(c->device, rows, n, n, a->attended, w + p->output_w, w + p->output_b, a->projected);
   us_ops_columns(c->device, rows, n, a->projected, w + p->scale1, NULL, a->middle);
   us_ops_add(c->device, count, 1, x, a->middle);
@@ -57,8 +57,14 @@ void us_block_forward(const UsBlockShape* c, const UsBlock* p, const float* w, i
   // MLP
   us_ops_norm(c->device, rows, n, c->eps, a->middle, w + p->norm2_gain, w + p->norm2_bias, a->norm2,
               a->stats2);
-  us_ops_linear(c->device, rows, c->hidden, n, a->norm2, w + p->fc1_w, w + p->fc1_b, a->hidden);
-  us_ops_gelu(c->device, (size_t)rows * (size_t)c->hidden, a->hidden, a->active);
+  us_ops_dense(c->device, &(UsDense){.rows = rows,
+                                     .out = c->hidden,
+                                     .in = n,
+                                     .x = a->norm2,
+                                     .w = w + p->fc1_w,
+                                     .b = w + p->fc1_b,
+                                     .up = a->hidden,
+                                     .y = a->active});
   us_ops_linear(c->device, rows, n, c->hidden, a->active, w + p->fc2_w, w + p->fc2_b, a->expanded);
   us_ops_columns(c->device, rows, n, a->expanded, w + p->scale2, NULL, y);
   us_ops_add(c->device, count, 1, a->middle, y);

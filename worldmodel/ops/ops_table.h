@@ -7,24 +7,18 @@
 
 // Result, name, parameters, arguments of every us_ops_ function, in the order of ops.h.
 #define US_OPS(X)                                                                                  \
-  X(float*, alloc, (UsDevice * d, size_t count), (d, count))                                       \
+  X(void*, alloc_bytes, (UsDevice * d, size_t bytes), (d, bytes))                                  \
   X(void, free, (UsDevice * d, void* x), (d, x))                                                   \
-  X(void, put, (UsDevice * d, float* x, const float* host, size_t count), (d, x, host, count))     \
-  X(void, get, (UsDevice * d, const float* x, float* host, size_t count), (d, x, host, count))     \
-  X(void, zero, (UsDevice * d, float* x, size_t count), (d, x, count))                             \
-  X(void, copy, (UsDevice * d, const float* x, float* y, size_t count), (d, x, y, count))          \
-  X(double*, alloc_sums, (UsDevice * d, size_t count), (d, count))                                 \
-  X(void, get_sums, (UsDevice * d, const double* x, double* host, size_t count),                   \
-    (d, x, host, count))                                                                           \
+  X(void, put_bytes, (UsDevice * d, void* x, const void* host, size_t bytes), (d, x, host, bytes)) \
+  X(void, get_bytes, (UsDevice * d, const void* x, void* host, size_t bytes), (d, x, host, bytes)) \
+  X(void, zero_bytes, (UsDevice * d, void* x, size_t bytes), (d, x, bytes))                        \
+  X(void, copy_bytes, (UsDevice * d, const void* x, void* y, size_t bytes), (d, x, y, bytes))      \
   X(const char*, name, (UsDevice * d), (d))                                                        \
-  X(void, linear,                                                                                  \
-    (UsDevice * d, int rows, int out, int in, const float* x, const float* w, const float* b,      \
-     float* y),                                                                                    \
-    (d, rows, out, in, x, w, b, y))                                                                \
-  X(void, linear_transposed,                                                                       \
-    (UsDevice * d, int rows, int out, int in, const float* x, const float* wt, const float* b,     \
-     float* y),                                                                                    \
-    (d, rows, out, in, x, wt, b, y))                                                               \
+  X(int, record, (UsDevice * d), (d))                                                              \
+  X(void*, recorded, (UsDevice * d), (d))                                                          \
+  X(void, replay, (UsDevice * d, void* recording), (d, recording))                                 \
+  X(void, forget, (UsDevice * d, void* recording), (d, recording))                                 \
+  X(void, dense, (UsDevice * d, const UsDense* s), (d, s))                                         \
   X(void, transpose, (UsDevice * d, int rows, int columns, const float* x, float* y),              \
     (d, rows, columns, x, y))                                                                      \
   X(void, linear_back,                                                                             \
@@ -46,6 +40,13 @@
     (UsDevice * d, int rows, int width, const float* x, const float* gain, const float* stats,     \
      const float* dy, float* dx, float* dgain, float* dbias),                                      \
     (d, rows, width, x, gain, stats, dy, dx, dgain, dbias))                                        \
+  X(void, concat_norm,                                                                             \
+    (UsDevice * d, int rows, int wa, int wb, int repeat, float eps, const float* a,                \
+     const float* b, const float* gain, const float* bias, float* joined, float* y, float* stats), \
+    (d, rows, wa, wb, repeat, eps, a, b, gain, bias, joined, y, stats))                            \
+  X(void, concat_back,                                                                             \
+    (UsDevice * d, int rows, int wa, int wb, int repeat, const float* dy, float* da, float* db),   \
+    (d, rows, wa, wb, repeat, dy, da, db))                                                         \
   X(void, columns,                                                                                 \
     (UsDevice * d, int rows, int width, const float* x, const float* gain, const float* bias,      \
      float* y),                                                                                    \
@@ -59,31 +60,41 @@
   X(void, add_rows_back,                                                                           \
     (UsDevice * d, int rows, int period, int width, const float* dy, float* dx),                   \
     (d, rows, period, width, dy, dx))                                                              \
-  X(void, concat,                                                                                  \
-    (UsDevice * d, int rows, int wa, int wb, int repeat, const float* a, const float* b,           \
-     float* y),                                                                                    \
-    (d, rows, wa, wb, repeat, a, b, y))                                                            \
-  X(void, concat_back,                                                                             \
-    (UsDevice * d, int rows, int wa, int wb, int repeat, const float* dy, float* da, float* db),   \
-    (d, rows, wa, wb, repeat, dy, da, db))                                                         \
-  X(void, copy_blocks,                                                                             \
-    (UsDevice * d, int rows, int width, const float* x, size_t xstride, float* y, size_t ystride), \
-    (d, rows, width, x, xstride, y, ystride))                                                      \
+  X(void, copy_rows,                                                                               \
+    (UsDevice * d, int rows, int width, int repeat, const int* index, const float* x,              \
+     size_t xstride, float* y, size_t ystride),                                                    \
+    (d, rows, width, repeat, index, x, xstride, y, ystride))                                       \
   X(void, add_blocks,                                                                              \
     (UsDevice * d, int rows, int width, const float* x, size_t xstride, float* y, size_t ystride), \
     (d, rows, width, x, xstride, y, ystride))                                                      \
+  X(void, set_rows,                                                                                \
+    (UsDevice * d, int n, int width, const int* index, const float* value, float* x),              \
+    (d, n, width, index, value, x))                                                                \
+  X(void, push,                                                                                    \
+    (UsDevice * d, int n, int count, int size, const int* slot, const int* first,                  \
+     const float* piece, float* pieces),                                                           \
+    (d, n, count, size, slot, first, piece, pieces))                                               \
   X(void, rotate,                                                                                  \
     (UsDevice * d, int rows, int period, int heads, int dim, const float* angles, int sign,        \
      float* x, size_t stride),                                                                     \
     (d, rows, period, heads, dim, angles, sign, x, stride))                                        \
+  X(void, keys,                                                                                    \
+    (UsDevice * d, int rows, int tokens, int depth, int heads, int dim, int period,                \
+     const float* angles, const float* both, float* k, float* v, size_t block, size_t frame),      \
+    (d, rows, tokens, depth, heads, dim, period, angles, both, k, v, block, frame))                \
   X(void, attend,                                                                                  \
-    (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,             \
-     const float* q, const float* k, const float* v, float* y, float* probs),                      \
-    (d, batch, tq, tk, heads, dim, mask, q, k, v, y, probs))                                       \
+    (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const float* angles, int period, \
+     const uint8_t* mask, float* q, const float* k, const float* v, size_t stride, float* y,       \
+     float* probs),                                                                                \
+    (d, batch, tq, tk, heads, dim, angles, period, mask, q, k, v, stride, y, probs))               \
   X(void, attend_back,                                                                             \
     (UsDevice * d, int batch, int tq, int tk, int heads, int dim, const float* q, const float* k,  \
      const float* v, const float* probs, const float* dy, float* dq, float* dk, float* dv),        \
     (d, batch, tq, tk, heads, dim, q, k, v, probs, dy, dq, dk, dv))                                \
+  X(void, window,                                                                                  \
+    (UsDevice * d, int rows, int samples, const int* slot, int horizon, int f, int past,           \
+     int length, int clip, const float* before, const float* actions, float* y),                   \
+    (d, rows, samples, slot, horizon, f, past, length, clip, before, actions, y))                  \
   X(void, smooth_l1,                                                                               \
     (UsDevice * d, size_t count, float beta, float scale, const float* x, const float* target,     \
      float* dx, double* sum),                                                                      \
@@ -93,23 +104,35 @@
      const float* weight, float* dx, double* sum),                                                 \
     (d, count, scale, x, target, weight, dx, sum))                                                 \
   X(void, row_distance,                                                                            \
-    (UsDevice * d, int rows, int width, int repeat, const float* x, const float* y, float* out,    \
-     int stride),                                                                                  \
-    (d, rows, width, repeat, x, y, out, stride))                                                   \
-  X(void, square_sum, (UsDevice * d, size_t count, const float* x, double* sum),                   \
-    (d, count, x, sum))                                                                            \
-  X(void, clip_scale, (UsDevice * d, int count, const double* squares, float limit, float* scale), \
-    (d, count, squares, limit, scale))                                                             \
+    (UsDevice * d, int rows, int width, int repeat, const int* index, const float* x,              \
+     const float* y, float* out, int stride),                                                      \
+    (d, rows, width, repeat, index, x, y, out, stride))                                            \
+  X(void, gradient_sum,                                                                            \
+    (UsDevice * d, int n, const UsPiece* piece, int shards, size_t floats, float* gradient,        \
+     double* squares),                                                                             \
+    (d, n, piece, shards, floats, gradient, squares))                                              \
+  X(void, clip_scale,                                                                              \
+    (UsDevice * d, int count, const double* squares, int losses, const double* loss, float limit,  \
+     float* scale, double* norm),                                                                  \
+    (d, count, squares, losses, loss, limit, scale, norm))                                         \
   X(void, adamw,                                                                                   \
-    (UsDevice * d, size_t count, float rate, float beta1, float beta2, float eps, float decay,     \
+    (UsDevice * d, int n, const UsPiece* piece, float rate, float beta1, float beta2, float eps,   \
      const float* scale, int step, const float* gradient, float* m, float* v, float* x),           \
-    (d, count, rate, beta1, beta2, eps, decay, scale, step, gradient, m, v, x))                    \
+    (d, n, piece, rate, beta1, beta2, eps, scale, step, gradient, m, v, x))                        \
   X(void, patches,                                                                                 \
     (UsDevice * d, int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,     \
      const float* std, float* patches),                                                            \
     (d, n, gh, gw, patch, frames, mean, std, patches))                                             \
-  X(void, noise, (UsDevice * d, int n, int samples, int length, const UsRng* stream, float* x),    \
-    (d, n, samples, length, stream, x))                                                            \
+  X(void, unit,                                                                                    \
+    (UsDevice * d, int rows, int width, const uint8_t* bytes, const float* mean, float* y),        \
+    (d, rows, width, bytes, mean, y))                                                              \
+  X(void, standardise,                                                                             \
+    (UsDevice * d, int rows, int width, int kept, const int* keep, const double* x,                \
+     const float* mean, const float* scale, float* y),                                             \
+    (d, rows, width, kept, keep, x, mean, scale, y))                                               \
+  X(void, noise,                                                                                   \
+    (UsDevice * d, int n, int samples, int length, const UsRng* stream, uint32_t from, float* x),  \
+    (d, n, samples, length, stream, from, x))                                                      \
   X(void, correlate,                                                                               \
     (UsDevice * d, int rows, int period, int length, int lag, float carry, float* x),              \
     (d, rows, period, length, lag, carry, x))                                                      \
@@ -129,7 +152,11 @@
   X(void, fit,                                                                                     \
     (UsDevice * d, int n, int length, int elites, const int* slot, const float* best,              \
      const double* best_cost, float m, float least, float* mean, float* deviation),                \
-    (d, n, length, elites, slot, best, best_cost, m, least, mean, deviation))
+    (d, n, length, elites, slot, best, best_cost, m, least, mean, deviation))                      \
+  X(void, hand_out,                                                                                \
+    (UsDevice * d, int n, int length, int played, int elites, int cold, const int* slot,           \
+     const float* best, const double* best_cost, float* mean, float* actions),                     \
+    (d, n, length, played, elites, cold, slot, best, best_cost, mean, actions))
 
 typedef struct UsOps {
 #define X(result, name, parameters, arguments) result(*name) parameters;
@@ -139,7 +166,8 @@ typedef struct UsOps {
 
 struct UsDevice {
   const UsOps* ops;
-  void* self;                  // the implementation's own
+  void* self;  // the implementation's own
+  int wide;    // 1: one call over many rows from one thread is fastest; 0: threads share small ones
   void (*close)(UsDevice* d);  // Nullable
 };
 

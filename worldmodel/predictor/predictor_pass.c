@@ -34,7 +34,7 @@ void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
 #define X(field, floats) a->field = US_TAKE(m, float, (rows * (size_t)(floats)));
       LAYER_ROWS(X)
 #undef X
-      if (!s->mask) {
+      if (!s->borrows) {
         a->k = US_TAKE(m, float, (keys * (size_t)w));
         a->v = US_TAKE(m, float, (keys * (size_t)w));
       }
@@ -79,75 +79,90 @@ void pass_place(const UsPredictorConfig* c, UsArena* m, Pass* s) {
 
 // ---- forward ----
 
-// y (rows, out) = x (rows, in) of the layer whose weight and bias lie at these offsets.
-static void linear(const UsPredictor* p, const float* transposed, int rows, int out, int in,
-                   const float* x, size_t weight, size_t bias, float* y) {
-  const float* b = p->params + bias;
-  if (transposed) {
-    us_ops_linear_transposed(p->base.device, rows, out, in, x, transposed + weight, b, y);
-  } else {
-    us_ops_linear(p->base.device, rows, out, in, x, p->params + weight, b, y);
-  }
+// The layer whose weight and bias lie at these offsets: y (rows, out) of x (rows, in). What else a
+// dense layer does is filled in by the caller.
+static UsDense layer(const UsPredictor* p, const float* transposed, int rows, int out, int in,
+                     const float* x, size_t weight, size_t bias, float* y) {
+  return (UsDense){.rows = rows,
+                   .out = out,
+                   .in = in,
+                   .x = x,
+                   .w = (transposed ? transposed : p->params) + weight,
+                   .transposed = transposed != NULL,
+                   .b = p->params + bias,
+                   .period = rows,
+                   .y = y};
 }
 
 static void block_forward(const UsPredictor* p, int l, const Pass* s, float* next) {
   PREDICTOR_SIZES(&p->c);
+  UsDevice* device = p->base.device;
   const PredictorBlock* b = &p->block[l];
   const Layer* a = &s->layer[l];
-  const float* x = p->params;
+  const float *x = p->params, *t = s->transposed;
   int rows = s->rows, heads = p->c.heads;
-  size_t count = (size_t)rows * (size_t)w;
+  UsDense m;
 
   // Attention: turned queries over the keys and values of the frames that they see.
-  us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q, x + b->norm1_gain, x + b->norm1_bias,
+  us_ops_norm(device, rows, w, US_PREDICTOR_EPS, a->q, x + b->norm1_gain, x + b->norm1_bias,
               a->norm1, a->stats1);
-  linear(p, s->transposed, rows, w, w, a->norm1, b->query_w, b->query_b, a->turned);
-  us_ops_rotate(p->base.device, rows, s->period, heads, w / heads, s->angles, 1, a->turned,
-                (size_t)w);
-  us_ops_attend(p->base.device, s->batch, s->tq, s->tk, heads, w / heads, s->mask, a->turned, a->k,
-                a->v, a->attended, a->probs);
-  linear(p, s->transposed, rows, w, w, a->attended, b->out_w, b->out_b, a->q1);
-  us_ops_add(p->base.device, count, 1, a->q, a->q1);
+  m = layer(p, t, rows, w, w, a->norm1, b->query_w, b->query_b, a->turned);
+  us_ops_dense(device, &m);
+  us_ops_attend(device, s->batch, s->tq, s->tk, heads, w / heads, s->angles, s->period, s->mask,
+                a->turned, a->k, a->v, s->stride, a->attended, a->probs);
+  m = layer(p, t, rows, w, w, a->attended, b->out_w, b->out_b, a->q1);
+  m.add = a->q;
+  us_ops_dense(device, &m);
 
   // MLP. Without actions its sum is the block's result.
   float* q2 = p->c.action > 0 ? a->q2 : next;
-  us_ops_norm(p->base.device, rows, w, US_PREDICTOR_EPS, a->q1, x + b->norm2_gain,
-              x + b->norm2_bias, a->norm2, a->stats2);
-  linear(p, s->transposed, rows, h, w, a->norm2, b->up_w, b->up_b, a->up);
-  us_ops_gelu(p->base.device, (size_t)rows * (size_t)h, a->up, a->active);
-  linear(p, s->transposed, rows, w, h, a->active, b->down_w, b->down_b, q2);
-  us_ops_add(p->base.device, count, 1, a->q1, q2);
+  us_ops_norm(device, rows, w, US_PREDICTOR_EPS, a->q1, x + b->norm2_gain, x + b->norm2_bias,
+              a->norm2, a->stats2);
+  m = layer(p, t, rows, h, w, a->norm2, b->up_w, b->up_b, a->active);
+  m.up = a->up;
+  us_ops_dense(device, &m);
+  m = layer(p, t, rows, w, h, a->active, b->down_w, b->down_b, q2);
+  m.add = a->q1;
+  us_ops_dense(device, &m);
   if (p->c.action == 0) return;
 
   // Action block: the actions of a frame stand beside each of its tokens.
-  us_ops_concat(p->base.device, rows, w, j - w, predictor_tokens(&p->c), q2, s->actions, a->joined);
-  us_ops_norm(p->base.device, rows, j, US_PREDICTOR_EPS, a->joined, x + b->norm3_gain,
-              x + b->norm3_bias, a->norm3, a->stats3);
-  linear(p, s->transposed, rows, u, j, a->norm3, b->aup_w, b->aup_b, a->aup);
-  us_ops_gelu(p->base.device, (size_t)rows * (size_t)u, a->aup, a->aactive);
-  linear(p, s->transposed, rows, w, u, a->aactive, b->adown_w, b->adown_b, next);
-  us_ops_add(p->base.device, count, 1, q2, next);
+  us_ops_concat_norm(device, rows, w, j - w, predictor_tokens(&p->c), US_PREDICTOR_EPS, q2,
+                     s->actions, x + b->norm3_gain, x + b->norm3_bias, a->joined, a->norm3,
+                     a->stats3);
+  m = layer(p, t, rows, u, j, a->norm3, b->aup_w, b->aup_b, a->aactive);
+  m.up = a->aup;
+  us_ops_dense(device, &m);
+  m = layer(p, t, rows, w, u, a->aactive, b->adown_w, b->adown_b, next);
+  m.add = q2;
+  us_ops_dense(device, &m);
 }
 
 void pass_forward(const UsPredictor* p, const Pass* s) {
   PREDICTOR_SIZES(&p->c);
+  UsDevice* device = p->base.device;
   const float* x = p->params;
   float* q = s->layer[0].q;
+  UsDense m;
   // q starts from the learned vector and, with residual, from the newest frame.
   if (p->c.residual) {
-    linear(p, s->transposed, s->rows, w, d, s->last, p->at.seed_w, p->at.seed_b, q);
+    m = layer(p, s->transposed, s->rows, w, d, s->last, p->at.seed_w, p->at.seed_b, q);
+    m.add = x + p->at.query;
+    m.period = 1;
+    us_ops_dense(device, &m);
   } else {
-    us_ops_zero(p->base.device, q, (size_t)s->rows * (size_t)w);
+    us_ops_zero(device, q, (size_t)s->rows * (size_t)w);
+    us_ops_add_rows(device, s->rows, 1, w, x + p->at.query, q);
   }
-  us_ops_add_rows(p->base.device, s->rows, 1, w, x + p->at.query, q);
   for (int l = 0; l < n && !(s->kept && us_interrupted()); l++) {
     block_forward(p, l, s, l + 1 < n ? s->layer[l + 1].q : s->end);
   }
   // Out of the blocks: the prediction, or what it adds to the newest frame.
-  us_ops_norm(p->base.device, s->rows, w, US_PREDICTOR_EPS, s->end, x + p->at.last_gain,
+  us_ops_norm(device, s->rows, w, US_PREDICTOR_EPS, s->end, x + p->at.last_gain,
               x + p->at.last_bias, s->end_norm, s->end_stats);
-  linear(p, s->transposed, s->rows, d, w, s->end_norm, p->at.head_w, p->at.head_b, s->out);
-  if (p->c.residual) us_ops_add(p->base.device, (size_t)s->rows * (size_t)d, 1, s->last, s->out);
+  m = layer(p, s->transposed, s->rows, d, w, s->end_norm, p->at.head_w, p->at.head_b, s->out);
+  if (p->c.residual) m.add = s->last;
+  us_ops_dense(device, &m);
 }
 
 // ---- backward ----
@@ -230,29 +245,13 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
 // ---- keys and values ----
 
 void kv_forward(const UsPredictor* p, const float* transposed, int frames, const float* tokens,
-                const float* angles, int period, float* both, float* turn, const KvPlace* to) {
+                const float* angles, int period, float* both, const KvPlace* to) {
   PREDICTOR_SIZES(&p->c);
-  UsDevice* device = p->base.device;
   int g = predictor_tokens(&p->c), rows = frames * g, heads = p->c.heads;
-  size_t wide = (size_t)n * 2 * (size_t)w, frame = (size_t)(g * w);
-  linear(p, transposed, rows, n * 2 * w, d, tokens, p->at.kv_w, p->at.kv_b, both);
-  for (int l = 0; l < n; l++) {
-    const float* from = both + (size_t)l * 2 * (size_t)w;
-    float *k = to->k + (size_t)l * to->block, *v = to->v + (size_t)l * to->block;
-    if (g == 1 || to->frame == frame) {
-      // Rows lie evenly in their place: they go there at once and are turned there.
-      size_t step = g == 1 ? to->frame : (size_t)w;
-      us_ops_copy_blocks(device, rows, w, from, wide, k, step);
-      us_ops_rotate(device, rows, period, heads, w / heads, angles, 1, k, step);
-      us_ops_copy_blocks(device, rows, w, from + w, wide, v, step);
-    } else {
-      us_ops_copy_blocks(device, rows, w, from, wide, turn, (size_t)w);
-      us_ops_rotate(device, rows, period, heads, w / heads, angles, 1, turn, (size_t)w);
-      us_ops_copy_blocks(device, frames, (int)frame, turn, frame, k, to->frame);
-      us_ops_copy_blocks(device, rows, w, from + w, wide, turn, (size_t)w);
-      us_ops_copy_blocks(device, frames, (int)frame, turn, frame, v, to->frame);
-    }
-  }
+  UsDense m = layer(p, transposed, rows, n * 2 * w, d, tokens, p->at.kv_w, p->at.kv_b, both);
+  us_ops_dense(p->base.device, &m);
+  us_ops_keys(p->base.device, rows, g, n, heads, w / heads, period, angles, both, to->k, to->v,
+              to->block, to->frame);
 }
 
 void kv_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,

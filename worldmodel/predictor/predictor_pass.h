@@ -42,7 +42,9 @@ typedef struct Pass {
   int rows;                 // batch * tq
   int period;               // row r of the queries turns by row r % period of the angles
   int kept;                 // 1: for training
-  const uint8_t* mask;      // (tq, tk), host. Nullable
+  int borrows;              // 1: k and v of its layers are set by its owner
+  size_t stride;            // floats from the keys of one of the batch to those of the next
+  const uint8_t* mask;      // (tq, tk). Nullable
   const float* transposed;  // (list floats) the weights, matrices transposed. Nullable
   float* angles;            // (period, pairs, 2) of the targets
   float* last;              // (rows, D) tokens of the frame before
@@ -83,8 +85,8 @@ typedef struct Gradient {
   float* action;
 } Gradient;
 
-// Takes a pass's arrays, or a cache's for `rows` tokens. A pass with a mask or without `kept` sees
-// keys and values that its owner sets.
+// Takes a pass's arrays, or a cache's for `rows` tokens. A pass that borrows, or one without
+// `kept`, sees keys and values that its owner sets.
 void pass_place(const UsPredictorConfig* c, UsArena* a, Pass* s);
 void kv_place(const UsPredictorConfig* c, UsArena* a, int rows, KvCache* out);
 
@@ -101,10 +103,9 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
 
 // Keys and values of tokens (frames, G, D), of all blocks in one product, into their place. Row r
 // turns by row r % period of angles (period, pairs, 2). transposed as in a pass. both (frames G,
-// depth, 2, w), turn (frames G, w) scratch. Nullable: transposed; turn, when G = 1 or the frames of
-// the place are packed.
+// depth, 2, w) scratch. Nullable: transposed.
 void kv_forward(const UsPredictor* p, const float* transposed, int frames, const float* tokens,
-                const float* angles, int period, float* both, float* turn, const KvPlace* to);
+                const float* angles, int period, float* both, const KvPlace* to);
 
 // From m->dk and m->dv: dtokens (rows, D) and the gradients of the matrix. angles (rows, pairs, 2).
 // Nullable: dtokens, g.

@@ -17,7 +17,6 @@ struct UsRolloutWork {
   int tile;        // m
   Pass pass;       // of R queries
   float* both;     // (R, depth, 2, w)
-  float* turn;     // (R, w)
   float* k;        // (depth, m, C, G, w)
   float* v;        // (depth, m, C, G, w)
   float* shown;    // (C, R, D) the C frames before the target, for `recompute`
@@ -34,7 +33,6 @@ static void place(const UsPredictor* p, UsArena* a, UsRolloutWork* m) {
   // Activations of a frame, and the rings.
   pass_place(c, a, &m->pass);
   m->both = US_TAKE(a, float, (r * (size_t)(n * 2 * w)));
-  m->turn = US_TAKE(a, float, (r * (size_t)w));
   m->k = US_TAKE(a, float, ((size_t)n * each));
   m->v = US_TAKE(a, float, ((size_t)n * each));
   for (int l = 0; l < n && a->base; l++) {
@@ -59,6 +57,7 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
                    .tk = c->context * g,
                    .rows = candidates * g,
                    .period = g,
+                   .stride = (size_t)(c->context * g * c->width),
                    .layer = m->layer};
   m->angles = calloc((size_t)(g * predictor_pairs(c)) * 2, sizeof(float));
   // Count, allocate on the device, place.
@@ -106,7 +105,7 @@ void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* con
                         .block = 2 * each, .frame = frame};
     put_angles(p, m, times[i] - times[c->context - 1], m->context);
     kv_forward(p, NULL, 1, context + (size_t)(i * m->pass.tq * c->dim), m->context, m->pass.tq,
-               m->both, NULL, &to);
+               m->both, &to);
   }
 }
 
@@ -115,8 +114,7 @@ static void put_frame(const UsPredictor* p, UsRolloutWork* m, const float* token
   size_t frame = (size_t)(m->pass.tq * p->c.width), each = (size_t)p->c.context * frame;
   const KvPlace to = {m->k + (size_t)slot * frame, m->v + (size_t)slot * frame,
                       .block = (size_t)m->tile * each, .frame = each};
-  kv_forward(p, m->weights, m->pass.batch, tokens, m->pass.angles, m->pass.period, m->both, m->turn,
-             &to);
+  kv_forward(p, m->weights, m->pass.batch, tokens, m->pass.angles, m->pass.period, m->both, &to);
 }
 
 // ---- the frames of a tile ----
@@ -173,7 +171,7 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
     pass_forward(p, s);
     // What the frame leaves behind: its distance to the goal, and itself.
     if (task->goal && task->distance) {
-      us_ops_row_distance(m->device, task->count, (int)one, task->count, s->out, task->goal,
+      us_ops_row_distance(m->device, task->count, (int)one, task->count, NULL, s->out, task->goal,
                           task->distance + f, task->horizon);
     }
     size_t all = (size_t)m->tile * one;

@@ -36,10 +36,11 @@ struct UsTape {
   float* dlast;        // (rows, D)
   float* dfed;         // (B, G, D)
   Temps temps;
-  double* sums;       // (2, 1 + fed) tensor memory
-  double* seen_sums;  // (2, 1 + fed) host
-  uint8_t* mask;      // host
-  float* angles;      // host (B, T, G, pairs, 2)
+  double* sums;        // (2, 1 + fed) tensor memory
+  double* seen_sums;   // (2, 1 + fed) host
+  uint8_t* mask;       // (tq, tk) of the first pass
+  uint8_t* host_mask;  // host, the same
+  float* angles;       // host (B, T, G, pairs, 2)
 };
 
 // ---- memory ----
@@ -75,6 +76,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   t->dlast = US_TAKE(m, float, (b * frames * numbers));
   t->dfed = US_TAKE(m, float, (b * numbers));
   t->sums = US_TAKE(m, double, 2 * (1 + t->fed));
+  t->mask = US_TAKE(m, uint8_t, t->pass[0].tq * t->pass[0].tk);
   // Scratch for the largest pass.
   size_t rows = 0, keys = 0;
   for (int i = 0; i <= t->fed; i++) {
@@ -102,7 +104,7 @@ static void place_host(const UsPredictorConfig* c, UsTape* t) {
   t->fedback = US_TAKE(a, float*, passes);
   t->own_angles = US_TAKE(a, float*, passes);
   t->seen_sums = US_TAKE(a, double, 2 * passes);
-  t->mask = US_TAKE(a, uint8_t, targets * g * (size_t)t->seen * g);
+  t->host_mask = US_TAKE(a, uint8_t, targets * g * (size_t)t->seen * g);
   t->angles = US_TAKE(a, float, (size_t)t->c.batch* frames* g*(size_t)predictor_pairs(c) * 2);
 }
 
@@ -135,9 +137,13 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, UsArena
   place_host(c, t);
   for (size_t i = 0; i < passes; i++) {
     Pass* s = &t->pass[i];
-    *s = (Pass){.batch = t->c.batch, .kept = 1, .tq = i ? g : tq, .tk = i ? c->context * g : tk};
+    *s = (Pass){.batch = t->c.batch,
+                .kept = 1,
+                .borrows = i == 0,
+                .tq = i ? g : tq,
+                .tk = i ? c->context * g : tk};
     s->rows = s->period = s->batch * s->tq;
-    s->mask = i ? NULL : t->mask;
+    s->stride = (size_t)s->tk * (size_t)c->width;
     s->layer = t->layers + i * depth;
   }
   // The band: target t sees frames t - C .. t - 1.
@@ -145,7 +151,8 @@ static UsTape* measure(const UsPredictor* p, const UsLossConfig* config, UsArena
     int target = t->c.first + i / g;
     for (int k = 0; k < tk; k++) {
       int frame = k / g;
-      t->mask[(size_t)i * (size_t)tk + (size_t)k] = frame < target && frame >= target - c->context;
+      t->host_mask[(size_t)i * (size_t)tk + (size_t)k] =
+          frame < target && frame >= target - c->context;
     }
   }
   place(c, a, t);
@@ -162,6 +169,9 @@ UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
   }
   t->block = a.base;
   place(&p->c, &a, t);
+  // The band goes to the device once.
+  us_ops_put_bytes(t->device, t->mask, t->host_mask, (size_t)(t->pass[0].tq * t->pass[0].tk));
+  t->pass[0].mask = t->mask;
   return t;
 }
 
@@ -300,7 +310,7 @@ static void fill_kv(const UsPredictor* p, int frames, const float* tokens, const
                     const KvCache* m) {
   size_t frame = (size_t)(predictor_tokens(&p->c) * p->c.width);
   const KvPlace to = {m->k, m->v, .block = (size_t)frames * frame, .frame = frame};
-  kv_forward(p, NULL, frames, tokens, angles, frames * predictor_tokens(&p->c), m->both, NULL, &to);
+  kv_forward(p, NULL, frames, tokens, angles, frames * predictor_tokens(&p->c), m->both, &to);
 }
 
 static void forward(const UsPredictor* p, UsTape* t) {

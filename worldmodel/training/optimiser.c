@@ -9,15 +9,6 @@
 #include "worldmodel/base/progress.h"
 #include "worldmodel/ops.h"
 
-enum { kPiece = 16384 };  // floats
-
-// A piece of a tensor that trains.
-typedef struct Piece {
-  size_t at, count;
-  float factor;  // on the rate
-  float decay;   // of its weights
-} Piece;
-
 struct UsOptimiser {
   UsDevice* device;
   UsOptimiserConfig c;
@@ -26,12 +17,13 @@ struct UsOptimiser {
   float* gradient;  // (shards, floats), tensor memory; the first becomes the sum
   float *m, *v;     // (floats), tensor memory
   int pieces;
-  Piece* piece;     // (pieces)
+  UsPiece* piece;   // (pieces) host
+  UsPiece* on;      // those, tensor memory
   double* squares;  // (pieces) sums of squares of the gradient, tensor memory
-  double* figures;  // those, read once a step
   double norm;      // of the last sum
+  double* norms;    // (1) that, tensor memory
   double rate;      // of the step that is taken
-  float* scale;     // (1) clips its gradient, tensor memory
+  float* scale;     // (2) clips its gradient, tensor memory
   int64_t step;
   double seconds;
 };
@@ -49,13 +41,13 @@ static void cut(UsOptimiser* o, int lists, const UsParamList* const* list) {
       float factor = !o->c.lead || p->flags & o->c.lead ? 1 : o->c.trail;
       if (p->flags & US_PARAM_FIXED || !(factor > 0)) continue;
       // Pieces of one size but for the last, so that the pool shares large tensors too.
-      for (size_t from = 0; from < p->count; from += kPiece, o->pieces++) {
+      for (size_t from = 0; from < p->count; from += US_PIECE, o->pieces++) {
         size_t left = p->count - from;
         if (!o->piece) continue;
-        o->piece[o->pieces] = (Piece){.at = base + p->offset + from,
-                                      .count = left < kPiece ? left : kPiece,
-                                      .factor = factor,
-                                      .decay = p->flags & US_PARAM_DECAY ? o->c.decay : 0};
+        o->piece[o->pieces] = (UsPiece){.at = base + p->offset + from,
+                                        .count = (int)(left < US_PIECE ? left : US_PIECE),
+                                        .factor = factor,
+                                        .decay = p->flags & US_PARAM_DECAY ? o->c.decay : 0};
       }
     }
   }
@@ -70,18 +62,21 @@ UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int l
   *o = (UsOptimiser){.device = d, .c = *config, .params = params};
   // Counted, taken, filled.
   cut(o, lists, list);
-  o->piece = calloc((size_t)o->pieces + 1, sizeof(Piece));
+  o->piece = calloc((size_t)o->pieces + 1, sizeof(UsPiece));
   o->gradient = us_ops_alloc(d, o->floats * (size_t)config->shards);
   o->m = us_ops_alloc(d, o->floats);
   o->v = us_ops_alloc(d, o->floats);
   o->squares = us_ops_alloc_sums(d, (size_t)o->pieces + 1);
-  o->figures = calloc((size_t)o->pieces + 1, sizeof(double));
-  o->scale = us_ops_alloc(d, 1);
-  if (!o->piece || !o->gradient || !o->m || !o->v || !o->squares || !o->figures || !o->scale) {
+  o->norms = us_ops_alloc_sums(d, 1);
+  o->scale = us_ops_alloc(d, 2);
+  o->on = us_ops_alloc_bytes(d, (size_t)o->pieces * sizeof(UsPiece));
+  if (!o->piece || !o->gradient || !o->m || !o->v || !o->squares || !o->norms || !o->scale ||
+      !o->on) {
     us_optimiser_destroy(o);
     return us_fail(US_MEMORY, "training: out of memory");
   }
   cut(o, lists, list);
+  us_ops_put_bytes(d, o->on, o->piece, (size_t)o->pieces * sizeof(UsPiece));
   *out = o;
   return US_OK;
 }
@@ -93,7 +88,8 @@ void us_optimiser_destroy(UsOptimiser* o) {
   us_ops_free(o->device, o->v);
   us_ops_free(o->device, o->squares);
   us_ops_free(o->device, o->scale);
-  free(o->figures);
+  us_ops_free(o->device, o->norms);
+  us_ops_free(o->device, o->on);
   free(o->piece);
   free(o);
 }
@@ -113,22 +109,17 @@ float* us_optimiser_gradient(UsOptimiser* o, int shard) {
 // The sum over the shards, in their order, and its square, which stays on the device.
 static void sum_item(void* arg, int item, int worker) {
   UsOptimiser* o = arg;
-  const Piece* p = &o->piece[item];
   if (us_interrupted()) return;
-  for (int s = 1; s < o->c.shards; s++) {
-    us_ops_add(o->device, p->count, 1, o->gradient + (size_t)s * o->floats + p->at,
-               o->gradient + p->at);
-  }
-  us_ops_square_sum(o->device, p->count, o->gradient + p->at, o->squares + item);
+  us_ops_gradient_sum(o->device, 1, o->on + item, o->c.shards, o->floats, o->gradient,
+                      o->squares + item);
 }
 
 double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
-  double start = us_seconds(), square = 0;
+  double start = us_seconds();
   us_pool_run(pool, o->pieces, sum_item, o);
-  // One read a step, and a sum in the order of the pieces.
-  us_ops_get_sums(o->device, o->squares, o->figures, (size_t)o->pieces);
-  for (int i = 0; i < o->pieces; i++) square += o->figures[i];
-  o->norm = sqrt(square);
+  // The clipping scale comes from the squares where they lie; the norm is read.
+  us_ops_clip_scale(o->device, o->pieces, o->squares, 0, NULL, o->c.clip, o->scale, o->norms);
+  us_ops_get_sums(o->device, o->norms, &o->norm, 1);
   o->seconds += (us_seconds() - start) * us_pool_threads(pool);
   return o->norm;
 }
@@ -136,10 +127,8 @@ double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
 // AdamW on one piece.
 static void update_item(void* arg, int item, int worker) {
   UsOptimiser* o = arg;
-  const Piece* p = &o->piece[item];
-  us_ops_adamw(o->device, p->count, (float)o->rate * p->factor, 0.9f, o->c.beta2, 1e-8f, p->decay,
-               o->scale, (int)o->step, o->gradient + p->at, o->m + p->at, o->v + p->at,
-               o->params + p->at);
+  us_ops_adamw(o->device, 1, o->on + item, (float)o->rate, 0.9f, o->c.beta2, 1e-8f, o->scale,
+               (int)o->step, o->gradient, o->m, o->v, o->params);
 }
 
 double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool) {
@@ -147,8 +136,6 @@ double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool
   // Linear warm-up, then down the cosine; a tensor's own factor comes with its piece.
   double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1;
   o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
-  // The clipping scale comes from the squares where they lie.
-  us_ops_clip_scale(o->device, o->pieces, o->squares, o->c.clip, o->scale);
   o->step = step;
   us_pool_run(pool, o->pieces, update_item, o);
   o->seconds += (us_seconds() - start) * us_pool_threads(pool);

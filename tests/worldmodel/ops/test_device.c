@@ -45,14 +45,10 @@ US_OPS(X)
 #undef X
 
 // Hands out the room once, from its start on.
-static float* room_alloc(UsDevice* d, size_t count) {
-  float* x = (float*)(room + used);
-  used += (count * sizeof(float) + 127) / 64 * 64;
+static void* room_alloc(UsDevice* d, size_t bytes) {
+  char* x = room + used;
+  used += (bytes + 127) / 64 * 64;
   return used <= kRoom ? x : NULL;
-}
-
-static double* room_alloc_sums(UsDevice* d, size_t count) {
-  return (double*)room_alloc(d, 2 * count);
 }
 
 static void room_free(UsDevice* d, void* x) {}
@@ -66,8 +62,7 @@ static UsDevice* open_fenced(void) {
   static UsDevice device = {.ops = &ops};
   room = mmap(NULL, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   assert_ptr_not_equal(room, MAP_FAILED);
-  ops.alloc = room_alloc;
-  ops.alloc_sums = room_alloc_sums;
+  ops.alloc_bytes = room_alloc;
   ops.free = room_free;
   used = 0;
   calls = 0;

@@ -44,7 +44,14 @@ static void test_linear(void** state) {
   float* again = us_ops_alloc(us_device_cpu(), ROWS * OUT);
   us_ops_transpose(us_device_cpu(), OUT, IN, w, wt);
   for (int i = 0; i < OUT * IN; ++i) assert_true(wt[i % IN * OUT + i / IN] == w[i]);
-  us_ops_linear_transposed(us_device_cpu(), ROWS, OUT, IN, x, wt, b, again);
+  us_ops_dense(us_device_cpu(), &(UsDense){.rows = ROWS,
+                                           .out = OUT,
+                                           .in = IN,
+                                           .x = x,
+                                           .w = wt,
+                                           .transposed = 1,
+                                           .b = b,
+                                           .y = again});
   for (int i = 0; i < ROWS * OUT; ++i) close_to(again[i], y[i], 1e-5);
   us_ops_free(us_device_cpu(), wt), us_ops_free(us_device_cpu(), again);
   us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), w), us_ops_free(us_device_cpu(), b),
@@ -122,9 +129,13 @@ static void test_norm(void** state) {
 
 static void test_rows(void** state) {
   float a[] = {1, 2, 3, 4, 5, 6, 7, 8}, b[] = {10, 20, 30, 40}, y[16] = {0};
-  us_ops_concat(us_device_cpu(), 4, 2, 2, 2, a, b, y);
+  const float one[] = {1, 1, 1, 1}, none[4] = {0};
+  float normed[16], again[16];
+  us_ops_concat_norm(us_device_cpu(), 4, 2, 2, 2, 1e-6f, a, b, one, none, y, normed, NULL);
   float joined[] = {1, 2, 10, 20, 3, 4, 10, 20, 5, 6, 30, 40, 7, 8, 30, 40};
   assert_memory_equal(y, joined, sizeof joined);
+  us_ops_norm(us_device_cpu(), 4, 4, 1e-6f, joined, one, none, again, NULL);
+  assert_memory_equal(normed, again, sizeof again);
   float da[8], db[4];
   us_ops_concat_back(us_device_cpu(), 4, 2, 2, 2, joined, da, db);
   assert_memory_equal(da, a, sizeof a);
@@ -196,10 +207,10 @@ static void check_attend(int batch, int tq, int tk, int heads, int dim, int mask
   uint8_t mask[8192];
   UsRng rng = us_rng(3, US_RNG_TEST, 4, 0, 0);
   for (int i = 0; i < tq * tk; ++i) mask[i] = us_rng_below(&rng, 3) > 0 || i % tk == i / tk % tk;
-  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, masked ? mask : NULL, q, k, v, y,
-                probs);
-  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, masked ? mask : NULL, q, k, v, again,
-                NULL);
+  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, NULL, 0, masked ? mask : NULL, q, k, v,
+                (size_t)(tk * row), y, probs);
+  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, NULL, 0, masked ? mask : NULL, q, k, v,
+                (size_t)(tk * row), again, NULL);
   assert_memory_equal(y, again, (size_t)(batch * tq * row) * sizeof(float));
   double p[1024], out[1024];
   for (int n = 0; n < batch * heads * tq; ++n) {
@@ -229,7 +240,7 @@ static void test_attend_in_pieces(void** state) {
   enum { T = 200, DIM = 8 };
   float *q = noise(T * DIM, 1), *k = noise(T * DIM, 2), *v = noise(T * DIM, 3);
   float* y = us_ops_alloc(us_device_cpu(), T * DIM);
-  us_ops_attend(us_device_cpu(), 1, T, T, 1, DIM, NULL, q, k, v, y, NULL);
+  us_ops_attend(us_device_cpu(), 1, T, T, 1, DIM, NULL, 0, NULL, q, k, v, T * DIM, y, NULL);
   double p[T], out[DIM];
   for (int i = 0; i < T; ++i) {
     attend_naive(T, DIM, DIM, NULL, q + i * DIM, k, v, p, out);
@@ -260,7 +271,7 @@ static void test_losses(void** state) {
   us_ops_squared_error(us_device_cpu(), N, 1.0f, x, x, NULL, dx, &sum);
   close_to(sum, 0.0, 0.0);
   float distance[12] = {0};
-  us_ops_row_distance(us_device_cpu(), 4, 25, 2, x, t, distance, 3);
+  us_ops_row_distance(us_device_cpu(), 4, 25, 2, NULL, x, t, distance, 3);
   for (int r = 0; r < 4; ++r) {
     double s = 0.0;
     for (int i = 0; i < 25; ++i) s += pow((double)x[r * 25 + i] - t[r / 2 * 25 + i], 2.0) / 25.0;
@@ -269,22 +280,33 @@ static void test_losses(void** state) {
   }
   double squares = 0.0;
   for (int i = 0; i < N; ++i) squares += (double)x[i] * x[i];
-  us_ops_square_sum(us_device_cpu(), N, x, &sum);
+  us_ops_gradient_sum(us_device_cpu(), 1, &(UsPiece){.count = N}, 1, N, x, &sum);
   close_to(sum, squares, 1e-9);
   us_ops_free(us_device_cpu(), x), us_ops_free(us_device_cpu(), t), us_ops_free(us_device_cpu(), w),
       us_ops_free(us_device_cpu(), dx);
 }
 
-// The norm of (3, 4) is 5; under the limit and without a norm nothing is clipped.
+// The norm of (3, 4) is 5; under the limit nothing is clipped; without a norm, or after a loss that
+// is none, there is no step any more.
 static void test_clip_scale(void** state) {
   const double squares[] = {9, 16}, none[] = {NAN};
-  float scale;
-  us_ops_clip_scale(us_device_cpu(), 2, squares, 2, &scale);
-  close_to(scale, 0.4, 1e-6);
-  us_ops_clip_scale(us_device_cpu(), 2, squares, 5, &scale);
-  close_to(scale, 1, 0);
-  us_ops_clip_scale(us_device_cpu(), 1, none, 5, &scale);
-  close_to(scale, 1, 0);
+  for (int broken = 0; broken < 2; broken++) {
+    float scale[2] = {0, 0};
+    double norm;
+    us_ops_clip_scale(us_device_cpu(), 2, squares, 2, squares, 2, scale, &norm);
+    close_to(scale[0], 0.4, 1e-6);
+    close_to(norm, 5, 1e-12);
+    us_ops_clip_scale(us_device_cpu(), 2, squares, 0, NULL, 5, scale, &norm);
+    close_to(scale[0], 1, 0);
+    if (broken) {
+      us_ops_clip_scale(us_device_cpu(), 1, none, 0, NULL, 5, scale, &norm);
+    } else {
+      us_ops_clip_scale(us_device_cpu(), 2, squares, 1, none, 5, scale, &norm);
+    }
+    assert_true(isnan(scale[0]));
+    us_ops_clip_scale(us_device_cpu(), 2, squares, 0, NULL, 5, scale, &norm);
+    assert_true(isnan(scale[0]));
+  }
 }
 
 // Numbers move to the nearer bound; what is no number stays.
@@ -304,10 +326,11 @@ static void test_adamw(void** state) {
   float *x = noise(N, 1), *g = noise(N, 2), *m = us_ops_alloc(us_device_cpu(), N),
         *v = us_ops_alloc(us_device_cpu(), N);
   const float half = 0.5f;
+  const UsPiece piece = {.count = N, .factor = 1, .decay = 0.1f};
   double rx[N], rm[N] = {0}, rv[N] = {0};
   for (int i = 0; i < N; ++i) rx[i] = x[i];
   for (int step = 1; step <= 20; ++step) {
-    us_ops_adamw(us_device_cpu(), N, 0.01f, 0.9f, 0.99f, 1e-8f, 0.1f, &half, step, g, m, v, x);
+    us_ops_adamw(us_device_cpu(), 1, &piece, 0.01f, 0.9f, 0.99f, 1e-8f, &half, step, g, m, v, x);
     for (int i = 0; i < N; ++i) {
       double gi = 0.5 * g[i];
       rx[i] *= 1.0 - 0.01 * 0.1;

@@ -136,7 +136,9 @@ static void test_add_rows(void** state) {
 }
 
 static double loss_concat(void) {
-  us_ops_concat(us_device_cpu(), ROWS, 7, 4, 3, x, w, y);
+  static const float gain[11], bias[11];
+  static float normed[MOST];
+  us_ops_concat_norm(us_device_cpu(), ROWS, 7, 4, 3, 1, x, w, gain, bias, y, normed, NULL);
   return project(ROWS * 11);
 }
 
@@ -167,7 +169,8 @@ static void test_rotate(void** state) {
 static int batch, tq, tk, heads, dim;
 
 static double loss_attend(void) {
-  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, mask, x, k, v, y, probs);
+  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, NULL, 0, mask, x, k, v,
+                (size_t)(tk * heads * dim), y, probs);
   return project(batch * tq * heads * dim);
 }
 

@@ -26,7 +26,7 @@ static void noise_names_its_streams(void** state) {
   float* x = alloc(kN * kSamples * kLength);
   UsRng stream[kN];
   for (int i = 0; i < kN; i++) stream[i] = us_rng(3, US_RNG_PLAN, 7 + i, 4, 2 << 20);
-  us_ops_noise(d, kN, kSamples, kLength, stream, x);
+  us_ops_noise(d, kN, kSamples, kLength, stream, 0, x);
   for (int i = 0; i < kN; i++) {
     for (int k = 0; k < kSamples; k++) {
       float want[kLength];

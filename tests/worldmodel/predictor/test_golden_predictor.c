@@ -131,10 +131,11 @@ static void check_steps(const Golden* g, const float* expected) {
     for (int i = 0; i < list->count; ++i) {
       const UsParam* p = &list->param[i];
       double decay = p->flags & US_PARAM_DECAY ? number(g->json, "decay") : 0.0;
-      us_ops_adamw(us_device_cpu(), p->count, (float)number(g->json, "rate"),
+      const UsPiece piece = {
+          .at = p->offset, .count = (int)p->count, .factor = 1, .decay = (float)decay};
+      us_ops_adamw(us_device_cpu(), 1, &piece, (float)number(g->json, "rate"),
                    (float)number(g->json, "beta1"), (float)number(g->json, "beta2"),
-                   (float)number(g->json, "eps"), (float)decay, NULL, step, g->gradient + p->offset,
-                   m + p->offset, v + p->offset, x + p->offset);
+                   (float)number(g->json, "eps"), NULL, step, g->gradient, m, v, x);
     }
   }
   us_ops_free(us_device_cpu(), m), us_ops_free(us_device_cpu(), v);

@@ -180,8 +180,9 @@ static void test_action_only_gradient(void** state) {
   for (int i = 0; i < list->count; i++) {
     const UsParam* at = &list->param[i];
     double square, whole;
-    us_ops_square_sum(us_device_cpu(), at->count, some + at->offset, &square);
-    us_ops_square_sum(us_device_cpu(), at->count, all + at->offset, &whole);
+    const UsPiece piece = {.at = at->offset, .count = (int)at->count};
+    us_ops_gradient_sum(us_device_cpu(), 1, &piece, 1, list->floats, some, &square);
+    us_ops_gradient_sum(us_device_cpu(), 1, &piece, 1, list->floats, all, &whole);
     if (!(at->flags & US_PARAM_ACTION)) {
       assert_true(square == 0);
       continue;

@@ -22,11 +22,10 @@ const UsOps us_ops_cpu = {
 
 // ---- memory ----
 
-float* us_cpu_alloc(UsDevice* d, size_t count) {
-  if (count > SIZE_MAX / sizeof(float) - 64) return NULL;
-  size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-  if (bytes == 0) bytes = 64;
-  float* x = aligned_alloc(64, bytes);
+void* us_cpu_alloc_bytes(UsDevice* d, size_t bytes) {
+  if (bytes > SIZE_MAX - 64) return NULL;
+  bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
+  void* x = aligned_alloc(64, bytes);
   if (x) memset(x, 0, bytes);
   return x;
 }
@@ -35,29 +34,35 @@ void us_cpu_free(UsDevice* d, void* x) {
   free(x);
 }
 
-void us_cpu_put(UsDevice* d, float* x, const float* host, size_t count) {
-  if (count) memcpy(x, host, count * sizeof(float));
+void us_cpu_put_bytes(UsDevice* d, void* x, const void* host, size_t bytes) {
+  if (bytes) memcpy(x, host, bytes);
 }
 
-void us_cpu_get(UsDevice* d, const float* x, float* host, size_t count) {
-  if (count) memcpy(host, x, count * sizeof(float));
+void us_cpu_get_bytes(UsDevice* d, const void* x, void* host, size_t bytes) {
+  if (bytes) memcpy(host, x, bytes);
 }
 
-double* us_cpu_alloc_sums(UsDevice* d, size_t count) {
-  return count < SIZE_MAX / 2 ? (double*)us_cpu_alloc(d, 2 * count) : NULL;
+void us_cpu_zero_bytes(UsDevice* d, void* x, size_t bytes) {
+  if (bytes) memset(x, 0, bytes);
 }
 
-void us_cpu_get_sums(UsDevice* d, const double* x, double* host, size_t count) {
-  if (count) memcpy(host, x, count * sizeof(double));
+void us_cpu_copy_bytes(UsDevice* d, const void* x, void* y, size_t bytes) {
+  if (bytes) memmove(y, x, bytes);
 }
 
-void us_cpu_zero(UsDevice* d, float* x, size_t count) {
-  if (count) memset(x, 0, count * sizeof(float));
+// ---- recordings: a call costs nothing here ----
+
+int us_cpu_record(UsDevice* d) {
+  return 0;
 }
 
-void us_cpu_copy(UsDevice* d, const float* x, float* y, size_t count) {
-  if (count) memmove(y, x, count * sizeof(float));
+void* us_cpu_recorded(UsDevice* d) {
+  return NULL;
 }
+
+void us_cpu_replay(UsDevice* d, void* recording) {}
+
+void us_cpu_forget(UsDevice* d, void* recording) {}
 
 // ---- element by element ----
 
@@ -151,12 +156,12 @@ US_CLONES void us_cpu_squared_error(UsDevice* d, size_t count, float scale, cons
   if (total) *total = sum * (double)scale;
 }
 
-US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat, const float* x,
-                                   const float* y, float* out, int stride) {
+US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat, const int* index,
+                                   const float* x, const float* y, float* out, int stride) {
   for (int r = 0; r < rows; ++r) {
     // Differences of a row in lanes, then their fixed sum.
     const float* a = x + (size_t)r * width;
-    const float* b = y + (size_t)(r / repeat) * width;
+    const float* b = y + (size_t)(index ? index[r / repeat] : r / repeat) * width;
     float s[US_LANES] = {0};
     int i = 0;
     for (; i + US_LANES <= width; i += US_LANES) {
@@ -169,7 +174,8 @@ US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat,
 
 // ---- optimiser ----
 
-US_CLONES void us_cpu_square_sum(UsDevice* d, size_t count, const float* x, double* total) {
+// The sum of the squares of x (count), in lanes of double.
+US_INLINE double square_sum(size_t count, const float* x) {
   enum { LANES = 8 };
   double s[LANES] = {0}, sum = 0.0;
   size_t i = 0;
@@ -178,33 +184,52 @@ US_CLONES void us_cpu_square_sum(UsDevice* d, size_t count, const float* x, doub
   }
   for (; i < count; ++i) sum += (double)x[i] * (double)x[i];
   for (int j = 0; j < LANES; ++j) sum += s[j];
-  *total = sum;
+  return sum;
 }
 
-void us_cpu_clip_scale(UsDevice* d, int count, const double* squares, float limit, float* scale) {
-  // A norm that is not a number compares as false, and nothing is scaled.
-  double square = 0.0;
+US_CLONES void us_cpu_gradient_sum(UsDevice* d, int n, const UsPiece* piece, int shards,
+                                   size_t floats, float* gradient, double* squares) {
+  for (int i = 0; i < n; ++i) {
+    float* g = gradient + piece[i].at;
+    for (int s = 1; s < shards; ++s) {
+      const float* other = g + (size_t)s * floats;
+      for (int k = 0; k < piece[i].count; ++k) g[k] += other[k];
+    }
+    squares[i] = square_sum((size_t)piece[i].count, g);
+  }
+}
+
+void us_cpu_clip_scale(UsDevice* d, int count, const double* squares, int losses,
+                       const double* loss, float limit, float* scale, double* norm) {
+  double square = 0.0, all = 0.0;
   for (int i = 0; i < count; ++i) square += squares[i];
-  double norm = sqrt(square);
-  *scale = norm > (double)limit ? (float)((double)limit / norm) : 1.0f;
+  for (int i = 0; loss && i < losses; ++i) all += loss[i];
+  *norm = sqrt(square);
+  // Once broken, for ever: the weights stay the last good ones.
+  if (!isfinite(*norm + all)) scale[1] = 1.0f;
+  scale[0] = *norm > (double)limit ? (float)((double)limit / *norm) : 1.0f;
+  if (scale[1] != 0.0f) scale[0] = NAN;
 }
 
-US_CLONES void us_cpu_adamw(UsDevice* d, size_t count, float rate, float beta1, float beta2,
-                            float eps, float decay, const float* scale, int step,
+US_CLONES void us_cpu_adamw(UsDevice* d, int n, const UsPiece* piece, float rate, float beta1,
+                            float beta2, float eps, const float* scale, int step,
                             const float* gradient, float* m, float* v, float* x) {
   US_ASSERT(step >= 1);
-  float by = scale ? *scale : 1.0f;
-  // Constants of the step: decay of the weights, and both moments' corrections of their start.
-  float keep = 1.0f - rate * decay, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
-  float a = (float)((double)rate / (1.0 - pow((double)beta1, step)));
-  float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
-  for (size_t i = 0; i < count; ++i) {
-    // Moments first, then the weight: decay apart from the gradient.
-    float g = gradient[i] * by;
-    float mi = beta1 * m[i] + left1 * g, vi = beta2 * v[i] + left2 * g * g;
-    m[i] = mi;
-    v[i] = vi;
-    x[i] = x[i] * keep - a * mi / (sqrtf(vi) * b + eps);
+  float by = scale ? *scale : 1.0f, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
+  if (isnan(by)) return;
+  for (int p = 0; p < n; ++p) {
+    // Constants of the piece: decay of its weights, and both moments' corrections of their start.
+    float own = rate * piece[p].factor, keep = 1.0f - own * piece[p].decay;
+    float a = (float)((double)own / (1.0 - pow((double)beta1, step)));
+    float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
+    for (size_t i = piece[p].at, end = i + (size_t)piece[p].count; i < end; ++i) {
+      // Moments first, then the weight: decay apart from the gradient.
+      float g = gradient[i] * by;
+      float mi = beta1 * m[i] + left1 * g, vi = beta2 * v[i] + left2 * g * g;
+      m[i] = mi;
+      v[i] = vi;
+      x[i] = x[i] * keep - a * mi / (sqrtf(vi) * b + eps);
+    }
   }
 }
 
@@ -229,6 +254,24 @@ void us_cpu_patches(UsDevice* d, int n, int gh, int gw, int patch, const uint8_t
         const uint8_t* from = corner + y * line + c;
         for (int x = 0; x < patch; ++x) *patches++ = (float)from[3 * x] * a[c] + b[c];
       }
+    }
+  }
+}
+
+US_CLONES void us_cpu_unit(UsDevice* d, int rows, int width, const uint8_t* bytes,
+                           const float* mean, float* y) {
+  for (int r = 0; r < rows; ++r) {
+    size_t at = (size_t)r * width;
+    for (int i = 0; i < width; ++i) y[at + i] = (float)bytes[at + i] / 255.0f - mean[i];
+  }
+}
+
+void us_cpu_standardise(UsDevice* d, int rows, int width, int kept, const int* keep,
+                        const double* x, const float* mean, const float* scale, float* y) {
+  for (int r = 0; r < rows; ++r, x += width) {
+    for (int j = 0; j < kept; ++j) {
+      int k = keep[j];
+      *y++ = (float)((x[k] - (double)mean[k]) * (double)scale[k]);
     }
   }
 }

@@ -39,6 +39,22 @@ US_CLONES void us_cpu_rotate(UsDevice* d, int rows, int period, int heads, int d
   }
 }
 
+void us_cpu_keys(UsDevice* d, int rows, int tokens, int depth, int heads, int dim, int period,
+                 const float* angles, const float* both, float* k, float* v, size_t block,
+                 size_t frame) {
+  int width = heads * dim, turn = dim / 2 * 2;  // angles of a token
+  const size_t bytes = (size_t)width * sizeof(float);
+  for (int r = 0; r < rows; ++r) {
+    for (int l = 0; l < depth; ++l, both += 2 * width) {
+      size_t to = l * block + (size_t)(r / tokens) * frame + (size_t)(r % tokens) * width;
+      memcpy(k + to, both, bytes);
+      memcpy(v + to, both + width, bytes);
+      us_cpu_rotate(d, 1, 1, heads, dim, angles + (size_t)(r % period) * turn, 1, k + to,
+                    (size_t)width);
+    }
+  }
+}
+
 // ---- softmax ----
 
 // s (tk) becomes the softmax of scale * s over the keys whose mask (tk) is set. Nullable: mask.
@@ -103,13 +119,13 @@ US_INLINE void add_scaled(int n, float a, const float* x, float* y) {
 
 US_CLONES static void attend_few(int batch, int tq, int tk, int heads, int dim, float scale,
                                  const uint8_t* mask, const float* q, const float* k,
-                                 const float* v, float* y, float* probs) {
+                                 const float* v, size_t stride, float* y, float* probs) {
   float room[ROOM];
   int row = heads * dim;
   for (int b = 0; b < batch; ++b) {
     for (int h = 0; h < heads; ++h) {
       size_t qat = (size_t)b * tq * row + (size_t)h * dim;
-      size_t kat = (size_t)b * tk * row + (size_t)h * dim;
+      size_t kat = (size_t)b * stride + (size_t)h * dim;
       for (int i = 0; i < tq; ++i) {
         const float* a = q + qat + (size_t)i * row;
         float* p = probs ? probs + (((size_t)b * heads + h) * tq + i) * tk : room;
@@ -156,18 +172,22 @@ static int is_few(int tq, int tk, int dim) {
 
 // ---- all heads ----
 
-void us_cpu_attend(UsDevice* d, int batch, int tq, int tk, int heads, int dim, const uint8_t* mask,
-                   const float* q, const float* k, const float* v, float* y, float* probs) {
+void us_cpu_attend(UsDevice* d, int batch, int tq, int tk, int heads, int dim, const float* angles,
+                   int period, const uint8_t* mask, float* q, const float* k, const float* v,
+                   size_t stride, float* y, float* probs) {
   US_ASSERT(tk >= 1 && tk <= ROOM);
   float scale = 1.0f / sqrtf((float)dim), room[ROOM];
+  if (angles) {
+    us_cpu_rotate(d, batch * tq, period, heads, dim, angles, 1, q, (size_t)heads * (size_t)dim);
+  }
   if (is_few(tq, tk, dim)) {
-    attend_few(batch, tq, tk, heads, dim, scale, mask, q, k, v, y, probs);
+    attend_few(batch, tq, tk, heads, dim, scale, mask, q, k, v, stride, y, probs);
     return;
   }
   int row = heads * dim, most = ROOM / tk;
   for (int bh = 0; bh < batch * heads; ++bh) {
     size_t b = (size_t)(bh / heads), h = (size_t)(bh % heads);
-    size_t qat = b * tq * row + h * dim, kat = b * tk * row + h * dim;
+    size_t qat = b * tq * row + h * dim, kat = b * stride + h * dim;
     // As many queries at a time as their scores have room.
     for (int i = 0; i < tq; i += most) {
       int n = tq - i < most ? tq - i : most;

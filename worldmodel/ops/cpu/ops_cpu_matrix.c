@@ -42,15 +42,16 @@ static void linear(int rows, int out, int in, const float* x, CBLAS_TRANSPOSE op
               b ? 1.0f : 0.0f, y, out);
 }
 
-void us_cpu_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
-                   const float* b, float* y) {
-  linear(rows, out, in, x, CblasTrans, w, in, b, y);
-}
-
-// OpenBLAS packs a matrix that is not to be transposed faster; the products are the same.
-void us_cpu_linear_transposed(UsDevice* d, int rows, int out, int in, const float* x,
-                              const float* wt, const float* b, float* y) {
-  linear(rows, out, in, x, CblasNoTrans, wt, out, b, y);
+void us_cpu_dense(UsDevice* d, const UsDense* s) {
+  // OpenBLAS packs a matrix that is not to be transposed faster; the products are the same.
+  float* out = s->up ? s->up : s->y;
+  if (s->transposed) {
+    linear(s->rows, s->out, s->in, s->x, CblasNoTrans, s->w, s->out, s->b, out);
+  } else {
+    linear(s->rows, s->out, s->in, s->x, CblasTrans, s->w, s->in, s->b, out);
+  }
+  if (s->up) us_cpu_gelu(d, (size_t)s->rows * (size_t)s->out, s->up, s->y);
+  if (s->add) us_cpu_add_rows(d, s->rows, s->period, s->out, s->add, s->y);
 }
 
 void us_cpu_transpose(UsDevice* d, int rows, int columns, const float* x, float* y) {

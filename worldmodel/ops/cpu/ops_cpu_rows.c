@@ -141,13 +141,15 @@ US_CLONES void us_cpu_add_rows_back(UsDevice* d, int rows, int period, int width
   }
 }
 
-void us_cpu_concat(UsDevice* d, int rows, int wa, int wb, int repeat, const float* a,
-                   const float* b, float* y) {
+void us_cpu_concat_norm(UsDevice* d, int rows, int wa, int wb, int repeat, float eps,
+                        const float* a, const float* b, const float* gain, const float* bias,
+                        float* joined, float* y, float* stats) {
   for (int r = 0; r < rows; ++r) {
-    float* to = y + (size_t)r * (wa + wb);
+    float* to = joined + (size_t)r * (wa + wb);
     memcpy(to, a + (size_t)r * wa, (size_t)wa * sizeof(float));
     memcpy(to + wa, b + (size_t)(r / repeat) * wb, (size_t)wb * sizeof(float));
   }
+  us_cpu_norm(d, rows, wa + wb, eps, joined, gain, bias, y, stats);
 }
 
 US_CLONES void us_cpu_concat_back(UsDevice* d, int rows, int wa, int wb, int repeat,
@@ -166,10 +168,11 @@ US_CLONES void us_cpu_concat_back(UsDevice* d, int rows, int wa, int wb, int rep
   }
 }
 
-void us_cpu_copy_blocks(UsDevice* d, int rows, int width, const float* x, size_t xstride, float* y,
-                        size_t ystride) {
+void us_cpu_copy_rows(UsDevice* d, int rows, int width, int repeat, const int* index,
+                      const float* x, size_t xstride, float* y, size_t ystride) {
   for (int r = 0; r < rows; ++r) {
-    memcpy(y + (size_t)r * ystride, x + (size_t)r * xstride, (size_t)width * sizeof(float));
+    size_t from = (size_t)(index ? index[r / repeat] : r / repeat);
+    memcpy(y + (size_t)r * ystride, x + from * xstride, (size_t)width * sizeof(float));
   }
 }
 
@@ -177,5 +180,43 @@ US_CLONES void us_cpu_add_blocks(UsDevice* d, int rows, int width, const float* 
                                  float* y, size_t ystride) {
   for (int r = 0; r < rows; ++r) {
     add_to(width, x + (size_t)r * xstride, y + (size_t)r * ystride);
+  }
+}
+
+void us_cpu_set_rows(UsDevice* d, int n, int width, const int* index, const float* value,
+                     float* x) {
+  for (int i = 0; i < n; ++i) {
+    float* to = x + (size_t)index[i] * width;
+    for (int j = 0; j < width; ++j) to[j] = value[i];
+  }
+}
+
+void us_cpu_push(UsDevice* d, int n, int count, int size, const int* slot, const int* first,
+                 const float* piece, float* pieces) {
+  const size_t bytes = (size_t)size * sizeof(float);
+  for (int i = 0; i < n && count > 0; ++i, piece += size) {
+    float* to = pieces + (size_t)slot[i] * count * size;
+    memmove(to, to + size, (size_t)(count - 1) * bytes);
+    for (int k = first[i] ? 0 : count - 1; k < count; ++k)
+      memcpy(to + (size_t)k * size, piece, bytes);
+  }
+}
+
+void us_cpu_window(UsDevice* d, int rows, int samples, const int* slot, int horizon, int f,
+                   int past, int length, int clip, const float* before, const float* actions,
+                   float* y) {
+  for (int r = 0; r < rows; ++r) {
+    int s = slot ? slot[r / samples] : r / samples;
+    for (int b = f - past; b <= f; ++b, y += length) {
+      const float* from = actions + ((size_t)r * horizon + (b < 0 ? 0 : b)) * length;
+      if (b < 0) from = before ? before + ((size_t)s * past + (past + b)) * length : NULL;
+      // A block that nobody knows is 0.
+      if (from) {
+        memcpy(y, from, (size_t)length * sizeof(float));
+      } else {
+        memset(y, 0, (size_t)length * sizeof(float));
+      }
+      if (clip) us_cpu_clip(d, (size_t)length, -1.0f, 1.0f, y);
+    }
   }
 }

@@ -9,12 +9,13 @@
 
 #include "worldmodel/ops/cpu/ops_cpu.h"
 
-void us_cpu_noise(UsDevice* d, int n, int samples, int length, const UsRng* stream, float* x) {
+void us_cpu_noise(UsDevice* d, int n, int samples, int length, const UsRng* stream, uint32_t from,
+                  float* x) {
   for (int i = 0; i < n; ++i) {
     for (int k = 0; k < samples; ++k, x += length) {
       // A row is named by its counter, so it is the same whoever draws it and when.
       UsRng r = stream[i];
-      r.counter[3] += (uint32_t)k;
+      r.counter[3] += from + (uint32_t)k;
       us_rng_fill_normal(&r, x, length);
     }
   }
@@ -114,5 +115,21 @@ void us_cpu_fit(UsDevice* d, int n, int length, int elites, const int* slot, con
       mean[at + j] = m * mean[at + j] + (1 - m) * (float)average;
       deviation[at + j] = fmaxf(m * deviation[at + j] + (1 - m) * spread, least);
     }
+  }
+}
+
+void us_cpu_hand_out(UsDevice* d, int n, int length, int played, int elites, int cold,
+                     const int* slot, const float* best, const double* best_cost, float* mean,
+                     float* actions) {
+  const size_t bytes = sizeof(float) * (size_t)played, rest = (size_t)(length - played);
+  for (int i = 0; i < n; ++i, actions += played) {
+    float* m = mean + (size_t)slot[i] * length;
+    size_t first = (size_t)slot[i] * elites;
+    int takes = best && best_cost[first] < INFINITY;
+    memcpy(actions, takes ? best + first * length : m, bytes);
+    // The next plan goes on where this one was left, with zeros for the blocks that are new.
+    memmove(m, m + played, sizeof(float) * rest);
+    memset(m + rest, 0, bytes);
+    if (cold) memset(m, 0, sizeof(float) * rest);
   }
 }
