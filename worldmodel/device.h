@@ -7,6 +7,8 @@
 //
 // Threads: a device is shared by all threads.
 
+#include <stdint.h>
+
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/status.h"
 
@@ -19,6 +21,19 @@ US_API UsDevice* us_device_cpu(void);
 
 // The device of a name: "cpu". On failure *out is NULL.
 US_API UsStatus us_device_open(const char* name, UsDevice** out);
+
+// What a device is and has done. Zeros are what it does not know.
+typedef struct UsDeviceInfo {
+  double flops;      // single precision operations a second at its peak
+  double bandwidth;  // bytes a second of its memory at its peak
+  double memory;     // bytes of its memory
+  double unused;     // bytes of it that nobody has taken
+  int64_t launches;  // kernels and products started since it was opened
+  int64_t waits;     // times that the host waited for it
+  int64_t up, down;  // bytes that came from the host and went there
+} UsDeviceInfo;
+
+US_API void us_device_info(UsDevice* d, UsDeviceInfo* out);
 
 // NULL and the CPU are fine.
 US_API void us_device_close(UsDevice* d);

@@ -18,6 +18,11 @@ void us_device_close(UsDevice* d) {
   if (d && d->close) d->close(d);
 }
 
+void us_device_info(UsDevice* d, UsDeviceInfo* out) {
+  *out = (UsDeviceInfo){0};
+  if (d->info) d->info(d, out);
+}
+
 UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a) {
   US_ASSERT(!a->base);
   void* block = us_ops_alloc(d, a->size / sizeof(float) + 1);

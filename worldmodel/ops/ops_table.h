@@ -168,7 +168,8 @@ struct UsDevice {
   const UsOps* ops;
   void* self;  // the implementation's own
   int wide;    // 1: one call over many rows from one thread is fastest; 0: threads share small ones
-  void (*close)(UsDevice* d);  // Nullable
+  void (*close)(UsDevice* d);                    // Nullable
+  void (*info)(UsDevice* d, UsDeviceInfo* out);  // Nullable
 };
 
 extern const UsOps us_ops_cpu;
