@@ -276,11 +276,18 @@ void us_env_rollout_gradient(UsEnv* e, int n, const int* slots, int samples, int
   e->cls->rollout_gradient(e, n, slots, samples, horizon, actions, weights, rewards, gradient);
 }
 
-void us_env_rollout_device(UsEnv* e, int n, const int* slots, int samples, int horizon,
-                           const float* actions, float* rewards) {
+void us_env_rollout_prepare(UsEnv* e, int n, const int* slots) {
   assert_slots(e, n, slots);
+  US_ASSERT(e->cls->rollout_prepare && n <= e->info.slots);
+  e->cls->rollout_prepare(e, n, slots);
+  e->prepared = n;
+}
+
+void us_env_rollout_device(UsEnv* e, int n, int samples, int horizon, const float* actions,
+                           float* rewards) {
   US_ASSERT(e->cls->rollout_device && samples >= 0 && horizon >= 0);
+  US_ASSERT(n >= 0 && n <= e->prepared);
   if (n == 0 || samples == 0 || horizon == 0) return;
   US_ASSERT(actions && rewards);
-  e->cls->rollout_device(e, n, slots, samples, horizon, actions, rewards);
+  e->cls->rollout_device(e, n, samples, horizon, actions, rewards);
 }

@@ -177,9 +177,14 @@ US_API void us_env_rollout_gradient(UsEnv* e, int n, const int* slots, int sampl
                                     const float* actions, const float* weights, float* rewards,
                                     float* gradient);
 
-// us_env_rollout with actions and rewards in memory of the device.
-US_API void us_env_rollout_device(UsEnv* e, int n, const int* slots, int samples, int horizon,
-                                  const float* actions, float* rewards);
+// us_env_rollout with actions and rewards in memory of the device, in two calls. The first says
+// which slots are meant (n), brings all that their rollouts read to the device, and stays right
+// until one of them changes; the second rolls the first n of them out. That one is made of
+// operations of ops.h alone, whose arguments are the same whichever slots are meant, in memory that
+// stays where it is, so that it can be recorded once it was called with these sizes.
+US_API void us_env_rollout_prepare(UsEnv* e, int n, const int* slots);
+US_API void us_env_rollout_device(UsEnv* e, int n, int samples, int horizon, const float* actions,
+                                  float* rewards);
 
 US_C_END
 

@@ -37,8 +37,9 @@ typedef struct UsEnvClass {
   void (*rollout_gradient)(UsEnv* e, int n, const int* slots, int samples, int horizon,
                            const float* actions, const float* weights, float* rewards,
                            float* gradient);
-  void (*rollout_device)(UsEnv* e, int n, const int* slots, int samples, int horizon,
-                         const float* actions, float* rewards);
+  void (*rollout_prepare)(UsEnv* e, int n, const int* slots);  // who has one has both
+  void (*rollout_device)(UsEnv* e, int n, int samples, int horizon, const float* actions,
+                         float* rewards);
 } UsEnvClass;
 
 // What env.c works in for a class without rollout or fork.
@@ -56,6 +57,7 @@ struct UsEnv {
   size_t save_size;      // bytes of one saved slot
   UsPool* pool;          // Nullable
   UsEnvError error;      // see us_env_error; no text: none
+  int prepared;          // env.c's own: slots that us_env_rollout_device can take
   UsEnvScratch scratch;  // env.c's own: leave it 0
 };
 

@@ -52,6 +52,7 @@ typedef struct Model {
   Slot* slot;        // (N)
   Worker* worker;    // (workers)
   int* stale;        // (N) slots whose cache has to be computed
+  int* meant;        // (N) slots of rollouts on the device
   uint8_t* pixels;   // (N, height, width, 3)
   double* states;    // (N, S)
   float* features;   // (N, G, D) as the encoder gives them
@@ -137,6 +138,7 @@ static void place(Model* m) {
   m->slot = US_TAKE(a, Slot, n);
   m->worker = US_TAKE(a, Worker, m->workers);
   m->stale = US_TAKE(a, int, n);
+  m->meant = US_TAKE(a, int, n);
   m->pixels = US_TAKE(a, uint8_t, n * us_frame_bytes(info->height, info->width));
   m->states = US_TAKE(a, double, n*(size_t)info->state);
   m->features = US_TAKE(a, float, n * m->one);
@@ -432,7 +434,6 @@ static void rollout_item(void* arg, int item, int worker) {
 static void roll(Model* m, int n, const int* slots, int samples, int horizon, const float* actions,
                  float* distances) {
   Rollout r = {m, slots, samples, horizon, (samples + m->tile - 1) / m->tile, actions, distances};
-  fill_caches(m, n, slots);
   us_pool_run(m->base.pool, n * r.tiles, rollout_item, &r);
 }
 
@@ -453,6 +454,7 @@ static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int ho
   if (m->staged) {
     // There, rolled, and back.
     us_ops_put(m->device, m->staged, actions, all);
+    fill_caches(m, n, slots);
     roll(m, n, slots, samples, horizon, m->staged, m->staged + all);
     us_ops_get(m->device, m->staged + all, rewards, numbers);
   }
@@ -461,11 +463,18 @@ static void model_rollout(UsEnv* e, int n, const int* slots, int samples, int ho
   for (size_t i = 0; i < numbers; i++) rewards[i] = whole ? reward_of(rewards[i]) : -INFINITY;
 }
 
-static void model_rollout_device(UsEnv* e, int n, const int* slots, int samples, int horizon,
-                                 const float* actions, float* rewards) {
+static void model_rollout_prepare(UsEnv* e, int n, const int* slots) {
+  Model* m = of(e);
+  memcpy(m->meant, slots, sizeof(int) * (size_t)n);
+  fill_caches(m, n, slots);
+}
+
+static void model_rollout_device(UsEnv* e, int n, int samples, int horizon, const float* actions,
+                                 float* rewards) {
+  Model* m = of(e);
   size_t numbers = (size_t)n * (size_t)samples * (size_t)horizon;
-  roll(of(e), n, slots, samples, horizon, actions, rewards);
-  us_ops_add(of(e)->device, numbers, -2, rewards, rewards);  // x - 2 x: minus the distance, exactly
+  roll(m, n, m->meant, samples, horizon, actions, rewards);
+  us_ops_add(m->device, numbers, -2, rewards, rewards);  // x - 2 x: minus the distance, exactly
 }
 
 // ---- step ----
@@ -593,5 +602,6 @@ const UsEnvClass us_env_class_model = {
     .save = model_save,
     .restore = model_restore,
     .latents = model_latents,
+    .rollout_prepare = model_rollout_prepare,
     .rollout_device = model_rollout_device,
 };

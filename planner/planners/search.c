@@ -180,8 +180,8 @@ void us_search_imagine(UsSearch* s) {
   const UsPlannerConfig* g = &s->config;
   const size_t all = (size_t)s->count * (size_t)g->samples;
   if (!s->actions) {
-    us_env_rollout_device(s->env, s->count, s->active, g->samples, g->horizon, s->candidates,
-                          s->rewards);
+    us_env_rollout_prepare(s->env, s->count, s->active);
+    us_env_rollout_device(s->env, s->count, g->samples, g->horizon, s->candidates, s->rewards);
     return;
   }
   // Candidates go to the host, and rewards come from it.

@@ -197,7 +197,8 @@ static void test_device(void** state) {
   float *there = us_ops_alloc(d, kActions), *back = us_ops_alloc(d, kRewards);
   us_ops_put(d, there, actions, kActions);
   us_env_rollout(e, 3, slots, kSamples, kHorizon, actions, want);
-  us_env_rollout_device(e, 3, slots, kSamples, kHorizon, there, back);
+  us_env_rollout_prepare(e, 3, slots);
+  us_env_rollout_device(e, 3, kSamples, kHorizon, there, back);
   us_ops_get(d, back, got, kRewards);
   assert_memory_equal(want, got, sizeof(want));
   us_ops_get(d, there, got, kToyAction * 2);
