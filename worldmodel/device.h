@@ -35,6 +35,11 @@ typedef struct UsDeviceInfo {
 
 US_API void us_device_info(UsDevice* d, UsDeviceInfo* out);
 
+// Work on a device that fails, fails behind the caller's back: from then on nothing is computed
+// there and us_ops_get hands out NaN. Who has read numbers and is about to use or keep them asks
+// here: US_OK, or US_DEVICE with the first failure behind `what`, such as a file or a task.
+US_API UsStatus us_device_check(UsDevice* d, const char* what);
+
 // NULL and the CPU are fine.
 US_API void us_device_close(UsDevice* d);
 

@@ -25,7 +25,8 @@ US_C_BEGIN
   X(MUJOCO, "MuJoCo refused a model or a call")                          \
   X(INTERRUPTED, "stopped by a signal; what was written stays readable") \
   X(UNSUPPORTED, "this kind of object cannot do that")                   \
-  X(DIVERGED, "training reached numbers that are not finite")
+  X(DIVERGED, "training reached numbers that are not finite")            \
+  X(DEVICE, "the device that computes failed, or is not there")
 
 typedef enum UsStatus {
 #define X(name, text) US_##name,

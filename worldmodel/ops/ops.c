@@ -14,6 +14,11 @@ UsStatus us_device_open(const char* name, UsDevice** out) {
   return *out ? US_OK : us_fail(US_USAGE, "device: expected cpu, found %s", name);
 }
 
+UsStatus us_device_check(UsDevice* d, const char* what) {
+  const char* error = d->error ? d->error(d) : NULL;
+  return error ? us_fail(US_DEVICE, "%s: %s", what, error) : US_OK;
+}
+
 void us_device_close(UsDevice* d) {
   if (d && d->close) d->close(d);
 }

@@ -170,6 +170,7 @@ struct UsDevice {
   int wide;    // 1: one call over many rows from one thread is fastest; 0: threads share small ones
   void (*close)(UsDevice* d);                    // Nullable
   void (*info)(UsDevice* d, UsDeviceInfo* out);  // Nullable
+  const char* (*error)(UsDevice* d);  // the text of the first failure, NULL before it. Nullable
 };
 
 extern const UsOps us_ops_cpu;

@@ -229,9 +229,24 @@ static void test_names(void** state) {
   assert_null(d);
 }
 
+static const char* out_of_order(UsDevice* d) {
+  return d->self;
+}
+
+// A failure is told behind what was going on.
+static void test_check(void** state) {
+  UsDevice d = {.error = out_of_order};
+  assert_int_equal(us_device_check(us_device_cpu(), "plan"), US_OK);
+  assert_int_equal(us_device_check(&d, "plan"), US_OK);
+  d.self = "out of order";
+  assert_int_equal(us_device_check(&d, "plan"), US_DEVICE);
+  assert_string_equal(us_message(), "plan: out of order");
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_predictor_on_both), cmocka_unit_test(test_vit_on_both),
-      cmocka_unit_test(test_planner_on_both), cmocka_unit_test(test_names)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_predictor_on_both),
+                                     cmocka_unit_test(test_vit_on_both),
+                                     cmocka_unit_test(test_planner_on_both),
+                                     cmocka_unit_test(test_names), cmocka_unit_test(test_check)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
