@@ -166,7 +166,8 @@ US_API void us_ops_copy_blocks(UsDevice* d, int rows, int width, const float* x,
 US_API void us_ops_add_blocks(UsDevice* d, int rows, int width, const float* x, size_t xstride,
                               float* y, size_t ystride);
 
-// All of row index[i] of x (N, width) = value[i], for n rows.
+// All of row index[i] of x (N, width) = value[i], for n rows, but for those whose index is
+// negative.
 US_API void us_ops_set_rows(UsDevice* d, int n, int width, const int* index, const float* value,
                             float* x);
 

@@ -186,6 +186,7 @@ US_CLONES void us_cpu_add_blocks(UsDevice* d, int rows, int width, const float* 
 void us_cpu_set_rows(UsDevice* d, int n, int width, const int* index, const float* value,
                      float* x) {
   for (int i = 0; i < n; ++i) {
+    if (index[i] < 0) continue;
     float* to = x + (size_t)index[i] * width;
     for (int j = 0; j < width; ++j) to[j] = value[i];
   }
