@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "env/env.h"
+#include "env/gl.h"
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/settings.h"
 
@@ -42,6 +43,7 @@ typedef enum UsDiverged {
   X(TEXT, policy, NULL, 0, 0, RESULT, "NAME", "a policy of the task; default: its first")    \
   X(INT, size, 0, 8, 2048, RESULT, "PX", "pixels of a frame's side; default: the task's")    \
   X(INT, threads, 0, 0, 4096, FREE, "N", "threads; default: one per processor")              \
+  X(TEXT, gl, NULL, 0, 0, RESULT, "WHAT", US_GL_HELP)                                        \
   X(TEXT, vary, NULL, 0, 0, RESULT, "LIST", "factors of variation to draw; help lists them") \
   X(TEXT, vary_range, NULL, 0, 0, RESULT, "R", "train, test or all; default: train")         \
   X(TEXT, diverged, NULL, 0, 0, RESULT, "HOW",                                               \

@@ -10,7 +10,8 @@ typedef struct UsDatasetInfo {
   char version[64];  // of the program that wrote it
   char policy[64];
   char camera[64];
-  char renderer[512];  // what drew the frames; of several, "A; from episode N: B"; "": not known
+  char renderer[512];  // what drew the frames; of several versions, "A; from episode N: B"; "": not
+                       // known
   uint64_t seed;
   int64_t rows;                // N
   int64_t episodes;            // E

@@ -55,6 +55,8 @@ typedef struct UsEnvConfig {
   int pixels;    // 1: rendering will be asked for, so a missing OpenGL fails here
   int limit;     // env steps after which an episode is truncated; 0: never
   UsPool* pool;  // not owned, must outlive the env. Nullable: one thread
+  // What a simulator renders with, a word of env/gl.h; copied. Nullable: software
+  const char* gl;
 } UsEnvConfig;
 
 typedef struct UsEnvInfo {

@@ -3,9 +3,9 @@
 
 // Offscreen rendering of MuJoCo states, spread over a pool.
 //
-// OpenGL comes from EGL without a window system: Mesa's surfaceless platform (software, the same
-// bits on every machine that has it), else the first EGL device that works, else the default
-// display. EGL is loaded at run time, so that everything which does not render works without it.
+// OpenGL comes from EGL without a window system: Mesa's software renderer, with the same bits on
+// every machine that has it, or the GPU that a word chooses (gl.h), whose frames differ from those
+// a little. EGL is loaded at run time, so that everything which does not render works without it.
 // Each worker of the pool has a context, a scene and an mjData of its own, made on its first
 // frames; a context is current only while its worker draws.
 //
@@ -28,10 +28,11 @@ US_C_BEGIN
 typedef struct UsRender UsRender;
 
 // A renderer of `camera` (a name in the model) at width x height. Makes the calling thread's
-// context, so that a missing OpenGL fails here. `name` stands in messages. On failure *out is NULL.
-// Nullable: pool.
-US_API UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,
-                               int width, UsPool* pool, UsRender** out);
+// context, so that a missing OpenGL fails here. `gl` chooses what draws. `name` stands in messages.
+// On failure *out is NULL. Nullable: gl (software), pool.
+US_API UsStatus us_render_open(const char* name, const char* gl, const mjModel* m,
+                               const char* camera, int height, int width, UsPool* pool,
+                               UsRender** out);
 
 // NULL is fine.
 US_API void us_render_close(UsRender* r);

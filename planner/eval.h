@@ -20,6 +20,7 @@
 //
 // Threads: one job at a time in a thread; inside, a pool of its own works.
 
+#include "env/gl.h"
 #include "env/task.h"
 #include "planner/evaluate.h"
 #include "worldmodel/base/api.h"
@@ -61,6 +62,7 @@ extern US_API const char* const us_eval_row_titles[US_ROW_COUNT];
   X(SEED, seed, 0, 0, 0, RESULT, "S", "of pairs and planners")                                     \
   X(INT, batch, 64, 1, 1 << 16, FREE, "N", "episodes at a time; changes no result")                \
   X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                   \
+  X(TEXT, gl, 0, 0, 0, FREE, "WHAT", US_GL_HELP)                                                   \
   X(TEXT, vary, 0, 0, 0, RESULT, "LIST",                                                           \
     "factors of variation to draw for every pair (the file's own)")                                \
   X(TEXT, vary_range, 0, 0, 0, RESULT, "R", "one of" US_VARY_RANGES(US_NAME_SHOWN) " (the first)") \

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "datasets/dataset.h"
-#include "env/gl.h"
 #include "env/sim.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/base/frame.h"
@@ -314,7 +313,8 @@ static UsStatus open_env(Collect* c) {
                         .height = o->size,
                         .width = o->size,
                         .pixels = 1,
-                        .pool = c->pool};
+                        .pool = c->pool,
+                        .gl = o->gl};
   char name[4096];
   snprintf(name, sizeof(name), "sim:%s", o->task);
   US_TRY(us_env_open(name, o->tasks, &config, &c->env));
@@ -349,7 +349,7 @@ static UsStatus open_file(Collect* c) {
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
   snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
   snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->how]);
-  US_TRY(us_gl_renderer(o->task, d.renderer, sizeof(d.renderer) / 4));
+  US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
@@ -430,6 +430,7 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
   if (config->episodes < 1) return us_fail(US_USAGE, "expected --episodes of at least 1");
   US_TRY(us_settings_check(us_collect_settings, config));
   US_TRY(find_diverged(config->diverged, &how));
+  US_TRY(us_gl_check(config->gl));
   if (config->vary_range) {
     if (!config->vary) return us_fail(US_USAGE, "--vary-range: expected --vary too");
     US_TRY(us_vary_range("--vary-range", config->vary_range, &range));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "env/gl.h"
 #include "worldmodel/base/progress.h"
 
 // An episode has all rows, unless it diverged and was kept up to there.
@@ -56,8 +57,8 @@ UsStatus us_resume_check(const UsDataset* d, const UsDatasetInfo* want, int rows
   return check_lengths(d, rows);
 }
 
-void us_resume_renderer(const char* path, const UsDatasetInfo* found, int64_t episodes,
-                        int64_t asked, UsDatasetInfo* info) {
+UsStatus us_resume_renderer(const char* path, const UsDatasetInfo* found, int64_t episodes,
+                            int64_t asked, UsDatasetInfo* info) {
   static const char from[] = "; from episode ";
   char now[sizeof(found->renderer)];
   const char* last = found->renderer;
@@ -66,11 +67,16 @@ void us_resume_renderer(const char* path, const UsDatasetInfo* found, int64_t ep
   snprintf(now, sizeof(now), "%s", info->renderer);
   snprintf(info->renderer, sizeof(info->renderer), "%s", found->renderer);
   // Nothing to say where either is not known or both are one.
-  if (!now[0] || !found->renderer[0] || strcmp(last, now) == 0) return;
-  if (episodes == asked) return;  // nothing is drawn any more
+  if (!now[0] || !found->renderer[0] || strcmp(last, now) == 0) return US_OK;
+  if (episodes == asked) return US_OK;  // nothing is drawn any more
+  if (!us_gl_same(last, now)) {
+    return us_fail(US_FORMAT, "%s: renderer (--gl): expected \"%s\" to go on with, found \"%s\"",
+                   path, now, last);
+  }
   size_t n = strlen(found->renderer);
   snprintf(info->renderer + n, sizeof(info->renderer) - n, "%s%lld: %s", from, (long long)episodes,
            now);
   us_log("%s: from episode %lld on, frames are drawn by %s, those before by %s", path,
          (long long)episodes, now, last);
+  return US_OK;
 }

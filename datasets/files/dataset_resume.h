@@ -9,10 +9,11 @@
 // refused.
 UsStatus us_resume_check(const UsDataset* d, const UsDatasetInfo* want, int rows);
 
-// Frames of two renderers differ a little: which is which, from episode `episodes` of `asked` on,
-// is said by us_log and noted in info->renderer, in the room that the attribute has. A file that
-// does not say what drew it stays as it is. path: for the line.
-void us_resume_renderer(const char* path, const UsDatasetInfo* found, int64_t episodes,
-                        int64_t asked, UsDatasetInfo* info);
+// Frames of two renderers do not mix: another one than the file's is refused while episodes of
+// `asked` are still to be drawn. Frames of two versions of it may differ a little: which is which,
+// from episode `episodes` on, is said by us_log and noted in info->renderer, in the room that the
+// attribute has. A file that does not say what drew it stays as it is. path: for the line.
+UsStatus us_resume_renderer(const char* path, const UsDatasetInfo* found, int64_t episodes,
+                            int64_t asked, UsDatasetInfo* info);
 
 #endif  // UNDERSTUDY_DATASET_RESUME_H_

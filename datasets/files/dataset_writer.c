@@ -507,7 +507,7 @@ static UsStatus recall(const UsDataset* d, UsDatasetWriter* w, int rows) {
   w->info.checksums = info->checksums;  // all rows of a file have them, or none
   w->episodes = info->episodes;
   w->rows = info->rows;
-  us_resume_renderer(w->path, info, w->episodes, w->room_episodes, &w->info);
+  US_TRY(us_resume_renderer(w->path, info, w->episodes, w->room_episodes, &w->info));
   us_column_statistics_add(&w->statistics, &w->info, w->rows, us_dataset_actions(d),
                            us_dataset_proprio(d), us_dataset_states(d));
   return US_OK;

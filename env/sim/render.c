@@ -29,6 +29,7 @@ typedef struct Painter {
 
 struct UsRender {
   char name[256];
+  char gl[16];     // the choice of env/gl.h
   mjModel* model;  // with the visual settings of an offscreen buffer of this size
   UsPool* pool;
   int height, width;
@@ -55,7 +56,7 @@ static void make_scene(void* arg) {
 // Makes a painter ready, by its own worker on its first frame.
 static UsStatus open_painter(Painter* p) {
   const UsRender* r = p->render;
-  if (!p->gl.context) US_TRY(us_gl_open(r->name, &p->gl));
+  if (!p->gl.context) US_TRY(us_gl_open(r->name, r->gl, &p->gl));
   free(p->fine);
   p->fine = malloc(us_frame_bytes(r->height * FINE, r->width * FINE));
   if (!p->fine) return us_fail(US_MEMORY, "%s: no memory for frames", r->name);
@@ -212,13 +213,15 @@ static UsStatus set_up(UsRender* r, const mjModel* m, const char* camera) {
   return open_painter(&r->painter[0]);
 }
 
-UsStatus us_render_open(const char* name, const mjModel* m, const char* camera, int height,
-                        int width, UsPool* pool, UsRender** out) {
+UsStatus us_render_open(const char* name, const char* gl, const mjModel* m, const char* camera,
+                        int height, int width, UsPool* pool, UsRender** out) {
   *out = NULL;
+  US_TRY(us_gl_check(gl));
   us_trap_install();
   UsRender* r = calloc(1, sizeof(*r));
   if (!r) return us_fail(US_MEMORY, "%s: no memory to render", name);
   snprintf(r->name, sizeof(r->name), "%s", name);
+  snprintf(r->gl, sizeof(r->gl), "%s", gl ? gl : "software");
   r->pool = pool;
   r->height = height;
   r->width = width;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env/gl.h"
 #include "env/plugin.h"
 #include "env/scene.h"
 #include "env/trap.h"
@@ -42,7 +43,7 @@ static UsStatus sync_models(Sim* s, int n, const int* slots) {
 static UsStatus open_render(Sim* s) {
   const UsEnvInfo* i = &s->env.info;
   if (s->render) return US_OK;
-  return us_render_open(i->name, s->model, s->task->camera, i->height, i->width, s->env.pool,
+  return us_render_open(i->name, s->gl, s->model, s->task->camera, i->height, i->width, s->env.pool,
                         &s->render);
 }
 
@@ -169,6 +170,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
                          const UsEnvConfig* config, UsEnv** out) {
   // The task's table is checked and its scene compiled before anything is allocated.
   const UsTask* task = NULL;
+  US_TRY(us_gl_check(config->gl));
   US_TRY(us_scene_find(name, what, tasks, &task));
   US_TRY(us_task_check_table(NULL, task));
   mjModel* model = NULL;
@@ -183,6 +185,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   s->task = task;
   s->model = model;
   s->limit = config->limit;
+  snprintf(s->gl, sizeof(s->gl), "%s", config->gl ? config->gl : "software");
   // What the env says of itself: the task's defaults where the config has none.
   UsEnvInfo* i = &s->env.info;
   snprintf(i->name, sizeof(i->name), "%s", name);

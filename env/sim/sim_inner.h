@@ -40,6 +40,7 @@ typedef struct Sim {
   mjBatch* slots;    // (N)
   mjBatch* scratch;  // (SCRATCH)
   UsRender* render;  // NULL until the first frame
+  char gl[16];       // what renders, a word of env/gl.h
   UsVariants* variants;
   int varied;  // 1: a slot has had a model of its own
   int limit;

@@ -12,6 +12,7 @@
 #include "planner/evaluation/eval_job.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/ops.h"
 
 #define US_SETTING_OF UsEvalConfig
@@ -99,6 +100,7 @@ static UsStatus settle(EvalJob* j) {
     US_TRY(us_task_settings(task, "eval", c->given, us_planner_settings, &c->plan));
   }
   if (c->vary_range && !c->vary) return us_fail(US_USAGE, "--vary-range: expected --vary too");
+  US_TRY(us_gl_check(c->gl));
   // The first of their lists.
   if (!c->protocol) c->protocol = us_protocols[0].name;
   if (!c->planner) c->planner = us_planners[0]->name;
@@ -191,12 +193,24 @@ static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
   return US_OK;
 }
 
+// What draws the frames of this run. Goals are frames of the file, whose renderer may be another.
+static UsStatus find_renderer(EvalJob* j, const char* sim) {
+  const char* theirs = us_dataset_info(j->data)->renderer;
+  US_TRY(us_gl_renderer(sim, j->c.gl, j->renderer, sizeof(j->renderer)));
+  if (*theirs && !us_gl_same(theirs, j->renderer)) {
+    us_log("%s: its frames were drawn by %s, those of this run are by %s", j->c.data, theirs,
+           j->renderer);
+  }
+  return US_OK;
+}
+
 // The truth plays the blocks of the models and renders the frames that they see.
 static UsStatus open_sims(EvalJob* j) {
   const int* on = j->result->on;
   const UsProtocol* protocol = j->result->protocol;
   UsEnv* like = on[US_ROW_model] ? j->answer[US_ROW_model] : j->answer[US_ROW_state];
-  UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool, .pixels = on[US_ROW_model]};
+  UsEnvConfig config = {
+      .slots = j->c.batch, .pool = j->pool, .pixels = on[US_ROW_model], .gl = j->c.gl};
   if (like) config.block = us_env_info(like)->block;
   if (on[US_ROW_model]) {
     config.height = us_env_info(like)->height;
@@ -205,6 +219,7 @@ static UsStatus open_sims(EvalJob* j) {
   char name[256];
   snprintf(name, sizeof(name), "sim:%s", j->result->task->name);
   US_TRY(us_env_open(name, j->c.tasks, &config, &j->sim));
+  if (on[US_ROW_model]) US_TRY(find_renderer(j, name));
   // The budget is spent in whole blocks, of which the first half has room for sub-goals.
   int block = us_env_info(j->sim)->block;
   int budget = us_protocol_steps(protocol->budget, j->result->task);
@@ -241,6 +256,9 @@ static UsStatus check_films(const EvalJob* j) {
 static UsStatus find_key(EvalJob* j) {
   const UsEnv* const* answer = (const UsEnv* const*)j->answer;
   cJSON* key = cJSON_CreateObject();
+  // A renderer is its name, without the version.
+  char renderer[sizeof(j->renderer)];
+  us_gl_name(j->renderer, renderer, sizeof(renderer));
   // What was asked for: every setting that its list says a result depends on.
   us_settings_key(us_eval_settings, &j->c, key);
   us_settings_key(us_planner_settings, &j->c.plan, key);
@@ -249,6 +267,7 @@ static UsStatus find_key(EvalJob* j) {
   cJSON_AddStringToObject(key, "mujoco", mj_versionString());
   cJSON_AddStringToObject(key, "ops", us_ops_name(us_device_cpu()));
   cJSON_AddStringToObject(key, "pairs", j->result->pairs.hash);
+  cJSON_AddStringToObject(key, "renderer", renderer);
   cJSON_AddStringToObject(key, "data", j->data_hash);
   for (int k = 0; k < US_ROW_COUNT; k++) {
     cJSON_AddStringToObject(key, us_eval_row_names[k],

@@ -52,7 +52,8 @@ static cJSON* film_json(const UsResult* r, const UsPair* pair, int i) {
 static UsStatus draw_films(const EvalJob* j, const UsResult* r, int n, const int* list,
                            uint8_t* frames) {
   // A simulator of its own with the size of film frames; the truth draws what models see.
-  UsEnvConfig config = {.slots = 1, .block = r->block, .height = j->c.film_size, .pixels = 1};
+  UsEnvConfig config = {
+      .slots = 1, .block = r->block, .height = j->c.film_size, .pixels = 1, .gl = j->c.gl};
   UsEnv* sim;
   US_TRY(us_env_open(us_env_info(j->sim)->name, j->c.tasks, &config, &sim));
   size_t size = us_eval_film_bytes(j, r->blocks);

@@ -171,6 +171,7 @@ cJSON* us_eval_json(const EvalJob* j) {
   cJSON_AddStringToObject(json, "version", US_VERSION);
   cJSON_AddStringToObject(json, "mujoco", mj_versionString());
   cJSON_AddStringToObject(json, "blas", us_ops_name(us_device_cpu()));
+  if (*j->renderer) cJSON_AddStringToObject(json, "renderer", j->renderer);
   cJSON* planner = cJSON_AddObjectToObject(json, "planner");
   cJSON_AddStringToObject(planner, "name", j->c.planner);
   us_settings_json(us_planner_settings, &j->c.plan, planner);

@@ -1,5 +1,5 @@
 // Frames a second of collecting (policy, physics, frame) and physics steps a second of rollouts,
-// for every task: bench_render [threads] [size].
+// for every task: bench_render [threads] [size] [gl], the last as --gl has it.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +11,10 @@
 enum { N = 32, SAMPLES = 64, HORIZON = 5 };
 
 // A line of a task.
-static void bench(const char* name, int size, UsPool* pool) {
+static void bench(const char* name, int size, const char* gl, UsPool* pool) {
   UsEnv* e = NULL;
-  const UsEnvConfig config = {.slots = N, .block = 1, .height = size, .pixels = 1, .pool = pool};
+  const UsEnvConfig config = {
+      .slots = N, .block = 1, .height = size, .pixels = 1, .pool = pool, .gl = gl};
   if (us_env_open(name, us_tasks, &config, &e) != US_OK) {
     fprintf(stderr, "bench_render: %s\n", us_message());
     exit(1);
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
   for (int i = 0; us_tasks[i]; i++) {
     char name[128];
     snprintf(name, sizeof(name), "sim:%s", us_tasks[i]->name);
-    bench(name, argc > 2 ? atoi(argv[2]) : 0, pool);
+    bench(name, argc > 2 ? atoi(argv[2]) : 0, argc > 3 ? argv[3] : NULL, pool);
   }
   us_pool_destroy(pool);
   return 0;

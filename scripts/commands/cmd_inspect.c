@@ -91,6 +91,7 @@ static UsStatus inspect_dataset(const char* path) {
   printf("  frames %d x %d, action %d, proprio %d, state %d", i->width, i->height, i->action,
          i->proprio, i->state);
   printf(i->dt > 0 ? ", %.4g s a row\n" : "\n", i->dt);
+  if (i->height && i->renderer[0]) printf("  frames drawn by %s\n", us_shown(i->renderer));
   if (i->variation)
     printf("  varies %s (range %s)\n", us_shown(i->variation_names), us_shown(i->variation_range));
   if (!i->finished) printf("  its writer was stopped: only whole episodes are counted\n");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "env/gl.h"
 #include "scripts/cli/cli.h"
 #include "scripts/commands/commands.h"
 #include "tasks/tasks.h"
@@ -68,9 +69,11 @@ static int run(int argc, const char** argv) {
   if (!strcmp(name, "--version")) {
     unsigned major, minor, release;
     H5get_libversion(&major, &minor, &release);
-    printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\n", US_VERSION,
-           mj_versionString(), major, minor, release, openblas_get_config(),
-           openblas_get_corename());
+    char renders[1024];
+    us_gl_list(renders, sizeof(renders));
+    printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\nOpenGL (--gl): %s\n",
+           US_VERSION, mj_versionString(), major, minor, release, openblas_get_config(),
+           openblas_get_corename(), renders);
     return 0;
   }
   if (strcmp(name, "help") && strcmp(name, "--help") && strcmp(name, "-h")) {

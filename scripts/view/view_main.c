@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env/gl.h"
 #include "scripts/cli/cli.h"
 #include "scripts/view/view_film.h"
 #include "scripts/view/view_keys.h"
@@ -31,7 +32,8 @@ static const double fastest = 40, usual = 30;  // pictures a second of a film
   X(REAL, seconds, 0, 0, 1e9, FREE, "S", "close the window after so long; 0: never")               \
   X(TEXT, screenshot, 0, 0, 0, FREE, "F.png", "file of the key V (view-001.png, ...)")             \
   X(INT, size, 0, 64, 2048, FREE, "N", "pixels of a panel's height (480; in a sheet 160)")         \
-  X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")
+  X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                   \
+  X(TEXT, gl, 0, 0, 0, FREE, "WHAT", US_GL_HELP)
 
 typedef struct Options {
   VIEW_SETTINGS(US_SETTING_FIELD)
@@ -150,7 +152,8 @@ static UsStatus view(const Options* o) {
                          .mode = mode,
                          .plan = o->planner,
                          .given = us_cli_given(),
-                         .pool = pool};
+                         .pool = pool,
+                         .gl = o->gl};
   config.plan.pool = pool;
   UsShow show = {0};
   UsStage* stage = NULL;
@@ -189,7 +192,8 @@ static int check_options(const char* command, Options* o) {
   }
   if (o->plan && o->policy) return us_cli_usage(command, "expected --plan or --policy, found both");
   if (o->episode >= 0 && !o->data) return us_cli_usage(command, "--episode: --data is missing");
-  UsStatus status = o->record ? us_film_check(o->record) : US_OK;
+  UsStatus status = us_gl_check(o->gl);
+  if (status == US_OK && o->record) status = us_film_check(o->record);
   if (status != US_OK) return us_cli_fail(command, status);
   if (o->episode < 0) o->episode = 0;
   o->planner.seed = o->seed;

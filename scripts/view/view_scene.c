@@ -80,7 +80,7 @@ static void choose_quality(UsViewScene* s) {
   s->model->vis.quality.shadowsize = kShadows;
 }
 
-static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
+static UsStatus set_up(UsViewScene* s, const char* gl, const mjModel* m, const char* camera) {
   // Depth says where nothing was drawn.
   s->model = mj_copyModel(NULL, m);
   s->depth = malloc(sizeof(float) * (size_t)s->height * (size_t)s->width);
@@ -97,7 +97,7 @@ static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
   s->is_free = id < 0;
   mjv_defaultFreeCamera(s->model, &s->free);
   // MuJoCo's part of it, in the scene's own context.
-  US_TRY(us_gl_open(s->name, &s->gl));
+  US_TRY(us_gl_open(s->name, gl, &s->gl));
   if (!us_gl_enter(&s->gl)) return us_fail(US_GL, "%s: EGL refused its own context", s->name);
   char found[kMessage] = "";
   int failed = us_trap_run(make_scene, s, found, sizeof(found));
@@ -105,8 +105,8 @@ static UsStatus set_up(UsViewScene* s, const mjModel* m, const char* camera) {
   return failed ? us_fail(US_GL, "%s: MuJoCo could not start OpenGL: %s", s->name, found) : US_OK;
 }
 
-UsStatus us_view_scene_open(const char* name, const mjModel* m, const char* camera, int height,
-                            int width, UsViewScene** out) {
+UsStatus us_view_scene_open(const char* name, const char* gl, const mjModel* m, const char* camera,
+                            int height, int width, UsViewScene** out) {
   *out = NULL;
   us_trap_install();
   UsViewScene* s = calloc(1, sizeof(*s));
@@ -116,7 +116,7 @@ UsStatus us_view_scene_open(const char* name, const mjModel* m, const char* came
   s->width = width;
   mjv_defaultScene(&s->scene);
   mjr_defaultContext(&s->context);
-  UsStatus status = set_up(s, m, camera);
+  UsStatus status = set_up(s, gl, m, camera);
   if (status != US_OK) us_view_scene_close(s);
   if (status == US_OK) *out = s;
   return status;

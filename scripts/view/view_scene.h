@@ -16,9 +16,10 @@
 typedef struct UsViewScene UsViewScene;
 
 // A scene of width x height pixels. `camera` names a camera of the model; NULL, or a name that it
-// does not have: the free camera. `name` stands in messages. On failure *out is NULL.
-UsStatus us_view_scene_open(const char* name, const mjModel* m, const char* camera, int height,
-                            int width, UsViewScene** out);
+// does not have: the free camera. `gl` chooses what draws. `name` stands in messages. On failure
+// *out is NULL. Nullable: gl (software), camera.
+UsStatus us_view_scene_open(const char* name, const char* gl, const mjModel* m, const char* camera,
+                            int height, int width, UsViewScene** out);
 
 // NULL is fine.
 void us_view_scene_close(UsViewScene* s);

@@ -47,6 +47,7 @@ typedef struct UsShowConfig {
   UsPlannerConfig plan;
   const char* given;  // names of its settings that the task's own (env/task.h) do not replace
   UsPool* pool;
+  const char* gl;  // what renders, a word of env/gl.h
 } UsShowConfig;
 
 enum { US_SHOW_HISTORY = 512 };

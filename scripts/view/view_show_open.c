@@ -39,7 +39,7 @@ static UsStatus open_sim(UsShow* s) {
   const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
   const char* task = s->config.task;
   if (!task) task = s->own->data ? us_dataset_info(s->own->data)->task : model->task;
-  UsEnvConfig config = {.slots = 1, .block = 1, .pool = s->config.pool};
+  UsEnvConfig config = {.slots = 1, .block = 1, .pool = s->config.pool, .gl = s->config.gl};
   // Frames of the truth are as large as those that the model knows.
   if (model && model->height > 0) {
     config.height = model->height;

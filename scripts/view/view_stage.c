@@ -53,8 +53,8 @@ static UsStatus set_up(UsStage* s, const UsShow* show) {
   US_TRY(us_picture_create(s->width, s->height, &s->picture));
   // The scene draws the variation that is the truth's now.
   s->looks = show->looks;
-  return us_view_scene_open(info->name, us_sim_slot_model(show->sim, 0), task->camera, s->side,
-                            s->panel, &s->scene);
+  return us_view_scene_open(info->name, show->config.gl, us_sim_slot_model(show->sim, 0),
+                            task->camera, s->side, s->panel, &s->scene);
 }
 
 UsStatus us_stage_open(const UsShow* show, int side, int bare, UsStage** out) {

@@ -55,19 +55,40 @@ static void test_changes_are_said(void** state) {
   check_renderer(path, "soft, 4.5");
   go_on(path, "soft, 4.5", 3, 1);
   assert_string_equal(said, "");
-  go_on(path, "card: A, 4.6", 5, 1);  // packed to 4
-  assert_non_null(
-      strstr(said, "from episode 3 on, frames are drawn by card: A, 4.6, those before"));
-  check_renderer(path, "soft, 4.5; from episode 3: card: A, 4.6");
-  go_on(path, "card: A, 4.6", 5, 1);
+  go_on(path, "soft, 4.6", 5, 1);  // packed to 4
+  assert_non_null(strstr(said, "from episode 3 on, frames are drawn by soft, 4.6, those before"));
+  check_renderer(path, "soft, 4.5; from episode 3: soft, 4.6");
+  go_on(path, "soft, 4.6", 5, 1);
   assert_string_equal(said, "");
   go_on(path, "soft, 4.5", 5, 0);  // complete
   assert_string_equal(said, "");
   go_on(path, "soft, 4.5", 6, 1);
-  check_renderer(path, "soft, 4.5; from episode 3: card: A, 4.6; from episode 5: soft, 4.5");
+  check_renderer(path, "soft, 4.5; from episode 3: soft, 4.6; from episode 5: soft, 4.5");
   UsVerdict v;
   assert_int_equal(us_dataset_verify(path, 0, 0, &v), US_OK);
   assert_int_equal(v.info.episodes, 6);
+}
+
+// Frames of another renderer are refused, unless there is none left to draw.
+static void test_others_are_refused(void** state) {
+  const char* path = toy_path("mixed.h5");
+  UsDatasetWriter* w = begin(path, "card: A, 4.6", 2);
+  assert_int_equal(toy_append(w, 0, TOY_ROWS), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  UsDatasetInfo info = toy_info();
+  int64_t done;
+  snprintf(info.renderer, sizeof(info.renderer), "soft, 4.6");
+  assert_int_equal(us_dataset_resume(path, &info, 2, TOY_ROWS, &done, &w), US_FORMAT);
+  assert_null(w);
+  assert_null(strchr(us_message(), '\n'));
+  assert_non_null(
+      strstr(us_message(), "renderer (--gl): expected \"soft, 4.6\" to go on with, found \"card"));
+  check_renderer(path, "card: A, 4.6");
+  assert_int_equal(us_dataset_resume(path, &info, 1, TOY_ROWS, &done, &w), US_OK);
+  assert_null(w);
+  assert_int_equal(done, 1);
+  go_on(path, "card: A, 4.6", 2, 1);
+  check_renderer(path, "card: A, 4.6");
 }
 
 // A child that goes on with the file, or begins it, appends an episode and dies.
@@ -91,11 +112,11 @@ static void test_after_a_kill(void** state) {
   const char* path = toy_path("killed.h5");
   append_and_die(path, "soft", 0);
   check_renderer(path, "soft");
-  append_and_die(path, "hard", 1);
-  check_renderer(path, "soft; from episode 1: hard");
-  go_on(path, "hard", 3, 1);
+  append_and_die(path, "soft, 2", 1);
+  check_renderer(path, "soft; from episode 1: soft, 2");
+  go_on(path, "soft, 2", 3, 1);
   assert_string_equal(said, "");
-  check_renderer(path, "soft; from episode 1: hard");
+  check_renderer(path, "soft; from episode 1: soft, 2");
 }
 
 static void test_silent_files(void** state) {
@@ -128,9 +149,8 @@ static int teardown(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_changes_are_said),
-      cmocka_unit_test(test_after_a_kill),
-      cmocka_unit_test(test_silent_files),
+      cmocka_unit_test(test_changes_are_said), cmocka_unit_test(test_others_are_refused),
+      cmocka_unit_test(test_after_a_kill),     cmocka_unit_test(test_silent_files),
       cmocka_unit_test(test_exchange),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
