@@ -67,15 +67,17 @@ struct UsHostLaunch {
 };
 void us_host_launch(const UsHostLaunch* launch, UsStream stream, const void* call, size_t size);
 
-// A fault when argument `index` of a kernel points to something else than device memory.
-void us_host_check_pointer(const char* kernel, int index, const void* x);
+// Whether argument `index` of a kernel points to device memory, or nowhere; else a fault.
+bool us_host_check_pointer(const char* kernel, int index, const void* x);
 void us_host_shared_limit(const void* kernel, size_t bytes);
 
 template <class T>
-static inline void us_host_check(const char*, int, const T&) {}
+static inline bool us_host_check(const char*, int, const T&) {
+  return true;
+}
 template <class T>
-static inline void us_host_check(const char* kernel, int index, T* const& x) {
-  us_host_check_pointer(kernel, index, (const void*)x);
+static inline bool us_host_check(const char* kernel, int index, T* const& x) {
+  return us_host_check_pointer(kernel, index, (const void*)x);
 }
 
 template <class T>
@@ -88,8 +90,9 @@ template <class... P>
 static inline void us_host_start(const char* name, void (*kernel)(P...), dim3 grid, dim3 block,
                                  size_t shared, UsStream stream,
                                  typename UsHostSame<P>::type... p) {
-  int index = 0;
-  (us_host_check(name, index++, p), ...);
+  [[maybe_unused]] int index = 0;
+  bool sound = (us_host_check(name, index++, p) && ... && true);
+  if (!sound) return;
   auto call = [=] { kernel(p...); };
   typedef decltype(call) Call;
   UsHostLaunch launch = {

@@ -31,12 +31,13 @@ enum {
   GAP = 128,          // bytes that no array has, between two
 };
 
-enum State { FRESH, READY, RUNNING, WAITING, DONE };
+enum State { RUNNING, WAITING, DONE };  // what may go on is RUNNING or WAITING
 
 struct Fiber {
   State state;
-  void* sp;         // where it was left; of FRESH nothing
-  void* stack;      // of all but FRESH and DONE
+  uint64_t epoch;   // the block that it began in; in any other it has not
+  void* sp;         // where it was left
+  void* stack;      // until it is DONE
   void* fake;       // AddressSanitizer's own
   const void* low;  // the stack's lowest usable byte
   size_t size;
@@ -46,14 +47,23 @@ struct Fiber {
   UsHostReduce reduce;
 };
 
+// The numbers 0 .. n - 1 in another order: each is `step` after the one before, modulo n.
+struct Order {
+  int n, step, at;
+};
+
 struct Run {
   const UsHostLaunch* launch;
   void* call;
-  uint64_t random;
+  uint64_t random, coins, epoch;
   bool ordered, failed;
-  int threads, current, done, arrived;  // arrived: at a meeting of the block
-  int warp_arrived[THREADS / 32];
-  int ready[THREADS], ready_count;
+  int threads, current, done;
+  int arrived, warp_arrived[THREADS / 32];  // threads that wait for the rest of a block, of a warp
+  // Who can go on: the next `fresh` threads of `order`, and a ring of those whose meeting is over.
+  Order order;
+  int fresh, steps[8];
+  unsigned ready_first, ready_count;
+  int ready[THREADS];
   dim3 place[THREADS];
   Fiber fiber[THREADS], home;
   void* stacks[THREADS];  // free ones
@@ -61,7 +71,7 @@ struct Run {
   UsHostSlot in[THREADS], block_out[THREADS], warp_out[THREADS];
   // Shared memory: LAUNCH's bytes, then arrays in the order of their first call.
   uint32_t poison;
-  size_t shared_used;
+  size_t allowed, shared_used, array_bytes;
   int array_count;
   struct {
     const void* site;
@@ -136,18 +146,33 @@ BARE void go(Fiber* from, Fiber* to, bool last) {
 #endif
 }
 
-// One of those that can go on, -1 when there is none.
-int draw() {
-  if (run.ready_count == 0) return -1;
-  int k = 0;
-  if (run.ordered) {
-    for (int i = 1; i < run.ready_count; ++i) k = run.ready[i] < run.ready[k] ? i : k;
-  } else {
-    k = (int)(((us_host_random(&run.random) >> 32) * (uint64_t)run.ready_count) >> 32);
-  }
-  int t = run.ready[k];
-  run.ready[k] = run.ready[--run.ready_count];
+int next(Order* o) {
+  int t = o->at;
+  o->at += o->step;
+  if (o->at >= o->n) o->at -= o->n;
   return t;
+}
+
+// A new order of a warp's lanes or of a block's threads.
+Order new_order(int n) {
+  if (run.ordered) return Order{n, 1, 0};
+  uint64_t r = us_host_random(&run.random);
+  run.coins = r;
+  int step = n == run.threads ? run.steps[r % 8] : (int)(r % 32) | 1;
+  return Order{n, step, (int)((r >> 32) * (uint64_t)n >> 32)};
+}
+
+// One of those that can go on, -1 when there is none.
+int draw(bool* begins) {
+  run.coins = run.coins >> 1 | run.coins << 63;
+  *begins = run.fresh > 0 && (run.ready_count == 0 || run.ordered || (run.coins & 1));
+  if (*begins) {
+    --run.fresh;
+    return next(&run.order);
+  }
+  if (run.ready_count == 0) return -1;
+  --run.ready_count;
+  return run.ready[run.ready_first++ % THREADS];
 }
 
 void enter(int t) {
@@ -157,21 +182,26 @@ void enter(int t) {
 
 BARE void begin();
 
-void give_stack(Fiber* f, void* stack) {
-  f->stack = stack;
-  f->low = (char*)stack + PAGE;
-  f->size = STACK - PAGE;
+// Its turn, on a stack of its own.
+Fiber* turn(int t, bool begins, void* stack) {
+  Fiber* f = run.fiber + t;
+  if (begins) {
+    f->epoch = run.epoch;
+    f->stack = stack;
+    f->low = (char*)stack + PAGE;
+    f->size = STACK - PAGE;
+  }
+  f->state = RUNNING;
+  run.current = t;
+  return f;
 }
 
 // Gives `from` up for another one; returns when it is its turn again.
 void leave(Fiber* from) {
-  int t = run.failed ? -1 : draw();
-  Fiber* to = t < 0 ? &run.home : run.fiber + t;
-  if (t >= 0 && to->state == FRESH) {
-    give_stack(to, take_stack());
-    to->sp = fresh(to->stack, t, begin);
-  }
-  if (t >= 0) to->state = RUNNING, run.current = t;
+  bool begins = false;
+  int t = run.failed ? -1 : draw(&begins);
+  Fiber* to = t < 0 ? &run.home : turn(t, begins, begins ? take_stack() : NULL);
+  if (begins) to->sp = fresh(to->stack, t, begin);
   if (to != from) go(from, to, false);
 }
 
@@ -189,16 +219,11 @@ void begin() {
     Fiber* me = run.fiber + run.current;
     me->state = DONE;
     ++run.done;
-    int t = draw();
-    Fiber* to = t < 0 ? &run.home : run.fiber + t;
-    if (t >= 0) run.current = t;
-    if (t >= 0 && to->state == FRESH) {
-      give_stack(to, me->stack);
-      to->state = RUNNING;
-      continue;
-    }
+    bool begins;
+    int t = draw(&begins);
+    Fiber* to = t < 0 ? &run.home : turn(t, begins, me->stack);
+    if (begins) continue;
     run.stacks[run.stack_count++] = me->stack;
-    if (t >= 0) to->state = RUNNING;
     go(me, to, true);
   }
 }
@@ -217,7 +242,7 @@ void fault_of_block(const char* why) {
   int first = -1, other = -1;
   for (int t = 0; t < run.threads; ++t) {
     const Fiber* f = run.fiber + t;
-    if (f->state != WAITING) continue;
+    if (f->epoch != run.epoch || f->state != WAITING) continue;
     if (first < 0) first = t;
     const Fiber* g = run.fiber + first;
     if (other < 0 && (f->line != g->line || f->reduce != g->reduce)) other = t;
@@ -240,7 +265,7 @@ void spoil(unsigned char* x, size_t bytes) {
 void abandon() {
   for (int t = 0; t < run.threads; ++t) {
     Fiber* f = run.fiber + t;
-    if (f->state == FRESH || f->state == DONE) continue;
+    if (f->epoch != run.epoch || f->state == DONE) continue;
     ASAN_UNPOISON_MEMORY_REGION((char*)f->stack + PAGE, STACK - PAGE);
     run.stacks[run.stack_count++] = f->stack;
   }
@@ -252,10 +277,13 @@ void run_block() {
   ASAN_UNPOISON_MEMORY_REGION(run.shared, shared);
   spoil(run.shared, shared);
   run.shared_used = shared;
+  run.array_bytes = 0;
   run.array_count = run.done = run.arrived = 0;
   memset(run.warp_arrived, 0, sizeof run.warp_arrived);
-  for (int t = 0; t < run.threads; ++t) run.fiber[t].state = FRESH, run.ready[t] = t;
-  run.ready_count = run.threads;
+  ++run.epoch;
+  run.order = new_order(run.threads);
+  run.fresh = run.threads;
+  run.ready_count = 0;
   leave(&run.home);
   if (run.done < run.threads && !run.failed) {
     run.failed = true;
@@ -282,9 +310,13 @@ void us_host_run(const UsHostLaunch* launch, void* call, uint64_t seed) {
   run.launch = launch, run.call = call;
   run.random = seed, run.ordered = seed == 0, run.failed = false;
   run.home.size = 0;
+  run.allowed = us_host_shared_allowed(launch->kernel);
   dim3 g = launch->grid, b = launch->block;
   us_host_grid_size = g, us_host_block_size = b;
   run.threads = (int)(b.x * b.y * b.z);
+  for (int& step : run.steps) {
+    step = (int)coprime((uint64_t)run.threads, us_host_random(&run.random));
+  }
   for (unsigned t = 0; t < (unsigned)run.threads; ++t) {
     run.place[t] = dim3(t % b.x, t / b.x % b.y, t / b.x / b.y);
   }
@@ -309,8 +341,14 @@ void* us_host_shared_array(const void* site, size_t bytes) {
   }
   size_t at = (run.shared_used + GAP + 127) / 128 * 128;
   if (run.array_count == ARRAYS || at + bytes > sizeof run.shared) {
-    fprintf(stderr, "%s: more shared memory than a block has\n", run.launch->name);
+    fprintf(stderr, "%s: shared arrays of more bytes than a block has\n", run.launch->name);
     abort();
+  }
+  run.array_bytes += bytes;
+  if (run.launch->shared + run.array_bytes > run.allowed && !run.failed) {
+    run.failed = true;
+    us_host_fault("%s: %zu bytes of shared memory", run.launch->name,
+                  run.launch->shared + run.array_bytes);
   }
   run.array[run.array_count].site = site;
   run.array[run.array_count++].at = run.shared + at;
@@ -330,16 +368,15 @@ const UsHostSlot* us_host_meet(bool block, const char* what, int line, UsHostRed
   UsHostSlot* out = block ? run.block_out : run.warp_out + first;
   int* arrived = block ? &run.arrived : run.warp_arrived + first / 32;
   if (++*arrived == count) {
-    bool same = true;
-    for (int i = first; i < first + count; ++i) {
-      same = same && run.fiber[i].line == line && run.fiber[i].reduce == reduce;
-      run.fiber[i].state = READY;
-      run.ready[run.ready_count++] = i;
-    }
     *arrived = 0;
-    if (!same) {
-      for (int i = first; i < first + count; ++i) run.fiber[i].state = WAITING;
-      run.failed = true;
+    Order order = new_order(count);
+    for (int i = 0; i < count; ++i) {
+      int other = first + next(&order);
+      const Fiber* f = run.fiber + other;
+      run.failed = run.failed || f->line != line || f->reduce != reduce;
+      run.ready[(run.ready_first + run.ready_count++) % THREADS] = other;
+    }
+    if (run.failed) {
       fault_of_block("threads meet in different places");
     } else if (reduce) {
       reduce(run.in + first, out, count);

@@ -9,6 +9,9 @@
 // Runs all blocks and threads of a kernel here and now, in an order of `seed` (0: as numbered).
 void us_host_run(const UsHostLaunch* launch, void* call, uint64_t seed);
 
+// Bytes of shared memory that a kernel may have.
+size_t us_host_shared_allowed(const void* kernel);
+
 // Reports a fault: ends the program, or keeps the text for us_cuda_host_fault.
 void us_host_fault(const char* format, ...) __attribute__((format(printf, 1, 2)));
 

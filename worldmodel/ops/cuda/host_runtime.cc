@@ -225,12 +225,11 @@ size_t us_host_shared_allowed(const void* kernel) {
   return SHARED_USUAL;
 }
 
-void us_host_check_pointer(const char* kernel, int index, const void* x) {
+bool us_host_check_pointer(const char* kernel, int index, const void* x) {
   Guard g;
-  if (x && !within(&device, x, 0)) {
-    us_host_fault("%s: argument %d, counted from 0, does not point to device memory", kernel,
-                  index);
-  }
+  if (!x || within(&device, x, 0)) return true;
+  us_host_fault("%s: argument %d, counted from 0, does not point to device memory", kernel, index);
+  return false;
 }
 
 namespace {
