@@ -23,10 +23,10 @@ struct UsTask;
 
 // The encoder `name` for a dataset: one of the kinds US_ENCODERS_MADE, made from its rows, or else
 // what us_encoder_open opens. A `state` encoder needs the dataset's task to be among `tasks`
-// (NULL-terminated). On failure *out is NULL. Nullable: tasks, pool.
+// (NULL-terminated). On failure *out is NULL. Nullable: tasks, pool, device (the CPU).
 US_API UsStatus us_dataset_encoder(const char* name, UsDataset* data,
                                    const struct UsTask* const* tasks, UsPool* pool,
-                                   UsEncoder** out);
+                                   UsDevice* device, UsEncoder** out);
 
 // ---- training ----
 

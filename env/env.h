@@ -57,6 +57,7 @@ typedef struct UsEnvConfig {
   UsPool* pool;  // not owned, must outlive the env. Nullable: one thread
   // What a simulator renders with, a word of env/gl.h; copied. Nullable: software
   const char* gl;
+  struct UsDevice* device;  // where a model computes, not owned either. Nullable: the CPU
 } UsEnvConfig;
 
 typedef struct UsEnvInfo {

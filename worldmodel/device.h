@@ -19,8 +19,21 @@ typedef struct UsDevice UsDevice;
 // The CPU, always there.
 US_API UsDevice* us_device_cpu(void);
 
-// The device of a name: "cpu". On failure *out is NULL.
-US_API UsStatus us_device_open(const char* name, UsDevice** out);
+// The device of a name: "cpu", "cuda" or "cuda:N", the GPU of that number. A GPU needs the module
+// libunderstudy_cuda.so beside this library, or where $UNDERSTUDY_CUDA says, and a driver: what is
+// missing is US_DEVICE with a line that says what to do. fast 1 takes TF32 products, which have the
+// range of floats but 10 bits of mantissa. On failure *out is NULL. Nullable: name ("cpu").
+US_API UsStatus us_device_open(const char* name, int fast, UsDevice** out);
+
+// How it computes, in one word or two: "cpu", "cuda" or "cuda fast". Results of one kind agree to
+// float rounding with those of another, of `fast` to TF32's.
+US_API const char* us_device_kind(const UsDevice* d);
+
+// The settings of a job that computes, as worldmodel/base/settings.h describes a list. A run may go
+// on elsewhere: results are the same to rounding, and files say where they came from.
+#define US_DEVICE_SETTINGS(X)                                                            \
+  X(TEXT, device, NULL, 0, 0, FREE, "D", "cpu, cuda or cuda:N, the GPU N; default: cpu") \
+  X(FLAG, fast, 0, 0, 1, FREE, NULL, "of cuda: TF32 products, faster, to 3 digits instead of 7")
 
 // What a device is and has done. Zeros are what it does not know.
 typedef struct UsDeviceInfo {

@@ -18,6 +18,7 @@
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/pool.h"
+#include "worldmodel/device.h"
 
 US_C_BEGIN
 
@@ -49,10 +50,12 @@ typedef struct UsEncoderInfo {
 // Latents beyond this are of weights that are broken.
 #define US_LATENT_MOST 1e6f
 
-// Opens a folder with config.json and model.safetensors, or the embedded default for "default".
+// Opens a folder with config.json and model.safetensors, or the embedded default for "default", to
+// compute on a device, which must outlive it; so do all that make encoders. Nullable: device (the
+// CPU).
 // Weights that make NaN, or numbers beyond US_LATENT_MOST, of a test frame are US_FORMAT. On
 // failure *out is NULL.
-US_API UsStatus us_encoder_open(const char* path, UsEncoder** out);
+US_API UsStatus us_encoder_open(const char* path, UsDevice* device, UsEncoder** out);
 
 // Writes config.json and model.safetensors (and decoder.safetensors) into a folder.
 US_API UsStatus us_encoder_save(const UsEncoder* e, const char* folder);
@@ -78,22 +81,22 @@ typedef struct UsEncoderData {
 // What us_encoder_make reads for a kind: 'f' frames, 's' states; 0: no kind that is made.
 US_API int us_encoder_reads(const char* kind);
 
-// Makes an encoder of one of the kinds US_ENCODERS_MADE. Nullable: pool. On failure *out is NULL.
+// Makes an encoder of one of the kinds US_ENCODERS_MADE. Nullable: pool, device. On failure *out is
+// NULL.
 US_API UsStatus us_encoder_make(const char* kind, const UsEncoderData* data, UsPool* pool,
-                                UsEncoder** out);
+                                UsDevice* device, UsEncoder** out);
 
 // Makes a `state` encoder from the mean and standard deviation of states. mean, std (S).
 US_API UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
-                                      UsEncoder** out);
+                                      UsDevice* device, UsEncoder** out);
 
 // Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3). Shows a bar;
 // Ctrl-C gives US_INTERRUPTED.
 US_API UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
-                                    UsPool* pool, UsEncoder** out);
+                                    UsPool* pool, UsDevice* device, UsEncoder** out);
 
 // Makes a `vit` encoder from weights, ordinary memory laid out as vit.h's params (and decoder.h's
-// for decoder_weights). Nullable: decoder_weights.
-
+// for decoder_weights), on the config's device. Nullable: decoder_weights.
 US_API UsStatus us_encoder_make_vit(const struct UsVitConfig* config, const float* weights,
                                     const float* decoder_weights, UsEncoder** out);
 

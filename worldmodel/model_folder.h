@@ -37,8 +37,9 @@ typedef struct UsModelInfo {
 
 typedef struct UsModel UsModel;
 
-// Opens a folder. Missing or contradicting files are US_IO or US_FORMAT. On failure *out is NULL.
-US_API UsStatus us_model_open(const char* folder, UsModel** out);
+// Opens a folder, to compute on a device, which must outlive the model (NULL: the CPU). Missing or
+// contradicting files are US_IO or US_FORMAT. On failure *out is NULL.
+US_API UsStatus us_model_open(const char* folder, UsDevice* device, UsModel** out);
 
 // NULL is fine.
 US_API void us_model_destroy(UsModel* m);
@@ -71,8 +72,8 @@ typedef struct UsModelParts {
 US_API UsStatus us_model_save(const char* folder, const UsModelParts* parts);
 
 // Opens a pretrained predictor's folder, or that embedded in the library for "default"; the encoder
-// whose tokens it knows is named by its hash. On failure *out is NULL.
-US_API UsStatus us_pretrained_open(const char* folder, UsPredictor** out,
+// whose tokens it knows is named by its hash. Nullable: device (the CPU). On failure *out is NULL.
+US_API UsStatus us_pretrained_open(const char* folder, UsDevice* device, UsPredictor** out,
                                    char encoder[US_HASH_CHARS]);
 
 // Writes such a folder. Nullable: training.

@@ -102,9 +102,11 @@ US_API UsLosses us_losses_of(const UsLossConfig* config, const double* sums);
 struct UsWorldModelClass {
   const char* kind;
 
-  // Makes a model of its sizes, `config` (NULL: config.json has none), and its weights, a path.
+  // Makes a model of its sizes, `config` (NULL: config.json has none), and its weights, a path, on
+  // a device (NULL: the CPU).
   // `name` stands for config.json in messages. On failure *out is NULL.
-  UsStatus (*open)(const char* name, const cJSON* config, const char* weights, UsWorldModel** out);
+  UsStatus (*open)(const char* name, const cJSON* config, const char* weights, UsDevice* device,
+                   UsWorldModel** out);
 
   // The sizes as open reads them; NULL when out of memory.
   cJSON* (*config)(const UsWorldModel* m);

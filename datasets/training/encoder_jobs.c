@@ -62,12 +62,12 @@ static UsStatus read_frames(UsDataset* data, int n, uint8_t* pixels) {
 }
 
 UsStatus us_dataset_encoder(const char* name, UsDataset* data, const struct UsTask* const* tasks,
-                            UsPool* pool, UsEncoder** out) {
+                            UsPool* pool, UsDevice* device, UsEncoder** out) {
   const UsDatasetInfo* info = us_dataset_info(data);
   *out = NULL;
   // A folder, or the default.
   int reads = us_encoder_reads(name);
-  if (!reads) return us_encoder_open(name, out);
+  if (!reads) return us_encoder_open(name, device, out);
   // What the kinds are told of the data.
   UsEncoderData rows = {.path = us_dataset_path(data),
                         .task = info->task,
@@ -80,7 +80,7 @@ UsStatus us_dataset_encoder(const char* name, UsDataset* data, const struct UsTa
   // States are in memory, all of them.
   if (reads == 's') {
     rows.positions = us_known_positions(info->task, tasks);
-    return us_encoder_make(name, &rows, pool, out);
+    return us_encoder_make(name, &rows, pool, device, out);
   }
   // Of frames so many as fit.
   rows.n = info->rows < kFrames ? info->rows : kFrames;
@@ -88,7 +88,7 @@ UsStatus us_dataset_encoder(const char* name, UsDataset* data, const struct UsTa
   if (!pixels) return us_fail(US_MEMORY, "%s: out of memory for frames", rows.path);
   rows.pixels = pixels;
   UsStatus status = read_frames(data, (int)rows.n, pixels);
-  if (status == US_OK) status = us_encoder_make(name, &rows, pool, out);
+  if (status == US_OK) status = us_encoder_make(name, &rows, pool, device, out);
   free(pixels);
   return status;
 }

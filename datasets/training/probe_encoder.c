@@ -247,9 +247,9 @@ static UsStatus run(Probe* p) {
                                 .positions = us_known_positions(f->task, c->tasks),
                                 .states = p->frames.states,
                                 .dim = c->dim};
-    US_TRY(us_encoder_make(c->encoder, &rows, c->pool, &p->encoder));
+    US_TRY(us_encoder_make(c->encoder, &rows, c->pool, NULL, &p->encoder));
   } else {
-    US_TRY(us_encoder_open(c->encoder, &p->encoder));
+    US_TRY(us_encoder_open(c->encoder, NULL, &p->encoder));
     US_TRY(us_encoder_fits(us_encoder_info(p->encoder), c->data, f));
   }
   // What is said of the encoder.

@@ -195,7 +195,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   if (!m) return us_fail(US_MEMORY, "%s: out of memory", name);
   m->base.cls = &us_env_class_model;
   m->base.pool = config->pool;
-  UsStatus status = us_model_open(what, &m->model);
+  UsStatus status = us_model_open(what, config->device, &m->model);
   if (status == US_OK) status = check_config(name, us_model_info(m->model), config);
   if (status != US_OK) {
     model_close(&m->base);

@@ -375,7 +375,7 @@ static UsStatus sizes(const Options* o, UsPredictorConfig* c) {
   if (!o->model) return US_OK;
   // A model of another kind has no predictor.
   UsModel* m;
-  US_TRY(us_model_open(o->model, &m));
+  US_TRY(us_model_open(o->model, NULL, &m));
   const UsPredictor* p = us_model_predictor(m);
   if (p) *c = *us_predictor_config(p);
   us_model_destroy(m);

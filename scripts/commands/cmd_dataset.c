@@ -118,12 +118,12 @@ static UsStatus verify(const char* path, const char* model) {
   // The frame size of a model's or encoder's folder, where one is given.
   snprintf(predictor, sizeof(predictor), "%s/predictor.safetensors", model ? model : "");
   if (model && us_file_exists(predictor)) {
-    US_TRY(us_model_open(model, &m));
+    US_TRY(us_model_open(model, NULL, &m));
     height = us_model_info(m)->height;
     width = us_model_info(m)->width;
     us_model_destroy(m);
   } else if (model) {
-    US_TRY(us_encoder_open(model, &e));
+    US_TRY(us_encoder_open(model, NULL, &e));
     height = us_encoder_info(e)->height;
     width = us_encoder_info(e)->width;
     us_encoder_destroy(e);

@@ -167,7 +167,7 @@ static void print_predictor(const char* indent, const UsPredictor* p) {
 
 static UsStatus inspect_model(const char* folder, const cJSON* config) {
   UsModel* m;
-  US_TRY(us_model_open(folder, &m));
+  US_TRY(us_model_open(folder, NULL, &m));
   const UsModelInfo* i = us_model_info(m);
   printf("%s: world model of %s, %.4g s a step, %d start contexts, hash %.16s\n", folder,
          us_shown(i->task), i->dt, i->contexts, i->hash);
@@ -189,7 +189,7 @@ static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
   // Without an encoder of its own: its hash says which one is meant.
   UsPredictor* p;
   char encoder[US_HASH_CHARS];
-  US_TRY(us_pretrained_open(folder, &p, encoder));
+  US_TRY(us_pretrained_open(folder, NULL, &p, encoder));
   printf("%s: ", folder);
   print_predictor("pretrained ", p);
   printf("  of the encoder %.16s\n", us_shown(encoder));
@@ -232,7 +232,7 @@ static UsStatus inspect_folder(const char* path) {
   // Only encoders have no format of their own.
   UsEncoder* e;
   cJSON_Delete(config);
-  US_TRY(us_encoder_open(path, &e));
+  US_TRY(us_encoder_open(path, NULL, &e));
   printf("%s: ", path);
   print_encoder("", e);
   us_encoder_destroy(e);

@@ -18,7 +18,7 @@ static int tensors_count;
 static inline UsDevice* test_device(void) {
   static UsDevice* d;
   const char* name = getenv("UNDERSTUDY_TEST_DEVICE");
-  if (!d && us_device_open(name ? name : "cpu", &d) != US_OK) {
+  if (!d && us_device_open(name ? name : "cpu", 0, &d) != US_OK) {
     fail_msg("%s", us_message());
   }
   return d;

@@ -81,7 +81,7 @@ static inline UsStatus toy_model(const char* folder, const UsPredictorConfig* c,
   UsPredictor* p = toy_predictor(c);
   UsEncoder* e = NULL;
   const double mean[kToyDim] = {0}, std[kToyDim] = {1, 1, 1};
-  UsStatus status = us_encoder_make_state(kToyDim, mean, std, &e);
+  UsStatus status = us_encoder_make_state(kToyDim, mean, std, NULL, &e);
   int frames = contexts * c->context * c->dim,
       n = frames + contexts * c->past * c->block * c->action;
   float* context = malloc((size_t)n * sizeof(float));

@@ -51,7 +51,7 @@ static UsStatus keep(UsStatus status, UsEncoder* e, UsEncoder** out) {
 
 // An encoder without weights.
 static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON* config,
-                      UsEncoder** out) {
+                      UsDevice* device, UsEncoder** out) {
   *out = NULL;
   UsEncoder* e = calloc(1, sizeof(UsEncoder));
   if (!e) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
@@ -59,7 +59,7 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
   pthread_mutex_init(&e->lock, NULL);
   pthread_cond_init(&e->change, NULL);
   e->kind = kind;
-  e->device = us_device_cpu();
+  e->device = device ? device : us_device_cpu();
   e->tile = 1;
   snprintf(e->info.kind, sizeof(e->info.kind), "%s", kind->name);
   // The kind reads its sizes from the config, and lays out the tensors that they ask for.
@@ -149,10 +149,11 @@ static UsStatus complete(UsEncoder* e, const char* name, const float* host, cons
 }
 
 UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const cJSON* config,
-                             const float* host, const float* decoder, UsEncoder** out) {
+                             const float* host, const float* decoder, UsDevice* device,
+                             UsEncoder** out) {
   UsEncoder* e;
   *out = NULL;
-  US_TRY(start(kind, name, config, &e));
+  US_TRY(start(kind, name, config, device, &e));
   return keep(complete(e, name, host, decoder, 0), e, out);
 }
 
@@ -162,9 +163,9 @@ int us_encoder_reads(const char* kind) {
 }
 
 UsStatus us_encoder_make(const char* kind, const UsEncoderData* data, UsPool* pool,
-                         UsEncoder** out) {
+                         UsDevice* device, UsEncoder** out) {
   *out = NULL;
-  if (us_encoder_reads(kind)) return find_kind(kind)->make(data, pool, out);
+  if (us_encoder_reads(kind)) return find_kind(kind)->make(data, pool, device, out);
   return us_fail(US_USAGE, "expected a kind that is made from data%s, found \"%s\"",
                  US_ENCODERS_MADE_TEXT, kind);
 }
@@ -203,7 +204,7 @@ static UsStatus open_parts(const char* folder, Parts* p) {
 }
 
 // An encoder of its parts, whose messages begin with `name`.
-static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
+static UsStatus from_parts(const char* name, const Parts* p, UsDevice* device, UsEncoder** out) {
   // A config without our section is a DINOv2 checkpoint as people have it.
   const cJSON* own = cJSON_GetObjectItemCaseSensitive(p->config, "understudy");
   char word[32];
@@ -211,7 +212,7 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   US_TRY(us_json_text(name, own, "kind", kinds[0]->name, word, sizeof(word)));
   const UsEncoderClass* kind = find_kind(word);
   if (!kind) return us_fail(US_FORMAT, "%s: unknown kind of encoder \"%s\"", name, word);
-  US_TRY(start(kind, name, p->config, &e));
+  US_TRY(start(kind, name, p->config, device, &e));
   // Room for the weights; a decoder that the kind has no use for is refused.
   float* host = calloc(e->params->floats, sizeof(float));
   float* decoder = NULL;
@@ -238,11 +239,11 @@ static UsStatus from_parts(const char* name, const Parts* p, UsEncoder** out) {
   return keep(status, e, out);
 }
 
-UsStatus us_encoder_open(const char* path, UsEncoder** out) {
+UsStatus us_encoder_open(const char* path, UsDevice* device, UsEncoder** out) {
   *out = NULL;
   Parts parts = {0};
   UsStatus status = open_parts(path, &parts);
-  if (status == US_OK) status = from_parts(path, &parts, out);
+  if (status == US_OK) status = from_parts(path, &parts, device, out);
   // What was opened is closed, after failures too.
   cJSON_Delete(parts.config);
   us_tensors_close(parts.model);

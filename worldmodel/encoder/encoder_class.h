@@ -43,7 +43,7 @@ typedef struct UsEncoderClass {
 
   // Of the kinds US_ENCODERS_MADE: as us_encoder_reads and us_encoder_make.
   int reads;
-  UsStatus (*make)(const UsEncoderData* data, UsPool* pool, UsEncoder** out);
+  UsStatus (*make)(const UsEncoderData* data, UsPool* pool, UsDevice* device, UsEncoder** out);
 } UsEncoderClass;
 
 struct UsEncoder {
@@ -67,8 +67,10 @@ struct UsEncoder {
 US_ENCODERS(X)
 #undef X
 
-// An encoder of a kind and config, weights from host (params->floats) and decoder (or NULL).
+// An encoder of a kind and config, weights from host (params->floats) and decoder (or NULL), on a
+// device (NULL: the CPU).
 UsStatus us_encoder_assemble(const UsEncoderClass* kind, const char* name, const cJSON* config,
-                             const float* host, const float* decoder, UsEncoder** out);
+                             const float* host, const float* decoder, UsDevice* device,
+                             UsEncoder** out);
 
 #endif  // UNDERSTUDY_ENCODER_CLASS_H_

@@ -139,7 +139,7 @@ static void destroy(UsEncoder* e) {
 
 // The tensors of a `pca` encoder, without a file.
 UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_t* frames,
-                             UsPool* pool, UsEncoder** out) {
+                             UsPool* pool, UsDevice* device, UsEncoder** out) {
   *out = NULL;
   int used = n < kFrames ? n : kFrames;
   size_t pixels = (size_t)height * (size_t)width * 3;
@@ -164,7 +164,7 @@ UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_
   if (status == US_OK) {
     // The factor that makes the average variance of a number 1.
     host[mean + all] = total > 0 ? (float)sqrt(dim / total) : 1;
-    status = us_encoder_assemble(&us_encoder_class_pca, "pca", json, host, NULL, out);
+    status = us_encoder_assemble(&us_encoder_class_pca, "pca", json, host, NULL, device, out);
   }
   cJSON_Delete(json);
   free(host);
@@ -172,9 +172,9 @@ UsStatus us_encoder_make_pca(int dim, int n, int height, int width, const uint8_
   return status;
 }
 
-static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
+static UsStatus make(const UsEncoderData* data, UsPool* pool, UsDevice* device, UsEncoder** out) {
   return us_encoder_make_pca(data->dim, (int)data->n, data->height, data->width, data->pixels, pool,
-                             out);
+                             device, out);
 }
 
 const UsEncoderClass us_encoder_class_pca = {

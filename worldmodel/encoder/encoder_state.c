@@ -97,7 +97,8 @@ static void destroy(UsEncoder* e) {
 }
 
 // Tensors as a file would have them, 0 for the scale of what is dropped.
-UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsEncoder** out) {
+UsStatus us_encoder_make_state(int state, const double* mean, const double* std, UsDevice* device,
+                               UsEncoder** out) {
   *out = NULL;
   size_t padded = ((size_t)state + 15) / 16 * 16;  // as param_list.h places tensors
   float* host = calloc(2 * padded, sizeof(float));
@@ -111,7 +112,8 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
     host[padded + (size_t)i] = keep[i] ? (float)(1 / std[i]) : 0;
   }
   cJSON* json = status == US_OK ? config_json(&sizes) : NULL;
-  if (json) status = us_encoder_assemble(&us_encoder_class_state, "state", json, host, NULL, out);
+  if (json)
+    status = us_encoder_assemble(&us_encoder_class_state, "state", json, host, NULL, device, out);
   cJSON_Delete(json);
   free(host);
   free(keep);
@@ -119,7 +121,7 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
 }
 
 // Positions alone, normalised by the rows: no frame shows velocities.
-static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
+static UsStatus make(const UsEncoderData* data, UsPool* pool, UsDevice* device, UsEncoder** out) {
   int nq = data->positions, state = data->state;
   // Without the task's simulator nobody knows where positions end.
   if (nq < 1 || nq > state) {
@@ -142,7 +144,7 @@ static UsStatus make(const UsEncoderData* data, UsPool* pool, UsEncoder** out) {
     mean[state + j] = sqrt(squares / (double)data->n);
   }
   UsStatus status = us_interrupt_check(data->path);
-  if (status == US_OK) status = us_encoder_make_state(state, mean, mean + state, out);
+  if (status == US_OK) status = us_encoder_make_state(state, mean, mean + state, device, out);
   free(mean);
   return status;
 }

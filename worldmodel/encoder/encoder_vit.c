@@ -185,8 +185,8 @@ UsStatus us_encoder_make_vit(const UsVitConfig* config, const float* weights,
   *out = NULL;
   cJSON* json = us_vit_config_json(config);
   if (!json) return us_fail(US_MEMORY, "out of memory for an encoder");
-  UsStatus status =
-      us_encoder_assemble(&us_encoder_class_vit, "encoder", json, weights, decoder_weights, out);
+  UsStatus status = us_encoder_assemble(&us_encoder_class_vit, "encoder", json, weights,
+                                        decoder_weights, config->device, out);
   cJSON_Delete(json);
   return status;
 }

@@ -150,7 +150,7 @@ static const char* weights_path(const char* folder, const UsWorldModelClass* cls
 
 // Opens part by part, each checked against those before.
 static UsStatus open_parts(const char* folder, const cJSON* json, const char* config_path,
-                           UsModel* m) {
+                           UsDevice* device, UsModel* m) {
   enum { kHex = US_HASH_CHARS - 1 };
   char path[kPath], encoder[US_HASH_CHARS], kind[32], all[4 * US_HASH_CHARS] = "";
   UsModelInfo* info = &m->info;
@@ -171,7 +171,7 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
     return us_fail(US_FORMAT, "%s: unknown kind of world model \"%s\"", config_path, kind);
   }
   const cJSON* sizes = cJSON_GetObjectItemCaseSensitive(json, cls->kind);
-  US_TRY(cls->open(config_path, sizes, weights_path(folder, cls, path), &m->world));
+  US_TRY(cls->open(config_path, sizes, weights_path(folder, cls, path), device, &m->world));
   if (m->world->action == 0) {
     return us_fail(US_FORMAT, "%s: expected a %s with actions, found one without", config_path,
                    cls->kind);
@@ -179,7 +179,7 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   info->block = m->world->block;
   info->action = m->world->action;
   // Its encoder and its start contexts.
-  US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), &m->encoder));
+  US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), device, &m->encoder));
   US_TRY(check_encoder(folder, m, encoder));
   US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
   // Its hash: hex digits of all files and the encoder's, one behind the other, hashed again.
@@ -192,7 +192,7 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   return US_OK;
 }
 
-UsStatus us_model_open(const char* folder, UsModel** out) {
+UsStatus us_model_open(const char* folder, UsDevice* device, UsModel** out) {
   *out = NULL;
   char path[kPath];
   // Whatever fails, nothing stays open.
@@ -200,8 +200,8 @@ UsStatus us_model_open(const char* folder, UsModel** out) {
   US_TRY(us_folder_check(folder));
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
   UsModel* m = calloc(1, sizeof(*m));
-  UsStatus status =
-      m ? open_parts(folder, json, path, m) : us_fail(US_MEMORY, "%s: out of memory", folder);
+  UsStatus status = m ? open_parts(folder, json, path, device, m)
+                      : us_fail(US_MEMORY, "%s: out of memory", folder);
   cJSON_Delete(json);
   if (status != US_OK) {
     us_model_destroy(m);
@@ -275,7 +275,8 @@ UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
 
 // ---- pretrained predictors ----
 
-UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[US_HASH_CHARS]) {
+UsStatus us_pretrained_open(const char* folder, UsDevice* device, UsPredictor** out,
+                            char encoder[US_HASH_CHARS]) {
   *out = NULL;
   cJSON* json = NULL;
   char path[kPath] = "assets/predictor";
@@ -296,6 +297,7 @@ UsStatus us_pretrained_open(const char* folder, UsPredictor** out, char encoder[
   if (status == US_OK) status = us_json_text(path, json, "encoder", NULL, encoder, US_HASH_CHARS);
   const cJSON* sizes = cJSON_GetObjectItemCaseSensitive(json, "predictor");
   if (status == US_OK) status = us_predictor_config_parse(path, sizes, &c);
+  c.device = device;
   if (status == US_OK) status = us_predictor_create(path, &c, out);
   cJSON_Delete(json);
   if (status == US_OK && carried) {

@@ -11,12 +11,13 @@ static const UsPredictor* of(const UsWorldModel* m) {
 // ---- files ----
 
 static UsStatus predictor_open(const char* name, const cJSON* config, const char* weights,
-                               UsWorldModel** out) {
+                               UsDevice* device, UsWorldModel** out) {
   UsPredictorConfig c;
   UsPredictor* p;
   *out = NULL;
   // Sizes from the config, then weights that fit them.
   US_TRY(us_predictor_config_parse(name, config, &c));
+  c.device = device;
   US_TRY(us_predictor_create(name, &c, &p));
   UsStatus status = us_predictor_load(p, weights);
   if (status != US_OK) {

@@ -1,32 +1,6 @@
-// Devices by name, and the operations of ops.h as calls through a device's table.
-
-#include <string.h>
+// The operations of ops.h as calls through a device's table.
 
 #include "worldmodel/ops/ops_table.h"
-
-UsDevice* us_device_cpu(void) {
-  static UsDevice cpu = {.ops = &us_ops_cpu};
-  return &cpu;
-}
-
-UsStatus us_device_open(const char* name, UsDevice** out) {
-  *out = strcmp(name, "cpu") ? NULL : us_device_cpu();
-  return *out ? US_OK : us_fail(US_USAGE, "device: expected cpu, found %s", name);
-}
-
-UsStatus us_device_check(UsDevice* d, const char* what) {
-  const char* error = d->error ? d->error(d) : NULL;
-  return error ? us_fail(US_DEVICE, "%s: %s", what, error) : US_OK;
-}
-
-void us_device_close(UsDevice* d) {
-  if (d && d->close) d->close(d);
-}
-
-void us_device_info(UsDevice* d, UsDeviceInfo* out) {
-  *out = (UsDeviceInfo){0};
-  if (d->info) d->info(d, out);
-}
 
 UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a) {
   US_ASSERT(!a->base);

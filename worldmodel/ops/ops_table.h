@@ -171,8 +171,14 @@ struct UsDevice {
   void (*close)(UsDevice* d);                    // Nullable
   void (*info)(UsDevice* d, UsDeviceInfo* out);  // Nullable
   const char* (*error)(UsDevice* d);  // the text of the first failure, NULL before it. Nullable
+  const char* kind;  // as us_device_kind; of a module's device us_device_open sets it
 };
 
 extern const UsOps us_ops_cpu;
+
+// What a module exports (ops/cuda/cuda_module.h says what it does), and its flag for `fast`.
+enum { US_MODULE_FAST = 1 };
+typedef int UsModuleOpen(int index, int flags, const char* version, size_t table_size,
+                         UsDevice** out, char* message, size_t size);
 
 #endif  // UNDERSTUDY_OPS_TABLE_H_

@@ -106,7 +106,7 @@ static void test_features_find_it(void** state) {
   static uint8_t some[8 * kFrame];
   for (size_t i = 0; i < sizeof(some); i++) some[i] = (uint8_t)(i * i * 31 % 251);
   UsEncoder* e;
-  assert_int_equal(us_encoder_make_pca(2, 8, TOY_SIDE, TOY_SIDE, some, NULL, &e), US_OK);
+  assert_int_equal(us_encoder_make_pca(2, 8, TOY_SIDE, TOY_SIDE, some, NULL, NULL, &e), US_OK);
   UsDataset* d = open_good(path);
   UsFeatures* f;
   says(us_features_open(d, e, NULL, NULL, &f), "pixels, row 13 (episode 1)");

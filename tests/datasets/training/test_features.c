@@ -27,7 +27,7 @@ static UsEncoder* make_encoder(double scale) {
     std[i] = scale + i;
   }
   UsEncoder* e;
-  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, &e), US_OK);
+  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, NULL, &e), US_OK);
   return e;
 }
 
@@ -211,7 +211,7 @@ static void test_refusals(void** state) {
   UsDataset* d = make_data(path);
   double mean[3] = {0, 0, 0}, std[3] = {1, 1, 1};
   UsEncoder* narrow;
-  assert_int_equal(us_encoder_make_state(3, mean, std, &narrow), US_OK);
+  assert_int_equal(us_encoder_make_state(3, mean, std, NULL, &narrow), US_OK);
   UsFeatures* f = (void*)1;
   assert_int_equal(us_features_open(d, narrow, NULL, NULL, &f), US_FORMAT);
   assert_null(f);
@@ -220,7 +220,7 @@ static void test_refusals(void** state) {
   us_encoder_destroy(narrow);
   static uint8_t frames[4 * 8 * 6 * 3];
   for (size_t i = 0; i < sizeof(frames); i++) frames[i] = (uint8_t)(i * i % 251);
-  assert_int_equal(us_encoder_make_pca(2, 4, 8, 6, frames, NULL, &narrow), US_OK);
+  assert_int_equal(us_encoder_make_pca(2, 4, 8, 6, frames, NULL, NULL, &narrow), US_OK);
   assert_int_equal(us_features_open(d, narrow, NULL, NULL, &f), US_FORMAT);
   assert_non_null(strstr(us_message(), "expected frames of 6 x 8 for the encoder, found 4 x 4"));
   us_encoder_destroy(narrow);

@@ -22,7 +22,7 @@ static int setup(void** state) {
   assert_int_equal(us_dataset_open(toy_path("sampler.h5"), &data), US_OK);
   double mean[TOY_STATE] = {0}, std[TOY_STATE] = {1, 1, 1, 1};
   UsEncoder* e;
-  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, &e), US_OK);
+  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, NULL, &e), US_OK);
   assert_int_equal(us_features_open(data, e, NULL, NULL, &features), US_OK);
   us_encoder_destroy(e);
   return 0;

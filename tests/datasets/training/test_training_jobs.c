@@ -39,7 +39,7 @@ static void test_folders(void** state) {
   assert_int_equal(us_finetune(&f, &r), US_OK);
   assert_true(r.steps == 2 && !r.complete && r.horizon == 5 && r.validation.measured);
   UsModel* m;
-  assert_int_equal(us_model_open(model, &m), US_OK);
+  assert_int_equal(us_model_open(model, NULL, &m), US_OK);
   assert_true(us_model_info(m)->block == 1 && us_model_info(m)->contexts > 0);
   us_model_destroy(m);
   assert_int_equal(us_finetune(&f, &r), US_USAGE);
@@ -102,12 +102,12 @@ static void test_task_settings(void** state) {
   f.mode = "scratch", f.init = NULL, f.out = toy_path("own"), f.tasks = tasks, f.overwrite = 1;
   f.given = "batch steps width";
   assert_int_equal(us_finetune(&f, &r), US_OK);
-  assert_int_equal(us_model_open(f.out, &m), US_OK);
+  assert_int_equal(us_model_open(f.out, NULL, &m), US_OK);
   assert_true(r.steps == 2 && us_model_info(m)->block == 2);
   us_model_destroy(m);
   f.given = "block";
   assert_int_equal(us_finetune(&f, &r), US_OK);
-  assert_int_equal(us_model_open(f.out, &m), US_OK);
+  assert_int_equal(us_model_open(f.out, NULL, &m), US_OK);
   assert_true(r.steps == 3 && us_model_info(m)->block == 1);
   us_model_destroy(m);
 }
@@ -138,7 +138,7 @@ int main(void) {
   toy_write(data, 20, 20, 0);
   const double mean[TOY_STATE] = {900, 900, 900, 900}, std[TOY_STATE] = {500, 500, 500, 500};
   UsEncoder* e;
-  US_ASSERT(us_encoder_make_state(TOY_STATE, mean, std, &e) == US_OK);
+  US_ASSERT(us_encoder_make_state(TOY_STATE, mean, std, NULL, &e) == US_OK);
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {

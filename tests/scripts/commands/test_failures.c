@@ -91,7 +91,7 @@ enum { kData, kModel, kOther };
 
 static UsStatus do_encoder(void) {
   UsEncoder* e;
-  UsStatus status = us_encoder_open("default", &e);
+  UsStatus status = us_encoder_open("default", NULL, &e);
   assert_true((status == US_OK) == (e != NULL));
   us_encoder_destroy(e);
   return status;
@@ -99,7 +99,7 @@ static UsStatus do_encoder(void) {
 
 static UsStatus do_encoder_save(void) {
   UsEncoder* e;
-  UsStatus status = us_encoder_open("default", &e);
+  UsStatus status = us_encoder_open("default", NULL, &e);
   if (status == US_OK) status = us_encoder_save(e, path[kOther]);
   us_encoder_destroy(e);
   return status;
@@ -109,7 +109,7 @@ static UsStatus do_pca(void) {
   static uint8_t frames[40 * 16 * 16 * 3];
   for (size_t i = 0; i < sizeof(frames); i++) frames[i] = (uint8_t)(i * 7919 >> 3);
   UsEncoder* e;
-  UsStatus status = us_encoder_make_pca(4, 40, 16, 16, frames, NULL, &e);
+  UsStatus status = us_encoder_make_pca(4, 40, 16, 16, frames, NULL, NULL, &e);
   assert_true((status == US_OK) == (e != NULL));
   us_encoder_destroy(e);
   return status;
@@ -129,7 +129,7 @@ static UsStatus do_anchor(void) {
 static UsStatus do_pretrained(void) {
   UsPredictor* p;
   char hash[US_HASH_CHARS];
-  UsStatus status = us_pretrained_open("default", &p, hash);
+  UsStatus status = us_pretrained_open("default", NULL, &p, hash);
   assert_true((status == US_OK) == (p != NULL));
   us_predictor_destroy(p);
   return status;
@@ -142,7 +142,7 @@ static UsStatus do_model_save(void) {
   UsPredictorConfig c = us_predictor_config_default(1, 1, 2, 5, 2);
   c.width = c.action_hidden = 16;
   c.depth = 1;
-  UsStatus status = us_encoder_make_state(4, mean, std, &e);
+  UsStatus status = us_encoder_make_state(4, mean, std, NULL, &e);
   if (status == US_OK) status = us_predictor_create("test", &c, &p);
   const float bank[3 * 2 * 2] = {0}, past[3 * 10] = {0};
   const UsModelParts parts = {.task = "wall",
@@ -238,7 +238,7 @@ static UsStatus do_features(void) {
   const double mean[4] = {0}, std[4] = {1, 1, 0, 0};
   const UsSamplerConfig c = {.frames = 2, .block = 5};
   UsStatus status = us_dataset_open(path[kData], &d);
-  if (status == US_OK) status = us_encoder_make_state(4, mean, std, &e);
+  if (status == US_OK) status = us_encoder_make_state(4, mean, std, NULL, &e);
   if (status == US_OK) status = us_features_open(d, e, NULL, NULL, &f);
   if (status == US_OK) status = us_sampler_create(d, f, &c, &s);
   assert_true((status == US_OK) == (s != NULL));

@@ -118,7 +118,7 @@ static void check_round_trip(const UsEncoder* e) {
   const UsEncoderInfo* info = us_encoder_info(e);
   UsEncoder* back;
   if (us_encoder_save(e, folder) != US_OK) fail_msg("%s", us_message());
-  if (us_encoder_open(folder, &back) != US_OK) fail_msg("%s", us_message());
+  if (us_encoder_open(folder, NULL, &back) != US_OK) fail_msg("%s", us_message());
   assert_memory_equal(us_encoder_info(back), info, sizeof(*info));
   assert_int_equal(strlen(info->hash), 64);
   float z[2][64];
@@ -148,7 +148,7 @@ static void test_vit(void** state) {
 
 static double pca_error(int dim, UsEncoder** out) {
   UsEncoder* e;
-  if (us_encoder_make_pca(dim, kFrames, kSide, kSide, frames, NULL, &e) != US_OK) {
+  if (us_encoder_make_pca(dim, kFrames, kSide, kSide, frames, NULL, NULL, &e) != US_OK) {
     fail_msg("%s", us_message());
   }
   float* z = malloc((size_t)(kFrames * dim) * sizeof(float));
@@ -221,7 +221,8 @@ static void test_pca(void** state) {
   check_round_trip(small_one);
   check_components(8);
   us_encoder_destroy(small_one);
-  assert_int_equal(us_encoder_make_pca(65, kFrames, kSide, kSide, frames, NULL, &e), US_USAGE);
+  assert_int_equal(us_encoder_make_pca(65, kFrames, kSide, kSide, frames, NULL, NULL, &e),
+                   US_USAGE);
   assert_null(e);
 }
 
@@ -230,7 +231,7 @@ static void test_state(void** state) {
   const double x[8] = {3, -2, 7, 96, 1, -1.5, 8, 100};
   UsEncoder *e, *back;
   float z[6], again[6];
-  assert_int_equal(us_encoder_make_state(4, mean, std, &e), US_OK);
+  assert_int_equal(us_encoder_make_state(4, mean, std, NULL, &e), US_OK);
   assert_int_equal(us_encoder_info(e)->dim, 3);
   assert_int_equal(us_encoder_info(e)->tokens, 1);
   assert_int_equal(us_encoder_info(e)->state, 4);
@@ -239,7 +240,7 @@ static void test_state(void** state) {
   const float expected[6] = {1, 0, -1, 0, 1, 0};
   assert_memory_equal(z, expected, sizeof(z));
   assert_int_equal(us_encoder_save(e, folder), US_OK);
-  assert_int_equal(us_encoder_open(folder, &back), US_OK);
+  assert_int_equal(us_encoder_open(folder, NULL, &back), US_OK);
   us_encoder_encode(back, 2, NULL, x, again, NULL);
   assert_memory_equal(z, again, sizeof(z));
   assert_string_equal(us_encoder_info(e)->hash, us_encoder_info(back)->hash);
@@ -247,14 +248,14 @@ static void test_state(void** state) {
   us_encoder_destroy(back);
   for (int i = 0; i < 2; i++) {  // 1 / std, and 1 / (1 / std), are beyond floats
     const double far[4] = {i ? 1e40 : 1e-40, 1, 1, 1};
-    assert_int_equal(us_encoder_make_state(4, mean, far, &e), US_OK);
+    assert_int_equal(us_encoder_make_state(4, mean, far, NULL, &e), US_OK);
     assert_int_equal(us_encoder_save(e, folder), US_OK);
     us_encoder_destroy(e);
-    assert_int_equal(us_encoder_open(folder, &e), US_FORMAT);
+    assert_int_equal(us_encoder_open(folder, NULL, &e), US_FORMAT);
     assert_non_null(strstr(us_message(), "model.safetensors: "));
     assert_non_null(strstr(us_message(), "state.scale"));
   }
-  assert_int_not_equal(us_encoder_make_state(1, mean, std + 2, &e), US_OK);
+  assert_int_not_equal(us_encoder_make_state(1, mean, std + 2, NULL, &e), US_OK);
   assert_null(e);
 }
 
@@ -262,7 +263,7 @@ static void test_state(void** state) {
 
 static void expect_refused(const char* part) {
   UsEncoder* e = (UsEncoder*)1;
-  assert_int_not_equal(us_encoder_open(folder, &e), US_OK);
+  assert_int_not_equal(us_encoder_open(folder, NULL, &e), US_OK);
   assert_null(e);
   if (!strstr(us_message(), part)) fail_msg("expected \"%s\" in: %s", part, us_message());
   assert_null(strchr(us_message(), '\n'));
@@ -295,7 +296,7 @@ static void test_refused(void** state) {
 
   us_path_join(path, sizeof(path), folder, "decoder.safetensors");
   unlink(path);  // an encoder without pictures
-  assert_int_equal(us_encoder_open(folder, &e), US_OK);
+  assert_int_equal(us_encoder_open(folder, NULL, &e), US_OK);
   assert_int_equal(us_encoder_info(e)->decoder, 0);
   us_encoder_destroy(e);
   write_text("decoder.safetensors", "short");

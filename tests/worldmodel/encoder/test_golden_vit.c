@@ -164,7 +164,7 @@ static void check_encoder(const char* name) {
   Golden g = open_golden(name);
   UsEncoder* e;
   write_checkpoint(&g, NULL, NULL);
-  if (us_encoder_open(checkpoint, &e) != US_OK) fail_msg("%s", us_message());
+  if (us_encoder_open(checkpoint, NULL, &e) != US_OK) fail_msg("%s", us_message());
   const UsEncoderInfo* info = us_encoder_info(e);
   size_t count = (size_t)(g.frames * info->tokens * info->dim);
   float* latents = calloc(count, sizeof(float));
@@ -186,7 +186,7 @@ static void test_encoder(void** state) {
 // Opens the checkpoint: `part` must be in the one line that refuses it; NULL: it must open.
 static void opens(const char* part) {
   UsEncoder* e;
-  UsStatus status = us_encoder_open(checkpoint, &e);
+  UsStatus status = us_encoder_open(checkpoint, NULL, &e);
   if (!part) {
     if (status != US_OK) fail_msg("%s", us_message());
     us_encoder_destroy(e);
@@ -229,7 +229,7 @@ static void test_tensors_without_use(void** state) {
   assert_int_equal(us_tensors_write(checkpoint_file("decoder.safetensors"), 0, NULL, 0, NULL, NULL),
                    US_OK);
   UsEncoder* e;
-  assert_int_equal(us_encoder_open(checkpoint, &e), US_FORMAT);
+  assert_int_equal(us_encoder_open(checkpoint, NULL, &e), US_FORMAT);
   assert_non_null(strstr(us_message(), "decoder.safetensors: expected none"));
   unlink(checkpoint_file("decoder.safetensors"));
   write_checkpoint(&g, NULL, "a\n\033[31m");
@@ -294,7 +294,7 @@ static void test_broken_weights(void** state) {
     assert_int_equal(us_file_write(path, bytes, size), US_OK);
     free(bytes);
     UsEncoder* e;
-    assert_int_equal(us_encoder_open(checkpoint, &e), US_FORMAT);
+    assert_int_equal(us_encoder_open(checkpoint, NULL, &e), US_FORMAT);
     assert_null(e);
     assert_non_null(strstr(us_message(), i < 2 ? "within 1e+06" : gain));
     assert_non_null(strstr(us_message(), checkpoint));

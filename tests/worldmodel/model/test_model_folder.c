@@ -31,7 +31,7 @@ static int drop(void** state) {
 
 static void assert_refused(const char* file) {
   UsModel* m = (UsModel*)folder;
-  UsStatus status = us_model_open(folder, &m);
+  UsStatus status = us_model_open(folder, NULL, &m);
   if (status == US_OK) fail_msg("%s: was not refused", file);
   assert_null(m);
   assert_non_null(strstr(us_message(), folder));
@@ -40,7 +40,7 @@ static void assert_refused(const char* file) {
 
 static void test_round_trip(void** state) {
   UsModel* m;
-  assert_int_equal(us_model_open(folder, &m), US_OK);
+  assert_int_equal(us_model_open(folder, NULL, &m), US_OK);
   const UsModelInfo* info = us_model_info(m);
   assert_string_equal(info->task, "toy");
   assert_int_equal(info->contexts, 7);
@@ -71,11 +71,11 @@ static void test_round_trip(void** state) {
   char hash[US_HASH_CHARS];
   memcpy(hash, info->hash, sizeof(hash));
   us_model_destroy(m);
-  assert_int_equal(us_model_open(folder, &m), US_OK);
+  assert_int_equal(us_model_open(folder, NULL, &m), US_OK);
   assert_string_equal(us_model_info(m)->hash, hash);
   us_model_destroy(m);
   assert_int_equal(toy_model(folder, &c, 6), US_OK);
-  assert_int_equal(us_model_open(folder, &m), US_OK);
+  assert_int_equal(us_model_open(folder, NULL, &m), US_OK);
   assert_string_not_equal(us_model_info(m)->hash, hash);
   us_model_destroy(m);
 }
@@ -98,7 +98,7 @@ static void test_missing_or_truncated(void** state) {
     free(data);
   }
   UsModel* m;
-  assert_int_equal(us_model_open(folder, &m), US_OK);
+  assert_int_equal(us_model_open(folder, NULL, &m), US_OK);
   us_model_destroy(m);
 }
 
@@ -116,7 +116,7 @@ static void test_mutated_config(void** state) {
     text[i] = swaps[i % (sizeof(swaps) - 1)];
     assert_int_equal(us_file_write(path, data, size), US_OK);
     UsModel* m;
-    UsStatus status = us_model_open(folder, &m);
+    UsStatus status = us_model_open(folder, NULL, &m);
     assert_true((status == US_OK) == (m != NULL));
     us_model_destroy(m);
     text[i] = was;
@@ -175,7 +175,7 @@ static void test_kind(void** state) {
     cJSON_AddStringToObject(json, "kind", named[i]);
     assert_int_equal(us_json_write(path, json), US_OK);
     cJSON_Delete(json);
-    assert_int_equal(us_model_open(folder, &m), i ? US_FORMAT : US_OK);
+    assert_int_equal(us_model_open(folder, NULL, &m), i ? US_FORMAT : US_OK);
     if (i == 0) assert_ptr_equal(us_model_world(m)->cls, &us_world_model_predictor);
     us_model_destroy(m);
   }
@@ -191,15 +191,15 @@ static void test_pretrained(void** state) {
   c.action = 0;
   UsPredictor *p = toy_predictor(&c), *q;
   assert_int_equal(us_pretrained_save(dir, p, "abc", NULL), US_OK);
-  assert_int_equal(us_pretrained_open(dir, &q, hash), US_OK);
+  assert_int_equal(us_pretrained_open(dir, NULL, &q, hash), US_OK);
   assert_string_equal(hash, "abc");
   assert_memory_equal(us_predictor_config(q), &c, offsetof(UsPredictorConfig, past) + sizeof(int));
   us_predictor_destroy(q);
   remove(us_path_join(path, sizeof(path), dir, "model.safetensors"));
-  assert_int_not_equal(us_pretrained_open(dir, &q, hash), US_OK);
+  assert_int_not_equal(us_pretrained_open(dir, NULL, &q, hash), US_OK);
   assert_null(q);
   UsModel* m;
-  assert_int_equal(us_model_open(dir, &m), US_FORMAT);
+  assert_int_equal(us_model_open(dir, NULL, &m), US_FORMAT);
   us_predictor_destroy(p);
   toy_remove(dir);
 }
@@ -211,9 +211,9 @@ static void test_long_path(void** state) {
   UsModel* m;
   UsPredictor* p;
   UsEncoder* e;
-  assert_int_equal(us_model_open(long_path, &m), US_IO);
-  assert_int_equal(us_pretrained_open(long_path, &p, hash), US_IO);
-  assert_int_equal(us_encoder_open(long_path, &e), US_IO);
+  assert_int_equal(us_model_open(long_path, NULL, &m), US_IO);
+  assert_int_equal(us_pretrained_open(long_path, NULL, &p, hash), US_IO);
+  assert_int_equal(us_encoder_open(long_path, NULL, &e), US_IO);
   const UsPredictorConfig c = toy_config();
   UsPredictor* toy = toy_predictor(&c);
   assert_int_equal(us_pretrained_save(long_path, toy, "abc", NULL), US_IO);

@@ -221,11 +221,11 @@ static void test_planner_on_both(void** state) {
 
 static void test_names(void** state) {
   UsDevice* d;
-  assert_int_equal(us_device_open("cpu", &d), US_OK);
+  assert_int_equal(us_device_open("cpu", 0, &d), US_OK);
   assert_ptr_equal(d, us_device_cpu());
   us_device_close(d);
-  assert_int_equal(us_device_open("abacus", &d), US_USAGE);
-  assert_string_equal(us_message(), "device: expected cpu, found abacus");
+  assert_int_equal(us_device_open("abacus", 0, &d), US_USAGE);
+  assert_string_equal(us_message(), "device: expected cpu, cuda or cuda:N, found \"abacus\"");
   assert_null(d);
 }
 
