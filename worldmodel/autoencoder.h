@@ -11,7 +11,9 @@
 //
 // A step takes shards * shard_frames frames, an equal share of each set. Every shard has a fixed
 // shape and its own gradient; gradients are summed in the order of the shards, so the bits do not
-// depend on the number of threads. AdamW, linear warm-up, cosine, clipping by the global norm.
+// depend on the number of threads. A device that works on many rows at once takes all frames of a
+// step as one shard: results depend on the config and on the kind of device. AdamW, linear warm-up,
+// cosine, clipping by the global norm.
 //
 // Threads: one call at a time; inside, the pool works.
 
@@ -60,22 +62,33 @@ US_API UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const U
 // NULL is fine.
 US_API void us_autoencoder_destroy(UsAutoencoder* a);
 
-// mean (z - z*)^2 of the last step; 0 without an anchor.
-US_API double us_autoencoder_distance(const UsAutoencoder* a);
-
-// 1 if the next step compares pixels; the others have no pixels' part of the loss.
-US_API int us_autoencoder_compares(const UsAutoencoder* a);
-
 // Steps done so far.
 US_API int us_autoencoder_steps(const UsAutoencoder* a);
 
-// One step; gives the pixels' part of its loss, 0 when it compares none, NaN when training
-// diverged. Ctrl-C while it runs takes it back: then us_autoencoder_steps is as before. Nullable:
-// pool.
-US_API double us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
+enum { US_AUTOENCODER_UNREAD = 50 };
 
-// Writes weights, moments and step to a file, and goes on from one of the same config.
-US_API UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path);
+// One step, on which the device may still be at work when this is back. 0: the caller wants to
+// stop; us_autoencoder_steps is as before, and so are the weights. At most US_AUTOENCODER_UNREAD
+// steps are taken between two calls of us_autoencoder_figures. Nullable: pool.
+US_API int us_autoencoder_step(UsAutoencoder* a, UsPool* pool);
+
+// What a step was.
+typedef struct UsAutoencoderStep {
+  int step;         // counts from 1
+  int compared;     // 1: it compared pixels
+  double loss;      // the pixels' part; 0 when it compared none
+  double distance;  // mean (z - z*)^2; 0 without an anchor
+  int finite;       // 0: it was not; the weights are as they were before it
+} UsAutoencoderStep;
+
+// Waits for the device and gives the figures of the steps since the last call: their number, in
+// order at *out, until the next call. Where one was not finite it is the last, and
+// us_autoencoder_steps is the one before it; only us_autoencoder_load leads on from there.
+US_API int us_autoencoder_figures(UsAutoencoder* a, const UsAutoencoderStep** out);
+
+// Writes weights, moments and step to a file, and goes on from one of the same config. Figures that
+// nobody asked for are gone then.
+US_API UsStatus us_autoencoder_save(UsAutoencoder* a, const char* path);
 US_API UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path);
 
 // An encoder with decoder from the present weights. With vit.norm its latents have zero mean and

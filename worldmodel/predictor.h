@@ -157,6 +157,9 @@ US_API void us_tape_predictions(UsTape* t, float* teacher, float* rollout);
 // C + j in error[j], and of repeating frame C - 1 in copy[j]. error, copy (max(k, 1)).
 US_API void us_tape_errors(UsTape* t, double* error, double* copy);
 
+// The same, (2, max(k, 1)), where the device has them: tensor memory.
+US_API void us_tape_error_sums(UsTape* t, double* errors);
+
 // ---- rollouts ----
 
 // Rolls candidates of one slot forward in a tile of 64 or 128 rows, all frames of a tile

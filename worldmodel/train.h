@@ -5,8 +5,13 @@
 // data-parallel over shards of a fixed size.
 //
 // A step fills the batch's samples, takes the gradient of each shard into an array of its own and
-// sums the arrays in order, so the weights are the same bits for any number of threads. All memory
-// is taken when the trainer is made.
+// sums the arrays in order, so the weights are the same bits for any number of threads. A device
+// that works on many rows at once takes the whole batch as one shard: results depend on the config
+// and on the kind of device. All memory is taken when the trainer is made.
+//
+// A device may be at work on steps when their calls are back. What they were (losses, norm) stays
+// there until somebody asks; from the first step on that was not finite, weights and moments stay
+// as they are, so that nothing is lost by asking late.
 //
 // Threads: calls on one trainer come from one thread; inside, the pool works and asks the sources
 // from its threads.
@@ -53,13 +58,14 @@ typedef struct UsTrainData {
   void* source;
 } UsTrainData;
 
+enum { US_TRAIN_UNREAD = 50 };  // most steps between two looks at their figures
+
 typedef struct UsTrainStep {
   int64_t step;             // counts from 1
   double teacher, rollout;  // losses
   double norm;              // of the gradient before clipping
   double rate;
-  int finite;   // 0: a loss or gradient was not; the weights are as they were
-  int stopped;  // 1: the caller wants to stop; it is not counted, the weights are as they were
+  int finite;  // 0: a loss or the norm was not; the weights are as they were
 } UsTrainStep;
 
 // Errors on held-back samples as ratios to repeating the last known frame: of the next frame, and
@@ -88,18 +94,27 @@ US_API void us_trainer_destroy(UsTrainer* t);
 // model's normalisation. Fails with US_INTERRUPTED or US_MEMORY alone.
 US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
-// One step. `progress` in [0, 1] places it on the cosine. Does not allocate.
-US_API UsTrainStep us_trainer_step(UsTrainer* t, double progress);
+// One step. `progress` in [0, 1] places it on the cosine. 0: the caller wants to stop; the step is
+// not counted, and the weights are as they were. At most US_TRAIN_UNREAD steps are taken between
+// two calls of us_trainer_figures. Neither allocates.
+US_API int us_trainer_step(UsTrainer* t, double progress);
+
+// Waits for the device and gives the figures of the steps since the last call: their number, in
+// order at *out, until the next call. Where one was not finite it is the last, and
+// us_trainer_steps is the one before it; only us_trainer_load leads on from there.
+US_API int us_trainer_figures(UsTrainer* t, const UsTrainStep** out);
 
 // When the caller wants to stop the result means nothing.
 US_API UsValidation us_trainer_validate(UsTrainer* t);
 
-// Steps taken so far, and the seconds that pool threads spent filling samples and in all of a step.
+// Steps taken so far, and the seconds that threads of this process spent filling samples and in all
+// of a step.
 US_API int64_t us_trainer_steps(const UsTrainer* t);
 US_API void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all);
 
-// Writes or takes over weights, optimizer and step. `key` names what the run depends on beyond this
-// (data, options): loading refuses a checkpoint of another key.
+// Writes or takes over weights, optimizer and step; figures that nobody asked for are gone then.
+// `key` names what the run depends on beyond this (data, options): loading refuses a checkpoint of
+// another key.
 US_API UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key);
 US_API UsStatus us_trainer_load(UsTrainer* t, const char* path, const char* key);
 

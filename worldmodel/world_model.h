@@ -156,9 +156,9 @@ struct UsWorldModelClass {
   void (*loss)(const UsWorldModel* m, UsTape* t, const UsBatch* shard, int total, int action_only,
                float* gradient, double* sums);
 
-  // Mean squared error (normalised) of the open-loop predictions of the last loss, frame C + j in
-  // error[j], and of repeating frame C - 1 in copy[j]. error, copy (max(k, 1)), ordinary memory.
-  void (*errors)(UsTape* t, double* error, double* copy);
+  // Mean squared errors (normalised) of the open-loop predictions of the last loss, frame C + j in
+  // errors[0][j], and of repeating frame C - 1, in errors[1][j]: (2, max(k, 1)), tensor memory.
+  void (*errors)(UsTape* t, double* errors);
 };
 
 #define X(kind) extern US_API const UsWorldModelClass us_world_model_##kind;

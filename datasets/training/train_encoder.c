@@ -10,7 +10,7 @@
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
-enum { kPath = 4096, kSaveEvery = 500, kLogEvery = 50 };  // steps
+enum { kPath = 4096, kSaveEvery = 500, kLogEvery = US_AUTOENCODER_UNREAD };  // steps
 
 #define US_SETTING_OF UsEncoderTrainConfig
 const UsSetting us_encoder_train_settings[] = {US_ENCODER_TRAIN_SETTINGS(US_SETTING_ROW)
@@ -28,10 +28,16 @@ typedef struct Run {
   UsFrames* frames;  // (datasets)
   UsFrameSet* set;   // (datasets): the same, as training takes them
   UsAutoencoder* a;
+  UsDevice* device;  // its
   FILE* log;
   UsLock* lock;  // of the folder
   char checkpoint[kPath];
   double started;  // s
+  // Sums over the steps since the last line of the log: their number, those that compared pixels,
+  // and their losses.
+  int since, compared;
+  double loss;
+  char note[48];  // of the bar
 } Run;
 
 static UsStatus start(Run* r) {
@@ -65,6 +71,7 @@ static UsStatus start(Run* r) {
 #undef X
   a.vit.norm = c->anchor <= 0;
   US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
+  r->device = a.vit.device ? a.vit.device : us_device_cpu();
 
   // Where an earlier run stopped, and the log behind its lines.
   us_path_join(r->checkpoint, sizeof(r->checkpoint), c->out, "checkpoint.safetensors");
@@ -88,47 +95,56 @@ static UsStatus save(Run* r) {
   return status == US_INTERRUPTED ? US_OK : status;
 }
 
-// A line of the log over the steps since the last one: the mean loss of those that compared pixels.
-static void log_steps(Run* r, double sum, int compared) {
-  char loss[US_NUMBER_CHARS], anchor[US_NUMBER_CHARS];
-  *r->result = (UsEncoderTrainResult){.steps = us_autoencoder_steps(r->a),
-                                      .loss = compared ? sum / compared : NAN,
-                                      .anchor = us_autoencoder_distance(r->a)};
-  fprintf(r->log, "{\"step\": %d, \"loss\": %s, \"anchor\": %s, \"seconds\": %.1f}\n",
-          r->result->steps, us_json_format(loss, "%.7g", r->result->loss),
-          us_json_format(anchor, "%.7g", r->result->anchor), us_seconds() - r->started);
-  fflush(r->log);
+// Reads what the steps since the last read were; a line of the log over every so many: the mean
+// loss of those that compared pixels.
+static UsStatus read_steps(Run* r) {
+  const UsAutoencoderStep* step;
+  int n = us_autoencoder_figures(r->a, &step);
+  US_TRY(us_device_check(r->device, r->c->out));
+  for (int i = 0; i < n; i++) {
+    const UsAutoencoderStep* s = &step[i];
+    if (!s->finite) {
+      return us_fail(US_FORMAT, "%s: training diverged at step %d", r->c->out, s->step - 1);
+    }
+    // Those that compared no pixels have no loss.
+    r->loss += s->loss;
+    r->compared += s->compared;
+    if (++r->since < kLogEvery && s->step < r->c->steps) continue;
+    char loss[US_NUMBER_CHARS], anchor[US_NUMBER_CHARS];
+    *r->result = (UsEncoderTrainResult){
+        .steps = s->step, .loss = r->compared ? r->loss / r->compared : NAN, .anchor = s->distance};
+    fprintf(r->log, "{\"step\": %d, \"loss\": %s, \"anchor\": %s, \"seconds\": %.1f}\n", s->step,
+            us_json_format(loss, "%.7g", r->result->loss),
+            us_json_format(anchor, "%.7g", s->distance), us_seconds() - r->started);
+    fflush(r->log);
+    if (r->compared) snprintf(r->note, sizeof(r->note), "loss %.5f", r->result->loss);
+    r->loss = r->since = r->compared = 0;
+  }
+  return US_OK;
 }
 
 static UsStatus train(Run* r) {
   const UsEncoderTrainConfig* c = r->c;
-  int step = us_autoencoder_steps(r->a), stop = 0, since = 0, compared = 0;
+  int step = us_autoencoder_steps(r->a), unread = 0, stop = 0;
   UsProgress bar = us_progress_start("encoder train", "steps", c->steps, step);
-  double sum = 0;
-  char note[48] = "";
   r->started = us_seconds();
   // Step by step, until the last, the time limit or the caller's wish to stop.
-  while (!stop && step < c->steps) {
-    compared += us_autoencoder_compares(r->a);
-    double loss = us_autoencoder_step(r->a, c->pool);
-    int before = step;
+  while (!stop && step < c->steps && us_autoencoder_step(r->a, c->pool)) {
     step = us_autoencoder_steps(r->a);
-    if (isnan(loss)) return us_fail(US_FORMAT, "%s: training diverged at step %d", c->out, step);
-    if (step == before) break;  // stopped in the middle, and taken back
-    // A line of the log over several steps; those that compared no pixels have no loss.
-    sum += loss;
-    if (++since == kLogEvery || step == c->steps) {
-      log_steps(r, sum, compared);
-      if (compared) snprintf(note, sizeof(note), "loss %.5f", sum / compared);
-      sum = since = compared = 0;
-    }
-    us_progress_show(&bar, step, note);
     stop = us_interrupted() || (c->minutes > 0 && us_seconds() - r->started > 60 * c->minutes);
-    // What is saved now and then outlives a killed run.
-    if (step % kSaveEvery == 0 && !stop && step < c->steps) US_TRY(save(r));
+    // Its figures wait for the next line of the log, or for weights that are saved. What is saved
+    // now and then outlives a killed run.
+    int saves = step % kSaveEvery == 0 && !stop && step < c->steps;
+    if (++unread == kLogEvery || saves) {
+      US_TRY(read_steps(r));
+      unread = 0;
+    }
+    us_progress_show(&bar, step, r->note);
+    if (saves) US_TRY(save(r));
   }
   // The end, or as far as it came.
   us_progress_end(&bar);
+  US_TRY(read_steps(r));
   r->result->steps = step;
   US_TRY(save(r));
   if (!us_interrupted()) return US_OK;

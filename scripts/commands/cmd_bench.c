@@ -264,12 +264,16 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
       us_trainer_create(us_predictor_model(p), &config, (UsTrainData){made_up_source, &m},
                         (UsTrainData){0}, NULL, &t);
   if (status == US_OK) {
-    // The first step touches all memory and is not counted; at least three others are.
+    // The first step touches all memory and is not counted; at least three others are. Figures are
+    // read as rarely as training reads them.
+    const UsTrainStep* read;
     us_trainer_step(t, 0);
+    us_trainer_figures(t, &read);
     double start = us_cpu_seconds(), once = 0, sampling, all;
     int steps = 0;
     for (; (steps < 3 || once < seconds) && !us_interrupted(); steps++) {
       us_trainer_step(t, 0);
+      if ((steps + 1) % US_TRAIN_UNREAD == 0) us_trainer_figures(t, &read);
       once = us_cpu_seconds() - start;
       us_progress_show(&bar, measured + once, NULL);
     }

@@ -115,5 +115,5 @@ const UsWorldModelClass us_world_model_predictor = {
     .tape_bytes = predictor_tape_bytes,
     .tape_destroy = us_tape_destroy,
     .loss = predictor_loss,
-    .errors = us_tape_errors,
+    .errors = us_tape_error_sums,
 };

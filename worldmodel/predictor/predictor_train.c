@@ -437,21 +437,25 @@ void us_tape_predictions(UsTape* t, float* teacher, float* rollout) {
   }
 }
 
-void us_tape_errors(UsTape* t, double* error, double* copy) {
+void us_tape_error_sums(UsTape* t, double* errors) {
   size_t one = t->one, sample = (size_t)t->c.frames * one, each = (size_t)t->c.batch * one;
   size_t count = (size_t)t->fed + 1;
   float scale = (float)(1 / (double)each);
-  // Both errors of every frame stay on the device until all are there.
   for (int j = 0; j <= t->fed; j++) {
     us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context + j) * one,
                        sample, t->targets, one);
     predicted(t, j, t->dout);
-    us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL, t->sums + j);
+    us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL, errors + j);
     us_ops_copy_blocks(t->device, t->c.batch, (int)one, t->tokens + (size_t)(t->context - 1) * one,
                        sample, t->dout, one);
     us_ops_squared_error(t->device, each, scale, t->dout, t->targets, NULL, NULL,
-                         t->sums + count + (size_t)j);
+                         errors + count + (size_t)j);
   }
+}
+
+void us_tape_errors(UsTape* t, double* error, double* copy) {
+  size_t count = (size_t)t->fed + 1;
+  us_tape_error_sums(t, t->sums);
   us_ops_get_sums(t->device, t->sums, t->seen_sums, 2 * count);
   memcpy(error, t->seen_sums, count * sizeof(double));
   memcpy(copy, t->seen_sums + count, count * sizeof(double));

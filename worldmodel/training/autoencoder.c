@@ -11,7 +11,7 @@
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/encoder/decoder.h"
-#include "worldmodel/ops.h"
+#include "worldmodel/ops/ops_table.h"
 #include "worldmodel/tensor_file.h"
 #include "worldmodel/training/anchor.h"
 #include "worldmodel/training/optimiser.h"
@@ -27,10 +27,11 @@ typedef struct Shard {
   float* dpatches;  // (frames, P, 3, patch, patch)
   float* weight;    // (frames, P, 3, patch, patch): of the loss
 
-  float* target;    // (frames, D)
-  float* scratch;   // of us_anchor_target
-  float* host;      // (frames, P, 3, patch, patch), at least (frames, D)
-  uint8_t* pixels;  // (frames, height, width, 3)
+  float* target;       // (frames, D): anchor
+  float* scratch;      // (frames, scratch of us_anchor_target)
+  float* noise;        // (frames, D)
+  float* host_weight;  // (frames, P, 3, patch, patch): weight
+  uint8_t* pixels;     // (frames, height, width, 3)
 } Shard;
 
 struct UsAutoencoder {
@@ -40,19 +41,17 @@ struct UsAutoencoder {
   int step;  // steps done
   UsVit* vit;
   UsDecoder* decoder;
-  UsAnchor* anchor;  // NULL without
-  UsOptimiser* optimiser;
-  double distance;  // mean (z - z*)^2 of the last step
-  size_t floats;    // of weights: the ViT's, then the decoder's
+  UsAnchor* anchor;        // NULL without
+  UsOptimiser* optimiser;  // its losses: (shards, 2), the pixels' part and the anchored one
+  UsAutoencoderStep figures[US_AUTOENCODER_UNREAD];  // as they were read last
+  size_t floats;                                     // of weights: the ViT's, then the decoder's
 
   float* tensors;  // the block of tensor memory
   float* weights;  // (floats)
-  double* sums;    // (shards, 2) loss and anchored part of each shard, tensor memory
 
   UsArena arena;    // the block of ordinary memory
   UsFrameSet* set;  // (sets)
   uint8_t* mean;    // (sets, height, width, 3): mean images
-  double* figures;  // (shards, 2): sums, read once a step
   Shard* shard;     // (shards)
 };
 
@@ -107,7 +106,6 @@ static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
   a->weights = US_TAKE(tensors, float, a->floats);
   a->set = US_TAKE(host, UsFrameSet, a->sets);
   a->mean = US_TAKE(host, uint8_t, (size_t)a->sets * bytes);
-  a->figures = US_TAKE(host, double, 2 * c->shards);
   a->shard = US_TAKE(host, Shard, c->shards);
   for (int i = 0; i < c->shards; i++) {
     Shard measured, *s = a->shard ? &a->shard[i] : &measured;
@@ -118,8 +116,9 @@ static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
     s->dpatches = US_TAKE(tensors, float, pixels);
     s->weight = US_TAKE(tensors, float, pixels);
     s->target = US_TAKE(host, float, latents);
-    s->scratch = US_TAKE(host, float, us_anchor_scratch(c->vit.height, c->vit.width));
-    s->host = US_TAKE(host, float, pixels + latents);
+    s->scratch = US_TAKE(host, float, frames* us_anchor_scratch(c->vit.height, c->vit.width));
+    s->noise = US_TAKE(host, float, latents);
+    s->host_weight = US_TAKE(host, float, pixels);
     s->pixels = US_TAKE(host, uint8_t, pixels);
   }
 }
@@ -137,8 +136,7 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   layout(a, &tensors, &a->arena);
   US_TRY(us_arena_alloc(&a->arena));
   a->tensors = us_ops_alloc(a->device, tensors.size / sizeof(float));
-  a->sums = us_ops_alloc_sums(a->device, 2 * (size_t)c->shards);
-  int ok = a->tensors && a->sums;
+  int ok = a->tensors != NULL;
   if (ok) us_arena_place(&tensors, a->tensors);
   layout(a, &tensors, &a->arena);
   for (int i = 0; ok && i < c->shards; i++) {
@@ -148,6 +146,8 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   }
   if (!ok) return us_fail(US_MEMORY, "out of memory for training an encoder");
   const UsOptimiserConfig o = {.shards = c->shards,
+                               .losses = 2 * c->shards,
+                               .unread = US_AUTOENCODER_UNREAD,
                                .rate = c->rate,
                                .warmup = c->warmup,
                                .beta2 = 0.99f,
@@ -192,6 +192,11 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   a->config = *config;
   if (!config->vit.device) a->config.vit.device = us_device_cpu();
   a->device = a->config.vit.device;
+  // A wide device takes all frames of a step at once.
+  if (a->device->wide) {
+    a->config.shard_frames *= a->config.shards;
+    a->config.shards = 1;
+  }
   a->sets = sets;
   UsStatus status = take_memory(a, set);
   if (status == US_OK) *out = a;
@@ -207,20 +212,11 @@ void us_autoencoder_destroy(UsAutoencoder* a) {
   }
   us_optimiser_destroy(a->optimiser);
   us_ops_free(a->device, a->tensors);
-  us_ops_free(a->device, a->sums);
   us_arena_free(&a->arena);
   us_vit_destroy(a->vit);
   us_decoder_destroy(a->decoder);
   us_anchor_destroy(a->anchor);
   free(a);
-}
-
-double us_autoencoder_distance(const UsAutoencoder* a) {
-  return a->distance;
-}
-
-int us_autoencoder_compares(const UsAutoencoder* a) {
-  return a->step % a->config.decode_every == 0;
 }
 
 int us_autoencoder_steps(const UsAutoencoder* a) {
@@ -245,46 +241,36 @@ static void pixel_weights(const UsVitConfig* c, float foreground, const uint8_t*
   }
 }
 
-// Draws the frames of shard i and the weights of their pixels.
-static void draw_frames(UsAutoencoder* a, int i) {
-  const UsAutoencoderConfig* c = &a->config;
-  Shard* s = &a->shard[i];
-  size_t bytes = frame_bytes(&c->vit);
-  for (int f = 0; f < c->shard_frames; f++) {
-    // Sets take turns, so that each has its share; the draw is named by step and sample.
-    int sample = i * c->shard_frames + f, set = sample % a->sets;
-    UsRng r = us_rng(c->seed, US_RNG_BATCH, (uint64_t)a->step, (uint32_t)sample, 0);
-    size_t at = us_rng_below(&r, (uint32_t)a->set[set].count);
-    const uint8_t* frame = a->set[set].frames + at * bytes;
-    memcpy(s->pixels + (size_t)f * bytes, frame, bytes);
-    pixel_weights(&c->vit, c->foreground, frame, a->mean + (size_t)set * bytes,
-                  s->host + (size_t)f * bytes);
-    // Where the latent should lie.
-    if (!a->anchor) continue;
-    float* target = s->target + f * c->vit.global_dim;
-    us_anchor_target(a->anchor, set, frame, a->mean + (size_t)set * bytes, s->scratch, target);
-  }
-  // On to the device.
-  us_ops_put(a->device, s->weight, s->host, (size_t)c->shard_frames * bytes);
-  us_ops_put(a->device, s->anchor, s->target, (size_t)(c->shard_frames * c->vit.global_dim));
+// 1 if step number `step` compares pixels; the others have no pixels' part of the loss.
+static int compares(const UsAutoencoder* a, int step) {
+  return (step - 1) % a->config.decode_every == 0;
 }
 
-// latents = z + noise.
-static void disturb(UsAutoencoder* a, int i, const float* z) {
+// Draws one frame of the step, with the weights of its pixels, its target and its noise.
+static void draw_item(void* arg, int sample, int worker) {
+  UsAutoencoder* a = arg;
+  if (us_interrupted()) return;
   const UsAutoencoderConfig* c = &a->config;
-  Shard* s = &a->shard[i];
-  int d = c->vit.global_dim;
-  size_t count = (size_t)(c->shard_frames * d);
-  // Noise that step and sample name; it stands in dlatents until the gradient needs it.
-  for (int f = 0; f < c->shard_frames; f++) {
-    int sample = i * c->shard_frames + f;
-    UsRng r = us_rng(c->seed, US_RNG_NOISE, (uint64_t)a->step, (uint32_t)sample, 0);
-    us_rng_fill_normal(&r, s->host + f * d, d);
+  Shard* s = &a->shard[sample / c->shard_frames];
+  size_t f = (size_t)(sample % c->shard_frames), d = (size_t)c->vit.global_dim;
+  size_t bytes = frame_bytes(&c->vit);
+  // Sets take turns, so that each has its share; the draw is named by step and sample.
+  int set = sample % a->sets;
+  UsRng r = us_rng(c->seed, US_RNG_BATCH, (uint64_t)a->step, (uint32_t)sample, 0);
+  size_t at = us_rng_below(&r, (uint32_t)a->set[set].count);
+  const uint8_t* frame = a->set[set].frames + at * bytes;
+  const uint8_t* mean = a->mean + (size_t)set * bytes;
+  memcpy(s->pixels + f * bytes, frame, bytes);
+  if (compares(a, a->step + 1)) {
+    pixel_weights(&c->vit, c->foreground, frame, mean, s->host_weight + f * bytes);
+    UsRng noise = us_rng(c->seed, US_RNG_NOISE, (uint64_t)a->step, (uint32_t)sample, 0);
+    us_rng_fill_normal(&noise, s->noise + f * d, (int)d);
   }
-  us_ops_put(a->device, s->latents, s->host, count);
-  us_ops_put(a->device, s->dlatents, s->host, count);
-  us_ops_copy(a->device, z, s->latents, count);
-  us_ops_add(a->device, count, c->noise, s->dlatents, s->latents);
+  // Where the latent should lie.
+  if (a->anchor) {
+    float* scratch = s->scratch + f * us_anchor_scratch(c->vit.height, c->vit.width);
+    us_anchor_target(a->anchor, set, frame, mean, scratch, s->target + f * d);
+  }
 }
 
 // The losses of shard i and their gradient.
@@ -295,18 +281,22 @@ static void shard_item(void* arg, int i, int worker) {
   Shard* s = &a->shard[i];
   const float* decoder_weights = a->weights + a->vit->params.floats;
   float* gradient = us_optimiser_gradient(a->optimiser, i);
+  double* losses = us_optimiser_losses(a->optimiser) + 2 * (size_t)i;
   size_t count = (size_t)c->shard_frames * frame_bytes(&c->vit);
   size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
-  draw_frames(a, i);
   const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
+  us_ops_zero_bytes(a->device, losses, 2 * sizeof(double));
 
-  // Pixels, through the decoder.
-  if (us_autoencoder_compares(a)) {
+  // Pixels, through the decoder, from latents = z + noise; the noise comes by way of dlatents.
+  if (compares(a, a->step + 1)) {
     float scale = c->pixels / ((float)count * (float)c->shards);
-    disturb(a, i, z);
+    us_ops_put(a->device, s->weight, s->host_weight, count);
+    us_ops_put(a->device, s->dlatents, s->noise, latents);
+    us_ops_copy(a->device, z, s->latents, latents);
+    us_ops_add(a->device, latents, c->noise, s->dlatents, s->latents);
     const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
     us_ops_squared_error(a->device, count, scale, y, us_vit_work_patches(s->vit), s->weight,
-                         s->dpatches, a->sums + 2 * i);
+                         s->dpatches, losses);
     us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches,
                         s->dlatents, gradient + a->vit->params.floats);
   } else {
@@ -317,31 +307,46 @@ static void shard_item(void* arg, int i, int worker) {
   if (a->anchor) {
     // Shares of the mean over all frames of a step.
     float share = c->anchor / ((float)latents * (float)c->shards);
-    us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor,
-                         a->sums + 2 * i + 1);
+    us_ops_put(a->device, s->anchor, s->target, latents);
+    us_ops_squared_error(a->device, latents, share, z, s->anchor, NULL, s->danchor, losses + 1);
     us_ops_add(a->device, latents, 1, s->danchor, s->dlatents);
   }
   us_vit_backward(a->vit, a->weights, s->vit, s->dlatents, gradient);
 }
 
-double us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
+int us_autoencoder_step(UsAutoencoder* a, UsPool* pool) {
   const UsAutoencoderConfig* c = &a->config;
-  // Gradients of the shards and their sum. A stop takes the step back: nothing has changed yet.
-  us_pool_run(pool, c->shards, shard_item, a);
-  double norm = us_optimiser_sum(a->optimiser, pool), loss = 0;
+  // Frames, then gradients of the shards and their sum.
+  us_pool_run(pool, c->shards * c->shard_frames, draw_item, a);
+  us_pool_run(a->device->wide ? NULL : pool, c->shards, shard_item, a);
+  us_optimiser_sum(a->optimiser, pool);
+  // A stop takes the step back: nothing has changed yet.
   if (us_interrupted()) return 0;
-  // What the shards summed, read once; figures of steps that skip a part mean nothing.
-  us_ops_get_sums(a->device, a->sums, a->figures, 2 * (size_t)c->shards);
-  a->distance = 0;
-  for (int i = 0; i < c->shards; i++) {
-    if (us_autoencoder_compares(a)) loss += a->figures[2 * i];
-    if (a->anchor) a->distance += a->figures[2 * i + 1] / c->anchor;
-  }
-  // Numbers that are none end training, else the step is taken.
-  if (!isfinite(loss) || !isfinite(norm)) return NAN;
   us_optimiser_update(a->optimiser, a->step + 1, (double)a->step / c->steps, pool);
   a->step++;
-  return loss;
+  return 1;
+}
+
+int us_autoencoder_figures(UsAutoencoder* a, const UsAutoencoderStep** out) {
+  const UsAutoencoderConfig* c = &a->config;
+  const UsStepFigures* read;
+  int n = us_optimiser_read(a->optimiser, &read), before = a->step - n;
+  *out = a->figures;
+  for (int i = 0; i < n; i++) {
+    UsAutoencoderStep* s = &a->figures[i];
+    *s = (UsAutoencoderStep){.step = before + i + 1, .finite = read[i].finite};
+    s->compared = compares(a, s->step);
+    // What the shards summed; the anchored part without its weight.
+    for (int k = 0; k < c->shards; k++) {
+      s->loss += read[i].losses[2 * k];
+      if (a->anchor) s->distance += read[i].losses[2 * k + 1] / c->anchor;
+    }
+    // Steps from this one on did not happen.
+    if (s->finite) continue;
+    a->step = s->step - 1;
+    return i + 1;
+  }
+  return n;
 }
 
 // ---- files ----
@@ -350,9 +355,12 @@ static UsStatus checkpoint_failed(const char* path, size_t floats) {
   return us_fail(US_MEMORY, "%s: out of memory for %zu weights", path, floats);
 }
 
-UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path) {
+UsStatus us_autoencoder_save(UsAutoencoder* a, const char* path) {
   float* host = malloc(3 * a->floats * sizeof(float));
   if (!host) return checkpoint_failed(path, a->floats);
+  // Steps that came to nothing do not count.
+  const UsAutoencoderStep* unread;
+  us_autoencoder_figures(a, &unread);
   // Weights and both moments, flat: the lists say which floats are whose.
   us_optimiser_get(a->optimiser, host);
   const char* const names[3] = {"weights", "adam.m", "adam.v"};
@@ -371,7 +379,8 @@ UsStatus us_autoencoder_save(const UsAutoencoder* a, const char* path) {
   snprintf(seed, sizeof(seed), "%llu", (unsigned long long)a->config.seed);
   const char* const keys[3] = {"step", "steps", "seed"};
   const char* const values[3] = {step, steps, seed};
-  UsStatus status = us_tensors_write(path, 3, out, 3, keys, values);
+  UsStatus status = us_device_check(a->device, path);
+  if (status == US_OK) status = us_tensors_write(path, 3, out, 3, keys, values);
   free(host);
   return status;
 }

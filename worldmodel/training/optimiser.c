@@ -1,5 +1,8 @@
 // Tensors are cut into pieces, and a piece is what a worker sums, squares and updates: its numbers
 // never depend on who does it, or on what lies beside it.
+//
+// The figures of steps lie row by row, (unread, losses + 1), the norm last. A step fills the first
+// row that is free, which an update makes count; a read takes all rows that do and frees them.
 
 #include "worldmodel/training/optimiser.h"
 
@@ -7,7 +10,7 @@
 #include <stdlib.h>
 
 #include "worldmodel/base/progress.h"
-#include "worldmodel/ops.h"
+#include "worldmodel/ops/ops_table.h"
 
 struct UsOptimiser {
   UsDevice* device;
@@ -17,13 +20,18 @@ struct UsOptimiser {
   float* gradient;  // (shards, floats), tensor memory; the first becomes the sum
   float *m, *v;     // (floats), tensor memory
   int pieces;
-  UsPiece* piece;   // (pieces) host
-  UsPiece* on;      // those, tensor memory
-  double* squares;  // (pieces) sums of squares of the gradient, tensor memory
-  double norm;      // of the last sum
-  double* norms;    // (1) that, tensor memory
-  double rate;      // of the step that is taken
-  float* scale;     // (2) clips its gradient, tensor memory
+  UsPiece* piece;      // (pieces) host
+  UsPiece* on;         // those, tensor memory
+  double* squares;     // (pieces) sums of squares of the gradient, tensor memory
+  float* scale;        // (2) clips the gradient, tensor memory
+  size_t row;          // losses + 1
+  double* figures;     // (unread, row), tensor memory
+  double* seen;        // (unread, row): those, read
+  double* rates;       // (unread): of the steps in them
+  UsStepFigures* out;  // (unread)
+  int unread;          // rows that count
+  int broken;          // 1: a step was read that was not finite
+  double rate;         // of the step that is taken
   int64_t step;
   double seconds;
 };
@@ -54,6 +62,18 @@ static void cut(UsOptimiser* o, int lists, const UsParamList* const* list) {
   o->floats = base;
 }
 
+// Memory for the figures of steps; 0 without.
+static int take_rows(UsOptimiser* o) {
+  size_t rows = o->c.unread > 0 ? (size_t)o->c.unread : 1, numbers;
+  o->row = (size_t)o->c.losses + 1;
+  numbers = rows * o->row;
+  o->figures = us_ops_alloc_sums(o->device, numbers);
+  o->seen = calloc(numbers, sizeof(double));
+  o->rates = calloc(rows, sizeof(double));
+  o->out = calloc(rows, sizeof(UsStepFigures));
+  return o->figures && o->seen && o->rates && o->out;
+}
+
 UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int lists,
                              const UsParamList* const* list, float* params, UsOptimiser** out) {
   *out = NULL;
@@ -67,11 +87,10 @@ UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int l
   o->m = us_ops_alloc(d, o->floats);
   o->v = us_ops_alloc(d, o->floats);
   o->squares = us_ops_alloc_sums(d, (size_t)o->pieces + 1);
-  o->norms = us_ops_alloc_sums(d, 1);
   o->scale = us_ops_alloc(d, 2);
   o->on = us_ops_alloc_bytes(d, (size_t)o->pieces * sizeof(UsPiece));
-  if (!o->piece || !o->gradient || !o->m || !o->v || !o->squares || !o->norms || !o->scale ||
-      !o->on) {
+  int ok = o->piece && o->gradient && o->m && o->v && o->squares && o->scale && o->on;
+  if (!ok || !take_rows(o)) {
     us_optimiser_destroy(o);
     return us_fail(US_MEMORY, "training: out of memory");
   }
@@ -88,9 +107,12 @@ void us_optimiser_destroy(UsOptimiser* o) {
   us_ops_free(o->device, o->v);
   us_ops_free(o->device, o->squares);
   us_ops_free(o->device, o->scale);
-  us_ops_free(o->device, o->norms);
+  us_ops_free(o->device, o->figures);
   us_ops_free(o->device, o->on);
   free(o->piece);
+  free(o->seen);
+  free(o->rates);
+  free(o->out);
   free(o);
 }
 
@@ -106,6 +128,11 @@ float* us_optimiser_gradient(UsOptimiser* o, int shard) {
 
 // ---- a step, piece by piece ----
 
+// Threads that work while a call runs.
+static int threads(const UsOptimiser* o, UsPool* pool) {
+  return o->device->wide ? 1 : us_pool_threads(pool);
+}
+
 // The sum over the shards, in their order, and its square, which stays on the device.
 static void sum_item(void* arg, int item, int worker) {
   UsOptimiser* o = arg;
@@ -114,32 +141,77 @@ static void sum_item(void* arg, int item, int worker) {
                       o->squares + item);
 }
 
-double us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
-  double start = us_seconds();
-  us_pool_run(pool, o->pieces, sum_item, o);
-  // The clipping scale comes from the squares where they lie; the norm is read.
-  us_ops_clip_scale(o->device, o->pieces, o->squares, 0, NULL, o->c.clip, o->scale, o->norms);
-  us_ops_get_sums(o->device, o->norms, &o->norm, 1);
-  o->seconds += (us_seconds() - start) * us_pool_threads(pool);
-  return o->norm;
+double* us_optimiser_losses(UsOptimiser* o) {
+  US_ASSERT(o->unread < o->c.unread || !o->c.unread);
+  return o->figures + (size_t)o->unread * o->row;
 }
 
-// AdamW on one piece.
-static void update_item(void* arg, int item, int worker) {
-  UsOptimiser* o = arg;
-  us_ops_adamw(o->device, 1, o->on + item, (float)o->rate, 0.9f, o->c.beta2, 1e-8f, o->scale,
+void us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
+  double start = us_seconds();
+  double* losses = us_optimiser_losses(o);
+  if (o->device->wide) {
+    us_ops_gradient_sum(o->device, o->pieces, o->on, o->c.shards, o->floats, o->gradient,
+                        o->squares);
+  } else {
+    us_pool_run(pool, o->pieces, sum_item, o);
+  }
+  // The clipping scale comes from the squares where they lie. What was stopped in its middle is not
+  // looked at: it may be anything.
+  if (!us_interrupted()) {
+    us_ops_clip_scale(o->device, o->pieces, o->squares, o->c.losses, losses, o->c.clip, o->scale,
+                      losses + o->c.losses);
+  }
+  o->seconds += (us_seconds() - start) * threads(o, pool);
+}
+
+// AdamW on pieces from `first` on.
+static void follow(UsOptimiser* o, int first, int pieces) {
+  us_ops_adamw(o->device, pieces, o->on + first, (float)o->rate, 0.9f, o->c.beta2, 1e-8f, o->scale,
                (int)o->step, o->gradient, o->m, o->v, o->params);
 }
 
-double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool) {
+static void update_item(void* arg, int item, int worker) {
+  follow(arg, item, 1);
+}
+
+void us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool) {
   double start = us_seconds();
   // Linear warm-up, then down the cosine; a tensor's own factor comes with its piece.
   double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1;
   o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
   o->step = step;
-  us_pool_run(pool, o->pieces, update_item, o);
-  o->seconds += (us_seconds() - start) * us_pool_threads(pool);
-  return o->rate;
+  if (o->device->wide) {
+    follow(o, 0, o->pieces);
+  } else {
+    us_pool_run(pool, o->pieces, update_item, o);
+  }
+  // From here on the step counts.
+  if (o->c.unread > 0) o->rates[o->unread++] = o->rate;
+  o->seconds += (us_seconds() - start) * threads(o, pool);
+}
+
+// ---- what steps were ----
+
+int us_optimiser_unread(const UsOptimiser* o) {
+  return o->unread;
+}
+
+int us_optimiser_read(UsOptimiser* o, const UsStepFigures** out) {
+  int n = o->unread;
+  *out = o->out;
+  if (n == 0) return 0;
+  us_ops_get_sums(o->device, o->figures, o->seen, (size_t)n * o->row);
+  for (int i = 0; i < n; i++) {
+    const double* row = o->seen + (size_t)i * o->row;
+    double norm = row[o->c.losses], all = 0;
+    // The sum that us_ops_clip_scale looked at; once broken, for ever.
+    for (int k = 0; k < o->c.losses; k++) all += row[k];
+    if (!isfinite(norm + all)) o->broken = 1;
+    o->out[i] =
+        (UsStepFigures){.losses = row, .norm = norm, .rate = o->rates[i], .finite = !o->broken};
+  }
+  o->unread = 0;
+  return n;
 }
 
 double us_optimiser_seconds(const UsOptimiser* o) {
@@ -159,4 +231,6 @@ void us_optimiser_put(UsOptimiser* o, const float* host) {
   us_ops_put(o->device, o->params, host, o->floats);
   us_ops_put(o->device, o->m, host + o->floats, o->floats);
   us_ops_put(o->device, o->v, host + 2 * o->floats, o->floats);
+  us_ops_zero(o->device, o->scale, 2);
+  o->unread = o->broken = 0;
 }

@@ -7,12 +7,20 @@
 //   g = sum over shards of their gradients, in order;  g *= min(1, clip / |g|)
 //   rate(n) = rate min(1, n / warmup) (1 + cos(pi progress)) / 2;  AdamW (0.9, beta2, 1e-8)
 //
-// It works in pieces of a fixed size that the pool shares, so the weights are the same bits for any
-// number of threads. A step is: every shard adds to its own gradient, us_optimiser_sum, a look at
-// the numbers, us_optimiser_update.
+// A step, on which the device may still be at work when the calls are back:
 //
-// Threads: calls on one optimiser come from one thread; gradients of different shards may be filled
-// by several. Nothing allocates after create.
+//   every shard adds to us_optimiser_gradient and leaves its losses in us_optimiser_losses;
+//   us_optimiser_sum; us_optimiser_update, or nothing for a step that does not count.
+//
+// Losses and norm stay on the device until us_optimiser_read, the one call that waits for it. From
+// the first step on whose losses or norm are not finite no update changes anything, so the weights
+// are those before that step whenever it is found.
+//
+// Parameters are cut into pieces of a fixed size. The pool shares them, and a wide device works on
+// all of them in one call, so the weights are the same bits for any number of threads.
+//
+// Threads: calls on one optimiser come from one thread; gradients and losses of different shards
+// may be filled by several. Nothing allocates after create.
 
 #include "worldmodel/base/pool.h"
 #include "worldmodel/device.h"
@@ -22,6 +30,8 @@ typedef struct UsOptimiser UsOptimiser;
 
 typedef struct UsOptimiserConfig {
   int shards;   // gradients that a step sums
+  int losses;   // sums that its losses are
+  int unread;   // most steps between two reads; 0: nobody reads
   float rate;   // peak
   int warmup;   // steps; 0: none
   float beta2;  // of AdamW
@@ -46,19 +56,37 @@ double us_optimiser_bytes(size_t floats, int shards);
 // The gradient of a shard, zeroed: (floats), tensor memory.
 float* us_optimiser_gradient(UsOptimiser* o, int shard);
 
-// Sums the shards' gradients and gives the norm, which is not finite if the sum is not. When the
-// caller wants to stop, the sum means nothing. Nullable: pool.
-double us_optimiser_sum(UsOptimiser* o, UsPool* pool);
+// The losses of the step: (losses), tensor memory, which hold anything at first. Their sum is
+// finite as long as all goes well.
+double* us_optimiser_losses(UsOptimiser* o);
 
-// Takes step number `step`, from 1, along the last sum, at `progress` in [0, 1] of the cosine;
-// returns its rate. Nullable: pool.
-double us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool);
+// Sums the shards' gradients and looks at norm and losses. When the caller wants to stop, the sum
+// means nothing, and the step must not count. Nullable: pool.
+void us_optimiser_sum(UsOptimiser* o, UsPool* pool);
+
+// Takes step number `step`, from 1, along the last sum, at `progress` in [0, 1] of the cosine. At
+// most `unread` steps are taken between two reads. Nullable: pool.
+void us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool);
+
+// What a step was.
+typedef struct UsStepFigures {
+  const double* losses;  // (losses), ordinary memory
+  double norm;           // of the gradient before clipping
+  double rate;           // learning rate
+  int finite;            // 0: this step or one before was not, and the weights did not follow
+} UsStepFigures;
+
+// Steps taken since the last read.
+int us_optimiser_unread(const UsOptimiser* o);
+
+// Those steps' figures, in their order: as many as were unread, at *out until the next read.
+int us_optimiser_read(UsOptimiser* o, const UsStepFigures** out);
 
 // Seconds that the pool's threads had for sums and updates so far.
 double us_optimiser_seconds(const UsOptimiser* o);
 
 // Copies what a checkpoint holds, to and from ordinary memory: host (3, floats), parameters and
-// both moments.
+// both moments. us_optimiser_put forgets the steps before it, those that were not finite too.
 void us_optimiser_get(const UsOptimiser* o, float* host);
 void us_optimiser_put(UsOptimiser* o, const float* host);
 

@@ -9,7 +9,7 @@
 
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
-#include "worldmodel/ops.h"
+#include "worldmodel/ops/ops_table.h"
 #include "worldmodel/training/train_inner.h"
 
 enum { kShardRows = 256, kShardMost = 32, kHorizonMost = 64 };
@@ -66,23 +66,31 @@ static UsLossConfig loss_of_held(const UsTrainer* t) {
   return (UsLossConfig){.batch = t->shard, .frames = t->held_frames, .rollout = t->c.horizon};
 }
 
-// What all of a trainer takes: gradients of the shards, three more of their size, the samples, and
-// what every worker keeps of a shard.
-static double bytes_of(const UsTrainer* t) {
+// Sums that the loss of a shard gives.
+static int loss_sums(const UsTrainer* t) {
+  return t->c.rollout > 1 ? t->c.rollout : 1;
+}
+
+// Refuses what does not fit: the samples, and in tensor memory gradients of the shards, three more
+// of their size, and what a worker keeps of a shard.
+static UsStatus need_memory(const UsTrainer* t) {
   const UsWorldModel* m = t->m;
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
   double sample = frames * (m->grid_h * m->grid_w * m->dim + m->block * m->action + 1);
-  size_t floats = t->m->cls->list(t->m)->floats;
-  double tapes =
-      t->m->cls->tape_bytes(t->m, &train) + (t->held.fill ? t->m->cls->tape_bytes(t->m, &held) : 0);
-  return (double)sizeof(float) * (sample + (double)floats) + us_optimiser_bytes(floats, t->shards) +
-         t->workers * tapes;
-}
-
-// Sums that the loss of a shard gives.
-static size_t loss_sums(const UsTrainer* t) {
-  return t->c.rollout > 1 ? (size_t)t->c.rollout : 1;
+  double samples = (double)sizeof(float) * sample;
+  size_t floats = m->cls->list(m)->floats;
+  double tape = m->cls->tape_bytes(m, &train) + (t->held.fill ? m->cls->tape_bytes(m, &held) : 0);
+  double tensors = (double)sizeof(float) * (double)floats + us_optimiser_bytes(floats, t->shards) +
+                   t->tapes * tape;
+  // Tensor memory of the CPU is the machine's.
+  if (!t->wide) return us_machine_need_memory("training", samples + tensors);
+  US_TRY(us_machine_need_memory("training", samples));
+  UsDeviceInfo info;
+  us_device_info(m->device, &info);
+  if (!(info.memory > 0) || tensors <= info.unused) return US_OK;
+  return us_fail(US_MEMORY, "training: needs %.2f GB of the device's memory, found %.2f GB",
+                 tensors / 1e9, info.unused / 1e9);
 }
 
 // All memory of a trainer, so that steps take none.
@@ -91,6 +99,8 @@ static UsStatus allocate(UsTrainer* t) {
   // The optimiser: action blocks lead, the rest follows at its own rate or stands still.
   const UsParamList* list = t->m->cls->list(t->m);
   const UsOptimiserConfig config = {.shards = t->shards,
+                                    .losses = t->shards * loss_sums(t),
+                                    .unread = US_TRAIN_UNREAD,
                                     .rate = c->rate,
                                     .warmup = c->warmup,
                                     .beta2 = 0.999f,
@@ -100,19 +110,20 @@ static UsStatus allocate(UsTrainer* t) {
                                     .trail = c->action_only ? 0 : c->trunk_rate};
   US_TRY(
       us_optimiser_create(t->m->device, &config, 1, &list, t->m->cls->params(t->m), &t->optimiser));
-  // Numbers per worker, shard and validation.
+  // Numbers per worker, step and validation.
+  size_t held_sums = (size_t)(c->validate_batches * t->shards * 2 * c->horizon);
   t->worker = calloc((size_t)t->workers, sizeof(*t->worker));
-  t->figures = calloc((size_t)t->shards * loss_sums(t), sizeof(double));
-  t->sums = us_ops_alloc_sums(t->m->device, (size_t)t->shards * loss_sums(t));
-  t->held_error = calloc((size_t)(4 * c->validate_batches * t->shards), sizeof(double));
+  t->figures = calloc(US_TRAIN_UNREAD, sizeof(*t->figures));
+  t->held_error = calloc(held_sums, sizeof(double));
+  t->held_sums = us_ops_alloc_sums(t->m->device, held_sums);
   t->best = us_ops_alloc(t->m->device, list->floats);
-  // Samples: the pool fills them in place, shard by shard.
-  int ok = t->worker && t->figures && t->sums && t->held_error && t->best &&
+  // Samples: the pool fills them in place.
+  int ok = t->worker && t->figures && t->held_error && t->held_sums && t->best &&
            place_batch(t->m, c->batch, c->frames, &t->batch) &&
            (!t->held.fill || place_batch(t->m, c->batch, t->held_frames, &t->held_batch));
   // A worker computes one shard after the other on tapes of its own.
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
-  for (int i = 0; ok && i < t->workers; i++) {
+  for (int i = 0; ok && i < t->tapes; i++) {
     t->worker[i].tape = t->m->cls->tape_create(t->m, &train);
     if (t->held.fill) t->worker[i].held = t->m->cls->tape_create(t->m, &held);
     ok = t->worker[i].tape && (t->worker[i].held || !t->held.fill);
@@ -153,6 +164,19 @@ static UsStatus check(const UsWorldModel* m, const UsTrainConfig* c) {
   return US_OK;
 }
 
+// The shards depend on config and kind of device alone, so that results do not depend on the
+// threads: all of the batch on a wide device, else samples of a power of two that divides the
+// batch, with at most kShardRows queries.
+static void set_shards(UsTrainer* t) {
+  const UsTrainConfig* c = &t->c;
+  int rows = (c->frames - c->first) * t->m->grid_h * t->m->grid_w;
+  t->shard = t->wide ? c->batch : kShardMost;
+  while (!t->wide && t->shard > 1 && (t->shard * rows > kShardRows || c->batch % t->shard != 0)) {
+    t->shard /= 2;
+  }
+  t->shards = c->batch / t->shard;
+}
+
 UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrainData train,
                            UsTrainData held, UsPool* pool, UsTrainer** out) {
   *out = NULL;
@@ -161,17 +185,14 @@ UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrain
   UsTrainer* t = calloc(1, sizeof(*t));
   if (!t) return us_fail(US_MEMORY, "training: out of memory");
   *t = (UsTrainer){.m = m, .c = c, .train = train, .held = held, .pool = pool};
-  // The shards depend on the config alone, so that results do not depend on the threads. Each has
-  // samples of a power of two that divides the batch, with at most kShardRows queries.
-  int rows = (c.frames - c.first) * m->grid_h * m->grid_w;
-  t->shard = kShardMost;
-  while (t->shard > 1 && (t->shard * rows > kShardRows || c.batch % t->shard != 0)) t->shard /= 2;
-  t->shards = c.batch / t->shard;
+  t->wide = m->device->wide;
   t->workers = us_pool_threads(pool);
+  t->tapes = t->wide ? 1 : t->workers;
+  set_shards(t);
   t->held_frames = m->context + c.horizon;
   t->at = (TrainState){.best_error = INFINITY, .one_step = NAN, .open_loop = NAN};
   // What the machine does not have is refused before it is taken.
-  UsStatus status = us_machine_need_memory("training", bytes_of(t));
+  UsStatus status = need_memory(t);
   if (status == US_OK) status = allocate(t);
   if (status == US_OK) *out = t;
   if (status != US_OK) us_trainer_destroy(t);
@@ -189,7 +210,7 @@ void us_trainer_destroy(UsTrainer* t) {
   free_batch(&t->batch);
   free_batch(&t->held_batch);
   free(t->worker);
-  us_ops_free(t->m->device, t->sums);
+  us_ops_free(t->m->device, t->held_sums);
   free(t->figures);
   free(t->held_error);
   free(t);
@@ -208,7 +229,7 @@ void us_trainer_seconds(const UsTrainer* t, double* sampling, double* all) {
   }
 }
 
-// ---- a shard ----
+// ---- samples ----
 
 // The samples of one shard of a batch.
 static UsBatch slice(const UsTrainer* t, const UsBatch* b, int shard) {
@@ -224,10 +245,44 @@ static UsBatch slice(const UsTrainer* t, const UsBatch* b, int shard) {
   return out;
 }
 
-// Asks a source for the samples of one shard.
+// A batch that is asked for.
+typedef struct Asked {
+  UsTrainer* t;
+  const UsTrainData* data;
+  int64_t step;
+  UsBatch* batch;
+} Asked;
+
+static void sample_item(void* arg, int item, int worker) {
+  const Asked* a = arg;
+  Worker* w = &a->t->worker[worker];
+  if (us_interrupted()) return;
+  double start = us_seconds();
+  a->data->fill(a->data->source, a->step, item, a->batch);
+  double seconds = us_seconds() - start;
+  w->sampling += seconds;
+  w->busy += seconds;
+}
+
+// Asks a source for the samples of one shard; of a wide device's only one they are there already.
 static void fill(const UsTrainer* t, const UsTrainData* data, int64_t step, int shard, UsBatch* b) {
   for (int i = 0; i < t->shard; i++) data->fill(data->source, step, shard * t->shard + i, b);
 }
+
+// Runs all shards of a batch. On the CPU a worker fills the samples of its shard; else the pool
+// fills those of all, while the device may still be at work on the batch before.
+static void run_shards(UsTrainer* t, const UsTrainData* data, int64_t step, UsBatch* b,
+                       UsPoolItem item) {
+  if (!t->wide) {
+    us_pool_run(t->pool, t->shards, item, t);
+    return;
+  }
+  Asked asked = {t, data, step, b};
+  us_pool_run(t->pool, t->c.batch, sample_item, &asked);
+  item(t, 0, 0);
+}
+
+// ---- a step ----
 
 // Samples and gradient of one shard.
 static void shard_item(void* arg, int item, int worker) {
@@ -235,75 +290,88 @@ static void shard_item(void* arg, int item, int worker) {
   Worker* w = &t->worker[worker];
   if (us_interrupted()) return;
   double start = us_seconds();
-  fill(t, &t->train, t->at.step, item, &t->batch);
+  if (!t->wide) fill(t, &t->train, t->at.step, item, &t->batch);
   double filled = us_seconds();
   UsBatch shard = slice(t, &t->batch, item);
   t->m->cls->loss(t->m, w->tape, &shard, t->c.batch, t->c.action_only,
-                  us_optimiser_gradient(t->optimiser, item), t->sums + (size_t)item * loss_sums(t));
+                  us_optimiser_gradient(t->optimiser, item),
+                  us_optimiser_losses(t->optimiser) + (size_t)(item * loss_sums(t)));
   w->sampling += filled - start;
   w->busy += us_seconds() - start;
 }
 
-UsTrainStep us_trainer_step(UsTrainer* t, double progress) {
-  UsTrainStep out = {.step = ++t->at.step};
+int us_trainer_step(UsTrainer* t, double progress) {
+  t->at.step++;
   // The gradient of every shard, then of the batch. A step that was stopped did not happen.
-  us_pool_run(t->pool, t->shards, shard_item, t);
-  out.norm = us_optimiser_sum(t->optimiser, t->pool);
+  run_shards(t, &t->train, t->at.step, &t->batch, shard_item);
+  us_optimiser_sum(t->optimiser, t->pool);
   if (us_interrupted()) {
     t->at.step--;
-    out.finite = out.stopped = 1;
-    return out;
-  }
-  // The losses, in one read from the device.
-  const UsLossConfig loss = loss_of_training(t);
-  us_ops_get_sums(t->m->device, t->sums, t->figures, (size_t)t->shards * loss_sums(t));
-  for (int i = 0; i < t->shards; i++) {
-    UsLosses l = us_losses_of(&loss, t->figures + (size_t)i * loss_sums(t));
-    out.teacher += l.teacher;
-    out.rollout += l.rollout;
+    return 0;
   }
   // The weights follow; what is not finite leaves them as they were.
-  out.finite = isfinite(out.teacher + out.rollout + out.norm);
-  if (out.finite) {
-    out.rate = us_optimiser_update(t->optimiser, out.step, progress, t->pool);
-  } else {
-    t->at.step--;
+  us_optimiser_update(t->optimiser, t->at.step, progress, t->pool);
+  return 1;
+}
+
+int us_trainer_figures(UsTrainer* t, const UsTrainStep** out) {
+  const UsLossConfig loss = loss_of_training(t);
+  const UsStepFigures* read;
+  int n = us_optimiser_read(t->optimiser, &read);
+  int64_t before = t->at.step - n;
+  *out = t->figures;
+  for (int i = 0; i < n; i++) {
+    UsTrainStep* s = &t->figures[i];
+    *s = (UsTrainStep){.step = before + i + 1,
+                       .norm = read[i].norm,
+                       .rate = read[i].rate,
+                       .finite = read[i].finite};
+    // The losses of a batch are those of its shards.
+    for (int k = 0; k < t->shards; k++) {
+      UsLosses l = us_losses_of(&loss, read[i].losses + (size_t)(k * loss_sums(t)));
+      s->teacher += l.teacher;
+      s->rollout += l.rollout;
+    }
+    // Steps from this one on did not happen.
+    if (s->finite) continue;
+    t->at.step = s->step - 1;
+    return i + 1;
   }
-  return out;
+  return n;
 }
 
 // ---- validation ----
 
-// Errors of one shard: of the next frame and of the last, beside those of repeating the frame
-// before.
+// Errors of one shard, beside those of repeating the frame before.
 static void validate_item(void* arg, int item, int worker) {
   UsTrainer* t = arg;
   UsTape* tape = t->worker[worker].held;
-  double error[kHorizonMost], copy[kHorizonMost];
   if (us_interrupted()) return;
-  fill(t, &t->held, t->validating, item, &t->held_batch);
+  if (!t->wide) fill(t, &t->held, t->validating, item, &t->held_batch);
   UsBatch shard = slice(t, &t->held_batch, item);
   t->m->cls->loss(t->m, tape, &shard, t->shard, 0, NULL, NULL);
-  t->m->cls->errors(tape, error, copy);
-  double* out = t->held_error + 4 * (size_t)(t->validating * t->shards + item);
-  out[0] = error[0];
-  out[1] = copy[0];
-  out[2] = error[t->c.horizon - 1];
-  out[3] = copy[t->c.horizon - 1];
+  size_t at = (size_t)(t->validating * t->shards + item);
+  t->m->cls->errors(tape, t->held_sums + at * 2 * (size_t)t->c.horizon);
 }
 
 UsValidation us_trainer_validate(UsTrainer* t) {
   if (!t->held.fill) return (UsValidation){NAN, NAN, 0};
-  double sum[4] = {0};
-  // Always the same batches, so that validations of a run compare.
+  size_t shards = (size_t)(t->c.validate_batches * t->shards), last = (size_t)t->c.horizon - 1;
+  double model[2] = {0}, copy[2] = {0};  // of the next frame, of the last
+  // Always the same batches, so that validations of a run compare. Their errors are read once.
   for (t->validating = 0; t->validating < t->c.validate_batches; t->validating++) {
-    us_pool_run(t->pool, t->shards, validate_item, t);
+    run_shards(t, &t->held, t->validating, &t->held_batch, validate_item);
   }
+  us_ops_get_sums(t->m->device, t->held_sums, t->held_error, shards * 2 * (last + 1));
   // Ratios of sums, which a sample without motion cannot upset; added in the order of shards.
-  for (int i = 0; i < t->c.validate_batches * t->shards; i++) {
-    for (int k = 0; k < 4; k++) sum[k] += t->held_error[4 * i + k];
+  for (size_t i = 0; i < shards; i++) {
+    const double* error = t->held_error + i * 2 * (last + 1);
+    model[0] += error[0];
+    model[1] += error[last];
+    copy[0] += error[last + 1];
+    copy[1] += error[last + 1 + last];
   }
-  return (UsValidation){sum[0] / sum[1], sum[2] / sum[3], 1};
+  return (UsValidation){model[0] / copy[0], model[1] / copy[1], 1};
 }
 
 // ---- normalisation ----

@@ -36,13 +36,16 @@ struct UsTrainer {
   UsTrainConfig c;  // defaults filled in
   UsTrainData train, held;
   UsPool* pool;
-  int shard, shards, workers, held_frames;
-  UsOptimiser* optimiser;
-  Worker* worker;      // (workers)
-  double* sums;        // (shards, loss sums) of the losses, tensor memory
-  double* figures;     // those, read once a step
-  double* held_error;  // (validate_batches, shards, 4): error and copy, next frame and last
-  float* best;         // (floats), tensor memory: the weights of best_error
+  int wide;            // 1: the batch is one shard, of the first worker
+  int shard, shards;   // samples of a shard, shards of a batch
+  int workers, tapes;  // threads of the pool; those of them that compute shards
+  int held_frames;
+  UsOptimiser* optimiser;  // its losses: (shards, loss sums)
+  Worker* worker;          // (workers)
+  UsTrainStep* figures;    // (US_TRAIN_UNREAD), as they were read last
+  double* held_sums;       // (validate_batches, shards, 2, horizon) errors, tensor memory
+  double* held_error;      // those, read
+  float* best;             // (floats), tensor memory: the weights of best_error
   UsBatch batch, held_batch;
   int validating;  // number of the held-back batch
   TrainState at;

@@ -13,7 +13,7 @@
 #include "worldmodel/tensor_file.h"
 #include "worldmodel/training/train_inner.h"
 
-enum { kLogEvery = 50 };
+enum { kLogEvery = US_TRAIN_UNREAD };
 
 // ---- checkpoint ----
 
@@ -42,6 +42,9 @@ UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
   size_t floats = t->m->cls->list(t->m)->floats, d = (size_t)t->m->dim;
   float* host = make_host(t);
   if (!host) return us_fail(US_MEMORY, "%s: out of memory", path);
+  // Steps that came to nothing do not count.
+  const UsTrainStep* unread;
+  us_trainer_figures(t, &unread);
   // Tensors: one read of each from the device.
   us_optimiser_get(t->optimiser, host);
   us_ops_get(t->m->device, t->best, host + 3 * floats, floats);
@@ -60,7 +63,8 @@ UsStatus us_trainer_save(UsTrainer* t, const char* path, const char* key) {
 #undef X
   keys[n] = "key";
   values[n++] = key;
-  UsStatus status = us_tensors_write(path, tensors, out, n, keys, values);
+  UsStatus status = us_device_check(t->m->device, path);
+  if (status == US_OK) status = us_tensors_write(path, tensors, out, n, keys, values);
   free(host);
   return status;
 }
@@ -153,6 +157,7 @@ typedef struct Loop {
   UsProgress bar;
   double started, saved;  // s on the clock
   double before;          // s of training in earlier runs
+  int every;              // steps between two reads of their figures
   char note[96];          // of the bar
 } Loop;
 
@@ -204,12 +209,34 @@ static void keep_validation(UsTrainer* t, UsValidation v) {
   t->at.open_loop = v.open_loop;
 }
 
-// Validates, once a step, and keeps the best weights; 1 when patience is at its end.
-static int validate(Loop* l) {
+// Reads what the steps since the last read were. The device had them in hand until here, and its
+// numbers count only if it did not fail.
+static UsStatus read_steps(Loop* l) {
+  const UsTrainStep* step;
+  int n = us_trainer_figures(l->t, &step);
+  US_TRY(us_device_check(l->t->m->device, "training"));
+  for (int i = 0; i < n; i++) {
+    const UsTrainStep* s = &step[i];
+    // The checkpoint on disk is left as it is: its weights are good.
+    if (!s->finite) {
+      return us_fail(US_DIVERGED, "training: step %lld: the loss is not finite (%g); %s%s",
+                     (long long)s->step, s->teacher + s->rollout,
+                     l->run->checkpoint ? "the last good weights are in " : "no checkpoint",
+                     l->run->checkpoint ? l->run->checkpoint : "");
+    }
+    log_step(l, s);
+  }
+  return US_OK;
+}
+
+// Validates, once a step, and keeps the best weights; *done = 1 when patience is at its end.
+static UsStatus validate(Loop* l, int* done) {
   UsTrainer* t = l->t;
-  if (t->at.validated == t->at.step) return t->c.patience > 0 && t->at.worse >= t->c.patience;
+  *done = t->c.patience > 0 && t->at.worse >= t->c.patience;
+  if (t->at.validated == t->at.step) return US_OK;
   UsValidation v = us_trainer_validate(t);
-  if (us_interrupted()) return 0;
+  US_TRY(us_device_check(t->m->device, "training"));
+  if (us_interrupted()) return US_OK;
   keep_validation(t, v);
   t->at.validated = t->at.step;
   // A line of the log of its own, out at once: people watch it.
@@ -221,41 +248,40 @@ static int validate(Loop* l) {
     fflush(l->log);
   }
   // Patience: better weights are kept, and so many validations without any end the run.
-  if (t->c.patience <= 0 || !t->held.fill) return 0;
+  if (t->c.patience <= 0 || !t->held.fill) return US_OK;
   if (v.open_loop < t->at.best_error) {
     t->at.best_error = v.open_loop;
     t->at.worse = 0;
     us_ops_copy(t->m->device, t->m->cls->params(t->m), t->best, t->m->cls->list(t->m)->floats);
-    return 0;
+  } else {
+    t->at.worse++;
   }
-  return ++t->at.worse >= t->c.patience;
+  *done = t->at.worse >= t->c.patience;
+  return US_OK;
 }
 
 static UsStatus loop(Loop* l) {
   UsTrainer* t = l->t;
   double every = l->run->checkpoint_seconds > 0 ? l->run->checkpoint_seconds : 30;
-  int done = t->c.patience > 0 && t->at.worse >= t->c.patience;
+  int done = t->c.patience > 0 && t->at.worse >= t->c.patience, unread = 0;
   // A validation that was stopped is made up for when the run goes on.
-  if (t->at.step > 0 && t->at.step % t->c.validate_every == 0) done = validate(l);
+  if (t->at.step > 0 && t->at.step % t->c.validate_every == 0) US_TRY(validate(l, &done));
   while (!done && progress(l) < 1 && !us_interrupted()) {
-    UsTrainStep s = us_trainer_step(t, progress(l));
-    if (s.stopped) break;
-    // The checkpoint on disk is left as it is: its weights are good.
-    if (!s.finite) {
-      return us_fail(US_DIVERGED, "training: step %lld: the loss is not finite (%g); %s%s",
-                     (long long)s.step, s.teacher + s.rollout,
-                     l->run->checkpoint ? "the last good weights are in " : "no checkpoint",
-                     l->run->checkpoint ? l->run->checkpoint : "");
-    }
-    // What the step was, how the run stands, and now and then its state on disk.
+    if (!us_trainer_step(t, progress(l))) break;
     t->at.elapsed = l->before + us_seconds() - l->started;
-    log_step(l, &s);
+    // What steps were is read for a line of the log, before a validation and before a checkpoint.
+    int measured = t->at.step % t->c.validate_every == 0, saved = us_seconds() - l->saved > every;
+    if (++unread >= l->every || t->at.step % kLogEvery == 0 || measured || saved) {
+      US_TRY(read_steps(l));
+      unread = 0;
+    }
     us_progress_show(&l->bar, t->c.steps > 0 ? (double)t->at.step : t->at.elapsed, l->note);
-    if (t->at.step % t->c.validate_every == 0) done = validate(l);
-    if (us_seconds() - l->saved > every && !us_interrupted()) US_TRY(checkpoint(l));
+    if (measured) US_TRY(validate(l, &done));
+    if (saved && !us_interrupted()) US_TRY(checkpoint(l));
   }
   // The end: the last weights are measured. Or the caller wants to stop: the state is kept.
-  if (!us_interrupted()) validate(l);
+  US_TRY(read_steps(l));
+  if (!us_interrupted()) US_TRY(validate(l, &done));
   if (!us_interrupted()) return US_OK;
   US_TRY(checkpoint(l));
   return us_fail(US_INTERRUPTED, "training: stopped at step %lld; --resume continues",
@@ -263,7 +289,7 @@ static UsStatus loop(Loop* l) {
 }
 
 static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* result) {
-  Loop l = {.t = t, .run = run};
+  Loop l = {.t = t, .run = run, .every = t->wide ? kLogEvery : 1};
   // Where an earlier run stopped: weights, optimizer, step, log.
   if (run->resume && run->checkpoint && us_file_exists(run->checkpoint)) {
     US_TRY(us_trainer_load(t, run->checkpoint, run->key ? run->key : ""));
@@ -288,7 +314,8 @@ static UsStatus run_all(UsTrainer* t, const UsTrainRun* run, UsValidation* resul
   if (status == US_OK && t->c.patience > 0 && isfinite(t->at.best_error)) {
     us_ops_copy(t->m->device, t->best, t->m->cls->params(t->m), t->m->cls->list(t->m)->floats);
     keep_validation(t, us_trainer_validate(t));
-    status = us_interrupt_check("training");
+    status = us_device_check(t->m->device, "training");
+    if (status == US_OK) status = us_interrupt_check("training");
   }
   us_progress_end(&l.bar);
   if (l.log) fclose(l.log);
