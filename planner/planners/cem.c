@@ -16,7 +16,6 @@
 #include <stdlib.h>
 
 #include "planner/planners/search.h"
-#include "worldmodel/base/progress.h"
 
 typedef struct Cem {
   UsPlanner base;
@@ -41,19 +40,17 @@ static void cem_start(UsPlanner* p, int n, const int* slots, const uint64_t* epi
   us_search_start(&((Cem*)p)->search, n, slots, episodes);
 }
 
+static void iteration(UsSearch* s) {
+  us_search_each(s, us_search_sample);
+  us_search_imagine(s);
+  us_search_each(s, us_search_cost);
+  us_search_each(s, us_search_elites);
+  us_search_each(s, us_search_fit);
+}
+
 static void cem_plan(UsPlanner* p, int n, const int* slots, float* actions) {
-  UsSearch* s = &((Cem*)p)->search;
-  us_search_begin(s, n, slots);
-  // A slot leaves when its iterations are done; all others go on together.
-  while (us_search_activate(s, n, slots) > 0 && !us_interrupted()) {
-    us_search_each(s, us_search_sample);
-    us_search_imagine(s);
-    us_search_each(s, us_search_cost);
-    us_search_each(s, us_search_elites);
-    us_search_each(s, us_search_fit);
-    p->candidate_steps += (int64_t)s->count * p->config.samples * p->config.horizon;
-  }
-  for (int i = 0; i < n; i++) us_search_hand_out(s, slots[i], actions + (size_t)i * s->played);
+  int64_t made = us_search_plan(&((Cem*)p)->search, n, slots, iteration, actions);
+  p->candidate_steps += made * p->config.samples * p->config.horizon;
 }
 
 const UsPlannerClass us_planner_cem = {

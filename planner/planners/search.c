@@ -1,32 +1,44 @@
 #include "planner/planners/search.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "env/env_class.h"
+#include "worldmodel/base/progress.h"
 
 // ---- memory ----
 
+// Laid out alike on the host and in tensor memory, so that it goes from one to the other in one
+// piece.
+static void place_plan(const UsSearch* s, UsSearchPlan* p, UsArena* a, size_t n) {
+  p->slot = US_TAKE(a, int, n);
+  p->fresh = US_TAKE(a, int, n);
+  p->zero = US_TAKE(a, float, n);
+  p->deviation = US_TAKE(a, float, n);
+  p->weight = US_TAKE(a, float, n*(size_t)s->config.horizon);
+  p->stream = US_TAKE(a, UsRng, n);
+}
+
 static void place_host(UsSearch* s, size_t n) {
-  UsArena* a = &s->memory;
+  UsArena* a = &s->host;
   const UsPlannerConfig* g = &s->config;
   const size_t all = n * (size_t)g->samples;
-  s->active = US_TAKE(a, int, n);
+  place_plan(s, &s->here, a, n);
+  s->plan_bytes = a->size;
   s->episode = US_TAKE(a, uint64_t, n);
   s->plan = US_TAKE(a, uint32_t, n);
-  s->iterations = US_TAKE(a, int, n);
-  s->row = US_TAKE(a, float, s->length);
-  s->weight = US_TAKE(a, float, n*(size_t)g->horizon);
-  s->stream = US_TAKE(a, UsRng, n);
+  s->from = US_TAKE(a, int, n);
+  s->row = US_TAKE(a, float, n*(size_t)s->played);
   // An env that takes no tensor memory is handed candidates, and returns rewards, through these.
   if (s->env->cls->rollout_device) return;
   s->actions = US_TAKE(a, float, all*(size_t)s->length);
   s->returned = US_TAKE(a, float, all*(size_t)g->horizon);
 }
 
-static void place_tensors(UsSearch* s, UsArena* a, size_t n) {
+static void place_tensors(UsSearch* s, size_t n) {
+  UsArena* a = &s->tensors;
   const UsPlannerConfig* g = &s->config;
   const size_t all = n * (size_t)g->samples, elites = n * (size_t)g->elites;
+  place_plan(s, &s->there, a, n);
   s->mean = US_TAKE(a, float, n*(size_t)s->length);
   s->deviation = US_TAKE(a, float, n*(size_t)s->length);
   for (int k = 0; k < 2; k++) {
@@ -37,6 +49,7 @@ static void place_tensors(UsSearch* s, UsArena* a, size_t n) {
   s->rewards = US_TAKE(a, float, all*(size_t)g->horizon);
   s->cost = US_TAKE(a, double, all);
   s->order = US_TAKE(a, int, elites);
+  s->handed = US_TAKE(a, float, n*(size_t)s->played);
 }
 
 UsStatus us_search_create(UsSearch* s, UsEnv* env, const UsPlannerConfig* config) {
@@ -47,42 +60,39 @@ UsStatus us_search_create(UsSearch* s, UsEnv* env, const UsPlannerConfig* config
   s->device = info->device ? info->device : us_device_cpu();
   s->length = config->horizon * info->block * info->action;
   s->played = config->replan * info->block * info->action;
-  // One block of the host's memory: measured, then placed.
+  const int first = config->iterations, later = config->warm_iterations;
+  s->most = first > later ? first : later;
+  s->fewest = first > later ? later : first;
+  s->plain = !env->cls->rollout_device;
+  // One block of the host's memory and one of tensor memory: measured, then placed.
   place_host(s, n);
-  US_TRY(us_arena_alloc(&s->memory));
-  place_host(s, n);
-  // The same for tensor memory, whose block comes from the device.
-  UsArena a = {0};
-  place_tensors(s, &a, n);
-  s->tensors = us_ops_alloc(s->device, a.size / sizeof(float) + 1);
-  if (!s->tensors) {
+  place_tensors(s, n);
+  UsStatus status = us_arena_alloc(&s->host);
+  if (status == US_OK) status = us_ops_arena_alloc(s->device, &s->tensors);
+  if (status != US_OK) {
     us_search_free(s);
-    return us_fail(US_MEMORY, "planner: out of memory: %zu bytes asked for", a.size);
+    return us_fail(status, "planner: %s", us_message());
   }
-  a = (UsArena){.base = (char*)s->tensors, .room = a.size};
-  place_tensors(s, &a, n);
+  place_host(s, n);
+  place_tensors(s, n);
   return US_OK;
 }
 
 void us_search_free(UsSearch* s) {
-  if (s->tensors) us_ops_free(s->device, s->tensors);
-  us_arena_free(&s->memory);
+  for (int i = 0; i < US_SEARCH_RECORDINGS; i++) {
+    if (s->recording[i].calls) us_ops_forget(s->device, s->recording[i].calls);
+  }
+  if (s->tensors.base) us_ops_free(s->device, s->tensors.base);
+  us_arena_free(&s->host);
   *s = (UsSearch){0};
 }
 
-// ---- episodes and plans ----
-
-// Puts one number everywhere in a slot's row of a tensor (N, L).
-static void put_row(UsSearch* s, float* tensor, int slot, float x) {
-  for (int j = 0; j < s->length; j++) s->row[j] = x;
-  us_ops_put(s->device, tensor + (size_t)slot * s->length, s->row, (size_t)s->length);
-}
+// ---- where a plan starts ----
 
 void us_search_start(UsSearch* s, int n, const int* slots, const uint64_t* episodes) {
   for (int i = 0; i < n; i++) {
     s->episode[slots[i]] = episodes[i];
     s->plan[slots[i]] = 0;
-    put_row(s, s->mean, slots[i], 0);
   }
 }
 
@@ -94,50 +104,134 @@ static int since_due(const UsSearch* s, int slot) {
 
 // A first plan searches widely; those after it start from the last one, which was shifted when it
 // was handed out. The first one after a deadline counts as a first plan.
-void us_search_begin(UsSearch* s, int n, const int* slots) {
+static int is_warm(const UsSearch* s, int slot) {
   const UsPlannerConfig* g = &s->config;
-  s->iteration = -1;
-  for (int i = 0; i < n; i++) {
-    int due = g->deadline && since_due(s, slots[i]) < g->replan;
-    int warm = !due && !g->cold && s->plan[slots[i]] > 0;
-    s->iterations[slots[i]] = warm ? g->warm_iterations : g->iterations;
-    put_row(s, s->deviation, slots[i], warm ? g->warm_deviation : g->deviation);
+  int due = g->deadline && since_due(s, slot) < g->replan;
+  return !due && !g->cold && s->plan[slot] > 0;
+}
+
+// The weights of a slot's blocks (H) rise from the first to the last, or are 0 but for it. With a
+// deadline they are 0 before it and 1 from it on.
+static void set_weights(const UsSearch* s, int slot, float* weight) {
+  const UsPlannerConfig* g = &s->config;
+  const int last = g->horizon - 1, due = last - since_due(s, slot);
+  for (int h = 0; h <= last; h++) {
+    float rise = last > 0 ? (float)h / (float)last : 1;
+    weight[h] = g->first_weight + (1 - g->first_weight) * rise;
+    if (g->last_only) weight[h] = h == last;
+    if (g->deadline) weight[h] = h >= due;
   }
 }
 
-int us_search_activate(UsSearch* s, int n, const int* slots) {
-  s->iteration++;
-  s->count = 0;
-  for (int i = 0; i < n; i++) {
-    if (s->iteration < s->iterations[slots[i]]) s->active[s->count++] = slots[i];
-  }
-  return s->count;
-}
-
-void us_search_hand_out(UsSearch* s, int slot, float* actions) {
+// Lays a plan out on the host, those slots first that have the most iterations, and brings it to
+// the device.
+static void begin(UsSearch* s, int n, const int* slots) {
   const UsPlannerConfig* g = &s->config;
-  const size_t played = (size_t)s->played, length = (size_t)s->length, rest = length - played;
-  // The mean of the elites is played ...
-  float* mean = s->mean + (size_t)slot * length;
-  us_ops_get(s->device, mean, s->row, length);
-  memcpy(actions, s->row, sizeof(float) * played);
-  // ... or the best candidate of the last iteration, where there was a finite one.
-  if (g->play_best) {
-    const int last = (s->iterations[slot] - 1) % 2;
-    const size_t best = (size_t)slot * (size_t)g->elites;
-    double cost;
-    us_ops_get(s->device, (const float*)(s->elite_cost[last] + best), (float*)&cost,
-               sizeof(cost) / sizeof(float));
-    if (cost < INFINITY) {
-      us_ops_get(s->device, s->elite[last] + best * length, actions, played);
+  UsSearchPlan* p = &s->here;
+  s->n = 0;
+  for (int most = 1; most >= 0; most--) {
+    for (int i = 0; i < n; i++) {
+      const int slot = slots[i], warm = is_warm(s, slot);
+      if (most != ((warm ? g->warm_iterations : g->iterations) == s->most)) continue;
+      // Candidate k of iteration t draws from the stream (seed, episode, plan, t << 20 | k).
+      p->stream[s->n] = us_rng(g->seed, US_RNG_PLAN, s->episode[slot], s->plan[slot], 0);
+      p->deviation[s->n] = warm ? g->warm_deviation : g->deviation;
+      set_weights(s, slot, p->weight + (size_t)s->n * (size_t)g->horizon);
+      p->fresh[s->n] = s->plan[slot] == 0 ? slot : -1;
+      p->slot[s->n] = slot;
+      s->from[s->n++] = i;
     }
+    if (most) s->many = s->n;
   }
-  // The next plan goes on where this one was left, with zeros for the blocks that are new.
-  memmove(s->row, s->row + played, sizeof(float) * rest);
-  memset(s->row + rest, 0, sizeof(float) * played);
-  if (g->cold) memset(s->row, 0, sizeof(float) * rest);
-  us_ops_put(s->device, mean, s->row, length);
-  s->plan[slot]++;
+  us_ops_put_bytes(s->device, s->there.slot, p->slot, s->plan_bytes);
+  if (!s->actions) us_env_rollout_prepare(s->env, n, p->slot);
+}
+
+// ---- plans ----
+
+// Hands the plans of n slots from place `first` on out, whose last iteration was `last`: the mean
+// of the elites, or the best candidate of that iteration where there was a finite one. Their next
+// plans go on where these were left.
+static void hand_out(UsSearch* s, int first, int n, int last) {
+  const UsPlannerConfig* g = &s->config;
+  const int half = last % 2;
+  us_ops_hand_out(s->device, n, s->length, s->played, g->elites, g->cold, s->there.slot + first,
+                  g->play_best ? s->elite[half] : NULL, g->play_best ? s->elite_cost[half] : NULL,
+                  s->mean, s->handed + (size_t)first * (size_t)s->played);
+}
+
+// All that a plan does on the device between what is put there and what is fetched.
+static void make(UsSearch* s, UsSearchIteration* iteration) {
+  const UsSearchPlan* p = &s->there;
+  us_ops_set_rows(s->device, s->n, s->length, p->slot, p->deviation, s->deviation);
+  us_ops_set_rows(s->device, s->n, s->length, p->fresh, p->zero, s->mean);
+  for (int t = 0; t < s->most && !us_interrupted(); t++) {
+    // A slot leaves when its iterations are done; all others go on together.
+    s->iteration = t;
+    s->count = t < s->fewest ? s->n : s->many;
+    if (s->count == 0) break;
+    iteration(s);
+    s->made += s->count;
+  }
+  // The last iterations of both kinds need not be of the same half.
+  if (s->many > 0) hand_out(s, 0, s->many, s->most - 1);
+  if (s->many < s->n) hand_out(s, s->many, s->n - s->many, s->fewest - 1);
+}
+
+// The entry of plans like this one. NULL when there was none, or none that is still kept: then it
+// begins with this plan.
+static UsSearchRecording* recall(UsSearch* s) {
+  UsSearchRecording* oldest = s->recording;
+  for (int i = 0; i < US_SEARCH_RECORDINGS; i++) {
+    UsSearchRecording* r = &s->recording[i];
+    if (r->n == s->n && r->many == s->many) {
+      r->used = s->plans;
+      return r;
+    }
+    if (r->used < oldest->used) oldest = r;
+  }
+  us_ops_forget(s->device, oldest->calls);
+  *oldest = (UsSearchRecording){s->n, s->many, s->plans, NULL};
+  return NULL;
+}
+
+// Records what such a plan does. A device that cannot is not asked again; one that was interrupted
+// has not recorded all of it.
+static void record(UsSearch* s, UsSearchRecording* r, UsSearchIteration* iteration) {
+  s->plain = !us_ops_record(s->device);
+  if (s->plain) return;
+  make(s, iteration);
+  r->calls = us_ops_recorded(s->device);
+  s->plain = !r->calls;
+  if (!us_interrupted()) return;
+  us_ops_forget(s->device, r->calls);
+  r->calls = NULL;
+}
+
+int64_t us_search_plan(UsSearch* s, int n, const int* slots, UsSearchIteration* iteration,
+                       float* actions) {
+  const size_t played = (size_t)s->played;
+  s->plans++;
+  s->made = 0;
+  begin(s, n, slots);
+  // The first plan of its kind is made as it stands, the second is recorded, others are replayed.
+  UsSearchRecording* r = s->plain || us_interrupted() ? NULL : recall(s);
+  if (r && !r->calls) record(s, r, iteration);
+  s->made = 0;
+  if (r && r->calls) {
+    us_ops_replay(s->device, r->calls);
+    s->made = (int64_t)s->many * s->most + (int64_t)(n - s->many) * s->fewest;
+  } else {
+    make(s, iteration);
+  }
+  // Actions come back by place, and go where the caller has their slots.
+  us_ops_get(s->device, s->handed, s->row, (size_t)n * played);
+  for (int i = 0; i < n; i++) {
+    memcpy(actions + (size_t)s->from[i] * played, s->row + (size_t)i * played,
+           sizeof(float) * played);
+    s->plan[s->here.slot[i]]++;
+  }
+  return s->made;
 }
 
 // ---- the steps ----
@@ -165,49 +259,32 @@ void us_search_each(UsSearch* s, UsSearchStep* work) {
 
 void us_search_sample(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
+  const uint32_t from = (uint32_t)s->iteration << 20;
   float* x = s->candidates + (size_t)first * (size_t)g->samples * (size_t)s->length;
-  // Candidate k of a slot draws from the stream (seed, episode, plan, iteration << 20 | k).
-  for (int i = first; i < first + n; i++) {
-    s->stream[i] = us_rng(g->seed, US_RNG_PLAN, s->episode[s->active[i]], s->plan[s->active[i]],
-                          (uint64_t)s->iteration << 20);
-  }
-  us_ops_noise(s->device, n, g->samples, s->length, s->stream + first, 0, x);
+  us_ops_noise(s->device, n, g->samples, s->length, s->there.stream + first, from, x);
   us_ops_correlate(s->device, n * g->samples, g->samples, s->length, s->lag, g->correlation, x);
-  us_ops_sample(s->device, n, g->samples, s->length, s->active + first, s->mean, s->deviation, x);
+  us_ops_sample(s->device, n, g->samples, s->length, s->there.slot + first, s->mean, s->deviation,
+                x);
 }
 
 void us_search_imagine(UsSearch* s) {
   const UsPlannerConfig* g = &s->config;
   const size_t all = (size_t)s->count * (size_t)g->samples;
   if (!s->actions) {
-    us_env_rollout_prepare(s->env, s->count, s->active);
     us_env_rollout_device(s->env, s->count, g->samples, g->horizon, s->candidates, s->rewards);
     return;
   }
   // Candidates go to the host, and rewards come from it.
   us_ops_get(s->device, s->candidates, s->actions, all * (size_t)s->length);
-  us_env_rollout(s->env, s->count, s->active, g->samples, g->horizon, s->actions, s->returned);
+  us_env_rollout(s->env, s->count, s->here.slot, g->samples, g->horizon, s->actions, s->returned);
   us_ops_put(s->device, s->rewards, s->returned, all * (size_t)g->horizon);
 }
 
 void us_search_cost(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   const size_t at = (size_t)first * (size_t)g->samples, horizon = (size_t)g->horizon;
-  float* weight = s->weight + (size_t)first * horizon;
-  // The weights rise from the first block to the last, or are 0 but for it. With a deadline they
-  // are 0 before it and 1 from it on.
-  for (int i = 0; i < n; i++) {
-    const int last = g->horizon - 1, due = last - since_due(s, s->active[first + i]);
-    for (int h = 0; h <= last; h++) {
-      float rise = last > 0 ? (float)h / (float)last : 1;
-      float* w = weight + (size_t)i * horizon + h;
-      *w = g->first_weight + (1 - g->first_weight) * rise;
-      if (g->last_only) *w = h == last;
-      if (g->deadline) *w = h >= due;
-    }
-  }
-  us_ops_cost(s->device, n, g->samples, g->horizon, weight, s->rewards + at * horizon,
-              s->cost + at);
+  us_ops_cost(s->device, n, g->samples, g->horizon, s->there.weight + (size_t)first * horizon,
+              s->rewards + at * horizon, s->cost + at);
 }
 
 void us_search_elites(UsSearch* s, int first, int n) {
@@ -215,7 +292,7 @@ void us_search_elites(UsSearch* s, int first, int n) {
   // The elites of the last iteration lie in the other half; a plan's first iteration has none.
   const int now = s->iteration % 2, keep = s->iteration > 0 ? g->keep : 0;
   const size_t at = (size_t)first * (size_t)g->samples;
-  us_ops_elites(s->device, n, g->samples, s->length, g->elites, keep, s->active + first,
+  us_ops_elites(s->device, n, g->samples, s->length, g->elites, keep, s->there.slot + first,
                 s->candidates + at * (size_t)s->length, s->cost + at, s->elite[!now],
                 s->elite_cost[!now], s->order + (size_t)first * (size_t)g->elites, s->elite[now],
                 s->elite_cost[now]);
@@ -224,6 +301,6 @@ void us_search_elites(UsSearch* s, int first, int n) {
 void us_search_fit(UsSearch* s, int first, int n) {
   const UsPlannerConfig* g = &s->config;
   const int now = s->iteration % 2;
-  us_ops_fit(s->device, n, s->length, g->elites, s->active + first, s->elite[now],
+  us_ops_fit(s->device, n, s->length, g->elites, s->there.slot + first, s->elite[now],
              s->elite_cost[now], g->momentum, g->least_deviation, s->mean, s->deviation);
 }
