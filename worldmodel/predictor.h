@@ -162,19 +162,21 @@ US_API void us_tape_error_sums(UsTape* t, double* errors);
 
 // ---- rollouts ----
 
-// Rolls candidates of one slot forward in a tile of 64 or 128 rows, all frames of a tile
-// before the next tile, so that a tile stays in cache.
+// Rolls candidates forward: on the CPU those of one slot in a tile of 64 or 128 rows, all frames of
+// a tile before the next tile, so that a tile stays in cache; on a wide device those of all slots.
 
-// Scratch of one thread for tiles of `candidates` candidates; NULL when out of memory. It is made
-// for the weights of that moment: who changes them makes another.
-US_API UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates);
+// Scratch of one thread, as in world_model.h. It is made for the weights of that moment: who
+// changes them makes another.
+US_API UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates, int horizon);
 US_API void us_predictor_work_destroy(UsRolloutWork* m);
 
-// Computes the cache of a context, its keys and values: context (C, G, D) normalised, oldest first,
-// tensor memory; times (C) s, on any clock, host; cache (us_predictor_model(p)->cache), tensor
-// memory. Positions count from the newest frame, so the clock's zero does not matter.
-US_API void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* context,
-                               const double* times, float* cache);
+// Bytes of tensor memory that it will take.
+US_API double us_predictor_work_bytes(const UsPredictor* p, int candidates, int horizon);
+
+// Computes the caches of n contexts, their keys and values, as in world_model.h. Positions count
+// from a context's newest frame, so the clock's zero does not matter.
+US_API void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, int n, const int* slot,
+                               const float* contexts, const double* times, float* caches);
 
 US_API void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task);
 

@@ -46,26 +46,28 @@ typedef struct UsWorldModel {
   int context;         // C, at most US_CONTEXT_MAX
   int block, action;   // K, A
   int past;            // blocks of actions before the next one that it reads; less than C
-  int tile;            // candidates that roll best together
+  int wide;            // 1: all slots in one call are best; 0: a slot a call, on several threads
+  int tile;            // candidates that roll best together; with wide 1 the most of one call
   size_t cache;        // floats of what observe makes of a context
 } UsWorldModel;
 
+// A rollout of `samples` candidates of each of some slots, count = slots * samples; all pointers
+// are tensor memory.
 typedef struct UsRollout {
-  const float* context;  // (C, G, D) oldest first, tensor memory
-  const float* cache;    // (cache) of that context, tensor memory
-  double step;           // s between predicted frames
-  int count;             // candidates, at most those of the work
-  int horizon;           // H
-  const float* actions;  // (count, H, K, A) tensor memory; NULL for a model without actions
-  const float* past;     // (past, K, A) blocks that led through the context, tensor memory.
-                         // Nullable: all 0
-  const float* goal;     // (G, D) tensor memory. Nullable
-  float* distance;       // (count, H) tensor memory: mean squared difference to the goal.
-                         // Nullable
-  float* last;           // (count, G, D) tensor memory: the last frame. Nullable
-  float* frames;         // (H, candidates of the work, G, D) tensor memory: every frame. Nullable
-  int clip;              // 1: actions are clipped to [-1, 1] first
-  int recompute;         // 1: the predictor goes without its cache, for benchmarks
+  int slots, samples;
+  const int* slot;        // (slots) the rows of N that they are. Nullable: 0, 1, ..
+  const float* contexts;  // (N, C, G, D) oldest first
+  const float* caches;    // (N, cache) of those contexts
+  const float* pasts;     // (N, past, K, A) blocks that led through the contexts. Nullable: all 0
+  const float* goals;     // (N, G, D) Nullable
+  double step;            // s between predicted frames
+  int horizon;            // H
+  const float* actions;   // (count, H, K, A); NULL for a model without actions
+  float* distance;        // (count, H) mean squared difference to the goal. Nullable
+  float* last;            // (count, G, D) the last frame. Nullable
+  float* frames;          // (H, count, G, D) every frame. Nullable
+  int clip;               // 1: actions are clipped to [-1, 1] first
+  int recompute;          // 1: the predictor goes without its cache, for benchmarks
 } UsRollout;
 
 // Scratch of one thread, the kind's own.
@@ -118,17 +120,20 @@ struct UsWorldModelClass {
   void (*normalise)(const UsWorldModel* m, int rows, const float* features, float* latents);
   void (*denormalise)(const UsWorldModel* m, int rows, const float* latents, float* features);
 
-  // Scratch for up to `candidates` candidates of one slot; NULL when out of memory.
-  UsRolloutWork* (*work_create)(const UsWorldModel* m, int candidates);
+  // Scratch for up to `candidates` candidates; NULL when out of memory. What rollouts of the same
+  // step and of up to `horizon` frames need from the host is put once, so that from the second of
+  // them on they can be recorded (ops.h).
+  UsRolloutWork* (*work_create)(const UsWorldModel* m, int candidates, int horizon);
   void (*work_destroy)(UsRolloutWork* w);  // NULL is fine
 
-  // cache (m->cache), tensor memory, of context (C, G, D), oldest first, seen at times (C) s on any
-  // clock, ordinary memory.
-  void (*observe)(const UsWorldModel* m, UsRolloutWork* w, const float* context,
-                  const double* times, float* cache);
+  // caches (N, m->cache) of contexts (N, C, G, D), oldest first, in rows slot (n) of both, tensor
+  // memory; frames were seen at times (n, C) s on any clock, ordinary memory. The slots are
+  // distinct. Nullable: slot (0, 1, ..).
+  void (*observe)(const UsWorldModel* m, UsRolloutWork* w, int n, const int* slot,
+                  const float* contexts, const double* times, float* caches);
 
-  // Rolls candidates of one slot forward. The same count of candidates and place of a candidate
-  // give the same bits.
+  // Rolls candidates forward. The same count of candidates and place of a candidate give the same
+  // bits; on a wide device any count and place.
   void (*rollout)(const UsWorldModel* m, UsRolloutWork* w, const UsRollout* r);
 
   // For the trainer (train.h); a kind without `loss` has none of the following, and is refused

@@ -24,6 +24,8 @@
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
 
+enum { kHorizon = 32 };  // frames of a rollout whose angles are kept
+
 typedef struct Slot {
   double times[US_CONTEXT_MAX];  // s since the start of the episode, oldest first
   int goal;                      // 1: there is one
@@ -160,8 +162,8 @@ static UsStatus allocate(Model* m) {
   place(m);
   for (int i = 0; i < m->workers; i++) {
     Worker* w = &m->worker[i];
-    w->tile = m->w->cls->work_create(m->w, m->tile);
-    w->single = m->w->cls->work_create(m->w, 1);
+    w->tile = m->w->cls->work_create(m->w, m->tile, kHorizon);
+    w->single = m->w->cls->work_create(m->w, 1, 1);
     if (!w->tile || !w->single) return us_fail(US_MEMORY, "out of memory for rollouts");
   }
   return US_OK;
@@ -382,8 +384,8 @@ static void cache_item(void* arg, int item, int worker) {
   Model* m = arg;
   int slot = m->stale[item];
   if (us_interrupted()) return;
-  m->w->cls->observe(m->w, m->worker[worker].tile, context_of(m, slot), m->slot[slot].times,
-                     cache_of(m, slot));
+  m->w->cls->observe(m->w, m->worker[worker].tile, 1, NULL, context_of(m, slot),
+                     m->slot[slot].times, cache_of(m, slot));
 }
 
 // Computes the caches that the listed slots lack. Nullable: slots (all).
@@ -418,14 +420,15 @@ static void rollout_item(void* arg, int item, int worker) {
     us_ops_zero(m->device, r->distances + at, (size_t)count * (size_t)r->horizon);
     return;
   }
-  const UsRollout task = {.context = context_of(m, slot),
-                          .cache = cache_of(m, slot),
+  const UsRollout task = {.slots = 1,
+                          .samples = count,
+                          .contexts = context_of(m, slot),
+                          .caches = cache_of(m, slot),
                           .step = m->step,
-                          .count = count,
                           .horizon = r->horizon,
                           .actions = r->actions + at * m->block,
-                          .past = past_of(m, slot),
-                          .goal = goal_of(m, slot),
+                          .pasts = past_of(m, slot),
+                          .goals = goal_of(m, slot),
                           .distance = r->distances + at,
                           .clip = 1};
   m->w->cls->rollout(m->w, m->worker[worker].tile, &task);
@@ -485,13 +488,14 @@ static void step_item(void* arg, int item, int worker) {
   Slot* slot = &m->slot[item];
   float* next = m->fresh + (size_t)item * m->one;
   const float* action = m->played + (size_t)item * m->block;
-  const UsRollout task = {.context = context_of(m, item),
-                          .cache = cache_of(m, item),
+  const UsRollout task = {.slots = 1,
+                          .samples = 1,
+                          .contexts = context_of(m, item),
+                          .caches = cache_of(m, item),
                           .step = m->step,
-                          .count = 1,
                           .horizon = 1,
                           .actions = action,
-                          .past = past_of(m, item),
+                          .pasts = past_of(m, item),
                           .last = next};
   m->w->cls->rollout(m->w, m->worker[worker].single, &task);
   append(m, item, next, slot->times[m->context - 1] + m->step, action);

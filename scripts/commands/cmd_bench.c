@@ -69,7 +69,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   size_t most = frames * one > numbers ? frames * one : numbers;
   const size_t sizes[kMemories] = {frames * one, us_predictor_model(p)->cache, one, numbers,
                                    (size_t)(tile * kHorizon)};
-  *r = (Rollout){.p = p, .m = us_predictor_work_create(p, tile)};
+  *r = (Rollout){.p = p, .m = us_predictor_work_create(p, tile, kHorizon)};
   float *host = malloc(most * sizeof(float)), *const *at = r->memory;
   int got = r->m && host;
   for (int k = 0; k < kMemories; k++) {
@@ -91,14 +91,15 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   // The cache of the context, as a planner makes it once a plan.
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = 0.25 * i;
-  us_predictor_cache(p, r->m, at[0], times, at[1]);
-  r->task = (UsRollout){.context = at[0],
-                        .cache = at[1],
-                        .goal = at[2],
+  us_predictor_cache(p, r->m, 1, NULL, at[0], times, at[1]);
+  r->task = (UsRollout){.slots = 1,
+                        .samples = tile,
+                        .contexts = at[0],
+                        .caches = at[1],
+                        .goals = at[2],
                         .actions = at[3],
                         .distance = at[4],
                         .step = 0.25,
-                        .count = tile,
                         .horizon = kHorizon};
   return US_OK;
 }
@@ -301,9 +302,9 @@ static UsStatus bench_rollout(const UsPredictor* p, double seconds, Results* out
   // The rollout, then the same products without anything between.
   double operations = 0, alone = 0;
   US_TRY(make_rollout(p, &r));
-  double once = measure(roll, &r, 0, seconds), frames = (double)r.task.count * kHorizon;
+  double once = measure(roll, &r, 0, seconds), frames = (double)r.task.samples * kHorizon;
   drop_rollout(&r);
-  US_TRY(measure_matrices(c, r.task.count * c->grid_h * c->grid_w, seconds, &operations, &alone));
+  US_TRY(measure_matrices(c, r.task.samples * c->grid_h * c->grid_w, seconds, &operations, &alone));
   // Rates. The last frame of a rollout needs no keys and values.
   out->steps = frames / once;
   double spared = 4.0 * c->depth * c->width * c->dim * c->grid_h * c->grid_w / kHorizon;
@@ -327,7 +328,7 @@ static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Res
     if (status == US_OK) {
       double with = measure(roll, &r, 0, seconds / 2), without = measure(roll, &r, 1, seconds / 2);
       out->cached[i] = without / with;
-      out->cached_steps[i] = r.task.count * kHorizon / with;
+      out->cached_steps[i] = r.task.samples * kHorizon / with;
       drop_rollout(&r);
     }
     us_predictor_destroy(p);

@@ -51,14 +51,14 @@ static void predictor_denormalise(const UsWorldModel* m, int rows, const float* 
   us_predictor_denormalise(of(m), rows, z, x);
 }
 
-static UsRolloutWork* predictor_work(const UsWorldModel* m, int candidates) {
-  return us_predictor_work_create(of(m), candidates);
+static UsRolloutWork* predictor_work(const UsWorldModel* m, int candidates, int horizon) {
+  return us_predictor_work_create(of(m), candidates, horizon);
 }
 
 // The cache is the context's keys and values.
-static void predictor_observe(const UsWorldModel* m, UsRolloutWork* w, const float* context,
-                              const double* times, float* cache) {
-  us_predictor_cache(of(m), w, context, times, cache);
+static void predictor_observe(const UsWorldModel* m, UsRolloutWork* w, int n, const int* slot,
+                              const float* contexts, const double* times, float* caches) {
+  us_predictor_cache(of(m), w, n, slot, contexts, times, caches);
 }
 
 static void predictor_rollout(const UsWorldModel* m, UsRolloutWork* w, const UsRollout* r) {

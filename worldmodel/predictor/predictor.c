@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "worldmodel/base/file.h"
+#include "worldmodel/ops/ops_table.h"
 #include "worldmodel/predictor/predictor_inner.h"
 #include "worldmodel/tensor_file.h"
 
@@ -139,8 +140,8 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
                            .block = config->block,
                            .action = config->action,
                            .past = config->past,
-                           .tile = predictor_candidates(config, kTileRows),
                            .cache = predictor_cache(config)};
+  p->base.wide = p->base.device->wide;
   // The list of tensors decides the size of the flat array.
   p->block = calloc((size_t)config->depth, sizeof(*p->block));
   if (p->block) layout(p);
@@ -156,6 +157,7 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
   }
   us_predictor_set_norm(p, mean, 1);
   free(mean);
+  p->base.tile = predictor_tile(p);
   *out = p;
   return US_OK;
 }
@@ -251,12 +253,19 @@ static void turn(double position, int j, int n, float* out) {
   out[1] = (float)sin(angle);
 }
 
+void predictor_time_angles(const UsPredictorConfig* c, double time, float* out) {
+  int pairs = predictor_pairs(c), first = pairs - 2 * (pairs / 3);
+  for (int j = 0; j < first; j++) turn(time, j, first, out + 2 * j);
+  for (int g = 1; g < predictor_tokens(c); g++) {
+    memcpy(out + (size_t)g * (size_t)pairs * 2, out, (size_t)first * 2 * sizeof(float));
+  }
+}
+
 void predictor_angles(const UsPredictorConfig* c, double time, float* out) {
   int pairs = predictor_pairs(c), space = pairs / 3, first = pairs - 2 * space;
-  for (int j = 0; j < first; j++) turn(time, j, first, out + 2 * j);
+  predictor_time_angles(c, time, out);
   for (int g = 0; g < predictor_tokens(c); g++) {
     float* row = out + (size_t)g * (size_t)pairs * 2;
-    if (g > 0) memcpy(row, out, (size_t)first * 2 * sizeof(float));
     // Places of the grid in [-1, 1], turned behind the pairs of time.
     double y = (2.0 * (g / c->grid_w) + 1) / c->grid_h - 1;
     double x = (2.0 * (g % c->grid_w) + 1) / c->grid_w - 1;
@@ -326,7 +335,7 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
   UsDevice* device = p->base.device;
   int rows = c->context * predictor_tokens(c), blocks = predictor_block(c);
   size_t one = (size_t)(predictor_tokens(c) * c->dim), all = one * (size_t)c->context;
-  UsRolloutWork* m = us_predictor_work_create(p, 1);
+  UsRolloutWork* m = us_predictor_work_create(p, 1, 1);
   float* context = us_ops_alloc(device, all + (size_t)blocks);  // latents (C, G, D), actions (K, A)
   float* out = us_ops_alloc(device, one);
   float* memory = us_ops_alloc(device, p->base.cache);
@@ -345,11 +354,12 @@ static UsStatus try_once(const UsPredictor* p, const char* name) {
     us_ops_put(device, context, host, all + (size_t)blocks);
     // One predicted frame, in the model's numbers and in raw ones.
     us_predictor_normalise(p, rows, context, context);
-    us_predictor_cache(p, m, context, times, memory);
-    const UsRollout task = {.context = context,
-                            .cache = memory,
+    us_predictor_cache(p, m, 1, NULL, context, times, memory);
+    const UsRollout task = {.slots = 1,
+                            .samples = 1,
+                            .contexts = context,
+                            .caches = memory,
                             .step = 0.25,
-                            .count = 1,
                             .horizon = 1,
                             .actions = context + all,
                             .last = out};

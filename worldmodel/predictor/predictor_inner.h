@@ -103,4 +103,11 @@ static inline size_t predictor_cache(const UsPredictorConfig* c) {
 // Cosines and sines of the turns of the G tokens of a frame at `time`: out (G, pairs, 2), host.
 void predictor_angles(const UsPredictorConfig* c, double time, float* out);
 
+// Of those the ones that the time decides, in an array that has all others.
+void predictor_time_angles(const UsPredictorConfig* c, double time, float* out);
+
+// Candidates that a device takes in one rollout: on the CPU a tile, on a wide device as many as its
+// memory has room for.
+int predictor_tile(const UsPredictor* p);
+
 #endif  // UNDERSTUDY_PREDICTOR_INNER_H_

@@ -247,11 +247,11 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
 void kv_forward(const UsPredictor* p, const float* transposed, int frames, const float* tokens,
                 const float* angles, int period, float* both, const KvPlace* to) {
   PREDICTOR_SIZES(&p->c);
-  int g = predictor_tokens(&p->c), rows = frames * g, heads = p->c.heads;
+  int rows = frames * to->tokens, heads = p->c.heads;
   UsDense m = layer(p, transposed, rows, n * 2 * w, d, tokens, p->at.kv_w, p->at.kv_b, both);
   us_ops_dense(p->base.device, &m);
-  us_ops_keys(p->base.device, rows, g, n, heads, w / heads, period, angles, both, to->k, to->v,
-              to->block, to->frame);
+  us_ops_keys(p->base.device, rows, to->tokens, n, heads, w / heads, period, angles, both, to->k,
+              to->v, to->block, to->frame);
 }
 
 void kv_backward(const UsPredictor* p, int rows, const float* tokens, const float* angles,

@@ -72,9 +72,10 @@ typedef struct KvCache {
   float* dv;    // (depth, rows, w)
 } KvCache;
 
-// Where kv_forward puts frames of G tokens.
+// Where kv_forward puts frames of so many tokens.
 typedef struct KvPlace {
-  float *k, *v;  // of block 0's first frame (G, w)
+  float *k, *v;  // of block 0's first frame (tokens, w)
+  int tokens;    // of a frame
   size_t block;  // floats from block to block
   size_t frame;  // floats from frame to frame
 } KvPlace;
@@ -101,9 +102,9 @@ typedef void (*PassSink)(void* arg, int l, const float* dk, const float* dv);
 void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const float* dout,
                    float* dlast, PassSink sink, void* arg, const Gradient* g);
 
-// Keys and values of tokens (frames, G, D), of all blocks in one product, into their place. Row r
-// turns by row r % period of angles (period, pairs, 2). transposed as in a pass. both (frames G,
-// depth, 2, w) scratch. Nullable: transposed.
+// Keys and values of frames (frames, to->tokens, D), of all blocks in one product, into their
+// place. Row r turns by row r % period of angles (period, pairs, 2). transposed as in a pass. both
+// (rows, depth, 2, w) scratch. Nullable: transposed.
 void kv_forward(const UsPredictor* p, const float* transposed, int frames, const float* tokens,
                 const float* angles, int period, float* both, const KvPlace* to);
 

@@ -1,75 +1,109 @@
-// Rollouts: a tile of candidates of one slot rolled forward frame by frame. Equations in
-// predictor.h; a frame is a pass of the blocks, as in training (predictor_pass.c).
+// Rollouts: candidates rolled forward frame by frame. Equations in predictor.h; a frame is a pass
+// of the blocks, as in training (predictor_pass.c).
 //
-// A tile has room for m candidates with G tokens each, R = m G rows. Keys and values of the C
-// frames that a target sees stand in a ring per block, (m, C, G, w); a predicted frame replaces the
-// oldest, in place, since attention does not care about the order of its keys. Only a predicted
-// frame's own tokens go through the key and value matrix.
+// m candidates with G tokens each are R = m G rows. Each has the keys and values of the C frames
+// that a target sees in a ring, laid out as a context's cache is, (depth, 2, C, G, w), so that one
+// copy brings a slot's cache to its candidates. A predicted frame replaces the oldest, in place,
+// since attention does not care about the order of its keys. Only a predicted frame's own tokens go
+// through the key and value matrix.
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/ops/ops_table.h"
 #include "worldmodel/predictor/predictor_pass.h"
 
 struct UsRolloutWork {
   UsDevice* device;
-  void* block;     // tensor memory, all of it
+  void* block;     // tensor memory, all of it:
   int tile;        // m
+  int many;        // max(m, C) frames, of which one call can make keys and values
   Pass pass;       // of R queries
-  float* both;     // (R, depth, 2, w)
-  float* k;        // (depth, m, C, G, w)
-  float* v;        // (depth, m, C, G, w)
-  float* shown;    // (C, R, D) the C frames before the target, for `recompute`
-  float* context;  // (G, pairs, 2) angles of a frame of the context
+  float* both;     // (many G, depth, 2, w)
+  float* ring;     // (m, depth, 2, C, G, w)
+  float* shown;    // (C, R, D) the C frames before the target, for `recompute`; contexts in a row
+  float* seen;     // (many, G, pairs, 2) angles of frames of contexts
+  float* targets;  // (kept, G, pairs, 2) angles of predicted frames, from frame `from` on
+  int kept, from;
+  double step;     // s between those; NaN: there are none yet
   float* weights;  // (list floats) matrices transposed, as they were when the work was made
-  float* angles;   // (G, pairs, 2) ordinary memory
+  float* places;   // (G, pairs, 2) ordinary memory: angles of which only those of time change
+  float* angles;   // (max(many, kept), G, pairs, 2) ordinary memory
   Layer layer[];   // (depth)
 };
+
+// ---- memory ----
+
+// Floats of the angles of a frame.
+static size_t turn_of(const UsPredictorConfig* c) {
+  return (size_t)predictor_tokens(c) * (size_t)predictor_pairs(c) * 2;
+}
 
 static void place(const UsPredictor* p, UsArena* a, UsRolloutWork* m) {
   const UsPredictorConfig* c = &p->c;
   PREDICTOR_SIZES(c);
-  size_t r = (size_t)m->pass.rows, each = r * (size_t)(c->context * w);
+  const size_t g = (size_t)predictor_tokens(c), turn = turn_of(c);
   // Activations of a frame, and the rings.
   pass_place(c, a, &m->pass);
-  m->both = US_TAKE(a, float, (r * (size_t)(n * 2 * w)));
-  m->k = US_TAKE(a, float, ((size_t)n * each));
-  m->v = US_TAKE(a, float, ((size_t)n * each));
+  m->both = US_TAKE(a, float, (size_t)m->many* g*(size_t)(n * 2 * w));
+  m->ring = US_TAKE(a, float, (size_t)m->tile* predictor_cache(c));
   for (int l = 0; l < n && a->base; l++) {
-    m->layer[l].k = m->k + (size_t)l * each;
-    m->layer[l].v = m->v + (size_t)l * each;
+    size_t each = (size_t)c->context * g * (size_t)w;
+    m->layer[l].k = m->ring + (size_t)(2 * l) * each;
+    m->layer[l].v = m->layer[l].k + each;
   }
-  m->shown = US_TAKE(a, float, (r * (size_t)(c->context * d)));
-  m->context = US_TAKE(a, float, predictor_tokens(c) * predictor_pairs(c) * 2);
+  m->shown = US_TAKE(a, float, (size_t)m->tile* g*(size_t)(c->context * d));
+  m->seen = US_TAKE(a, float, (size_t)m->many* turn);
+  m->targets = US_TAKE(a, float, (size_t)m->kept* turn);
   if (m->tile > 1) m->weights = US_TAKE(a, float, p->list.floats);
 }
 
-UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
+// A work without its tensor memory, which the arena has counted; NULL when out of memory.
+static UsRolloutWork* measure(const UsPredictor* p, int candidates, int horizon, UsArena* a) {
   const UsPredictorConfig* c = &p->c;
-  US_ASSERT(candidates > 0);
+  US_ASSERT(candidates > 0 && horizon > 0);
   int g = predictor_tokens(c);
   UsRolloutWork* m = calloc(1, sizeof(*m) + (size_t)c->depth * sizeof(Layer));
   if (!m) return NULL;
   m->device = p->base.device;
   m->tile = candidates;
+  m->many = candidates > c->context ? candidates : c->context;
+  m->kept = horizon;
+  m->step = NAN;
   m->pass = (Pass){.batch = candidates,
                    .tq = g,
                    .tk = c->context * g,
                    .rows = candidates * g,
                    .period = g,
-                   .stride = (size_t)(c->context * g * c->width),
+                   .stride = predictor_cache(c),
                    .layer = m->layer};
-  m->angles = calloc((size_t)(g * predictor_pairs(c)) * 2, sizeof(float));
+  place(p, a, m);
+  return m;
+}
+
+double us_predictor_work_bytes(const UsPredictor* p, int candidates, int horizon) {
+  UsArena a = {0};
+  us_predictor_work_destroy(measure(p, candidates, horizon, &a));
+  return (double)a.size;
+}
+
+UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates, int horizon) {
   // Count, allocate on the device, place.
   UsArena a = {0};
-  place(p, &a, m);
-  if (!m->angles || us_ops_arena_alloc(m->device, &a) != US_OK) {
+  UsRolloutWork* m = measure(p, candidates, horizon, &a);
+  if (!m) return NULL;
+  size_t turn = turn_of(&p->c), frames = (size_t)(m->many > horizon ? m->many : horizon);
+  m->places = calloc((frames + 1) * turn, sizeof(float));
+  if (!m->places || us_ops_arena_alloc(m->device, &a) != US_OK) {
     us_predictor_work_destroy(m);
     return NULL;
   }
+  m->angles = m->places + turn;
+  predictor_angles(&p->c, 0, m->places);
   m->block = a.base;
   place(p, &a, m);
-  // A tile takes the weights transposed, once for all its rollouts.
+  // Many rows take the weights transposed, once for all rollouts.
   for (int i = 0; m->weights && i < p->list.count; i++) {
     const UsParam* t = &p->list.param[i];
     if (t->rank != 2) continue;
@@ -83,83 +117,143 @@ UsRolloutWork* us_predictor_work_create(const UsPredictor* p, int candidates) {
 void us_predictor_work_destroy(UsRolloutWork* m) {
   if (!m) return;
   us_ops_free(m->device, m->block);
-  free(m->angles);
+  free(m->places);
   free(m);
+}
+
+int predictor_tile(const UsPredictor* p) {
+  enum { kWideRows = 64 * 1024 };
+  if (!p->base.device->wide) return predictor_candidates(&p->c, kTileRows);
+  // So many rows keep all of a wide device busy; a quarter of what is free may go to them.
+  UsDeviceInfo info;
+  us_device_info(p->base.device, &info);
+  int most = predictor_candidates(&p->c, kWideRows);
+  double each = us_predictor_work_bytes(p, most + 1, 1) / (most + 1), room = info.unused / 4 / each;
+  return info.unused > 0 && room < most ? (room > 1 ? (int)room : 1) : most;
 }
 
 // ---- keys and values ----
 
-// Angles of a frame at `time`, into tensor memory.
-static void put_angles(const UsPredictor* p, UsRolloutWork* m, double time, float* to) {
-  predictor_angles(&p->c, time, m->angles);
-  us_ops_put(m->device, to, m->angles, (size_t)(m->pass.tq * predictor_pairs(&p->c)) * 2);
+// Angles of frame `i` of those that go to the device next, which is seen at `time`.
+static void set_angles(const UsPredictor* p, UsRolloutWork* m, int i, double time) {
+  size_t turn = turn_of(&p->c);
+  float* out = m->angles + (size_t)i * turn;
+  memcpy(out, m->places, turn * sizeof(float));
+  predictor_time_angles(&p->c, time, out);
 }
 
-void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, const float* context,
-                        const double* times, float* cache) {
+// The angles of predicted frame f in tensor memory: with the same step they are there already, but
+// for frames behind those that the work keeps.
+static float* target_angles(const UsPredictor* p, UsRolloutWork* m, double step, int f) {
+  size_t turn = turn_of(&p->c);
+  int from = f / m->kept * m->kept;
+  if (!(m->step == step && m->from == from)) {
+    for (int i = 0; i < m->kept; i++) set_angles(p, m, i, (from + i + 1) * step);
+    us_ops_put(m->device, m->targets, m->angles, (size_t)m->kept * turn);
+    m->step = step;
+    m->from = from;
+  }
+  return m->targets + (size_t)(f - from) * turn;
+}
+
+// One context, frame by frame, in the rows that a product of one frame has.
+static void cache_one(const UsPredictor* p, UsRolloutWork* m, const float* context,
+                      const double* times, float* cache) {
   const UsPredictorConfig* c = &p->c;
-  size_t frame = (size_t)(m->pass.tq * c->width), each = (size_t)c->context * frame;
-  // One frame after the other, so that the scratch of a tile of one candidate is enough.
+  const int g = m->pass.tq;
+  size_t frame = (size_t)(g * c->width), each = (size_t)c->context * frame, turn = turn_of(c);
   for (int i = 0; i < c->context; i++) {
-    const KvPlace to = {cache + (size_t)i * frame, cache + each + (size_t)i * frame,
-                        .block = 2 * each, .frame = frame};
-    put_angles(p, m, times[i] - times[c->context - 1], m->context);
-    kv_forward(p, NULL, 1, context + (size_t)(i * m->pass.tq * c->dim), m->context, m->pass.tq,
-               m->both, &to);
+    const KvPlace to = {cache + (size_t)i * frame, cache + each + (size_t)i * frame, g, 2 * each,
+                        0};
+    set_angles(p, m, 0, times[i] - times[c->context - 1]);
+    us_ops_put(m->device, m->seen, m->angles, turn);
+    kv_forward(p, NULL, 1, context + (size_t)(i * g * c->dim), m->seen, g, m->both, &to);
   }
 }
 
-// Puts keys and values of tokens (R, D) at the target's angles into place `slot` of the ring.
-static void put_frame(const UsPredictor* p, UsRolloutWork* m, const float* tokens, int slot) {
-  size_t frame = (size_t)(m->pass.tq * p->c.width), each = (size_t)p->c.context * frame;
-  const KvPlace to = {m->k + (size_t)slot * frame, m->v + (size_t)slot * frame,
-                      .block = (size_t)m->tile * each, .frame = each};
-  kv_forward(p, m->weights, m->pass.batch, tokens, m->pass.angles, m->pass.period, m->both, &to);
+void us_predictor_cache(const UsPredictor* p, UsRolloutWork* m, int n, const int* slot,
+                        const float* contexts, const double* times, float* caches) {
+  const UsPredictorConfig* c = &p->c;
+  const int frames = c->context, most = m->many / frames;
+  size_t context = (size_t)(m->pass.tk * c->dim), cache = p->base.cache, half = cache / 2;
+  if (n == 1 && !slot && !m->device->wide) {
+    cache_one(p, m, contexts, times, caches);
+    return;
+  }
+  half /= (size_t)c->depth;
+  for (int i = 0; i < n; i += most, times += most * frames) {
+    int count = n - i < most ? n - i : most, tables = 1;
+    // Mostly all slots have seen their frames at the same distances; then one table is enough.
+    for (int k = frames; k < count * frames; k++) {
+      double now = times[k] - times[k / frames * frames + frames - 1];
+      if (now != times[k % frames] - times[frames - 1]) tables = count;
+    }
+    for (int k = 0; k < tables * frames; k++) {
+      set_angles(p, m, k, times[k] - times[k / frames * frames + frames - 1]);
+    }
+    us_ops_put(m->device, m->seen, m->angles, (size_t)(tables * frames) * turn_of(c));
+    // A context's frames lie together in its cache, as if they were one of so many tokens.
+    const float* x = contexts + (size_t)i * context;
+    float* to = slot ? m->ring : caches + (size_t)i * cache;
+    const KvPlace at = {to, to + half, m->pass.tk, 2 * half, cache};
+    if (slot) {
+      us_ops_copy_rows(m->device, count, (int)context, 1, slot + i, contexts, context, m->shown,
+                       context);
+      x = m->shown;
+    }
+    kv_forward(p, m->weights, count, x, m->seen, tables * m->pass.tk, m->both, &at);
+    // To the slots' own places; with one place a slot nothing else is pushed out.
+    if (slot) us_ops_push(m->device, count, 1, (int)cache, slot + i, slot + i, m->ring, caches);
+  }
 }
 
-// ---- the frames of a tile ----
+// Puts keys and values of tokens (R, D) at the target's angles into place `place` of the rings.
+static void put_frame(const UsPredictor* p, UsRolloutWork* m, const float* tokens, int place) {
+  const Pass* s = &m->pass;
+  size_t frame = (size_t)(s->tq * p->c.width), each = (size_t)p->c.context * frame;
+  float* to = m->ring + (size_t)place * frame;
+  const KvPlace at = {to, to + each, s->tq, 2 * each, s->stride};
+  kv_forward(p, m->weights, s->batch, tokens, s->angles, s->period, m->both, &at);
+}
 
-// Actions of the target of frame f for the pass, past blocks first; idle candidates, and blocks
-// that nobody knows, stay 0.
-static void gather_actions(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
-  int ka = predictor_block(&p->c), inputs = predictor_inputs(&p->c);
-  float* to = m->pass.actions;
-  for (int b = f - p->c.past; b <= f; b++, to += ka) {
-    const float* from = b < 0 ? task->past : task->actions + (size_t)b * (size_t)ka;
-    if (!from) continue;
-    if (b < 0) from += (size_t)(p->c.past + b) * (size_t)ka;
-    us_ops_copy_blocks(m->device, task->count, ka, from, b < 0 ? 0 : (size_t)(task->horizon * ka),
-                       to, (size_t)inputs);
-  }
-  if (task->clip) us_ops_clip(m->device, (size_t)(task->count * inputs), -1, 1, m->pass.actions);
+// ---- the frames of a rollout ----
+
+// The newest frame and the cache of a slot for `rows` candidates from `first` on, `repeat` of each.
+static void start(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int first,
+                  int rows, int repeat) {
+  const UsPredictorConfig* c = &p->c;
+  size_t one = (size_t)(m->pass.tq * c->dim), context = (size_t)c->context * one;
+  us_ops_copy_rows(m->device, rows, (int)one, repeat, task->slot, task->contexts + context - one,
+                   context, m->pass.last + (size_t)first * one, one);
+  if (task->recompute) return;
+  us_ops_copy_rows(m->device, rows, (int)p->base.cache, repeat, task->slot, task->caches,
+                   p->base.cache, m->ring + (size_t)first * p->base.cache, p->base.cache);
 }
 
 void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task) {
   const UsPredictorConfig* c = &p->c;
   Pass* s = &m->pass;
-  US_ASSERT(task->count > 0 && task->count <= m->tile);
+  const int count = task->slots * task->samples, ka = predictor_block(c);
+  US_ASSERT(task->slots > 0 && task->samples > 0 && count <= m->tile);
   US_ASSERT(c->action == 0 || task->actions);
-  size_t one = (size_t)(s->tq * c->dim), inputs = (size_t)(m->tile * predictor_inputs(c));
+  size_t one = (size_t)(s->tq * c->dim), all = (size_t)count * one;
 
-  // Few candidates use a part of the tile; its rows come in steps, so that a candidate's numbers do
-  // not depend on a few others.
-  int step = predictor_candidates(c, kTileStep), batch = (task->count + step - 1) / step * step;
+  // Few candidates use a part of a tile; its rows come in steps, so that a candidate's numbers do
+  // not depend on a few others. On a wide device they never do.
+  int step = m->device->wide ? 1 : predictor_candidates(c, kTileStep);
+  int batch = (count + step - 1) / step * step;
   s->batch = batch < m->tile ? batch : m->tile;
   s->rows = s->batch * s->tq;
-
-  // The newest frame and the slot's keys and values, for every candidate; no actions yet.
-  us_ops_zero(m->device, s->actions, inputs);
-  us_ops_copy_blocks(m->device, s->batch, (int)one, task->context + (size_t)(c->context - 1) * one,
-                     0, s->last, one);
-  size_t each = (size_t)(s->tk * c->width);
-  const float* cache = task->cache;
-  for (int l = 0; l < c->depth && !task->recompute; l++, cache += 2 * each) {
-    us_ops_copy_blocks(m->device, s->batch, (int)each, cache, 0, s->layer[l].k, each);
-    us_ops_copy_blocks(m->device, s->batch, (int)each, cache + each, 0, s->layer[l].v, each);
+  start(p, m, task, 0, count, task->samples);
+  // Idle candidates are of the first slot, and do nothing.
+  if (s->batch > count) {
+    size_t inputs = (size_t)predictor_inputs(c), idle = (size_t)(s->batch - count);
+    start(p, m, task, count, (int)idle, (int)idle);
+    us_ops_zero(m->device, s->actions + (size_t)count * inputs, idle * inputs);
   }
 
   for (int f = 0; f < task->horizon; f++) {
-    put_angles(p, m, (f + 1) * task->step, s->angles);
+    s->angles = target_angles(p, m, task->step, f);
     // Without a cache, for the benchmark: keys and values of all C frames again. All take the
     // target's angles, which costs the same.
     for (int i = 0; i < c->context && task->recompute; i++) {
@@ -167,14 +261,16 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
       if (f == 0) us_ops_copy(m->device, s->last, shown, (size_t)s->rows * (size_t)c->dim);
       put_frame(p, m, shown, i);
     }
-    if (c->action > 0) gather_actions(p, m, task, f);
+    if (ka > 0) {
+      us_ops_window(m->device, count, task->samples, task->slot, task->horizon, f, c->past, ka,
+                    task->clip, task->pasts, task->actions, s->actions);
+    }
     pass_forward(p, s);
     // What the frame leaves behind: its distance to the goal, and itself.
-    if (task->goal && task->distance) {
-      us_ops_row_distance(m->device, task->count, (int)one, task->count, NULL, s->out, task->goal,
-                          task->distance + f, task->horizon);
+    if (task->goals && task->distance) {
+      us_ops_row_distance(m->device, count, (int)one, task->samples, task->slot, s->out,
+                          task->goals, task->distance + f, task->horizon);
     }
-    size_t all = (size_t)m->tile * one;
     if (task->frames) us_ops_copy(m->device, s->out, task->frames + (size_t)f * all, all);
     if (f + 1 < task->horizon) {
       // The prediction is the newest frame of the next target.
@@ -183,7 +279,7 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
       s->last = s->out;
       s->out = last;
     } else if (task->last) {
-      us_ops_copy(m->device, s->out, task->last, (size_t)task->count * one);
+      us_ops_copy(m->device, s->out, task->last, all);
     }
   }
 }

@@ -309,7 +309,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
 static void fill_kv(const UsPredictor* p, int frames, const float* tokens, const float* angles,
                     const KvCache* m) {
   size_t frame = (size_t)(predictor_tokens(&p->c) * p->c.width);
-  const KvPlace to = {m->k, m->v, .block = (size_t)frames * frame, .frame = frame};
+  const KvPlace to = {m->k, m->v, predictor_tokens(&p->c), (size_t)frames * frame, frame};
   kv_forward(p, NULL, frames, tokens, angles, frames * predictor_tokens(&p->c), m->both, &to);
 }
 

@@ -116,19 +116,20 @@ static void run_predictor(UsDevice* d, Figures* out) {
   us_tape_destroy(t);
   us_ops_free(d, gradient);
 
-  UsRolloutWork* m = us_predictor_work_create(p, 2);
+  UsRolloutWork* m = us_predictor_work_create(p, 2, kHorizon);
   float *context = us_ops_alloc(d, 2 * one), *cache = us_ops_alloc(d, us_predictor_model(p)->cache);
   float* distance = us_ops_alloc(d, 2 * kHorizon);
   us_ops_put(d, context, latents, 2 * one);
-  us_predictor_cache(p, m, context, (double[]){0, 0.25}, cache);
+  us_predictor_cache(p, m, 1, NULL, context, (double[]){0, 0.25}, cache);
   us_predictor_rollout(p, m,
-                       &(UsRollout){.context = context,
-                                    .cache = cache,
+                       &(UsRollout){.slots = 1,
+                                    .samples = 2,
+                                    .contexts = context,
+                                    .caches = cache,
                                     .step = 0.25,
-                                    .count = 2,
                                     .horizon = kHorizon,
                                     .actions = actions,
-                                    .goal = context,
+                                    .goals = context,
                                     .distance = distance});
   us_ops_get(d, distance, out->distance, 2 * kHorizon);
   us_ops_free(d, distance);

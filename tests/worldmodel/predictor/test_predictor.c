@@ -241,7 +241,7 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
   const UsPredictorConfig* c = us_predictor_config(p);
   size_t g = (size_t)(c->grid_h * c->grid_w), one = g * (size_t)c->dim;
   size_t ka = (size_t)(c->block * c->action), frames = (size_t)c->context;
-  UsRolloutWork* m = us_predictor_work_create(p, tile);
+  UsRolloutWork* m = us_predictor_work_create(p, tile, horizon);
   float* context = us_ops_alloc(us_device_cpu(), frames * one);
   float* memory = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
   float* all = us_ops_alloc(us_device_cpu(), (size_t)horizon * (size_t)tile * one);
@@ -249,7 +249,7 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
   us_predictor_normalise(p, (int)(frames * g), context, context);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = b->times[i];
-  us_predictor_cache(p, m, context, times, memory);
+  us_predictor_cache(p, m, 1, NULL, context, times, memory);
   float* actions = malloc((size_t)(count * horizon) * ka * sizeof(float) + 4);
   for (int i = 0; i < count; i++) {
     memcpy(actions + (size_t)(i * horizon) * ka, b->actions + (frames - 1) * ka,
@@ -259,17 +259,19 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
     }
   }
   us_predictor_rollout(p, m,
-                       &(UsRollout){.context = context,
-                                    .cache = memory,
+                       &(UsRollout){.slots = 1,
+                                    .samples = count,
+                                    .contexts = context,
+                                    .caches = memory,
                                     .step = 0.25,
-                                    .count = count,
                                     .horizon = horizon,
                                     .actions = actions,
-                                    .past = b->actions + (frames - 1 - (size_t)c->past) * ka,
+                                    .pasts = b->actions + (frames - 1 - (size_t)c->past) * ka,
                                     .frames = all,
                                     .recompute = forget});
   for (int f = 0; f < horizon; f++) {
-    us_ops_get(us_device_cpu(), all + (size_t)(f * tile + which) * one, out + (size_t)f * one, one);
+    us_ops_get(us_device_cpu(), all + (size_t)(f * count + which) * one, out + (size_t)f * one,
+               one);
   }
   free(actions);
   us_ops_free(us_device_cpu(), context);
