@@ -102,9 +102,14 @@ US_API UsStatus us_encoder_make_vit(const struct UsVitConfig* config, const floa
 
 // latents (n, G, D) of pixels (n, height, width, 3) or, for `state`, of states (n, S). Ordinary
 // memory. Nullable: the one of pixels, states that the kind does not read; pool. Ctrl-C gives
-// US_INTERRUPTED, and latents that mean nothing; else it is US_OK.
+// US_INTERRUPTED, a device that failed US_DEVICE, both with latents that mean nothing; else it is
+// US_OK.
 US_API UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels,
                                   const double* states, float* latents, UsPool* pool);
+
+// The same to latents in tensor memory of the encoder's device, for which nothing is waited.
+US_API UsStatus us_encoder_encode_to(const UsEncoder* e, int n, const uint8_t* pixels,
+                                     const double* states, float* latents, UsPool* pool);
 
 // pixels (n, height, width, 3) of latents (n, G, D), for pictures; needs info->decoder.
 // Nullable: pool. Ctrl-C as above.

@@ -16,9 +16,9 @@
 //
 // A UsVit is shape alone: config, list of tensors, offsets. Weights are a flat array in tensor
 // memory (ops.h), and a UsVitWork holds what one call computes.
-// Threads: UsVit and weights are constant; each call needs a work of its own. The bits of a frame's
-// output depend on the number of frames of the work (and its place among them): a work of one frame
-// gives the same bits always.
+// Threads: UsVit and weights are constant; each call needs a work of its own. On the CPU the bits
+// of a frame's output depend on the number of frames of a pass (and its place among them): passes
+// of one frame give the same bits always.
 
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
@@ -106,6 +106,10 @@ US_API void us_vit_destroy(UsVit* v);
 US_API UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training);
 US_API void us_vit_work_destroy(UsVitWork* k);
 
+// From now on passes take so many frames, at least one and at most those that the work was made
+// for.
+US_API void us_vit_work_take(UsVitWork* k, int frames);
+
 // The output (frames, G, D), tensor memory of the work, of pixels (frames, height, width, 3). After
 // Ctrl-C (us_interrupted) this and the backward pass end between blocks, and mean nothing.
 US_API const float* us_vit_forward(const UsVit* v, const float* weights, UsVitWork* k,
@@ -119,10 +123,16 @@ US_API const float* us_vit_work_patches(const UsVitWork* k);
 US_API void us_vit_backward(const UsVit* v, const float* weights, UsVitWork* k, float* doutput,
                             float* gradient);
 
-// y (frames, cells, m*m*hidden) gathers m x m neighbours of x (frames, P, hidden), or, with
-// scatter 1, y (frames, P, hidden) takes them back from x (frames, cells, m*m*hidden).
-US_API void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, const float* x,
-                          float* y);
+// y (frames, cells, m*m*hidden) gathers m x m neighbours of x (frames, P, hidden), or y (frames, P,
+// hidden) takes them back from x (frames, cells, m*m*hidden), by the index for the one or the
+// other, tensor memory: (frames, P / m), as us_vit_gather_index writes it to ordinary memory.
+US_API void us_vit_gather_index(const UsVitConfig* c, int frames, int scatter, int* index);
+US_API void us_vit_gather(const UsVitConfig* c, int hidden, int frames, const int* index,
+                          const float* x, float* y);
+
+// Writes both indices of so many frames, in ordinary memory, to tensor memory. US_MEMORY can fail.
+// Nullable: gather, scatter.
+US_API UsStatus us_vit_put_index(const UsVitConfig* c, int frames, int* gather, int* scatter);
 
 // ---- files (vit_file.c) ----
 

@@ -48,20 +48,20 @@ typedef struct UsBlockShape {
   X(scale2, "layer_scale2.lambda1", c->width, 0, US_PARAM_ONE)
 
 // What a block keeps for its backward pass: field, floats per token.
-#define US_BLOCK_ACTS(X)         \
-  X(norm1, c->width)             \
-  X(stats1, 2)                   \
-  X(query, c->width)             \
-  X(key, c->width)               \
-  X(value, c->width)             \
-  X(probs, c->heads * c->tokens) \
-  X(attended, c->width)          \
-  X(projected, c->width)         \
-  X(middle, c->width)            \
-  X(norm2, c->width)             \
-  X(stats2, 2)                   \
-  X(hidden, c->hidden)           \
-  X(active, c->hidden)           \
+#define US_BLOCK_ACTS(X)                        \
+  X(norm1, c->width)                            \
+  X(stats1, 2)                                  \
+  X(query, c->width)                            \
+  X(key, c->width)                              \
+  X(value, c->width)                            \
+  X(probs, training ? c->heads * c->tokens : 0) \
+  X(attended, c->width)                         \
+  X(projected, c->width)                        \
+  X(middle, c->width)                           \
+  X(norm2, c->width)                            \
+  X(stats2, 2)                                  \
+  X(hidden, c->hidden)                          \
+  X(active, c->hidden)                          \
   X(expanded, c->width)
 
 // Scratch of a backward pass, shared by all blocks: field, floats per token.
@@ -100,7 +100,7 @@ US_API void us_block_layout(const UsBlockShape* c, const char* prefix, UsParamLi
 
 // Lays out the activations of a stack of blocks over `rows` tokens: x (layers + 1), the blocks'
 // inputs and the output, each (rows, w), and acts (layers). Without training, where no backward
-// pass needs them, all blocks share one set.
+// pass needs them, all blocks share one set, which has no probs.
 US_API void us_block_take(const UsBlockShape* c, int layers, int rows, int training, UsArena* arena,
                           float** x, UsBlockActs* acts);
 

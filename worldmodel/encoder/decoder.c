@@ -16,6 +16,8 @@ struct UsDecoderWork {
   float* memory;
   float* cells;   // (frames, cells, merge_dim)
   float* spread;  // (frames, cells, m m hidden)
+  int* scatter;   // (frames, P / m): us_vit_gather's indices
+  int* gather;    // (frames, P / m), training
   float** x;      // (layers + 1) of (frames, P, hidden); without training all the same
   UsBlockActs* acts;
   float* normed;       // (frames, P, hidden)
@@ -78,12 +80,14 @@ static void place(const UsDecoder* d, UsDecoderWork* k, UsArena* a) {
   // The way forward.
   k->cells = US_TAKE(a, float, cells);
   k->spread = US_TAKE(a, float, tokens);
+  k->scatter = US_TAKE(a, int, rows / c->merge);
   us_block_take(&d->shape, c->layers, rows, k->training, a, k->x, k->acts);
   k->normed = US_TAKE(a, float, tokens);
   k->stats = US_TAKE(a, float, (size_t)rows * 2);
   k->patches = US_TAKE(a, float, (size_t)rows * 3 * (size_t)(c->patch * c->patch));
   if (!k->training) return;
   // Gradients on the way back.
+  k->gather = US_TAKE(a, int, rows / c->merge);
   us_block_take_temps(&d->shape, rows, a, &k->temps);
   k->dx = US_TAKE(a, float, tokens);
   k->dspread = US_TAKE(a, float, tokens);
@@ -109,7 +113,9 @@ UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int traini
   }
   us_arena_place(&a, k->memory);
   place(d, k, &a);
-  return k;
+  if (us_vit_put_index(&d->config, frames, k->gather, k->scatter) == US_OK) return k;
+  us_decoder_work_destroy(k);
+  return NULL;
 }
 
 void us_decoder_work_destroy(UsDecoderWork* k) {
@@ -129,7 +135,7 @@ const float* us_decoder_forward(const UsDecoder* d, const float* w, UsDecoderWor
                 w + d->at.global_b, k->cells);
   us_ops_linear(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
                 w + d->at.merge_w, w + d->at.merge_b, k->spread);
-  us_vit_gather(c, h, n, 1, k->spread, k->x[0]);
+  us_vit_gather(c, h, n, k->scatter, k->spread, k->x[0]);
   us_ops_add_rows(k->device, n * p, p, h, w + d->at.positions, k->x[0]);
   // Blocks, norm, and a matrix from token to pixels.
   for (int i = 0; i < c->layers; i++) {
@@ -159,7 +165,7 @@ void us_decoder_backward(const UsDecoder* d, const float* w, UsDecoderWork* k, c
   }
   // Positions, patches back to their cells, cells back to the vector.
   us_ops_add_rows_back(k->device, n * p, p, h, k->dx, g + d->at.positions);
-  us_vit_gather(c, h, n, 0, k->dx, k->dspread);
+  us_vit_gather(c, h, n, k->gather, k->dx, k->dspread);
   us_ops_linear_back(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
                      w + d->at.merge_w, k->dspread, k->dcells, g + d->at.merge_w,
                      g + d->at.merge_b);

@@ -49,6 +49,31 @@ static UsStatus keep(UsStatus status, UsEncoder* e, UsEncoder** out) {
   return status;
 }
 
+int us_encoder_wide_tile(size_t rows, size_t bytes) {
+  enum { kRows = 16384, kBytes = 64 << 20 };
+  size_t most = kBytes / bytes < kRows / rows ? kBytes / bytes : kRows / rows;
+  return most > 0 ? (int)most : 1;
+}
+
+static void drop_work(const UsEncoder* e, UsEncoderWork* w) {
+  if (!w) return;
+  if (w->own) e->kind->work_destroy(w->own);
+  us_ops_free(e->device, w->latents);
+  free(w);
+}
+
+// NULL when out of memory.
+static UsEncoderWork* make_work(const UsEncoder* e) {
+  UsEncoderWork* w = calloc(1, sizeof(*w));
+  if (!w) return NULL;
+  size_t count = (size_t)e->tile * (size_t)e->info.tokens * (size_t)e->info.dim;
+  w->own = e->kind->work_create(e);
+  w->latents = w->own ? us_ops_alloc(e->device, count) : NULL;
+  if (w->latents) return w;
+  drop_work(e, w);
+  return NULL;
+}
+
 // An encoder without weights.
 static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON* config,
                       UsDevice* device, UsEncoder** out) {
@@ -66,8 +91,9 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
   UsStatus status = kind->parse(e, name, config);
   if (status == US_OK) {
     e->weights = us_ops_alloc(e->device, e->params->floats);
-    e->idle = calloc(kWorks, sizeof(void*));
-    e->room = kWorks;
+    // A wide device has one caller at a time.
+    e->room = e->device->wide ? 1 : kWorks;
+    e->idle = calloc((size_t)e->room, sizeof(*e->idle));
     if (!e->weights || !e->idle) {
       status = us_fail(US_MEMORY, "%s: out of memory for %zu weights", name, e->params->floats);
     }
@@ -76,14 +102,16 @@ static UsStatus start(const UsEncoderClass* kind, const char* name, const cJSON*
 }
 
 // Encodes a tile full of one made-up frame with the first work. Frames have the same latents at
-// every place of a tile, or, where BLAS computes places differently, are taken one by one. With
-// `strict` these must be numbers that a predictor can take.
+// every place of a tile, or, where BLAS computes places differently, are taken one by one. A wide
+// device gives a row the same bits wherever it is, so one frame says all. With `strict` these must
+// be numbers that a predictor can take.
 static UsStatus try_tile(UsEncoder* e, const char* name, int strict) {
   const UsEncoderInfo* info = &e->info;
   if (info->state) return US_OK;  // a linear map, whose numbers were checked when they were read
-  if (!strict && e->tile == 1) return US_OK;
+  size_t tile = e->device->wide ? 1 : (size_t)e->tile;
+  if (!strict && tile == 1) return US_OK;
   // A frame of bytes that follow no pattern, as often as a tile has places.
-  size_t bytes = (size_t)info->height * (size_t)info->width * 3, tile = (size_t)e->tile;
+  size_t bytes = (size_t)info->height * (size_t)info->width * 3;
   size_t count = (size_t)info->tokens * (size_t)info->dim;
   uint8_t* frames = malloc(tile * bytes);
   float* latents = malloc(tile * count * sizeof(float));
@@ -93,8 +121,11 @@ static UsStatus try_tile(UsEncoder* e, const char* name, int strict) {
     for (size_t i = 0; i < tile * bytes; i++) {
       frames[i] = (uint8_t)(i % bytes * 37 + i % bytes / 191);
     }
-    e->kind->encode(e, e->idle[0], e->tile, frames, NULL, latents);
-    if (strict) status = us_interrupt_check(name);
+    UsEncoderWork* w = e->idle[0];
+    e->kind->encode(e, w->own, (int)tile, frames, NULL, w->latents);
+    us_ops_get(e->device, w->latents, latents, tile * count);
+    status = us_device_check(e->device, name);
+    if (status == US_OK && strict) status = us_interrupt_check(name);
     if (us_interrupted()) e->tile = 1;  // nobody knows
   }
   // Every place against the first, bit for bit.
@@ -129,8 +160,8 @@ static UsStatus complete(UsEncoder* e, const char* name, const float* host, cons
   // The first work, in the size that the tile has.
   for (int tile = 0; tile != e->tile;) {  // again where the tile turned out to be one frame
     tile = e->tile;
-    if (e->made) e->kind->work_destroy(e->idle[0]);
-    e->idle[0] = e->kind->work_create(e);
+    if (e->made) drop_work(e, e->idle[0]);
+    e->idle[0] = make_work(e);
     e->idle_count = e->made = e->idle[0] != NULL;
     if (!e->made) return us_fail(US_MEMORY, "%s: out of memory for an encoder's scratch", name);
     US_TRY(try_tile(e, name, strict));
@@ -286,7 +317,7 @@ UsStatus us_encoder_save(const UsEncoder* e, const char* folder) {
 void us_encoder_destroy(UsEncoder* e) {
   if (!e) return;
   // All works are idle by now: a call in another thread would be an error of the program.
-  for (int i = 0; i < e->idle_count; i++) e->kind->work_destroy(e->idle[i]);
+  for (int i = 0; i < e->idle_count; i++) drop_work(e, e->idle[i]);
   free(e->idle);
   us_ops_free(e->device, e->weights);
   us_ops_free(e->device, e->decoder_weights);
@@ -308,16 +339,19 @@ typedef struct Job {
   int n, step, next;  // step: frames of a tile
   const uint8_t* pixels;
   const double* states;
-  float* latents;
+  float* latents;      // ordinary memory; NULL: to
+  float* to;           // tensor memory
   const float* given;  // latents to decode, NULL: encode
   uint8_t* drawn;
-  void* work[kWorks];
+  UsEncoderWork* work[kWorks];
 } Job;
 
 // One work takes tile after tile, or latent after latent, until there is none.
 static void job_item(void* arg, int item, int worker) {
   Job* j = arg;
-  const UsEncoderInfo* info = &j->e->info;
+  const UsEncoder* e = j->e;
+  const UsEncoderWork* w = j->work[item];
+  const UsEncoderInfo* info = &e->info;
   size_t frame = (size_t)info->height * (size_t)info->width * 3;
   size_t latent = (size_t)info->tokens * (size_t)info->dim;
   while (!us_interrupted()) {
@@ -325,13 +359,15 @@ static void job_item(void* arg, int item, int worker) {
     if (first >= j->n) return;
     size_t i = (size_t)first;
     if (j->given) {
-      j->e->kind->decode(j->e, j->work[item], j->given + i * latent, j->drawn + i * frame);
-    } else {
-      j->e->kind->encode(j->e, j->work[item], j->n - first < j->step ? j->n - first : j->step,
-                         j->pixels ? j->pixels + i * frame : NULL,
-                         j->states ? j->states + i * (size_t)info->state : NULL,
-                         j->latents + i * latent);
+      e->kind->decode(e, w->own, j->given + i * latent, j->drawn + i * frame);
+      continue;
     }
+    // To where it is wanted, or through the work to ordinary memory.
+    int n = j->n - first < j->step ? j->n - first : j->step;
+    float* to = j->to ? j->to + i * latent : w->latents;
+    e->kind->encode(e, w->own, n, j->pixels ? j->pixels + i * frame : NULL,
+                    j->states ? j->states + i * (size_t)info->state : NULL, to);
+    if (j->latents) us_ops_get(e->device, to, j->latents + i * latent, (size_t)n * latent);
   }
 }
 
@@ -341,7 +377,7 @@ static UsStatus run_job(Job* j, UsPool* pool) {
   // As many works as threads can use, out of the idle ones, or made as memory allows; at least one.
   int wanted = us_pool_threads(pool), tiles = (j->n + j->step - 1) / j->step, works = 0;
   if (wanted > tiles) wanted = tiles;
-  if (wanted > kWorks) wanted = kWorks;
+  if (wanted > e->room) wanted = e->room;
   pthread_mutex_lock(&e->lock);
   while (works < wanted) {
     // An idle one is the cheapest.
@@ -350,7 +386,7 @@ static UsStatus run_job(Job* j, UsPool* pool) {
       continue;
     }
     // Else a new one, while there is memory; with one at hand the call goes on with that.
-    void* fresh = e->made < e->room ? e->kind->work_create(e) : NULL;
+    UsEncoderWork* fresh = e->made < e->room ? make_work(e) : NULL;
     if (fresh) {
       e->made++;
       j->work[works++] = fresh;
@@ -362,23 +398,35 @@ static UsStatus run_job(Job* j, UsPool* pool) {
     }
   }
   pthread_mutex_unlock(&e->lock);
-  us_pool_run(pool, works, job_item, j);
+  us_pool_run(e->device->wide ? NULL : pool, works, job_item, j);
   // Works go back, and those who wait for one wake.
   pthread_mutex_lock(&e->lock);
   for (int i = 0; i < works; i++) e->idle[e->idle_count++] = j->work[i];
   pthread_cond_broadcast(&e->change);
   pthread_mutex_unlock(&e->lock);
-  return us_interrupt_check(j->given ? "drawing latents" : "encoding frames");
+  const char* what = j->given ? "drawing latents" : "encoding frames";
+  US_TRY(us_device_check(e->device, what));
+  return us_interrupt_check(what);
 }
 
 // A kind reads frames or states; what it does not read may be missing.
-UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
-                           float* latents, UsPool* pool) {
+static UsStatus encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
+                       float* latents, float* to, UsPool* pool) {
   US_ASSERT(e->info.state ? states != NULL : pixels != NULL);
-  Job j = {.e = e, .n = n, .step = e->tile, .latents = latents};
+  Job j = {.e = e, .n = n, .step = e->tile, .latents = latents, .to = to};
   if (e->info.state) j.states = states;
   if (!e->info.state) j.pixels = pixels;
   return run_job(&j, pool);
+}
+
+UsStatus us_encoder_encode(const UsEncoder* e, int n, const uint8_t* pixels, const double* states,
+                           float* latents, UsPool* pool) {
+  return encode(e, n, pixels, states, latents, NULL, pool);
+}
+
+UsStatus us_encoder_encode_to(const UsEncoder* e, int n, const uint8_t* pixels,
+                              const double* states, float* latents, UsPool* pool) {
+  return encode(e, n, pixels, states, NULL, latents, pool);
 }
 
 UsStatus us_encoder_decode(const UsEncoder* e, int n, const float* latents, uint8_t* pixels,

@@ -10,6 +10,7 @@
 
 #include "worldmodel/device.h"
 #include "worldmodel/encoder.h"
+#include "worldmodel/ops/ops_table.h"
 #include "worldmodel/param_list.h"
 
 typedef struct UsEncoderClass {
@@ -28,9 +29,9 @@ typedef struct UsEncoderClass {
   void* (*work_create)(const UsEncoder* e);
   void (*work_destroy)(void* work);
 
-  // n frames or states, 1 .. e->tile: latents (n, G, D), ordinary memory. All tiles are computed
-  // alike, those of fewer frames padded: a frame's latents depend neither on n nor on its
-  // neighbours.
+  // n frames or states, 1 .. e->tile: latents (n, G, D), tensor memory. A frame's latents depend
+  // neither on n nor on its neighbours: on the CPU all tiles are computed alike, those of fewer
+  // frames padded, where that matters.
   void (*encode)(const UsEncoder* e, void* work, int n, const uint8_t* pixels, const double* states,
                  float* latents);
 
@@ -46,6 +47,12 @@ typedef struct UsEncoderClass {
   UsStatus (*make)(const UsEncoderData* data, UsPool* pool, UsDevice* device, UsEncoder** out);
 } UsEncoderClass;
 
+// What one worker needs.
+typedef struct UsEncoderWork {
+  void* own;       // of the kind
+  float* latents;  // (tile, G, D) tensor memory, of what goes to ordinary memory
+} UsEncoderWork;
+
 struct UsEncoder {
   const UsEncoderClass* kind;
   UsDevice* device;
@@ -59,13 +66,17 @@ struct UsEncoder {
 
   pthread_mutex_t lock;   // guards the free works
   pthread_cond_t change;  // a work came back
-  void** idle;            // (room): works that nobody uses
+  UsEncoderWork** idle;   // (room): works that nobody uses
   int idle_count, made, room;
 };
 
 #define X(name) extern const UsEncoderClass us_encoder_class_##name;
 US_ENCODERS(X)
 #undef X
+
+// Frames that a wide device takes at once, where each makes `rows` rows of a matrix product and
+// takes `bytes` on its way there: as many as fill it, within some memory, at least one.
+int us_encoder_wide_tile(size_t rows, size_t bytes);
 
 // An encoder of a kind and config, weights from host (params->floats) and decoder (or NULL), on a
 // device (NULL: the CPU).

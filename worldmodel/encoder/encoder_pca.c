@@ -20,9 +20,12 @@ typedef struct Pca {
 
 typedef struct Work {
   UsDevice* device;
-  float* host;  // (P) ordinary memory
-  float* x;     // (P) tensor memory
-  float* z;     // (D) tensor memory
+  float scale;
+  float* host;     // (P) ordinary memory
+  uint8_t* bytes;  // (tile, P) tensor memory, as what follows
+  float* x;        // (tile, P)
+  float* z;        // (tile, D)
+  float* gain;     // (D): the scale, for every number
 } Work;
 
 static size_t pixel_count(const UsEncoder* e) {
@@ -40,6 +43,10 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   US_TRY(us_json_int(name, own, "dim", 1, 4096, NULL, &e->info.dim));
   e->info.tokens = e->info.grid_h = e->info.grid_w = 1;
   int pixels = (int)pixel_count(e);
+  // One row is as fast as memory is on the CPU.
+  if (e->device->wide) {
+    e->tile = us_encoder_wide_tile(1, (size_t)pixels * (1 + sizeof(float)));
+  }
   s->mean = us_params_add(&s->params, "", "pca.mean", 0, pixels, 0, 0, 0);
   s->components = us_params_add(&s->params, "", "pca.components", 0, e->info.dim, pixels, 0, 0);
   s->scale = us_params_add(&s->params, "", "pca.scale", 0, 1, 0, 0, 0);
@@ -71,41 +78,46 @@ static void work_destroy(void* work) {
   Work* k = work;
   if (!k) return;
   free(k->host);
+  us_ops_free(k->device, k->bytes);
   us_ops_free(k->device, k->x);
   us_ops_free(k->device, k->z);
+  us_ops_free(k->device, k->gain);
   free(k);
 }
 
-// A frame in ordinary memory, and in tensor memory with its latent.
+// A frame in ordinary memory, a tile of them in tensor memory with their latents.
 static void* work_create(const UsEncoder* e) {
   Work* k = calloc(1, sizeof(Work));
   if (!k) return NULL;
+  size_t tile = (size_t)e->tile, pixels = pixel_count(e), dim = (size_t)e->info.dim;
+  size_t host = pixels > dim ? pixels : dim;
   k->device = e->device;
-  k->host = calloc(pixel_count(e), sizeof(float));
-  k->x = us_ops_alloc(e->device, pixel_count(e));
-  k->z = us_ops_alloc(e->device, (size_t)e->info.dim);
-  if (k->host && k->x && k->z) return k;
-  work_destroy(k);
-  return NULL;
+  k->host = calloc(host, sizeof(float));
+  k->bytes = us_ops_alloc_bytes(e->device, tile * pixels);
+  k->x = us_ops_alloc(e->device, tile * pixels);
+  k->z = us_ops_alloc(e->device, tile * dim);
+  k->gain = us_ops_alloc(e->device, dim);
+  if (!k->host || !k->bytes || !k->x || !k->z || !k->gain) {
+    work_destroy(k);
+    return NULL;
+  }
+  // The scale, common to all numbers: once here, since reading it waits for the device.
+  us_ops_get(e->device, e->weights + ((const Pca*)e->self)->scale, &k->scale, 1);
+  for (size_t i = 0; i < dim; i++) k->host[i] = k->scale;
+  us_ops_put(e->device, k->gain, k->host, dim);
+  return k;
 }
 
-// Frame after frame, since a product of one row is as fast as memory is.
+// Pixels of [0, 1] without their mean, then the components and the scale.
 static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
                    const double* states, float* latents) {
   const Pca* s = e->self;
   Work* k = work;
-  size_t count = pixel_count(e);
-  float scale;
-  // The scale, common to all numbers.
-  us_ops_get(e->device, e->weights + s->scale, &scale, 1);
-  for (size_t i = 0; i < count; i++) k->host[i] = (float)pixels[i] / 255;
-  // Pixels of [0, 1] without their mean, then the components.
-  us_ops_put(e->device, k->x, k->host, count);
-  us_ops_add(e->device, count, -1, e->weights + s->mean, k->x);
-  us_ops_linear(e->device, 1, e->info.dim, (int)count, k->x, e->weights + s->components, NULL,
-                k->z);
-  us_ops_get(e->device, k->z, latents, (size_t)e->info.dim);
-  for (int i = 0; i < e->info.dim; i++) latents[i] *= scale;
+  int count = (int)pixel_count(e), dim = e->info.dim;
+  us_ops_put_bytes(e->device, k->bytes, pixels, (size_t)n * (size_t)count);
+  us_ops_unit(e->device, n, count, k->bytes, e->weights + s->mean, k->x);
+  us_ops_linear(e->device, n, dim, count, k->x, e->weights + s->components, NULL, k->z);
+  us_ops_columns(e->device, n, dim, k->z, k->gain, NULL, latents);
 }
 
 // The mean image and the components in the proportion of the latent.
@@ -113,12 +125,10 @@ static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t
   const Pca* s = e->self;
   Work* k = work;
   size_t count = pixel_count(e);
-  float scale;
-  us_ops_get(e->device, e->weights + s->scale, &scale, 1);
   us_ops_put(e->device, k->z, latents, (size_t)e->info.dim);
   us_ops_linear_back(e->device, 1, e->info.dim, (int)count, NULL, e->weights + s->components, k->z,
                      k->x, NULL, NULL);
-  us_ops_add(e->device, count, 1 / scale - 1, k->x, k->x);
+  us_ops_add(e->device, count, 1 / k->scale - 1, k->x, k->x);
   us_ops_add(e->device, count, 1, e->weights + s->mean, k->x);
   us_ops_get(e->device, k->x, k->host, count);
   for (size_t i = 0; i < count; i++) {

@@ -14,6 +14,12 @@ typedef struct State {
   uint8_t* keep;       // (S): 1 where the dimension varies
 } State;
 
+typedef struct Work {
+  UsDevice* device;
+  int* keep;       // (D) places of the numbers that are kept; tensor memory, as the states
+  double* states;  // (tile, S)
+} Work;
+
 // Size of the state, and which of its numbers vary.
 static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   const cJSON* own = cJSON_GetObjectItemCaseSensitive(config, "understudy");
@@ -36,6 +42,7 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   for (int i = 0; i < e->info.state; i++) e->info.dim += s->keep[i];
   if (!e->info.dim) return us_fail(US_FORMAT, "%s: expected at least one of \"dimensions\"", name);
   // A state is one token of the kept numbers.
+  if (e->device->wide) e->tile = us_encoder_wide_tile(1, (size_t)e->info.state * sizeof(double));
   e->info.tokens = e->info.grid_h = e->info.grid_w = 1;
   s->mean = us_params_add(&s->params, "", "state.mean", 0, e->info.state, 0, 0, 0);
   s->scale = us_params_add(&s->params, "", "state.scale", 0, e->info.state, 0, 0, 0);
@@ -68,23 +75,44 @@ static UsStatus read_weights(UsEncoder* e, const UsTensors* file, float* host) {
   return us_params_refuse_rest(e->params, file, "", 0, NULL);
 }
 
-// A work is mean and scale in ordinary memory.
-static void* work_create(const UsEncoder* e) {
-  return calloc((size_t)e->info.state, 2 * sizeof(float));
+static void work_destroy(void* work) {
+  Work* k = work;
+  us_ops_free(k->device, k->keep);
+  us_ops_free(k->device, k->states);
+  free(k);
 }
 
-// In double, since positions of large worlds lose digits as floats.
-static void encode(const UsEncoder* e, void* work, int frames, const uint8_t* pixels,
+static void* work_create(const UsEncoder* e) {
+  const State* s = e->self;
+  Work* k = calloc(1, sizeof(Work));
+  int* keep = malloc((size_t)e->info.dim * sizeof(int));  // the places of what is kept
+  if (k) {
+    k->device = e->device;
+    k->keep = us_ops_alloc_bytes(e->device, (size_t)e->info.dim * sizeof(int));
+    k->states =
+        us_ops_alloc_bytes(e->device, (size_t)e->tile * (size_t)e->info.state * sizeof(double));
+  }
+  if (keep && k && k->keep && k->states) {
+    for (int i = 0, d = 0; i < e->info.state; i++) {
+      if (s->keep[i]) keep[d++] = i;
+    }
+    us_ops_put_bytes(e->device, k->keep, keep, (size_t)e->info.dim * sizeof(int));
+    free(keep);
+    return k;
+  }
+  free(keep);
+  if (k) work_destroy(k);
+  return NULL;
+}
+
+static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
                    const double* states, float* latents) {
   const State* s = e->self;
-  int n = e->info.state, d = 0;
-  float* mean = work;
-  float* scale = mean + n;
-  us_ops_get(e->device, e->weights + s->mean, mean, (size_t)n);
-  us_ops_get(e->device, e->weights + s->scale, scale, (size_t)n);
-  for (int i = 0; i < n; i++) {
-    if (s->keep[i]) latents[d++] = (float)((states[i] - (double)mean[i]) * (double)scale[i]);
-  }
+  Work* k = work;
+  size_t bytes = (size_t)n * (size_t)e->info.state * sizeof(double);
+  us_ops_put_bytes(e->device, k->states, states, bytes);
+  us_ops_standardise(e->device, n, e->info.state, e->info.dim, k->keep, k->states,
+                     e->weights + s->mean, e->weights + s->scale, latents);
 }
 
 // The lists belong to the kind.
@@ -155,7 +183,7 @@ const UsEncoderClass us_encoder_class_state = {
     .config = config_json,
     .read = read_weights,
     .work_create = work_create,
-    .work_destroy = free,
+    .work_destroy = work_destroy,
     .encode = encode,
     .destroy = destroy,
     .reads = 's',

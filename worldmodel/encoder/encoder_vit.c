@@ -49,7 +49,12 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   e->info.height = c.height;
   e->info.width = c.width;
   // As many frames at once as make the matrices large enough.
-  while (2 * e->tile * s->vit->tokens <= kTileTokens) e->tile *= 2;
+  if (e->device->wide) {
+    size_t pixels = (size_t)c.height * (size_t)c.width * 3;
+    e->tile = us_encoder_wide_tile((size_t)s->vit->tokens, pixels * (1 + sizeof(float)));
+  } else {
+    while (2 * e->tile * s->vit->tokens <= kTileTokens) e->tile *= 2;
+  }
   // Pictures are drawn of vectors alone.
   if (!c.global_dim) return US_OK;
   US_TRY(us_decoder_create(&c, &s->decoder));
@@ -121,7 +126,8 @@ static void* work_create(const UsEncoder* e) {
   if (!k) return NULL;
   k->device = e->device;
   k->vit = us_vit_work_create(s->vit, e->tile, 0);
-  k->tile = calloc((size_t)e->tile, (size_t)e->info.height * (size_t)e->info.width * 3);
+  size_t frame = (size_t)e->info.height * (size_t)e->info.width * 3;
+  k->tile = calloc(e->device->wide ? 1 : (size_t)e->tile, frame);
   // What decoding needs, where the encoder has a decoder.
   int ok = k->vit && k->tile;
   if (ok && e->decoder_weights) {
@@ -142,11 +148,13 @@ static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
   Work* k = work;
   size_t count = (size_t)n * (size_t)e->info.tokens * (size_t)e->info.dim;
   // What stands behind the frames of a tile that is not full changes nothing of them.
-  if (n < e->tile) {
+  if (e->device->wide) {
+    us_vit_work_take(k->vit, n);
+  } else if (n < e->tile) {
     memcpy(k->tile, pixels, (size_t)n * (size_t)e->info.height * (size_t)e->info.width * 3);
     pixels = k->tile;
   }
-  us_ops_get(e->device, us_vit_forward(s->vit, e->weights, k->vit, pixels), latents, count);
+  us_ops_copy(e->device, us_vit_forward(s->vit, e->weights, k->vit, pixels), latents, count);
 }
 
 // One latent to patches, and the patches to their places in the frame.

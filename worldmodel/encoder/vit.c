@@ -12,7 +12,7 @@
 // What one pass keeps; the parts marked so are there for a backward pass alone.
 struct UsVitWork {
   UsDevice* device;
-  int frames;
+  int room, frames;  // most frames, and those of a pass
   int training;
   float* memory;
   uint8_t* pixels;      // (frames, height, width, 3)
@@ -23,6 +23,8 @@ struct UsVitWork {
   float* normed;        // (frames, T, hidden)
   float* stats;         // (frames, T, 2)
   float* body;          // (frames, P, hidden): normed without the prefix
+  int* gather;          // (frames, P / m): us_vit_gather's indices
+  int* scatter;         // (frames, P / m), training
   float* cells;         // (frames, cells, m m hidden)
   float* merged;        // (frames, cells, merge_dim)
   float* global;        // (frames, D)
@@ -145,6 +147,7 @@ static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   k->normed = US_TAKE(a, float, tokens);
   k->stats = US_TAKE(a, float, rows * 2);
   k->body = v->prefix ? US_TAKE(a, float, body) : k->normed;
+  k->gather = US_TAKE(a, int, cells ? patches / (size_t)c->merge : 0);
   k->cells = US_TAKE(a, float, gathered);
   k->merged = US_TAKE(a, float, merged);
   k->global = US_TAKE(a, float, global);
@@ -152,6 +155,7 @@ static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   k->latent = c->norm ? US_TAKE(a, float, global) : k->global;
   if (!k->training) return;
   // Gradients on the way back.
+  k->scatter = US_TAKE(a, int, cells ? patches / (size_t)c->merge : 0);
   us_block_take_temps(&v->shape, (int)rows, a, &k->temps);
   k->dx = US_TAKE(a, float, tokens);
   k->dbody = US_TAKE(a, float, body);
@@ -164,7 +168,7 @@ UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
   UsVitWork* k = calloc(1, sizeof(UsVitWork));
   if (!k) return NULL;
   k->device = v->config.device;
-  k->frames = frames;
+  k->room = k->frames = frames;
   k->training = training;
   k->x = calloc((size_t)v->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)v->config.layers, sizeof(UsBlockActs));
@@ -180,7 +184,9 @@ UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
   }
   us_arena_place(&a, k->memory);
   place(v, k, &a);
-  return k;
+  if (us_vit_put_index(&v->config, frames, k->gather, k->scatter) == US_OK) return k;
+  us_vit_work_destroy(k);
+  return NULL;
 }
 
 // A work that is half made has NULL where nothing is.
@@ -196,22 +202,42 @@ const float* us_vit_work_patches(const UsVitWork* k) {
   return k->patches;
 }
 
-void us_vit_gather(const UsVitConfig* c, int hidden, int frames, int scatter, const float* x,
-                   float* y) {
-  int m = c->merge, cells_w = c->width / c->patch / m;
-  size_t h = (size_t)hidden, run = (size_t)m * h, cell = run * (size_t)m;
-  size_t row = run * (size_t)cells_w;  // floats of one row of patches
-  // A row of patches at a time: its runs of m patches go to the cells beside each other.
-  int rows = frames * (c->height / c->patch);
+void us_vit_work_take(UsVitWork* k, int frames) {
+  US_ASSERT(frames > 0 && frames <= k->room);
+  k->frames = frames;
+}
+
+// In runs of m patches beside each other: the grid has them row by row, the gathered cell by cell.
+void us_vit_gather_index(const UsVitConfig* c, int frames, int scatter, int* index) {
+  int m = c->merge, wide = c->width / c->patch / m, rows = frames * (c->height / c->patch);
   for (int r = 0; r < rows; r++) {
-    size_t grid = (size_t)r * row;
-    size_t gathered = (size_t)(r / m * m) * row + (size_t)(r % m) * run;
-    if (scatter) {
-      us_ops_copy_blocks(c->device, cells_w, (int)run, x + gathered, cell, y + grid, run);
-    } else {
-      us_ops_copy_blocks(c->device, cells_w, (int)run, x + grid, run, y + gathered, cell);
+    for (int cell = 0; cell < wide; cell++) {
+      int grid = r * wide + cell, gathered = (r / m * wide + cell) * m + r % m;
+      index[scatter ? grid : gathered] = scatter ? gathered : grid;
     }
   }
+}
+
+UsStatus us_vit_put_index(const UsVitConfig* c, int frames, int* gather, int* scatter) {
+  if (!c->merge) return US_OK;
+  size_t bytes = (size_t)frames * (size_t)(us_vit_patches(c) / c->merge) * sizeof(int);
+  int* host = calloc(1, bytes);
+  if (!host) return us_fail(US_MEMORY, "out of memory for a ViT");
+  for (int i = 0; i < 2; i++) {
+    int* to = i ? scatter : gather;
+    if (!to) continue;
+    us_vit_gather_index(c, frames, i, host);
+    us_ops_put_bytes(c->device, to, host, bytes);
+  }
+  free(host);
+  return US_OK;
+}
+
+void us_vit_gather(const UsVitConfig* c, int hidden, int frames, const int* index, const float* x,
+                   float* y) {
+  int run = c->merge * hidden;
+  us_ops_copy_rows(c->device, frames * (us_vit_patches(c) / c->merge), run, 1, index, x,
+                   (size_t)run, y, (size_t)run);
 }
 
 const float* us_vit_forward(const UsVit* v, const float* w, UsVitWork* k, const uint8_t* pixels) {
@@ -248,7 +274,7 @@ const float* us_vit_forward(const UsVit* v, const float* w, UsVitWork* k, const 
   }
   // The head: neighbours merged, then all of them into one vector, which may be normed.
   if (!c->merge) return k->body;
-  us_vit_gather(c, h, n, 0, k->body, k->cells);
+  us_vit_gather(c, h, n, k->gather, k->body, k->cells);
   us_ops_linear(k->device, n * cells, c->merge_dim, c->merge * c->merge * h, k->cells,
                 w + v->at.merge_w, w + v->at.merge_b, k->merged);
   if (!c->global_dim) return k->merged;
@@ -284,7 +310,7 @@ static void head_backward(const UsVit* v, const float* w, UsVitWork* k, float* d
   us_ops_linear_back(k->device, n * cells, c->merge_dim, c->merge * c->merge * c->hidden, k->cells,
                      w + v->at.merge_w, dmerged, k->dcells, g + v->at.merge_w, g + v->at.merge_b);
   // Merged cells back to the places of their patches.
-  us_vit_gather(c, c->hidden, n, 1, k->dcells, k->dbody);
+  us_vit_gather(c, c->hidden, n, k->scatter, k->dcells, k->dbody);
 }
 
 void us_vit_backward(const UsVit* v, const float* w, UsVitWork* k, float* doutput, float* g) {

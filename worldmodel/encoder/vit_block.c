@@ -24,7 +24,11 @@ void us_block_take(const UsBlockShape* c, int layers, int rows, int training, Us
       acts[i] = acts[0];
       continue;
     }
-#define X(field, floats) acts[i].field = US_TAKE(arena, float, (size_t)rows*(size_t)(floats));
+#define X(field, floats)                                         \
+  {                                                              \
+    size_t count = (size_t)rows * (size_t)(floats);              \
+    acts[i].field = count ? US_TAKE(arena, float, count) : NULL; \
+  }
     US_BLOCK_ACTS(X)
 #undef X
   }

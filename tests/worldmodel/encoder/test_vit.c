@@ -204,13 +204,15 @@ static void test_gather(void** state) {
   enum { kPatches = 24 };
   c.device = us_device_cpu();
   float x[2 * kPatches], y[2 * kPatches], back[2 * kPatches];
+  int gather[kPatches], scatter[kPatches];
+  assert_int_equal(us_vit_put_index(&c, 2, gather, scatter), US_OK);
   for (int i = 0; i < 2 * kPatches; i++) x[i] = (float)i;
-  us_vit_gather(&c, 1, 2, 0, x, y);
+  us_vit_gather(&c, 1, 2, gather, x, y);
   const float first[4] = {0, 1, 6, 7}, second[4] = {2, 3, 8, 9}, below[4] = {12, 13, 18, 19};
   assert_memory_equal(y, first, sizeof(first));
   assert_memory_equal(y + 4, second, sizeof(second));
   assert_memory_equal(y + 12, below, sizeof(below));
-  us_vit_gather(&c, 1, 2, 1, y, back);
+  us_vit_gather(&c, 1, 2, scatter, y, back);
   assert_memory_equal(back, x, sizeof(x));
 }
 
