@@ -34,7 +34,7 @@ if(NVCC AND CUDA_SOURCES)
   file(CONFIGURE OUTPUT ${CUDA_EXPORTS} CONTENT "{ global: us_cuda_open; local: *; };\n")
   set_target_properties(understudy_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
     CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden LINK_DEPENDS ${CUDA_EXPORTS}
-    INSTALL_RPATH "$ORIGIN/.." INSTALL_RPATH_USE_LINK_PATH ON)
+    BUILD_RPATH ${CUDA_LIB} INSTALL_RPATH "$ORIGIN/..;${CUDA_LIB}")
   target_compile_options(understudy_cuda PRIVATE -lineinfo
     -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter,-ffp-contract=off)
   target_link_libraries(understudy_cuda PRIVATE libunderstudy ${CUBLAS_LIBRARY})
@@ -64,8 +64,8 @@ function(understudy_for_host target)
   set_target_properties(${target} PROPERTIES CXX_STANDARD 17 CXX_VISIBILITY_PRESET hidden)
 endfunction()
 if(CMAKE_CXX_COMPILER_LOADED)
-  add_library(us_cuda_emulator OBJECT worldmodel/ops/cuda/host_launch.cc
-    worldmodel/ops/cuda/host_runtime.cc)
+  file(GLOB EMULATOR CONFIGURE_DEPENDS worldmodel/ops/cuda/host_*.cc)
+  add_library(us_cuda_emulator OBJECT ${EMULATOR})
   understudy_for_host(us_cuda_emulator)
   target_link_libraries(us_cuda_emulator PUBLIC PkgConfig::OPENBLAS Threads::Threads m)
   if(CUDA_SOURCES)

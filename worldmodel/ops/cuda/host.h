@@ -41,6 +41,14 @@ US_API const char* us_cuda_host_fault(void);
 // From now on us_cu_malloc answers NULL when more than `bytes` would be held. 0: no limit.
 US_API void us_cuda_host_memory_limit(size_t bytes);
 
+// Device memory allocated from now on may be touched by kernels, copies and products alone, or no
+// longer: a program that follows such a pointer ends with SIGSEGV, as with a GPU. Costs a call of
+// the system for each piece of memory when something waits.
+US_API void us_cuda_host_guard(int guard);
+
+// From now on there are n devices, 0 or more; 1 when the program begins.
+US_API void us_cuda_host_devices(int n);
+
 US_C_END
 
 #endif  // UNDERSTUDY_CUDA_HOST_H_

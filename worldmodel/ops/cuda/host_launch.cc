@@ -245,7 +245,7 @@ void fault_of_block(const char* why) {
     if (f->epoch != run.epoch || f->state != WAITING) continue;
     if (first < 0) first = t;
     const Fiber* g = run.fiber + first;
-    if (other < 0 && (f->line != g->line || f->reduce != g->reduce)) other = t;
+    if (other < 0 && (f->line != g->line || f->what != g->what)) other = t;
   }
   int n = first < 0 ? 0 : say_wait(text, sizeof text, first);
   if (other >= 0) n += snprintf(text + n, sizeof text - (size_t)n, ", ");
@@ -273,7 +273,7 @@ void abandon() {
 
 void run_block() {
   size_t shared = run.launch->shared;
-  ASAN_POISON_MEMORY_REGION(run.shared + shared, sizeof run.shared - shared);
+  ASAN_POISON_MEMORY_REGION(run.shared, run.shared_used);
   ASAN_UNPOISON_MEMORY_REGION(run.shared, shared);
   spoil(run.shared, shared);
   run.shared_used = shared;
@@ -310,6 +310,7 @@ void us_host_run(const UsHostLaunch* launch, void* call, uint64_t seed) {
   run.launch = launch, run.call = call;
   run.random = seed, run.ordered = seed == 0, run.failed = false;
   run.home.size = 0;
+  run.shared_used = sizeof run.shared;
   run.allowed = us_host_shared_allowed(launch->kernel);
   dim3 g = launch->grid, b = launch->block;
   us_host_grid_size = g, us_host_block_size = b;
@@ -373,7 +374,7 @@ const UsHostSlot* us_host_meet(bool block, const char* what, int line, UsHostRed
     for (int i = 0; i < count; ++i) {
       int other = first + next(&order);
       const Fiber* f = run.fiber + other;
-      run.failed = run.failed || f->line != line || f->reduce != reduce;
+      run.failed = run.failed || f->line != line || f->what != what || f->reduce != reduce;
       run.ready[(run.ready_first + run.ready_count++) % THREADS] = other;
     }
     if (run.failed) {

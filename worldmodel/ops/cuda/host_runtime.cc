@@ -1,7 +1,6 @@
 // runtime.h on the host. A stream is a list of tasks, closures with their arguments in them;
 // putting one into it runs some of those before it, drawn at random, and whatever waits runs all. A
-// graph is such a list that is kept. Device and pinned memory are known by their ranges, so that
-// pointers of the wrong kind are found where they are handed over.
+// graph is such a list that is kept.
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -33,14 +32,6 @@ struct UsHostBlas {
 
 namespace {
 
-struct Range {
-  uintptr_t begin, end;
-};
-struct Ranges {
-  Range* at;
-  int count, room;
-};
-
 struct Shared {
   const void* kernel;
   size_t bytes;
@@ -54,7 +45,7 @@ bool ordered, keep;
 char fault[512], last_fault[512];
 UsCudaHostCounts counts;
 size_t limit, held;
-Ranges device, pinned;
+int devices = 1;
 Shared shared[KERNELS];
 int shared_count;
 UsHostStream legacy;  // the stream NULL
@@ -64,54 +55,6 @@ struct Guard {
   Guard() { pthread_mutex_lock(&lock); }
   ~Guard() { pthread_mutex_unlock(&lock); }
 };
-
-// ---- ranges, in the order of their addresses ----
-
-// The place of the last range that begins at or before x, -1 without one.
-int place(const Ranges* r, uintptr_t x) {
-  int low = 0, high = r->count;
-  while (low < high) {
-    int mid = (low + high) / 2;
-    if (r->at[mid].begin <= x)
-      low = mid + 1;
-    else
-      high = mid;
-  }
-  return low - 1;
-}
-bool within(const Ranges* r, const void* x, size_t bytes) {
-  uintptr_t a = (uintptr_t)x;
-  int i = place(r, a);
-  return i >= 0 && a + bytes <= r->at[i].end && a + bytes >= a;
-}
-void* allocate(Ranges* r, size_t bytes) {
-  void* x = NULL;
-  if (posix_memalign(&x, 256, bytes ? bytes : 1)) return NULL;
-  memset(x, 0xff, bytes);
-  if (r->count == r->room) {
-    r->room = r->room ? 2 * r->room : 64;
-    r->at = (Range*)realloc(r->at, (size_t)r->room * sizeof *r->at);
-    if (!r->at) abort();
-  }
-  int i = place(r, (uintptr_t)x) + 1;
-  memmove(r->at + i + 1, r->at + i, (size_t)(r->count++ - i) * sizeof *r->at);
-  r->at[i].begin = (uintptr_t)x, r->at[i].end = (uintptr_t)x + bytes;
-  return x;
-}
-// Its bytes.
-size_t release(Ranges* r, void* x, const char* what) {
-  int i = place(r, (uintptr_t)x);
-  if (i < 0 || r->at[i].begin != (uintptr_t)x) {
-    us_host_fault("%s frees what it did not give", what);
-    return 0;
-  }
-  size_t bytes = (size_t)(r->at[i].end - r->at[i].begin);
-  memmove(r->at + i, r->at + i + 1, (size_t)(--r->count - i) * sizeof *r->at);
-  free(x);
-  return bytes;
-}
-
-// ---- streams ----
 
 }  // namespace
 
@@ -123,6 +66,8 @@ struct Task {
 };
 
 namespace {
+
+// ---- tasks ----
 
 void append(Task** first, Task** last, Task* t) {
   t->next = NULL;
@@ -139,6 +84,8 @@ Task* new_task(void (*run)(void*), const void* arguments, size_t size) {
 
 // Runs the first `n` tasks of a stream, or all with n < 0.
 void run_tasks(UsHostStream* s, int n) {
+  if (!s->first) return;
+  us_host_open();
   for (; s->first && n != 0; --n) {
     Task* t = s->first;
     s->first = t->next;
@@ -146,6 +93,7 @@ void run_tasks(UsHostStream* s, int n) {
     t->run(t->arguments);
     free(t);
   }
+  us_host_close();
 }
 UsHostStream* known(UsStream s) {
   return s ? s : &legacy;
@@ -159,10 +107,11 @@ void push(UsHostStream* s, void (*run)(void*), const void* arguments, size_t siz
   }
   append(&s->first, &s->last, t);
   uint64_t r = us_host_random(&seed);
-  if (ordered)
+  if (ordered) {
     run_tasks(s, -1);
-  else if (r % 4 == 0)
+  } else if (r % 4 == 0 && !us_host_guarded()) {  // guards cost most of a short run
     run_tasks(s, (int)(r >> 8 & 255));
+  }
 }
 template <class F>
 void push(UsStream s, const F& f) {
@@ -173,11 +122,11 @@ void push(UsStream s, const F& f) {
 
 // Waits for one stream, or with NULL for all.
 void drain(UsHostStream* only, const char* what) {
-  for (UsHostStream* s = only ? only : &legacy; s; s = only           ? NULL
-                                                       : s == &legacy ? streams
-                                                                      : s->next) {
+  UsHostStream* s = only ? only : &legacy;
+  while (s) {
     if (s->capture) us_host_fault("%s within a capture", what);
     run_tasks(s, -1);
+    s = only ? NULL : s == &legacy ? streams : s->next;
   }
 }
 
@@ -186,7 +135,7 @@ const char* answer() {
 }
 
 bool on_device(const char* what, const void* x, size_t bytes) {
-  if (within(&device, x, bytes)) return true;
+  if (us_host_within(US_HOST_DEVICE, x, bytes)) return true;
   us_host_fault("%s: %zu bytes are not device memory", what, bytes);
   return false;
 }
@@ -227,7 +176,7 @@ size_t us_host_shared_allowed(const void* kernel) {
 
 bool us_host_check_pointer(const char* kernel, int index, const void* x) {
   Guard g;
-  if (!x || within(&device, x, 0)) return true;
+  if (!x || us_host_within(US_HOST_DEVICE, x, 0)) return true;
   us_host_fault("%s: argument %d, counted from 0, does not point to device memory", kernel, index);
   return false;
 }
@@ -236,7 +185,7 @@ namespace {
 struct Kernel {
   UsHostLaunch launch;
   size_t size;
-  alignas(16) unsigned char call[1024];
+  alignas(16) unsigned char call[4096];  // most that a kernel's arguments have
 };
 void run_kernel(void* x) {
   Kernel* k = (Kernel*)x;
@@ -262,7 +211,8 @@ void us_host_launch(const UsHostLaunch* l, UsStream stream, const void* call, si
     us_host_fault("%s: %zu bytes of shared memory", l->name, l->shared);
     return;
   }
-  Kernel k = {*l, size, {0}};
+  Kernel k;
+  k.launch = *l, k.size = size;
   if (size > sizeof k.call) abort();
   memcpy(k.call, call, size);
   ++counts.launches;
@@ -272,11 +222,11 @@ void us_host_launch(const UsHostLaunch* l, UsStream stream, const void* call, si
 // ---- devices and memory ----
 
 int us_cu_devices(const char** why) {
-  *why = NULL;
-  return 1;
+  *why = devices > 0 ? NULL : "no CUDA-capable device is detected";
+  return devices;
 }
 const char* us_cu_use(int device) {
-  return device == 0 ? NULL : "invalid device ordinal";
+  return device >= 0 && device < devices ? NULL : "invalid device ordinal";
 }
 const char* us_cu_info(int, UsCuInfo* info) {
   memset(info, 0, sizeof *info);
@@ -294,7 +244,7 @@ void* us_cu_malloc(size_t bytes) {
   Guard g;
   drain(NULL, "us_cu_malloc");
   if (limit && (held + bytes > limit || held + bytes < held)) return NULL;
-  void* x = allocate(&device, bytes);
+  void* x = us_host_allocate(US_HOST_DEVICE, bytes);
   if (x) held += bytes, ++counts.allocs;
   return x;
 }
@@ -302,16 +252,16 @@ void us_cu_free(void* x) {
   Guard g;
   if (!x) return;
   drain(NULL, "us_cu_free");
-  held -= release(&device, x, "us_cu_free");
+  held -= us_host_release(US_HOST_DEVICE, x);
   ++counts.frees;
 }
 void* us_cu_malloc_pinned(size_t bytes) {
   Guard g;
-  return allocate(&pinned, bytes);
+  return us_host_allocate(US_HOST_PINNED, bytes);
 }
 void us_cu_free_pinned(void* x) {
   Guard g;
-  if (x) release(&pinned, x, "us_cu_free_pinned");
+  if (x) us_host_release(US_HOST_PINNED, x);
 }
 
 const char* us_cu_upload(void* x, const void* host, size_t bytes, UsStream s) {
@@ -319,7 +269,8 @@ const char* us_cu_upload(void* x, const void* host, size_t bytes, UsStream s) {
   if (!on_device("upload", x, bytes)) return answer();
   counts.bytes_up += bytes;
   push(s, [=] { memcpy(x, host, bytes); });
-  if (!within(&pinned, host, bytes)) ++counts.syncs, drain(known(s), "a copy of pageable memory");
+  if (!us_host_within(US_HOST_PINNED, host, bytes))
+    ++counts.syncs, drain(known(s), "a copy of pageable memory");
   return answer();
 }
 const char* us_cu_download(void* host, const void* x, size_t bytes, UsStream s) {
@@ -327,7 +278,8 @@ const char* us_cu_download(void* host, const void* x, size_t bytes, UsStream s) 
   if (!on_device("download", x, bytes)) return answer();
   counts.bytes_down += bytes;
   push(s, [=] { memcpy(host, x, bytes); });
-  if (!within(&pinned, host, bytes)) ++counts.syncs, drain(known(s), "a copy of pageable memory");
+  if (!us_host_within(US_HOST_PINNED, host, bytes))
+    ++counts.syncs, drain(known(s), "a copy of pageable memory");
   return answer();
 }
 const char* us_cu_copy(void* y, const void* x, size_t bytes, UsStream s) {
@@ -516,4 +468,12 @@ const char* us_cuda_host_fault(void) {
 void us_cuda_host_memory_limit(size_t bytes) {
   Guard g;
   limit = bytes;
+}
+void us_cuda_host_guard(int on) {
+  Guard g;
+  us_host_guard_new(on);
+}
+void us_cuda_host_devices(int n) {
+  Guard g;
+  devices = n;
 }

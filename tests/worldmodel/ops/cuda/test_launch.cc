@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,13 +130,25 @@ static void check_helpers(const char* (*run)(UsStream, dim3, int, const T*, T*),
   us_cu_free(x), us_cu_free(out);
 }
 
-// Every number of warps, and blocks of two and three dimensions.
-#define SHAPES(type, function)                                                                  \
-  static void test_##function(void** state) {                                                   \
-    const dim3 shapes[] = {dim3(8, 4),  dim3(4, 4, 4),  dim3(16, 16), dim3(1, 96),              \
-                           dim3(3, 32), dim3(2, 8, 10), dim3(32, 32), dim3(1, 1, 64)};          \
-    for (const dim3& shape : shapes) check_helpers<type>(function, shape);                      \
-    for (unsigned n = 32; n <= 1024; n += n < 256 ? 32 : 256) check_helpers<type>(function, n); \
+// Blocks of one, two and three dimensions, of every number of warps that is usual.
+static const dim3 shapes[] = {32,
+                              64,
+                              96,
+                              128,
+                              160,
+                              224,
+                              256,
+                              1024,
+                              dim3(8, 4),
+                              dim3(4, 4, 4),
+                              dim3(1, 96),
+                              dim3(3, 32),
+                              dim3(16, 16),
+                              dim3(2, 8, 10),
+                              dim3(1, 1, 64)};
+#define SHAPES(type, function)                                             \
+  static void test_##function(void** state) {                              \
+    for (const dim3& shape : shapes) check_helpers<type>(function, shape); \
   }
 #define X(type)                \
   SHAPES(type, helpers_##type) \
@@ -187,7 +200,8 @@ static void test_bad_launches(void** state) {
     launch_nothing(stream, b.grid, b.block, b.shared);
     expect_fault(b.word);
   }
-  launch_nothing(stream, dim3(70000), 32, 48 << 10);
+  launch_nothing(stream, 70000, 32, 0);
+  launch_nothing(stream, 1, 32, 48 << 10);
   float on_host[64] = {0};
   float* y = numbers<float>(64);
   launch_scale(stream, 64, 2.0f, on_host, y);
@@ -328,6 +342,54 @@ static void test_memory(void** state) {
   us_cu_free(x);
   assert_null(us_cuda_host_fault());
   us_cuda_host_keep_faults(0);
+}
+
+// Guarded, device memory is for what runs in streams alone.
+static bool dies(float* x, bool writes) {
+  pid_t child = fork();
+  if (child == 0) {
+    signal(SIGSEGV, SIG_DFL);
+    close(2);
+    volatile float* v = x;
+    if (writes) v[1] = 1.0f;
+    _exit(writes ? 0 : v[1] > 1.0f);
+  }
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+static void test_guard(void** state) {
+  float* open = numbers<float>(64);
+  us_cuda_host_guard(1);
+  float *x = numbers<float>(64), *y = (float*)us_cu_malloc(64 * sizeof(float));
+  assert_false(dies(open, false));
+  assert_true(dies(x, false));
+  assert_true(dies(x, true));
+  launch_scale(stream, 64, 2.0f, x, y);
+  well(us_cu_copy(x, y, 4, stream));
+  assert_true(dies(y, false));
+  float *got = fetch(y, 64), *start = fetch(x, 2);
+  assert_true(got[63] == 2.0f * number<float>(63));
+  assert_true(start[0] == got[0] && start[1] == number<float>(1));
+  assert_true(dies(x, false));
+  us_cuda_host_guard(0);
+  free(got), free(start);
+  us_cu_free(x), us_cu_free(y), us_cu_free(open);
+}
+
+static void test_devices(void** state) {
+  const char* why;
+  assert_int_equal(us_cu_devices(&why), 1);
+  assert_null(why);
+  well(us_cu_use(0));
+  assert_non_null(us_cu_use(1));
+  us_cuda_host_devices(0);
+  assert_int_equal(us_cu_devices(&why), 0);
+  assert_non_null(strstr(why, "no CUDA"));
+  us_cuda_host_devices(1);
+  UsCuInfo info;
+  well(us_cu_info(0, &info));
+  assert_string_equal(info.name, "host");
 }
 
 // A graph does again what was recorded, with the arguments of then and the memory of now.
@@ -494,6 +556,8 @@ int main(void) {
       cmocka_unit_test(test_planted_beyond),
       cmocka_unit_test(test_copies_wait),
       cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_guard),
+      cmocka_unit_test(test_devices),
       cmocka_unit_test(test_graph),
       cmocka_unit_test(test_events),
       cmocka_unit_test(test_gemm),
