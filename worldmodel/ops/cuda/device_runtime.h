@@ -33,6 +33,15 @@ static inline const char* us_cu_info(int device, UsCuInfo* info) {
   info->major = p.major, info->minor = p.minor;
   info->processors = p.multiProcessorCount;
   info->memory = p.totalGlobalMem;
+  // Clocks in kHz, the bus in bits. A processor has 128 lanes, but 64 in the first of sm_80.
+  int clock = 0, memory_clock = 0, bus = 0;
+  cudaDeviceGetAttribute(&clock, cudaDevAttrClockRate, device);
+  cudaDeviceGetAttribute(&memory_clock, cudaDevAttrMemoryClockRate, device);
+  cudaDeviceGetAttribute(&bus, cudaDevAttrGlobalMemoryBusWidth, device);
+  int lanes = p.major == 8 && p.minor == 0 ? 64 : 128;
+  info->flops = 2e3 * lanes * p.multiProcessorCount * clock;
+  info->bandwidth = 2e3 * memory_clock * bus / 8;
+  cudaGetLastError();  // an attribute that a driver does not tell is no failure
   return NULL;
 }
 
@@ -100,13 +109,20 @@ static inline const char* us_cu_event_wait(UsStream s, UsEvent e) {
 static inline const char* us_cu_event_sync(UsEvent e) {
   return us_cu_text(cudaEventSynchronize(e));
 }
+static inline int us_cu_event_done(UsEvent e) {
+  if (cudaEventQuery(e) != cudaErrorNotReady) return 1;
+  cudaGetLastError();  // it is none
+  return 0;
+}
 static inline float us_cu_event_ms(UsEvent from, UsEvent to) {
   float ms = 0;
   return cudaEventElapsedTime(&ms, from, to) == cudaSuccess ? ms : 0;
 }
 
 static inline const char* us_cu_capture_begin(UsStream s) {
-  return us_cu_text(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
+  cudaError_t e = cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal);
+  if (e != cudaSuccess) cudaGetLastError();  // who cannot record works without
+  return us_cu_text(e);
 }
 static inline const char* us_cu_capture_end(UsStream s, UsGraph* g) {
   cudaGraph_t graph = NULL;
@@ -114,6 +130,7 @@ static inline const char* us_cu_capture_end(UsStream s, UsGraph* g) {
   cudaError_t e = cudaStreamEndCapture(s, &graph);
   if (e == cudaSuccess) e = cudaGraphInstantiate(g, graph, 0);
   if (graph) cudaGraphDestroy(graph);
+  if (e != cudaSuccess) cudaGetLastError();
   return us_cu_text(e);
 }
 static inline const char* us_cu_graph_launch(UsGraph g, UsStream s) {

@@ -24,6 +24,7 @@ struct UsHostStream {
 };
 struct UsHostEvent {
   UsHostStream* stream;
+  int waiting;  // marks of it that the stream has not come to
   double ms;
 };
 struct UsHostBlas {
@@ -337,7 +338,9 @@ void us_cu_event_destroy(UsEvent e) {
 const char* us_cu_event_record(UsEvent e, UsStream s) {
   Guard g;
   e->stream = known(s);
+  ++e->waiting;
   push(s, [=] {
+    --e->waiting;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     e->ms = 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
@@ -356,6 +359,10 @@ const char* us_cu_event_sync(UsEvent e) {
   ++counts.syncs;
   if (e->stream) drain(e->stream, "us_cu_event_sync");
   return answer();
+}
+int us_cu_event_done(UsEvent e) {
+  Guard g;
+  return e->waiting == 0;
 }
 float us_cu_event_ms(UsEvent from, UsEvent to) {
   return (float)(to->ms - from->ms);

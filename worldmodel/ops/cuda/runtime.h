@@ -40,6 +40,8 @@ typedef struct UsCuInfo {
   int major, minor;     // compute capability
   int processors;       // streaming multiprocessors
   size_t memory;        // bytes
+  double flops;         // single precision operations a second at the peak; 0 where not known
+  double bandwidth;     // bytes of memory a second at the peak; 0 where not known
   int driver, runtime;  // 13000 is 13.0
 } UsCuInfo;
 US_CU const char* us_cu_info(int device, UsCuInfo* info);
@@ -83,6 +85,7 @@ US_CU void us_cu_event_destroy(UsEvent e);
 US_CU const char* us_cu_event_record(UsEvent e, UsStream s);
 US_CU const char* us_cu_event_wait(UsStream s, UsEvent e);
 US_CU const char* us_cu_event_sync(UsEvent e);
+US_CU int us_cu_event_done(UsEvent e);  // 1: sync would not wait
 US_CU float us_cu_event_ms(UsEvent from, UsEvent to);
 
 // ---- graphs ----
