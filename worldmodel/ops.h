@@ -55,6 +55,10 @@ US_API void us_ops_get_sums(UsDevice* d, const double* x, double* host, size_t c
 // frees it.
 US_API UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a);
 
+// The failure to say after a NULL: US_MEMORY with `what` and the bytes asked for, also what a
+// device has left, or US_DEVICE where it has failed before.
+US_API UsStatus us_ops_no_memory(UsDevice* d, const char* what, size_t bytes);
+
 // Text for benchmarks: library and kernel, such as "OpenBLAS 0.3.21 Haswell".
 US_API const char* us_ops_name(UsDevice* d);
 

@@ -32,7 +32,8 @@ static inline int on_cpu(void) {
 // Tensor memory with these bytes, or with 0 for NULL.
 static inline void* tensor_bytes(const void* host, size_t bytes) {
   void* x = us_ops_alloc_bytes(test_device(), bytes);
-  if (!x || tensors_count == kTensorsMost) abort();
+  if (!x) fail_msg("no tensor memory of %zu bytes", bytes);
+  if (tensors_count == kTensorsMost) abort();
   tensors_made[tensors_count++] = x;
   if (host) us_ops_put_bytes(test_device(), x, host, bytes);
   return x;
@@ -44,10 +45,28 @@ static inline float* tensor(const float* host, size_t count) {
 
 static inline void fetch(const void* x, void* host, size_t bytes) {
   us_ops_get_bytes(test_device(), x, host, bytes);
+  if (us_device_check(test_device(), "fetch") != US_OK) fail_msg("%s", us_message());
+}
+
+// The floats of a tensor in memory of the host, which lives as long as tensors do.
+static void* copies_made[kTensorsMost];
+static int copies_count;
+
+static inline void* host_bytes(size_t bytes) {
+  void* x = calloc(1, bytes ? bytes : 1);
+  if (!x || copies_count == kTensorsMost) abort();
+  return copies_made[copies_count++] = x;
+}
+
+static inline float* fetched(const float* x, size_t count) {
+  float* host = host_bytes(count * sizeof(float));
+  fetch(x, host, count * sizeof(float));
+  return host;
 }
 
 static inline void drop_tensors(void) {
   while (tensors_count > 0) us_ops_free(test_device(), tensors_made[--tensors_count]);
+  while (copies_count > 0) free(copies_made[--copies_count]);
 }
 
 #endif  // UNDERSTUDY_ON_DEVICE_H_

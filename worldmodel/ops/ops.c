@@ -2,10 +2,21 @@
 
 #include "worldmodel/ops/ops_table.h"
 
+UsStatus us_ops_no_memory(UsDevice* d, const char* what, size_t bytes) {
+  UsDeviceInfo info;
+  US_TRY(us_device_check(d, what));
+  us_device_info(d, &info);
+  if (info.memory <= 0) {
+    return us_fail(US_MEMORY, "%s: out of memory: %zu bytes asked for", what, bytes);
+  }
+  return us_fail(US_MEMORY, "%s: out of memory: %zu bytes asked for, %.0f of %.0f left on %s", what,
+                 bytes, info.unused, info.memory, us_ops_name(d));
+}
+
 UsStatus us_ops_arena_alloc(UsDevice* d, UsArena* a) {
   US_ASSERT(!a->base);
   void* block = us_ops_alloc(d, a->size / sizeof(float) + 1);
-  if (!block) return us_fail(US_MEMORY, "out of memory: %zu bytes asked for", a->size);
+  if (!block) return us_ops_no_memory(d, "tensors", a->size);
   us_arena_place(a, block);
   return US_OK;
 }

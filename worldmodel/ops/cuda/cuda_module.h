@@ -10,9 +10,7 @@
 
 US_C_BEGIN
 
-enum { US_CUDA_FAST = 1 };  // products of matrices in TF32
-
-// Opens device `index`, counted from 0, with flags US_CUDA_. version is US_VERSION of the caller
+// Opens device `index`, counted from 0, with flags US_MODULE_. version is US_VERSION of the caller
 // and table_size the size of its UsOps: a module of another build answers no. 0: *out is open, for
 // us_device_close. Else *out is NULL and message (size) has the reason in one line, such as
 // "cuda:1: no such device, there is 1".

@@ -398,7 +398,7 @@ int us_cuda_open(int index, int flags, const char* version, size_t table_size, U
   pthread_mutex_init(&c->lock, &recursive);
   pthread_mutexattr_destroy(&recursive);
   c->index = index;
-  c->fast = flags & US_CUDA_FAST;
+  c->fast = flags & US_MODULE_FAST;
   c->device.ops = &table;
   c->device.self = c;
   c->device.wide = 1;

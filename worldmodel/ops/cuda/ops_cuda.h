@@ -49,7 +49,7 @@ typedef struct UsCuda {
   UsStream stream;
   UsBlas blas;
   UsCuInfo about;
-  char name[192], error[256];
+  char name[192], error[512];
   UsRing ring;
   char* landing;  // pinned, for the way back
   size_t landing_size;
