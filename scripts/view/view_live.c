@@ -48,9 +48,19 @@ static UsStatus restart(Live* l, uint64_t seed, int again) {
   return US_OK;
 }
 
+// Draws what is to be seen now.
+static UsStatus draw(Live* l) {
+  US_TRY(us_stage_draw(l->stage, l->show, l->inner, &l->notes, l->pixels));
+  us_window_show(l->window, l->pixels);
+  l->dirty = 0;
+  return US_OK;
+}
+
 // Saves the picture as --screenshot says, else as the first view-<number>.png that is free.
 static UsStatus take_shot(Live* l) {
   char path[4096];
+  // What keys before this one have changed belongs to it.
+  if (l->dirty) US_TRY(draw(l));
   snprintf(path, sizeof(path), "%s", l->config.shot ? l->config.shot : "");
   while (!l->config.shot) {
     snprintf(path, sizeof(path), "view-%03d.png", ++l->shots);
@@ -255,9 +265,7 @@ static UsStatus run(Live* l) {
     // Draw what changed.
     if (l->dirty && us_seconds() - drawn >= least_frame) {
       drawn = us_seconds();
-      US_TRY(us_stage_draw(l->stage, l->show, l->inner, &l->notes, l->pixels));
-      us_window_show(l->window, l->pixels);
-      l->dirty = 0;
+      US_TRY(draw(l));
     }
     // Sleep until something is due or happens.
     double wait = l->notes.paused ? idle : fmin(fmax(l->next - us_seconds(), 0), idle);
@@ -266,6 +274,8 @@ static UsStatus run(Live* l) {
     for (int key; (key = us_window_key(l->window));) {
       US_TRY(press(l, (Key)key));
       l->dirty = 1;
+      // Steps that are asked for one by one are played one by one, however many keys have come.
+      if (l->single) US_TRY(advance(l));
     }
     handle_mouse(l);
     US_TRY(advance(l));

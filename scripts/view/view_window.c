@@ -103,7 +103,7 @@ void us_window_show(UsWindow* w, const uint8_t* pixels) {
 
 UsStatus us_window_open(const char* title, int height, int width, UsWindow** out) {
   *out = NULL;
-  setenv("LP_NUM_THREADS", "0", 0);  // as env/glc does
+  setenv("LP_NUM_THREADS", "0", 0);  // as env/gl.h does
   UsWindow* w = calloc(1, sizeof(*w));
   if (!w) return us_fail(US_MEMORY, "out of memory for a window");
   w->height = height;

@@ -7,6 +7,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <unistd.h>
+
 #include "scripts/cli/cli.h"
 #include "scripts/commands/commands.h"
 #include "tests/scripts/program.h"
@@ -74,19 +76,19 @@ static void test_unknown_words(void** state) {
 
 static void test_wrong_values(void** state) {
   (void)state;
-  refused("collect --task nowhere --episodes 1 --out /tmp/x.h5", 2, "nowhere");
-  refused("collect --task pointmaze --episodes abc --out /tmp/x.h5", 2, "--episodes");
-  refused("collect --task pointmaze --episodes -3 --out /tmp/x.h5", 2, "episodes");
+  refused("collect --task nowhere --episodes 1 --out x.h5", 2, "nowhere");
+  refused("collect --task pointmaze --episodes abc --out x.h5", 2, "--episodes");
+  refused("collect --task pointmaze --episodes -3 --out x.h5", 2, "episodes");
   refused("collect --task pointmaze --episodes 1", 2, "--out");
   refused("collect --task pointmaze --episodes 1 --out /dev/null/x.h5", 1, "/dev/null");
   refused("dataset info /no/such/file.h5", 1, "/no/such/file.h5");
   refused("dataset info /etc/passwd", 1, "/etc/passwd");
-  refused("finetune --data /no/such/file.h5 --out /tmp/x", 1, "/no/such/file.h5");
-  refused("finetune --data /etc/passwd --mode sideways --out /tmp/x", 2, "sideways");
-  refused("eval --task pointmaze --model /no/such/model --data /no/such/file.h5 --json /tmp/x.json",
-          1, "/no/such/");
+  refused("finetune --data /no/such/file.h5 --out x", 1, "/no/such/file.h5");
+  refused("finetune --data /etc/passwd --mode sideways --out x", 2, "sideways");
+  refused("eval --task pointmaze --model /no/such/model --data /no/such/file.h5 --json x.json", 1,
+          "/no/such/");
   refused("eval --task wall --data x.h5 --json y.json --replan 99", 2, "--replan");
-  refused("report --json /no/such/eval.json --out /tmp/x", 1, "/no/such/eval.json");
+  refused("report --json /no/such/eval.json --out x", 1, "/no/such/eval.json");
 }
 
 // Every option that takes a value, of every command, refuses an empty one by name.
@@ -204,7 +206,7 @@ static void test_completion(void** state) {
 }
 
 int main(void) {
-  if (!mkdtemp(folder)) return 1;
+  if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_help),          cmocka_unit_test(test_unknown_words),
       cmocka_unit_test(test_wrong_values),  cmocka_unit_test(test_empty_values),

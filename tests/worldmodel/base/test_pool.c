@@ -55,20 +55,24 @@ static void test_every_item_once(void** state) {
 }
 
 typedef struct Stop {
-  int wanted, seen[2];  // by worker: 1 once it saw the wish
+  int wanted, begun;  // begun: items that have
+  int seen[2];        // by worker: 1 once it saw the wish
 } Stop;
 
 static int wish(void* data) {
   return __atomic_load_n((int*)data, __ATOMIC_RELAXED);
 }
 
-// Waits for the wish, as a long item does that asks now and then.
+// Waits for the wish, as a long item does that asks now and then. It comes when both workers have
+// begun, however late the second is.
 static void long_item(void* arg, int i, int worker) {
   Stop* s = arg;
   struct timespec pause = {0, 1000000};
-  for (int k = 0; k < 5000 && !us_interrupted(); ++k) {
+  __atomic_add_fetch(&s->begun, 1, __ATOMIC_RELAXED);
+  for (int k = 0; k < 60000 && !us_interrupted(); ++k) {
     nanosleep(&pause, NULL);
-    if (i == 0 && k == 20) __atomic_store_n(&s->wanted, 1, __ATOMIC_RELAXED);
+    int both = __atomic_load_n(&s->begun, __ATOMIC_RELAXED) >= 2;
+    if (i == 0 && k >= 20 && both) __atomic_store_n(&s->wanted, 1, __ATOMIC_RELAXED);
     if (i == 2) return;
   }
   s->seen[worker] = us_interrupted();
