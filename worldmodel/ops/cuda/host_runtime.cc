@@ -25,6 +25,7 @@ struct UsHostStream {
 struct UsHostEvent {
   UsHostStream* stream;
   int waiting;  // marks of it that the stream has not come to
+  bool captured;  // recorded into a graph, which gives nothing to wait for
   double ms;
 };
 struct UsHostBlas {
@@ -129,6 +130,12 @@ void drain(UsHostStream* only, const char* what) {
     run_tasks(s, -1);
     s = only ? NULL : s == &legacy ? streams : s->next;
   }
+}
+
+// Runs what lies before the mark, which may be before a capture that goes on.
+void run_before(UsHostEvent* e) {
+  if (e->captured) us_host_fault("a wait for an event within a capture");
+  run_tasks(e->stream, -1);
 }
 
 const char* answer() {
@@ -338,9 +345,11 @@ void us_cu_event_destroy(UsEvent e) {
 const char* us_cu_event_record(UsEvent e, UsStream s) {
   Guard g;
   e->stream = known(s);
-  ++e->waiting;
+  e->captured = e->stream->capture != NULL;
+  int marks = !e->captured;
+  e->waiting += marks;
   push(s, [=] {
-    --e->waiting;
+    e->waiting -= marks;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     e->ms = 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
@@ -351,13 +360,13 @@ const char* us_cu_event_record(UsEvent e, UsStream s) {
 // take.
 const char* us_cu_event_wait(UsStream s, UsEvent e) {
   Guard g;
-  if (e->stream && e->stream != known(s)) drain(e->stream, "us_cu_event_wait");
+  if (e->stream && e->stream != known(s)) run_before(e);
   return answer();
 }
 const char* us_cu_event_sync(UsEvent e) {
   Guard g;
   ++counts.syncs;
-  if (e->stream) drain(e->stream, "us_cu_event_sync");
+  if (e->stream) run_before(e);
   return answer();
 }
 int us_cu_event_done(UsEvent e) {

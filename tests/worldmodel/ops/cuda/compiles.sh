@@ -3,7 +3,7 @@
 # nvcc takes the kernels of the tests, which use all of launch.h and runtime.h, without a warning.
 # Exit code 77, a skip, without nvcc.
 set -euo pipefail
-nvcc=$1 module=$2
+nvcc=${1:-} module=${2:-}
 cd "$(dirname "$0")/../../../.."
 [ -n "$nvcc" ] || { echo "no nvcc with cuBLAS: the module for GPUs is not built"; exit 77; }
 bad=0

@@ -424,8 +424,18 @@ static void test_graph(void** state) {
   us_cu_sync(stream), expect_fault("capture");
   us_cu_download(before, x, 4, stream), expect_fault("capture");
   us_cu_free(us_cu_malloc(4)), expect_fault("capture");
+  UsEvent e;
+  well(us_cu_event_create(&e));
+  well(us_cu_event_record(e, stream));
+  us_cu_event_sync(e), expect_fault("capture");
   well(us_cu_capture_end(stream, &g));
   us_cu_graph_destroy(g);
+  well(us_cu_event_record(e, stream));
+  well(us_cu_capture_begin(stream));
+  well(us_cu_event_sync(e));  // of before
+  well(us_cu_capture_end(stream, &g));
+  us_cu_graph_destroy(g);
+  us_cu_event_destroy(e);
   us_blas_destroy(h);
   free(before), free(after), free(product);
   us_cu_free(x), us_cu_free(y);
@@ -438,6 +448,7 @@ static void test_events(void** state) {
   well(us_cu_stream_create(&other));
   well(us_cu_event_create(&a)), well(us_cu_event_create(&b));
   float* x = numbers<float>(64);
+  int unfinished = 0;
   for (int i = 0; i < 20; ++i) {
     well(us_cu_fill(x, i, 256, stream));
     well(us_cu_event_record(a, stream));
@@ -445,11 +456,14 @@ static void test_events(void** state) {
     float* y = (float*)us_cu_malloc_pinned(256);
     well(us_cu_download(y, x, 256, other));
     well(us_cu_event_record(b, other));
+    unfinished += !us_cu_event_done(b);
     well(us_cu_event_sync(b));
+    assert_true(us_cu_event_done(b));
     assert_int_equal(((unsigned char*)y)[7], i);
     assert_true(us_cu_event_ms(a, b) >= 0.0f);
     us_cu_free_pinned(y);
   }
+  assert_in_range(unfinished, 1, 20);
   us_cu_event_destroy(a), us_cu_event_destroy(b);
   us_cu_stream_destroy(other);
   us_cu_free(x);
