@@ -24,7 +24,7 @@ struct UsHostStream {
 };
 struct UsHostEvent {
   UsHostStream* stream;
-  int waiting;  // marks of it that the stream has not come to
+  int waiting;    // marks of it that the stream has not come to
   bool captured;  // recorded into a graph, which gives nothing to wait for
   double ms;
 };
