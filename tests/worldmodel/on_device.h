@@ -29,6 +29,11 @@ static inline int on_cpu(void) {
   return test_device() == us_device_cpu();
 }
 
+// 1 where a GPU's kernels run on the host, slowly: tests of many steps take fewer.
+static inline int emulated(void) {
+  return !on_cpu() && strstr(us_ops_name(test_device()), "emulat") != NULL;
+}
+
 // Tensor memory with these bytes, or with 0 for NULL.
 static inline void* tensor_bytes(const void* host, size_t bytes) {
   void* x = us_ops_alloc_bytes(test_device(), bytes);

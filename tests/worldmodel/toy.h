@@ -62,13 +62,14 @@ static inline UsPredictor* toy_predictor(const UsPredictorConfig* c) {
   UsPredictor* p = NULL;
   US_ASSERT(us_predictor_create("toy", c, &p) == US_OK);
   us_predictor_init(p, 3);
+  UsDevice* d = us_predictor_model(p)->device;
   size_t floats = us_predictor_list(p)->floats;
   float *x = malloc(floats * sizeof(float)), *noise = malloc(floats * sizeof(float));
-  us_ops_get(us_device_cpu(), us_predictor_params(p), x, floats);
+  us_ops_get(d, us_predictor_params(p), x, floats);
   UsRng r = us_rng(1, US_RNG_TEST, 9, 0, 0);
   us_rng_fill_normal(&r, noise, (int)floats);
   for (size_t i = 0; i < floats; i++) x[i] += 0.1f * noise[i];
-  us_ops_put(us_device_cpu(), us_predictor_params(p), x, floats);
+  us_ops_put(d, us_predictor_params(p), x, floats);
   free(x);
   free(noise);
   const float mean[16] = {0.5f, -0.25f, 0.125f};

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/worldmodel/toy_frames.h"
+#include "tests/worldmodel/wide_device.h"
 #include "worldmodel/autoencoder.h"
 #include "worldmodel/tensor_file.h"
 
@@ -44,6 +45,7 @@ static UsAutoencoderConfig config(int steps, float anchor) {
   c.pixels = 1;
   c.anchor = anchor;
   c.vit.norm = anchor <= 0;
+  c.vit.device = test_device();
   return c;
 }
 
@@ -117,13 +119,14 @@ static double learn(float anchor, float* z) {
 
 // Learning needs many steps, of which the other tests take the same.
 #ifdef US_SANITIZED
-#define SKIP_SANITIZED() skip()
+#define SKIP_SLOW() skip()
 #else
-#define SKIP_SANITIZED() (void)0
+#define SKIP_SLOW() \
+  if (emulated()) skip()
 #endif
 
 static void test_learns(void** state) {
-  SKIP_SANITIZED();
+  SKIP_SLOW();
   float* z = malloc(kFrames * kDim * sizeof(float));
   assert_true(learn(0, z) < 0.25);
   check_moments(z, 1e-3);
@@ -131,7 +134,7 @@ static void test_learns(void** state) {
 }
 
 static void test_learns_metric(void** state) {
-  SKIP_SANITIZED();
+  SKIP_SLOW();
   float* z = malloc(kFrames * kDim * sizeof(float));
   assert_true(learn(1, z) < 0.25);
   check_moments(z, 0.25);
@@ -165,6 +168,7 @@ static UsEncoder* raw_encoder(UsAutoencoder* a, const UsVitConfig* vit) {
 
 // Folding the scale leaves pictures as they were, and a latent decodes to the frame it came from.
 static void test_pictures(void** state) {
+  if (emulated()) skip();
   UsAutoencoderConfig c = config(250, 0);
   UsAutoencoder* a = create(&c);
   float z[kDim];
@@ -218,17 +222,18 @@ static void test_bits(void** state) {
   UsPool* pool = us_pool_create(2);
   UsAutoencoder* one = create(&c);
   UsAutoencoder* two = create(&c);
-  run(one, 12, NULL, path[0]);
-  run(two, 12, pool, path[1]);
+  int steps = emulated() ? 4 : 12, early = emulated() ? 2 : 5;
+  run(one, steps, NULL, path[0]);
+  run(two, steps, pool, path[1]);
   expect_same(path[0], path[1]);  // threads
 
   UsAutoencoder* back = create(&c);
   us_autoencoder_destroy(two);
   two = create(&c);
-  run(two, 5, NULL, path[2]);
+  run(two, early, NULL, path[2]);
   if (us_autoencoder_load(back, path[2]) != US_OK) fail_msg("%s", us_message());
-  assert_int_equal(us_autoencoder_steps(back), 5);
-  run(back, 7, pool, path[1]);
+  assert_int_equal(us_autoencoder_steps(back), early);
+  run(back, steps - early, pool, path[1]);
   expect_same(path[0], path[1]);  // resumed
 
   UsAutoencoderConfig other = c;  // another seed, another shape
@@ -251,6 +256,71 @@ static void test_bits(void** state) {
   rmdir(folder);
 }
 
+// A wide device takes all frames of a step as one shard, another rounding and nothing else, and
+// nobody waits for it between two looks at the figures.
+static void test_wide_is_alike(void** state) {
+  UsAutoencoderConfig c = config(20, 1), w = c;
+  c.decode_every = w.decode_every = 2;
+  c.vit.device = us_device_cpu();
+  w.vit.device = wide_device();
+  UsAutoencoder *narrow = create(&c), *wide = create(&w);
+  const UsAutoencoderStep *a, *b;
+  int n = emulated() ? 6 : 12;
+  int64_t before = waits(w.vit.device);
+  UsPool* pool = us_pool_create(2);
+  for (int i = 0; i < n; i++) {
+    assert_int_equal(us_autoencoder_step(narrow, pool), 1);
+    assert_int_equal(us_autoencoder_step(wide, pool), 1);
+  }
+  assert_int_equal(waits(w.vit.device), before);
+  assert_int_equal(us_autoencoder_figures(narrow, &a), n);
+  assert_int_equal(us_autoencoder_figures(wide, &b), n);
+  assert_int_equal(waits(w.vit.device), before + 1);
+  for (int i = 0; i < n; i++) {
+    assert_int_equal(b[i].step, i + 1);
+    assert_int_equal(b[i].compared, i % 2 == 0);
+    assert_true(b[i].finite && (b[i].loss > 0) == b[i].compared);
+    assert_true(fabs(a[i].loss - b[i].loss) <= 1e-4 * a[i].loss);
+    assert_true(fabs(a[i].distance - b[i].distance) <= 1e-4 * a[i].distance);
+  }
+  us_autoencoder_destroy(narrow);
+  us_autoencoder_destroy(wide);
+  us_pool_destroy(pool);
+}
+
+// A step too large: numbers are none from some step on, before which everything stays as it was.
+static void test_diverges(void** state) {
+  char path[] = "/tmp/us_autoencoder_XXXXXX";
+  close(mkstemp(path));
+  UsAutoencoderConfig c = config(20, 1);
+  c.rate = 1000;
+  c.warmup = 0;
+  c.clip = 1e6;
+  c.vit.device = wide_device();
+  UsAutoencoder *a = create(&c), *same = create(&c);
+  const UsAutoencoderStep* read;
+  for (int i = 0; i < 12; i++) us_autoencoder_step(a, NULL);
+  int n = us_autoencoder_figures(a, &read);
+  assert_in_range(n, 2, 11);
+  for (int i = 0; i < n; i++) assert_int_equal(read[i].finite, i + 1 < n);
+  assert_int_equal(us_autoencoder_steps(a), n - 1);
+  // The same weights as of somebody who stopped in time.
+  void *x, *y;
+  size_t nx, ny;
+  for (int i = 0; i + 1 < n; i++) us_autoencoder_step(same, NULL);
+  assert_int_equal(us_autoencoder_save(a, path), US_OK);
+  assert_int_equal(us_file_read(path, 0, &x, &nx), US_OK);
+  assert_int_equal(us_autoencoder_save(same, path), US_OK);
+  assert_int_equal(us_file_read(path, 0, &y, &ny), US_OK);
+  assert_int_equal(nx, ny);
+  assert_memory_equal(x, y, nx);
+  free(x);
+  free(y);
+  us_autoencoder_destroy(a);
+  us_autoencoder_destroy(same);
+  unlink(path);
+}
+
 static void test_refused(void** state) {
   UsAutoencoder* a = (UsAutoencoder*)1;
   UsFrameSet set = {frames, 0};
@@ -268,7 +338,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_learns),   cmocka_unit_test(test_learns_metric),
       cmocka_unit_test(test_pictures), cmocka_unit_test(test_bits),
-      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_refused),  cmocka_unit_test(test_wide_is_alike),
+      cmocka_unit_test(test_diverges),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

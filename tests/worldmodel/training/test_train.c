@@ -11,21 +11,24 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "tests/worldmodel/toy.h"
+#include "tests/worldmodel/wide_device.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/train.h"
 
 static const uint64_t train_seed = 11, held_seed = 12;
 
+// Short where the device is emulated.
 static UsTrainConfig config(void) {
-  return (UsTrainConfig){.steps = 60,
-                         .batch = 64,
+  return (UsTrainConfig){.steps = emulated() ? 12 : 60,
+                         .batch = emulated() ? 8 : 64,
                          .rollout = 3,
                          .rate = 3e-3f,
                          .warmup = 20,
                          .decay = 0.01f,
-                         .validate_every = 25,
+                         .validate_every = emulated() ? 5 : 25,
                          .validate_batches = 2};
 }
 
@@ -35,14 +38,21 @@ typedef struct Run {
   UsTrainer* t;
 } Run;
 
-static Run make(const UsTrainConfig* c, int threads, UsBatchSource source, void* arg) {
+static Run make_on(UsDevice* d, const UsTrainConfig* c, int threads, UsBatchSource source,
+                   void* arg) {
   Run r = {.pool = us_pool_create(threads)};
-  const UsPredictorConfig size = toy_config();
+  UsPredictorConfig size = toy_config();
+  size.device = d;
+  if (emulated()) size.width = size.action_hidden = 8;
   assert_int_equal(us_predictor_create("toy", &size, &r.p), US_OK);
   us_predictor_init(r.p, 5);
   const UsTrainData train = {source, arg}, held = {toy_source, (void*)&held_seed};
   assert_int_equal(us_trainer_create(us_predictor_model(r.p), c, train, held, r.pool, &r.t), US_OK);
   return r;
+}
+
+static Run make(const UsTrainConfig* c, int threads, UsBatchSource source, void* arg) {
+  return make_on(test_device(), c, threads, source, arg);
 }
 
 static void drop(Run* r) {
@@ -54,7 +64,7 @@ static void drop(Run* r) {
 static float* weights(const Run* r) {
   size_t floats = us_predictor_list(r->p)->floats;
   float* x = malloc(floats * sizeof(float));
-  us_ops_get(us_device_cpu(), us_predictor_params(r->p), x, floats);
+  us_ops_get(us_predictor_model(r->p)->device, us_predictor_params(r->p), x, floats);
   return x;
 }
 
@@ -66,6 +76,7 @@ static void assert_same_weights(const Run* a, const Run* b) {
 }
 
 static void test_learns_the_toy_world(void** state) {
+  if (emulated()) skip();
   UsTrainConfig c = config();
   c.steps = 1000;
   Run r = make(&c, 2, toy_source, (void*)&train_seed);
@@ -108,7 +119,8 @@ static void test_resume_same_bits(void** state) {
   train_plainly(&whole);
   Run first = make(&c, 2, toy_source, (void*)&train_seed);
   us_trainer_normalise(first.t, 2);
-  for (int i = 0; i < 21; i++) us_trainer_step(first.t, (double)i / (double)c.steps);
+  int before = emulated() ? 7 : 21;
+  for (int i = 0; i < before; i++) us_trainer_step(first.t, (double)i / (double)c.steps);
   assert_int_equal(us_trainer_save(first.t, path, "a key"), US_OK);
   Run second = make(&c, 1, toy_source, (void*)&train_seed);
   const UsTrainRun run = {.label = "toy", .checkpoint = path, .key = "a key", .resume = 1};
@@ -130,7 +142,7 @@ static void test_action_only(void** state) {
   UsTrainConfig c = config();
   c.action_only = 1;
   Run r = make(&c, 1, toy_source, (void*)&train_seed);
-  const UsPredictorConfig size = toy_config();
+  UsPredictorConfig size = *us_predictor_config(r.p);
   UsPredictor* trained = toy_predictor(&size);  // a fresh trunk predicts no change at all
   us_predictor_adopt(r.p, trained);
   us_predictor_destroy(trained);
@@ -148,12 +160,15 @@ static void test_action_only(void** state) {
   drop(&r);
 }
 
-// NaN from step 8 on.
+// NaN at step 8 alone, after which all would be well again.
+static int breaks = 1;
+
 static void breaking_source(void* source, int64_t step, int b, UsBatch* out) {
   toy_source(source, step, b, out);
-  if (step >= 8 && b == 40) out->latents[(size_t)(b * out->frames) * kToyDim] = NAN;
+  if (breaks && step == 8 && b == 5) out->latents[(size_t)(b * out->frames) * kToyDim] = NAN;
 }
 
+// With a checkpoint after every step, before which its figures are read.
 static void test_stops_at_nan(void** state) {
   char folder[] = "/tmp/us_train_XXXXXX", path[128];
   assert_non_null(mkdtemp(folder));
@@ -162,7 +177,7 @@ static void test_stops_at_nan(void** state) {
   Run r = make(&c, 2, breaking_source, (void*)&train_seed);
   const UsTrainRun run = {.label = "toy", .checkpoint = path, .checkpoint_seconds = 1e-9};
   assert_int_equal(us_trainer_run(r.t, &run, NULL), US_DIVERGED);
-  assert_non_null(strstr(us_message(), "step 8"));
+  assert_non_null(strstr(us_message(), "training: step 8: the loss is not finite (nan)"));
   Run again = make(&c, 1, toy_source, (void*)&train_seed);
   assert_int_equal(us_trainer_load(again.t, path, ""), US_OK);
   assert_int_equal(us_trainer_steps(again.t), 7);
@@ -170,6 +185,114 @@ static void test_stops_at_nan(void** state) {
   drop(&r);
   drop(&again);
   toy_remove(folder);
+}
+
+// Whenever it is found: the step is named, weights and checkpoint are those before it, and a
+// trainer that takes a checkpoint over goes on.
+static void test_finds_nan_late(void** state) {
+  char path[] = "/tmp/us_train_XXXXXX";
+  close(mkstemp(path));
+  UsTrainConfig c = config();
+  c.validate_every = 1000;
+  Run good = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+  Run bad = make_on(wide_device(), &c, 1, breaking_source, (void*)&train_seed);
+  for (int i = 0; i < 7; i++) us_trainer_step(good.t, 0);
+  for (int i = 0; i < 11; i++) us_trainer_step(bad.t, 0);
+  assert_int_equal(us_trainer_steps(bad.t), 11);
+  assert_same_weights(&good, &bad);
+  // The bad step is the last of the figures; those before it are what they were.
+  const UsTrainStep *one, *other;
+  assert_int_equal(us_trainer_figures(good.t, &one), 7);
+  assert_int_equal(us_trainer_figures(bad.t, &other), 8);
+  assert_memory_equal(one, other, 7 * sizeof(*one));
+  assert_true(!other[7].finite && other[7].step == 8);
+  assert_int_equal(us_trainer_steps(bad.t), 7);
+  assert_int_equal(us_trainer_figures(bad.t, &other), 0);
+  // No step counts from there on, good ones neither, until a checkpoint is taken over.
+  breaks = 0;
+  assert_int_equal(us_trainer_step(bad.t, 0), 1);
+  assert_int_equal(us_trainer_figures(bad.t, &other), 1);
+  assert_true(!other->finite && isfinite(other->teacher));
+  assert_int_equal(us_trainer_step(bad.t, 0), 1);
+  assert_int_equal(us_trainer_save(bad.t, path, ""), US_OK);
+  assert_int_equal(us_trainer_steps(bad.t), 7);
+  Run again = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+  Run* const went_on[] = {&good, &bad, &again};
+  assert_int_equal(us_trainer_load(again.t, path, ""), US_OK);
+  assert_int_equal(us_trainer_load(bad.t, path, ""), US_OK);
+  for (int i = 0; i < 3; i++) {
+    us_trainer_step(went_on[i]->t, 0.1);
+    assert_int_equal(us_trainer_figures(went_on[i]->t, &one), 1);
+    assert_true(one->finite && one->step == 8);
+  }
+  assert_same_weights(&good, &again);
+  assert_same_weights(&good, &bad);
+  breaks = 1;
+  // In a run it is found when its figures are read, at the latest for the last validation.
+  drop(&bad);
+  bad = make_on(wide_device(), &c, 1, breaking_source, (void*)&train_seed);
+  assert_int_equal(us_trainer_run(bad.t, &(UsTrainRun){.label = "toy"}, NULL), US_DIVERGED);
+  assert_non_null(strstr(us_message(), "training: step 8: the loss is not finite (nan)"));
+  assert_int_equal(us_trainer_steps(bad.t), 7);
+  drop(&good);
+  drop(&bad);
+  drop(&again);
+  unlink(path);
+}
+
+// A wide device takes the batch as one shard; that is another rounding and nothing else.
+static void test_wide_is_alike(void** state) {
+  UsTrainConfig c = config();
+  Run narrow = make_on(us_device_cpu(), &c, 1, toy_source, (void*)&train_seed);
+  Run wide = make_on(wide_device(), &c, 2, toy_source, (void*)&train_seed);
+  Run one = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+  Run* const all[] = {&narrow, &wide, &one};
+  const UsTrainStep *a, *b;
+  for (int k = 0; k < 3; k++) {
+    us_trainer_normalise(all[k]->t, 2);
+    for (int i = 0; i < 20; i++) us_trainer_step(all[k]->t, i / 20.0);
+  }
+  assert_int_equal(us_trainer_figures(narrow.t, &a), 20);
+  assert_int_equal(us_trainer_figures(wide.t, &b), 20);
+  for (int i = 0; i < 20; i++) {
+    assert_true(fabs(a[i].teacher - b[i].teacher) <= 1e-4 * a[i].teacher);
+    assert_true(fabs(a[i].rollout - b[i].rollout) <= 1e-4 * a[i].rollout);
+    assert_true(fabs(a[i].norm - b[i].norm) <= 1e-3 * a[i].norm);
+    assert_true(a[i].rate == b[i].rate && a[i].step == b[i].step && b[i].finite);
+  }
+  UsValidation v = us_trainer_validate(narrow.t), w = us_trainer_validate(wide.t);
+  assert_true(fabs(v.one_step - w.one_step) <= 1e-3 * v.one_step);
+  assert_true(fabs(v.open_loop - w.open_loop) <= 1e-3 * v.open_loop);
+  assert_same_weights(&wide, &one);
+  for (int k = 0; k < 3; k++) drop(all[k]);
+}
+
+// Steps go on without the host; it waits once for figures, and once for a validation.
+static void test_waits_for_nothing(void** state) {
+  UsDevice* d = wide_device();
+  UsTrainConfig c = config();
+  Run r = make_on(d, &c, 2, toy_source, (void*)&train_seed);
+  const UsTrainStep* read;
+  us_trainer_normalise(r.t, 2);
+  us_trainer_step(r.t, 0);
+  us_trainer_validate(r.t);
+  int64_t before = waits(d);
+  for (int i = 0; i < 20; i++) us_trainer_step(r.t, 0);
+  assert_int_equal(waits(d), before);
+  assert_int_equal(us_trainer_figures(r.t, &read), 21);
+  assert_int_equal(waits(d), before + 1);
+  us_trainer_validate(r.t);
+  assert_int_equal(waits(d), before + 2);
+  // A whole run: a look every 50 steps, the first checkpoint apart.
+  c.steps = emulated() ? 30 : 120;
+  c.validate_every = 1000;
+  c.patience = 1;
+  Run whole = make_on(d, &c, 1, toy_source, (void*)&train_seed);
+  before = waits(d);
+  assert_int_equal(us_trainer_run(whole.t, &(UsTrainRun){.label = "toy"}, NULL), US_OK);
+  assert_in_range(waits(d) - before, 2, 2 + c.steps / US_TRAIN_UNREAD + 1);
+  drop(&r);
+  drop(&whole);
 }
 
 static void remove_all(const char* folder) {
@@ -203,7 +326,7 @@ static void test_stopped_anywhere_goes_on(void** state) {
   snprintf(path, sizeof(path), "%s/c.safetensors", folder);
   for (int i = 0; i < 2; i++) snprintf(logs[i], sizeof(logs[i]), "%s/%d.jsonl", folder, i);
   UsTrainConfig c = config();
-  c.steps = 32;
+  c.steps = emulated() ? 9 : 32;
   c.validate_every = 3;
   Run whole = make(&c, 1, toy_source, (void*)&train_seed);
   us_trainer_normalise(whole.t, 2);
@@ -218,13 +341,13 @@ static void test_stopped_anywhere_goes_on(void** state) {
     drop(&last);
     last = make(&c, 1, toy_source, (void*)&train_seed);
     assert_int_equal(us_trainer_normalise(last.t, 2), US_OK);
-    left = 20 + 3 * stops;
+    left = (emulated() ? 12 : 20) + 3 * stops;
     us_hooks_set((UsHooks){.stop = stop_after, .data = &left});
     status = us_trainer_run(last.t, &run, NULL);
     us_hooks_set((UsHooks){0});
   }
   assert_int_equal(status, US_OK);
-  assert_true(stops > 8);
+  assert_true(stops > (emulated() ? 2 : 8));
   assert_same_weights(&whole, &last);
   for (int i = 0; i < 2; i++) read_validations(logs[i], lines[i], sizeof(lines[i]));
   assert_string_equal(lines[0], lines[1]);
@@ -236,13 +359,14 @@ static void test_stopped_anywhere_goes_on(void** state) {
 // What a trainer takes is known before it takes it.
 static void test_needs_are_told(void** state) {
   char root[] = "/tmp/us_train_XXXXXX", path[128];
-  static const char text[] = "MemAvailable: 100 kB\n";
+  static const char text[] = "MemAvailable: 1 kB\n";
   assert_non_null(mkdtemp(root));
   snprintf(path, sizeof(path), "%s/proc", root);
   assert_int_equal(us_folder_make(path), US_OK);
   snprintf(path, sizeof(path), "%s/proc/meminfo", root);
   assert_int_equal(us_file_write(path, text, strlen(text)), US_OK);
-  const UsPredictorConfig size = toy_config();
+  UsPredictorConfig size = toy_config();
+  size.device = test_device();
   UsPredictor* p;
   assert_int_equal(us_predictor_create("toy", &size, &p), US_OK);
   UsTrainConfig c = config();
@@ -256,6 +380,19 @@ static void test_needs_are_told(void** state) {
   assert_null(t);
   assert_non_null(strstr(us_message(), "training: needs "));
   us_predictor_destroy(p);
+  // A device's own memory counts for itself.
+  size.device = wide_device();
+  wide_memory = 1e5;
+  if (!test_device()->wide) {
+    assert_int_equal(us_predictor_create("toy", &size, &p), US_OK);
+    assert_int_equal(
+        us_trainer_create(us_predictor_model(p), &c, (UsTrainData){toy_source, (void*)&train_seed},
+                          (UsTrainData){0}, NULL, &t),
+        US_MEMORY);
+    assert_non_null(strstr(us_message(), "of the device's memory, found 0.00 GB"));
+    us_predictor_destroy(p);
+  }
+  wide_memory = 0;
   remove_all(root);
 }
 
@@ -305,7 +442,8 @@ int main(void) {
       cmocka_unit_test(test_resume_same_bits),     cmocka_unit_test(test_action_only),
       cmocka_unit_test(test_stops_at_nan),         cmocka_unit_test(test_step_does_not_allocate),
       cmocka_unit_test(test_refuses_nonsense),     cmocka_unit_test(test_stopped_anywhere_goes_on),
-      cmocka_unit_test(test_needs_are_told),
+      cmocka_unit_test(test_needs_are_told),       cmocka_unit_test(test_finds_nan_late),
+      cmocka_unit_test(test_wide_is_alike),        cmocka_unit_test(test_waits_for_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
