@@ -144,7 +144,7 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
     a->shard[i].decoder = us_decoder_work_create(a->decoder, c->shard_frames, 1);
     ok = a->shard[i].vit && a->shard[i].decoder;
   }
-  if (!ok) return us_fail(US_MEMORY, "out of memory for training an encoder");
+  if (!ok) return us_ops_no_memory(a->device, "training an encoder", tensors.size);
   const UsOptimiserConfig o = {.shards = c->shards,
                                .losses = 2 * c->shards,
                                .unread = US_AUTOENCODER_UNREAD,

@@ -91,8 +91,9 @@ UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int l
   o->on = us_ops_alloc_bytes(d, (size_t)o->pieces * sizeof(UsPiece));
   int ok = o->piece && o->gradient && o->m && o->v && o->squares && o->scale && o->on;
   if (!ok || !take_rows(o)) {
+    size_t bytes = (size_t)us_optimiser_bytes(o->floats, config->shards);
     us_optimiser_destroy(o);
-    return us_fail(US_MEMORY, "training: out of memory");
+    return us_ops_no_memory(d, "training", bytes);
   }
   cut(o, lists, list);
   us_ops_put_bytes(d, o->on, o->piece, (size_t)o->pieces * sizeof(UsPiece));

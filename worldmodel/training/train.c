@@ -71,26 +71,30 @@ static int loss_sums(const UsTrainer* t) {
   return t->c.rollout > 1 ? t->c.rollout : 1;
 }
 
-// Refuses what does not fit: the samples, and in tensor memory gradients of the shards, three more
-// of their size, and what a worker keeps of a shard.
-static UsStatus need_memory(const UsTrainer* t) {
+// What a trainer takes of tensor memory: gradients of the shards, three more of their size, and
+// what a worker keeps of a shard.
+static double tensor_bytes(const UsTrainer* t) {
   const UsWorldModel* m = t->m;
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
-  double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
-  double sample = frames * (m->grid_h * m->grid_w * m->dim + m->block * m->action + 1);
-  double samples = (double)sizeof(float) * sample;
   size_t floats = m->cls->list(m)->floats;
   double tape = m->cls->tape_bytes(m, &train) + (t->held.fill ? m->cls->tape_bytes(m, &held) : 0);
-  double tensors = (double)sizeof(float) * (double)floats + us_optimiser_bytes(floats, t->shards) +
-                   t->tapes * tape;
-  // Tensor memory of the CPU is the machine's.
+  return (double)sizeof(float) * (double)floats + us_optimiser_bytes(floats, t->shards) +
+         t->tapes * tape;
+}
+
+// Refuses what does not fit. Tensor memory of the CPU is the machine's, as samples are.
+static UsStatus need_memory(const UsTrainer* t) {
+  const UsWorldModel* m = t->m;
+  double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
+  double samples =
+      (double)sizeof(float) * frames * (m->grid_h * m->grid_w * m->dim + m->block * m->action + 1);
+  double tensors = tensor_bytes(t);
   if (!t->wide) return us_machine_need_memory("training", samples + tensors);
   US_TRY(us_machine_need_memory("training", samples));
   UsDeviceInfo info;
   us_device_info(m->device, &info);
-  if (!(info.memory > 0) || tensors <= info.unused) return US_OK;
-  return us_fail(US_MEMORY, "training: needs %.2f GB of the device's memory, found %.2f GB",
-                 tensors / 1e9, info.unused / 1e9);
+  if (info.memory <= 0 || tensors <= info.unused) return US_OK;
+  return us_ops_no_memory(m->device, "training", (size_t)tensors);
 }
 
 // All memory of a trainer, so that steps take none.
@@ -128,7 +132,7 @@ static UsStatus allocate(UsTrainer* t) {
     if (t->held.fill) t->worker[i].held = t->m->cls->tape_create(t->m, &held);
     ok = t->worker[i].tape && (t->worker[i].held || !t->held.fill);
   }
-  return ok ? US_OK : us_fail(US_MEMORY, "training: out of memory");
+  return ok ? US_OK : us_ops_no_memory(t->m->device, "training", (size_t)tensor_bytes(t));
 }
 
 // Refuses what does not go together.
