@@ -289,8 +289,8 @@ US_API void us_ops_standardise(UsDevice* d, int rows, int width, int kept, const
 // costs lie by place i in the list, (n, samples, ..); what a slot keeps between calls lies by slot,
 // at row slot[i] of (N, ..).
 
-// x (n, samples, length): standard normal numbers. Row (i, k) is drawn from stream[i] with from + k
-// added to its name c. stream (n).
+// x (n, samples, length): standard normal numbers. Row (i, k) is drawn from stream[i], which is
+// at its start, with from + k added to its name c. stream (n).
 US_API void us_ops_noise(UsDevice* d, int n, int samples, int length, const UsRng* stream,
                          uint32_t from, float* x);
 

@@ -37,6 +37,9 @@ if(NVCC AND CUDA_SOURCES)
     BUILD_RPATH ${CUDA_LIB} INSTALL_RPATH "$ORIGIN/..;${CUDA_LIB}")
   target_compile_options(understudy_cuda PRIVATE -lineinfo
     -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter,-ffp-contract=off)
+  # The search gives the CPU's bits where its functions do.
+  set_source_files_properties(worldmodel/ops/cuda/ops_cuda_search.cu PROPERTIES
+    COMPILE_OPTIONS --fmad=false)
   target_link_libraries(understudy_cuda PRIVATE libunderstudy ${CUBLAS_LIBRARY})
   target_link_options(understudy_cuda PRIVATE "-Wl,--version-script=${CUDA_EXPORTS}")
 endif()
