@@ -19,8 +19,11 @@ enum {
 
 // ---- failures ----
 
+// The operation is the right one where the environment has CUDA_LAUNCH_BLOCKING=1; else an earlier
+// one may have failed.
 void us_cuda_check(UsCuda* c, const char* text) {
-  if (text && !c->error[0]) snprintf(c->error, sizeof c->error, "%s: %s", c->about.name, text);
+  if (!text || c->error[0]) return;
+  snprintf(c->error, sizeof c->error, "%s: %.300s (seen by %s)", c->about.name, text, c->operation);
 }
 
 static void fail_memory(UsCuda* c, size_t bytes) {
@@ -36,30 +39,23 @@ static void fail_memory(UsCuda* c, size_t bytes) {
 
 static thread_local int current = -1;
 
-static void enter(UsCuda* c) {
+static void enter(UsCuda* c, const char* operation) {
   pthread_mutex_lock(&c->lock);
+  c->operation = operation;
   if (current == c->index) return;
   us_cuda_check(c, us_cu_use(c->index));
   current = c->index;
 }
 
-// What is known by now of errors is put down to `operation`, which is right where the environment
-// has CUDA_LAUNCH_BLOCKING=1; else an earlier one may have failed.
-static void leave(UsCuda* c, const char* operation) {
-  const char* text = c->error[0] ? NULL : us_cu_error();
-  if (text) {
-    char line[200];
-    snprintf(line, sizeof line, "%s (seen by %s)", text, operation);
-    us_cuda_check(c, line);
-  }
+static void leave(UsCuda* c) {
+  us_cuda_check(c, us_cu_error());
   pthread_mutex_unlock(&c->lock);
 }
 
 struct Entry {
   UsCuda* c;
-  const char* operation;
-  Entry(UsDevice* d, const char* operation) : c(us_cuda(d)), operation(operation) { enter(c); }
-  ~Entry() { leave(c, operation); }
+  Entry(UsDevice* d, const char* operation) : c(us_cuda(d)) { enter(c, operation); }
+  ~Entry() { leave(c); }
 };
 
 // What a failed device still does.
@@ -82,7 +78,7 @@ US_C_END
 #define X(result, name, parameters, arguments)                                         \
   static result enter_##name parameters {                                              \
     Entry e(d, #name);                                                                 \
-    if (e.c->error[0] && !works_after_failure(e.operation)) return (result)0;          \
+    if (e.c->error[0] && !works_after_failure(e.c->operation)) return (result)0;       \
     if (!us_cuda_##name) return us_cuda_check(e.c, "no kernel for " #name), (result)0; \
     return us_cuda_##name arguments;                                                   \
   }
@@ -260,7 +256,7 @@ void* us_cuda_recorded(UsDevice* d) {
   c->launches = c->recorded_from;
   c->recording = 0;
   pthread_mutex_unlock(&c->lock);
-  Recording* out = text || c->unrecordable ? NULL : (Recording*)malloc(sizeof *out);
+  Recording* out = text || c->unrecordable || c->error[0] ? NULL : (Recording*)malloc(sizeof *out);
   if (out) *out = r;
   if (!out) us_cu_graph_destroy(r.graph);
   return out;
@@ -290,15 +286,15 @@ const char* us_cuda_name(UsDevice* d) {
 
 static const char* error_of(UsDevice* d) {
   UsCuda* c = us_cuda(d);
-  enter(c);
-  leave(c, "us_device_check");
+  enter(c, "us_device_check");
+  leave(c);
   return c->error[0] ? c->error : NULL;
 }
 
 static void info_of(UsDevice* d, UsDeviceInfo* out) {
   UsCuda* c = us_cuda(d);
   size_t left, all;
-  enter(c);
+  enter(c, "us_device_info");
   us_cu_memory(&left, &all);
   out->flops = c->about.flops;
   out->bandwidth = c->about.bandwidth;
@@ -308,7 +304,7 @@ static void info_of(UsDevice* d, UsDeviceInfo* out) {
   out->waits = c->waits;
   out->up = c->up;
   out->down = c->down;
-  leave(c, "us_device_info");
+  leave(c);
 }
 
 // The driver's own version, such as 580.65.06, which CUDA does not tell; "" where it is not known.
@@ -337,7 +333,7 @@ static void write_name(UsCuda* c) {
 
 static void close_device(UsDevice* d) {
   UsCuda* c = us_cuda(d);
-  enter(c);
+  enter(c, "close");
   if (c->stream) us_cu_sync(c->stream);
   drop_ring(&c->ring);
   for (UsEvent e : c->ring.event) {
@@ -405,7 +401,7 @@ int us_cuda_open(int index, int flags, const char* version, size_t table_size, U
   c->device.close = close_device;
   c->device.info = info_of;
   c->device.error = error_of;
-  enter(c);
+  enter(c, "open");
   const char* failed = open_parts(c);
   pthread_mutex_unlock(&c->lock);
   if (failed) refuse(message, size, index, failed);

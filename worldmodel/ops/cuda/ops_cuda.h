@@ -50,6 +50,7 @@ typedef struct UsCuda {
   UsBlas blas;
   UsCuInfo about;
   char name[192], error[512];
+  const char* operation;  // the present one, or the last
   UsRing ring;
   char* landing;  // pinned, for the way back
   size_t landing_size;
