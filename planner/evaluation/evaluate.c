@@ -8,6 +8,7 @@
 
 #include "env/sim.h"
 #include "planner/evaluation/evaluate_inner.h"
+#include "worldmodel/ops.h"
 
 // ---- memory ----
 
@@ -93,11 +94,13 @@ static void list_live(Run* r) {
 
 // The engine's error in one of the two envs, if there is one, as a status that names the episode.
 static UsStatus check_engine(const Run* r, UsStatus status) {
-  const UsEnvError* error = us_env_error(r->e->sim);
-  if (!error) error = us_env_error(r->e->answer);
+  const UsEnv* e = us_env_error(r->e->sim) ? r->e->sim : r->e->answer;
+  const UsEnvError* error = us_env_error(e);
   if (!error) return status;
-  return us_fail(US_MUJOCO, "row %s, episode %d, step %d: MuJoCo: %s", r->e->label,
-                 r->first + error->slot, error->step, error->text);
+  struct UsDevice* d = us_env_info(e)->device;
+  int device = d && us_device_check(d, "") != US_OK;
+  return us_fail(device ? US_DEVICE : US_MUJOCO, "row %s, episode %d, step %d: %s%s", r->e->label,
+                 r->first + error->slot, error->step, device ? "" : "MuJoCo: ", error->text);
 }
 
 // Plays block `j` of the plans, the `b`-th of the episodes, in the truth.

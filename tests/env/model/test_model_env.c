@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "env/env.h"
+#include "tests/worldmodel/on_device.h"
 #include "tests/worldmodel/toy.h"
 
 enum { kSlots = 64, kSamples = 70, kHorizon = 4, kMost = kSlots * kSamples * kHorizon };
@@ -31,8 +32,8 @@ static int drop(void** state) {
 
 static UsEnv* open_env(int slots, UsPool* pool) {
   UsEnv* e;
-  assert_int_equal(us_env_open(name, NULL, &(UsEnvConfig){.slots = slots, .pool = pool}, &e),
-                   US_OK);
+  const UsEnvConfig c = {.slots = slots, .pool = pool, .device = test_device()};
+  assert_int_equal(us_env_open(name, NULL, &c, &e), US_OK);
   return e;
 }
 
@@ -185,7 +186,7 @@ static void test_rollout_same_bits(void** state) {
 
 // What lies on the device is what comes from it: rewards of a rollout there, and latents whose mean
 // squared difference is the distance.
-static void test_device(void** state) {
+static void test_tensor_memory(void** state) {
   enum { kActions = 3 * kSamples * kHorizon * kToyAction, kRewards = 3 * kSamples * kHorizon };
   static float actions[kActions], want[kRewards], got[kRewards];
   UsEnv *e = prepared(3, NULL), *fresh = open_env(1, NULL);
@@ -310,7 +311,9 @@ static void test_nan_and_score(void** state) {
   assert_true(distance[1] == -reward[1] && success[1] == 0);
   us_env_close(e);
   UsEnv* limited;
-  assert_int_equal(us_env_open(name, NULL, &(UsEnvConfig){.limit = 2}, &limited), US_OK);
+  assert_int_equal(
+      us_env_open(name, NULL, &(UsEnvConfig){.limit = 2, .device = test_device()}, &limited),
+      US_OK);
   uint8_t truncated[3];
   actions[0] = 0;
   for (int i = 0; i < 3; i++) us_env_step(limited, actions, &(UsStep){.truncated = truncated + i});
@@ -340,7 +343,7 @@ int main(void) {
       cmocka_unit_test(test_save_restore_fork),
       cmocka_unit_test(test_rollout_is_looped_step),
       cmocka_unit_test(test_rollout_same_bits),
-      cmocka_unit_test(test_device),
+      cmocka_unit_test(test_tensor_memory),
       cmocka_unit_test(test_step_same_bits),
       cmocka_unit_test(test_observe),
       cmocka_unit_test(test_past),

@@ -7,67 +7,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "planner/planner.h"
 #include "tests/planner/point_env.h"
+#include "tests/worldmodel/fenced.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/ops/ops_table.h"
 #include "worldmodel/predictor.h"
 #include "worldmodel/vit.h"
-
-// ---- the fenced device: pages without any right but inside an operation ----
-
-enum { kRoom = 16 << 20 };  // bytes
-
-static char* room;
-static size_t used;
-static long calls;
-
-static void set_rights(int rights) {
-  if (mprotect(room, kRoom, rights) != 0) abort();
-}
-
-static void leave(const int* entered) {
-  set_rights(PROT_NONE);
-}
-
-#define X(result, name, parameters, arguments)             \
-  static result fenced_##name parameters {                 \
-    __attribute__((cleanup(leave))) const int entered = 1; \
-    set_rights(PROT_READ | PROT_WRITE);                    \
-    calls += entered;                                      \
-    return us_device_cpu()->ops->name arguments;           \
-  }
-US_OPS(X)
-#undef X
-
-// Hands out the room once, from its start on.
-static void* room_alloc(UsDevice* d, size_t bytes) {
-  char* x = room + used;
-  used += (bytes + 127) / 64 * 64;
-  return used <= kRoom ? x : NULL;
-}
-
-static void room_free(UsDevice* d, void* x) {}
-
-static UsDevice* open_fenced(void) {
-  static UsOps ops = {
-#define X(result, name, parameters, arguments) .name = fenced_##name,
-      US_OPS(X)
-#undef X
-  };
-  static UsDevice device = {.ops = &ops};
-  room = mmap(NULL, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  assert_ptr_not_equal(room, MAP_FAILED);
-  ops.alloc_bytes = room_alloc;
-  ops.free = room_free;
-  used = 0;
-  calls = 0;
-  return &device;
-}
 
 // ---- the same work on both ----
 
@@ -196,13 +144,12 @@ static void run_planner(UsDevice* d, Figures* out) {
 static void compare(void (*work)(UsDevice* d, Figures* out)) {
   Figures *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b)), *none = calloc(1, sizeof(*none));
   work(us_device_cpu(), a);
-  assert_int_equal(calls, 0);
-  work(open_fenced(), b);
-  assert_true(calls > 50);
+  assert_int_equal(fenced_total(), 0);
+  work(fenced_open(0), b);
+  assert_true(fenced_total() > 50);
   assert_memory_not_equal(a, none, sizeof(*a));
   assert_memory_equal(a, b, sizeof(*a));
-  munmap(room, kRoom);
-  calls = 0;
+  fenced_close();
   free(a);
   free(b);
   free(none);
