@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/worldmodel/golden.h"
-#include "worldmodel/ops.h"
+#include "tests/worldmodel/on_device.h"
 #include "worldmodel/predictor.h"
 
 enum { STEPS = 10 };
@@ -35,11 +35,12 @@ static void load_predictor(Golden* g) {
   UsPredictorConfig c;
   const cJSON* json = cJSON_GetObjectItemCaseSensitive(g->json, "predictor");
   assert_int_equal(us_predictor_config_parse("golden", json, &c), US_OK);
+  c.device = test_device();
   assert_int_equal(us_predictor_create("golden", &c, &g->p), US_OK);
   const UsParamList* list = us_predictor_list(g->p);
   float* host = calloc(list->floats, sizeof(float));
   if (us_params_read(list, g->file, "weights.", 0, host) != US_OK) fail_msg("%s", us_message());
-  us_ops_put(us_device_cpu(), us_predictor_params(g->p), host, list->floats);
+  us_ops_put(test_device(), us_predictor_params(g->p), host, list->floats);
   free(host);
   float *mean = golden_read(g->file, "mean", NULL), *scale = golden_read(g->file, "scale", NULL);
   us_predictor_set_norm(g->p, mean, scale[0]);
@@ -63,14 +64,14 @@ static Golden open_golden(const char* name) {
                       .times = golden_read(g.file, "times", NULL),
                       .actions = golden_read(g.file, "actions", NULL)};
   g.tape = us_tape_create(g.p, &g.loss);
-  g.gradient = us_ops_alloc(us_device_cpu(), us_predictor_list(g.p)->floats);
+  g.gradient = us_ops_alloc(test_device(), us_predictor_list(g.p)->floats);
   assert_true(g.tape && g.gradient);
   return g;
 }
 
 static void close_golden(Golden* g) {
   free(g->batch.latents), free(g->batch.times), free(g->batch.actions);
-  us_ops_free(us_device_cpu(), g->gradient);
+  us_ops_free(test_device(), g->gradient);
   us_tape_destroy(g->tape);
   us_predictor_destroy(g->p);
   us_tensors_close(g->file);
@@ -92,7 +93,7 @@ static void check_predictions(const Golden* g) {
 static void check_gradient(const Golden* g, int action_only) {
   const UsParamList* list = us_predictor_list(g->p);
   float* host = calloc(list->floats, sizeof(float));
-  us_ops_get(us_device_cpu(), g->gradient, host, list->floats);
+  us_ops_get(test_device(), g->gradient, host, list->floats);
   for (int i = 0; i < list->count; ++i) {
     const UsParam* p = &list->param[i];
     char tensor[US_TENSOR_NAME];
@@ -107,7 +108,7 @@ static void check_gradient(const Golden* g, int action_only) {
 }
 
 static UsLosses loss(const Golden* g, int action_only) {
-  us_ops_zero(us_device_cpu(), g->gradient, us_predictor_list(g->p)->floats);
+  us_ops_zero(test_device(), g->gradient, us_predictor_list(g->p)->floats);
   us_predictor_loss(g->p, g->tape, &g->batch, g->loss.batch, action_only, g->gradient, NULL);
   return us_tape_losses(g->tape);
 }
@@ -121,24 +122,28 @@ static void close_to(double got, double expected) {
 // Ten steps; expected (STEPS + 1, 2): teacher and rollout loss before each step and at the end.
 static void check_steps(const Golden* g, const float* expected) {
   const UsParamList* list = us_predictor_list(g->p);
-  float *m = us_ops_alloc(us_device_cpu(), list->floats),
-        *v = us_ops_alloc(us_device_cpu(), list->floats);
+  float *m = us_ops_alloc(test_device(), list->floats),
+        *v = us_ops_alloc(test_device(), list->floats);
   float* x = us_predictor_params(g->p);
+  UsPiece pieces[64];
+  assert_true(list->count <= 64);
+  for (int i = 0; i < list->count; ++i) {
+    const UsParam* p = &list->param[i];
+    double decay = p->flags & US_PARAM_DECAY ? number(g->json, "decay") : 0.0;
+    assert_true(p->count <= US_PIECE);
+    pieces[i] =
+        (UsPiece){.at = p->offset, .count = (int)p->count, .factor = 1, .decay = (float)decay};
+  }
+  const UsPiece* there = tensor_bytes(pieces, sizeof(UsPiece) * (size_t)list->count);
   for (int step = 1; step <= STEPS + 1; ++step) {
     UsLosses l = loss(g, 0);
     close_to(l.teacher, expected[2 * step - 2]);
     close_to(l.rollout, expected[2 * step - 1]);
-    for (int i = 0; i < list->count; ++i) {
-      const UsParam* p = &list->param[i];
-      double decay = p->flags & US_PARAM_DECAY ? number(g->json, "decay") : 0.0;
-      const UsPiece piece = {
-          .at = p->offset, .count = (int)p->count, .factor = 1, .decay = (float)decay};
-      us_ops_adamw(us_device_cpu(), 1, &piece, (float)number(g->json, "rate"),
-                   (float)number(g->json, "beta1"), (float)number(g->json, "beta2"),
-                   (float)number(g->json, "eps"), NULL, step, g->gradient, m, v, x);
-    }
+    us_ops_adamw(test_device(), list->count, there, (float)number(g->json, "rate"),
+                 (float)number(g->json, "beta1"), (float)number(g->json, "beta2"),
+                 (float)number(g->json, "eps"), NULL, step, g->gradient, m, v, x);
   }
-  us_ops_free(us_device_cpu(), m), us_ops_free(us_device_cpu(), v);
+  us_ops_free(test_device(), m), us_ops_free(test_device(), v);
 }
 
 static void check(const char* name) {
@@ -158,6 +163,7 @@ static void check(const char* name) {
   check_steps(&g, expected);
   free(expected);
   close_golden(&g);
+  drop_tensors();
 }
 
 static void test_vector(void** state) {

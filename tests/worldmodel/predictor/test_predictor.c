@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/ops.h"
 #include "worldmodel/predictor.h"
 
 enum { kBatch = 3, kFrames = 6 };
@@ -48,7 +48,8 @@ static UsPredictorConfig tiny(const Case* c) {
                              .action = c->action,
                              .action_hidden = 5,
                              .residual = c->residual,
-                             .past = c->past};
+                             .past = c->past,
+                             .device = test_device()};
 }
 
 // Fills host memory with normal numbers times `scale`.
@@ -69,7 +70,7 @@ static UsPredictor* make(const UsPredictorConfig* c) {
     const UsParam* t = &list->param[i];
     for (size_t k = 0; (t->flags & US_PARAM_ONE) && k < t->count; k++) x[t->offset + k] += 1;
   }
-  us_ops_put(us_device_cpu(), us_predictor_params(p), x, list->floats);
+  us_ops_put(test_device(), us_predictor_params(p), x, list->floats);
   free(x);
   float* mean = noise((size_t)c->dim, 1, 2);
   us_predictor_set_norm(p, mean, 1.5f);
@@ -103,9 +104,9 @@ static double loss_of(const UsPredictor* p, UsTape* t, const UsBatch* b, float w
 static double loss_at(UsPredictor* p, UsTape* t, const UsBatch* b, float weight, const UsParam* at,
                       const float* direction, float step) {
   float* x = us_predictor_params(p) + at->offset;
-  us_ops_add(us_device_cpu(), at->count, step, direction, x);
+  us_ops_add(test_device(), at->count, step, direction, x);
   double loss = loss_of(p, t, b, weight);
-  us_ops_add(us_device_cpu(), at->count, -step, direction, x);
+  us_ops_add(test_device(), at->count, -step, direction, x);
   return loss;
 }
 
@@ -123,13 +124,13 @@ static void check_tensor(UsPredictor* p, UsTape* t, const UsBatch* b, float weig
       slope += g * v[i];
       all += g * g;
     }
-    float* direction = us_ops_alloc(us_device_cpu(), at->count);
-    us_ops_put(us_device_cpu(), direction, v, at->count);
+    float* direction = us_ops_alloc(test_device(), at->count);
+    us_ops_put(test_device(), direction, v, at->count);
     const float step = 0.01f;
     double found = (loss_at(p, t, b, weight, at, direction, step) -
                     loss_at(p, t, b, weight, at, direction, -step)) /
                    (2 * step);
-    us_ops_free(us_device_cpu(), direction);
+    us_ops_free(test_device(), direction);
     free(v);
     if (fabs(found - slope) > 0.01 * sqrt(all) + 2e-5) {
       fail_msg("%s: %s: gradient %g, central difference %g", name, at->name, slope, found);
@@ -151,15 +152,15 @@ static void test_gradients(void** state) {
                                .beta = 0.5f};
     UsTape* t = us_tape_create(p, &loss);
     const UsParamList* list = us_predictor_list(p);
-    float* gradient = us_ops_alloc(us_device_cpu(), list->floats);
+    float* gradient = us_ops_alloc(test_device(), list->floats);
     float* host = malloc(list->floats * sizeof(float));
     us_predictor_loss(p, t, &b, kBatch, 0, gradient, NULL);
-    us_ops_get(us_device_cpu(), gradient, host, list->floats);
+    us_ops_get(test_device(), gradient, host, list->floats);
     for (int n = 0; n < list->count; n++) {
       check_tensor(p, t, &b, 0.7f, &list->param[n], host, k->name);
     }
     free(host);
-    us_ops_free(us_device_cpu(), gradient);
+    us_ops_free(test_device(), gradient);
     us_tape_destroy(t);
     free_batch(&b);
     us_predictor_destroy(p);
@@ -173,16 +174,20 @@ static void test_action_only_gradient(void** state) {
   UsBatch b = make_batch(&c, kBatch, kFrames);
   UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
   const UsParamList* list = us_predictor_list(p);
-  float *all = us_ops_alloc(us_device_cpu(), list->floats),
-        *some = us_ops_alloc(us_device_cpu(), list->floats);
+  float *all = us_ops_alloc(test_device(), list->floats),
+        *some = us_ops_alloc(test_device(), list->floats);
   us_predictor_loss(p, t, &b, kBatch, 0, all, NULL);
   us_predictor_loss(p, t, &b, kBatch, 1, some, NULL);
+  double* sums = tensor_bytes(NULL, 2 * sizeof(double));
   for (int i = 0; i < list->count; i++) {
     const UsParam* at = &list->param[i];
-    double square, whole;
     const UsPiece piece = {.at = at->offset, .count = (int)at->count};
-    us_ops_gradient_sum(us_device_cpu(), 1, &piece, 1, list->floats, some, &square);
-    us_ops_gradient_sum(us_device_cpu(), 1, &piece, 1, list->floats, all, &whole);
+    const UsPiece* there = tensor_bytes(&piece, sizeof(piece));
+    us_ops_gradient_sum(test_device(), 1, there, 1, list->floats, some, sums);
+    us_ops_gradient_sum(test_device(), 1, there, 1, list->floats, all, sums + 1);
+    double both[2];
+    fetch(sums, both, sizeof(both));
+    const double square = both[0], whole = both[1];
     if (!(at->flags & US_PARAM_ACTION)) {
       assert_true(square == 0);
       continue;
@@ -190,8 +195,9 @@ static void test_action_only_gradient(void** state) {
     assert_true(square == whole);
     assert_true(square > 0);
   }
-  us_ops_free(us_device_cpu(), all);
-  us_ops_free(us_device_cpu(), some);
+  drop_tensors();
+  us_ops_free(test_device(), all);
+  us_ops_free(test_device(), some);
   us_tape_destroy(t);
   free_batch(&b);
   us_predictor_destroy(p);
@@ -242,10 +248,10 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
   size_t g = (size_t)(c->grid_h * c->grid_w), one = g * (size_t)c->dim;
   size_t ka = (size_t)(c->block * c->action), frames = (size_t)c->context;
   UsRolloutWork* m = us_predictor_work_create(p, tile, horizon);
-  float* context = us_ops_alloc(us_device_cpu(), frames * one);
-  float* memory = us_ops_alloc(us_device_cpu(), us_predictor_model(p)->cache);
-  float* all = us_ops_alloc(us_device_cpu(), (size_t)horizon * (size_t)tile * one);
-  us_ops_put(us_device_cpu(), context, b->latents, frames * one);
+  float* context = us_ops_alloc(test_device(), frames * one);
+  float* memory = us_ops_alloc(test_device(), us_predictor_model(p)->cache);
+  float* all = us_ops_alloc(test_device(), (size_t)horizon * (size_t)tile * one);
+  us_ops_put(test_device(), context, b->latents, frames * one);
   us_predictor_normalise(p, (int)(frames * g), context, context);
   double times[US_CONTEXT_MAX];
   for (int i = 0; i < c->context; i++) times[i] = b->times[i];
@@ -258,25 +264,27 @@ static void imagine(const UsPredictor* p, const UsBatch* b, int tile, int count,
       actions[(size_t)(i * horizon) * ka + e] += (float)(i - which);
     }
   }
-  us_predictor_rollout(p, m,
-                       &(UsRollout){.slots = 1,
-                                    .samples = count,
-                                    .contexts = context,
-                                    .caches = memory,
-                                    .step = 0.25,
-                                    .horizon = horizon,
-                                    .actions = actions,
-                                    .pasts = b->actions + (frames - 1 - (size_t)c->past) * ka,
-                                    .frames = all,
-                                    .recompute = forget});
+  us_predictor_rollout(
+      p, m,
+      &(UsRollout){
+          .slots = 1,
+          .samples = count,
+          .contexts = context,
+          .caches = memory,
+          .step = 0.25,
+          .horizon = horizon,
+          .actions = tensor(actions, (size_t)(count * horizon) * ka),
+          .pasts = tensor(b->actions + (frames - 1 - (size_t)c->past) * ka, (size_t)c->past * ka),
+          .frames = all,
+          .recompute = forget});
   for (int f = 0; f < horizon; f++) {
-    us_ops_get(us_device_cpu(), all + (size_t)(f * count + which) * one, out + (size_t)f * one,
-               one);
+    us_ops_get(test_device(), all + (size_t)(f * count + which) * one, out + (size_t)f * one, one);
   }
   free(actions);
-  us_ops_free(us_device_cpu(), context);
-  us_ops_free(us_device_cpu(), memory);
-  us_ops_free(us_device_cpu(), all);
+  drop_tensors();
+  us_ops_free(test_device(), context);
+  us_ops_free(test_device(), memory);
+  us_ops_free(test_device(), all);
   us_predictor_work_destroy(m);
 }
 
@@ -315,11 +323,12 @@ static void test_imagination_equals_training(void** state) {
 // A candidate's numbers do not depend on how many others are in its tile.
 static void test_neighbours_do_not_matter(void** state) {
   UsPredictorConfig c = us_predictor_config_default(1, 1, 64, 5, 2);
+  c.device = test_device();
   UsPredictor* p = make(&c);
   UsBatch b = make_batch(&c, 1, 8);
   even_times(&b);
-  int tile = us_predictor_model(p)->tile;
-  assert_int_equal(tile, 128);
+  const int tile = 128;
+  if (on_cpu()) assert_int_equal(us_predictor_model(p)->tile, tile);
   float want[5 * 64], got[5 * 64];
   imagine(p, &b, tile, 64, 9, 5, 0, want);
   for (int count = 10; count < 64; count += 11) {
@@ -331,6 +340,97 @@ static void test_neighbours_do_not_matter(void** state) {
   assert_memory_equal(want, got, sizeof(want));
   free_batch(&b);
   us_predictor_destroy(p);
+}
+
+// Of the listed slots (n) of N = 4: their caches, then a rollout of 5 candidates each, in one call
+// or slot by slot. last (n, 5, G, D), distance (n, 5, H), caches (4, cache), host.
+enum { kOf = 4, kEach = 5, kAhead = 6 };
+typedef struct Rolled {
+  float *last, *distance, *caches;
+} Rolled;
+
+static Rolled roll_slots(const UsPredictor* p, int n, const int* slots, int together, int same) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  const int ka = c->block * c->action, most = together ? n : 1;
+  size_t one = (size_t)(c->grid_h * c->grid_w * c->dim), context = (size_t)c->context * one;
+  size_t cache = us_predictor_model(p)->cache, past = (size_t)(c->past * ka);
+  float *contexts = noise(kOf * context, 1, 11), *goals = noise(kOf * one, 1, 12);
+  float *pasts = noise(kOf * past, 1, 13),
+        *actions = noise((size_t)(kOf * kEach * kAhead * ka), 1, 14);
+  float* listed = malloc((size_t)(n * kEach * kAhead * ka) * sizeof(float) + 1);
+  double times[kOf * US_CONTEXT_MAX];
+  // Actions and times are a slot's own, whatever its place in the list.
+  const size_t row = (size_t)(kEach * kAhead * ka);
+  for (int i = 0; i < n; i++) {
+    memcpy(listed + (size_t)i * row, actions + (size_t)slots[i] * row, row * sizeof(float));
+    for (int k = 0; k < c->context; k++) {
+      times[i * c->context + k] = slots[i] + 0.25 * k + (same ? 0 : 0.01 * slots[i] * k);
+    }
+  }
+  float *last = tensor(NULL, (size_t)(n * kEach) * one), *caches = tensor(NULL, kOf * cache);
+  float* distance = tensor(NULL, (size_t)(n * kEach * kAhead));
+  const int* list = tensor_bytes(slots, sizeof(int) * (size_t)n);
+  UsRollout task = {.contexts = tensor(contexts, kOf * context),
+                    .caches = caches,
+                    .pasts = tensor(pasts, kOf * past),
+                    .goals = tensor(goals, kOf * one),
+                    .actions = tensor(listed, (size_t)n * row),
+                    .step = 0.25,
+                    .samples = kEach,
+                    .horizon = kAhead,
+                    .clip = 1};
+  // The work keeps the angles of fewer frames than are rolled.
+  UsRolloutWork* m = us_predictor_work_create(p, n * kEach, 4);
+  const float* all_actions = task.actions;
+  for (int i = 0; i < n; i += most) {
+    const size_t at = (size_t)(i * kEach);
+    us_predictor_cache(p, m, most, list + i, task.contexts, times + i * c->context, caches);
+    task.slots = most;
+    task.slot = list + i;
+    task.actions = all_actions + (size_t)i * row;
+    task.last = last + at * one;
+    task.distance = distance + at * kAhead;
+    us_predictor_rollout(p, m, &task);
+  }
+  Rolled out = {fetched(last, (size_t)(n * kEach) * one),
+                fetched(distance, (size_t)(n * kEach * kAhead)), fetched(caches, kOf * cache)};
+  us_predictor_work_destroy(m);
+  free(contexts), free(goals), free(pasts), free(actions), free(listed);
+  return out;
+}
+
+// To float rounding on the CPU, to the bit elsewhere.
+static void agree(const float* want, const float* got, size_t count, const char* name) {
+  for (size_t i = 0; i < count; i++) {
+    float room = on_cpu() ? 1e-5f * fmaxf(1, fabsf(want[i])) : 0;
+    if (!(fabsf(want[i] - got[i]) <= room)) {
+      fail_msg("%s: number %zu: %.8g alone, %.8g together", name, i, want[i], got[i]);
+    }
+  }
+}
+
+// Many slots in one call are the slots one by one, in whatever order they are listed.
+static void test_slots_together(void** state) {
+  for (int i = 0; i < 2 * kCases; i++) {
+    UsPredictorConfig c = tiny(&cases[i / 2]);
+    UsPredictor* p = make(&c);
+    size_t last = (size_t)(kEach * c.grid_h * c.grid_w * c.dim), distance = kEach * kAhead;
+    const int one[3] = {2, 0, 3}, other[3] = {3, 2, 0};
+    Rolled alone = roll_slots(p, 3, one, 0, i % 2), all = roll_slots(p, 3, one, 1, i % 2);
+    Rolled turned = roll_slots(p, 3, other, 1, i % 2);
+    agree(alone.last, all.last, 3 * last, cases[i / 2].name);
+    agree(alone.distance, all.distance, 3 * distance, cases[i / 2].name);
+    agree(alone.caches, all.caches, kOf * us_predictor_model(p)->cache, cases[i / 2].name);
+    for (int k = 0; k < 3; k++) {
+      size_t at = (size_t)((k + 1) % 3);
+      agree(alone.last + (size_t)k * last, turned.last + at * last, last, "turned");
+      agree(alone.distance + (size_t)k * distance, turned.distance + at * distance, distance,
+            "turned");
+    }
+    assert_true(alone.last[0] != alone.last[last] && alone.distance[0] > 0);
+    drop_tensors();
+    us_predictor_destroy(p);
+  }
 }
 
 static void test_files(void** state) {
@@ -356,8 +456,8 @@ static void test_files(void** state) {
   assert_int_equal(us_predictor_load(q, path), US_OK);
   size_t floats = us_predictor_list(p)->floats;
   float *a = malloc(floats * sizeof(float)), *b = malloc(floats * sizeof(float));
-  us_ops_get(us_device_cpu(), us_predictor_params(p), a, floats);
-  us_ops_get(us_device_cpu(), us_predictor_params(q), b, floats);
+  us_ops_get(test_device(), us_predictor_params(p), a, floats);
+  us_ops_get(test_device(), us_predictor_params(q), b, floats);
   for (int i = 0; i < us_predictor_list(p)->count; i++) {
     const UsParam* t = &us_predictor_list(p)->param[i];
     assert_memory_equal(a + t->offset, b + t->offset, t->count * sizeof(float));
@@ -372,9 +472,9 @@ static void test_files(void** state) {
   for (int k = 0; k < 2; k++) {
     const UsParam* gain = us_params_find(us_predictor_list(p), "last.weight");
     const float kept = a[gain->offset], huge = k ? 3e38f : 1e12f;
-    us_ops_put(us_device_cpu(), us_predictor_params(p) + gain->offset, &huge, 1);
+    us_ops_put(test_device(), us_predictor_params(p) + gain->offset, &huge, 1);
     assert_int_equal(us_predictor_save(p, path), US_OK);
-    us_ops_put(us_device_cpu(), us_predictor_params(p) + gain->offset, &kept, 1);
+    us_ops_put(test_device(), us_predictor_params(p) + gain->offset, &kept, 1);
     assert_int_equal(us_predictor_load(q, path), US_FORMAT);
     assert_non_null(strstr(us_message(), "within 1e+06"));
     assert_non_null(strstr(us_message(), path));
@@ -414,6 +514,7 @@ int main(void) {
       cmocka_unit_test(test_first_weights),
       cmocka_unit_test(test_imagination_equals_training),
       cmocka_unit_test(test_neighbours_do_not_matter),
+      cmocka_unit_test(test_slots_together),
       cmocka_unit_test(test_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
