@@ -8,11 +8,17 @@
 #include "worldmodel/ops/ops_table.h"
 
 static int64_t wide_waits;
-static double wide_memory;  // bytes of the stand-in, all of them unused; 0: it does not know
+static const char* wide_error;  // of the stand-in: from then on it hands out NaN
+static double wide_memory;      // bytes of the stand-in, all of them unused; 0: it does not know
 
 static inline void wide_get_bytes(UsDevice* d, const void* x, void* host, size_t bytes) {
   wide_waits++;
-  us_ops_get_bytes(us_device_cpu(), x, host, bytes);
+  if (wide_error) memset(host, 0xff, bytes);
+  if (!wide_error) us_ops_get_bytes(us_device_cpu(), x, host, bytes);
+}
+
+static inline const char* wide_failure(UsDevice* d) {
+  return wide_error;
 }
 
 static inline void wide_info(UsDevice* d, UsDeviceInfo* out) {
@@ -22,7 +28,8 @@ static inline void wide_info(UsDevice* d, UsDeviceInfo* out) {
 // test_device() where it is wide, else the stand-in.
 static inline UsDevice* wide_device(void) {
   static UsOps ops;
-  static UsDevice device = {.ops = &ops, .wide = 1, .info = wide_info, .kind = "wide"};
+  static UsDevice device = {
+      .ops = &ops, .wide = 1, .info = wide_info, .error = wide_failure, .kind = "wide"};
   if (test_device()->wide) return test_device();
   ops = *us_device_cpu()->ops;
   ops.get_bytes = wide_get_bytes;

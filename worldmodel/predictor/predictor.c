@@ -304,7 +304,8 @@ UsStatus us_predictor_save(const UsPredictor* p, const char* path) {
     }
     out[count] = (UsTensorOut){"mean", 1, {(int64_t)d}, host + floats};
     out[count + 1] = (UsTensorOut){"scale", 1, {1}, host + floats + d};
-    status = us_tensors_write(path, count + 2, out, 0, NULL, NULL);
+    status = us_device_check(p->base.device, path);
+    if (status == US_OK) status = us_tensors_write(path, count + 2, out, 0, NULL, NULL);
   } else {
     us_fail(US_MEMORY, "%s: out of memory", path);
   }

@@ -169,6 +169,11 @@ UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config) {
   }
   t->block = a.base;
   place(&p->c, &a, t);
+  // Angles of the places never change; those of the times come with every shard.
+  size_t turn = (size_t)predictor_tokens(&p->c) * (size_t)predictor_pairs(&p->c) * 2;
+  for (int i = 0; i < t->c.batch * t->c.frames; i++) {
+    predictor_angles(&p->c, 0, t->angles + (size_t)i * turn);
+  }
   // The band goes to the device once.
   us_ops_put_bytes(t->device, t->mask, t->host_mask, (size_t)(t->pass[0].tq * t->pass[0].tk));
   t->pass[0].mask = t->mask;
@@ -263,7 +268,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   // Angles count from the first frame of a sample.
   for (int i = 0; i < b * frames; i++) {
     double origin = shard->times[i / frames * frames];
-    predictor_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
+    predictor_time_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
   }
   us_ops_put(p->base.device, t->times, t->angles, (size_t)(b * frames) * turn);
   us_ops_put(p->base.device, t->raw, shard->latents, (size_t)(b * frames) * one);

@@ -500,6 +500,7 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
   // With a norm an encoder of the weights as they are measures its latents, whose scale is folded
   // in.
   if (status == US_OK) us_ops_get(a->device, a->weights, host, a->floats);
+  if (status == US_OK) status = us_device_check(a->device, "encoder");
   if (status == US_OK && a->config.vit.norm) {  // an anchored latent has its scale already
     double deviation = 1;
     UsEncoder* raw = NULL;

@@ -240,6 +240,36 @@ static void test_finds_nan_late(void** state) {
   unlink(path);
 }
 
+// The device breaks at step 8.
+static void failing_source(void* source, int64_t step, int b, UsBatch* out) {
+  toy_source(source, step, b, out);
+  if (step == 8 && b == 0) wide_error = "out of order";
+}
+
+// A device that fails ends training with its own line, not as a loss, and the checkpoint stays.
+static void test_device_fails(void** state) {
+  if (wide_device() == test_device()) skip();
+  char folder[] = "/tmp/us_train_XXXXXX", path[128];
+  assert_non_null(mkdtemp(folder));
+  us_path_join(path, sizeof(path), folder, "checkpoint.safetensors");
+  UsTrainConfig c = config();
+  for (int late = 0; late < 2; late++) {
+    Run r = make_on(wide_device(), &c, 1, failing_source, (void*)&train_seed);
+    const UsTrainRun run = {
+        .label = "toy", .checkpoint = path, .checkpoint_seconds = late ? 1e9 : 1e-9};
+    assert_int_equal(us_trainer_run(r.t, &run, NULL), US_DEVICE);
+    assert_string_equal(us_message(), "training: out of order");
+    assert_int_equal(us_trainer_save(r.t, path, ""), US_DEVICE);
+    wide_error = NULL;
+    Run again = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+    assert_int_equal(us_trainer_load(again.t, path, ""), US_OK);
+    assert_int_equal(us_trainer_steps(again.t), late ? 0 : 7);
+    drop(&r);
+    drop(&again);
+  }
+  toy_remove(folder);
+}
+
 // A wide device takes the batch as one shard; that is another rounding and nothing else.
 static void test_wide_is_alike(void** state) {
   UsTrainConfig c = config();
@@ -450,6 +480,7 @@ int main(void) {
       cmocka_unit_test(test_refuses_nonsense),     cmocka_unit_test(test_stopped_anywhere_goes_on),
       cmocka_unit_test(test_needs_are_told),       cmocka_unit_test(test_finds_nan_late),
       cmocka_unit_test(test_wide_is_alike),        cmocka_unit_test(test_waits_for_nothing),
+      cmocka_unit_test(test_device_fails),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
