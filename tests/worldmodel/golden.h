@@ -15,7 +15,10 @@
 static inline UsTensors* golden_open(const char* name, const char* key, cJSON** json) {
   char path[1024];
   UsTensors* t;
-  snprintf(path, sizeof path, "%s/tests/worldmodel/golden/%s.safetensors", US_SOURCE_DIR, name);
+  // Where the tests were built, or where they were carried to.
+  const char* moved = getenv("UNDERSTUDY_SOURCE_DIR");
+  snprintf(path, sizeof path, "%s/tests/worldmodel/golden/%s.safetensors",
+           moved ? moved : US_SOURCE_DIR, name);
   if (us_tensors_open(path, &t) != US_OK) fail_msg("%s", us_message());
   const char* text = us_tensors_metadata(t, key);
   assert_non_null(text);
