@@ -1,4 +1,5 @@
-// The cross-entropy planner on a cost whose best plan is known.
+// The cross-entropy planner on a cost whose best plan is known, with an env that imagines on the
+// host and with one that imagines on a device.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +10,9 @@
 #include <cmocka.h>
 
 #include "planner/planner.h"
-#include "tests/planner/point_env.h"
+#include "tests/planner/point_device.h"
+#include "tests/worldmodel/on_device.h"
+#include "worldmodel/ops/ops_table.h"
 
 enum { kSlots = 64, kBlock = 1, kPlan = 5 * 2 };
 
@@ -28,9 +31,15 @@ void* calloc(size_t count, size_t size) {
 }
 #endif
 
+// Imagines on the host, whatever the device of the search.
+static void open_point(PointEnv* e, int slots) {
+  point_open(e, slots, kBlock);
+  e->base.info.device = test_device();
+}
+
 static UsPlanner* make(PointEnv* e, const UsPlannerConfig* config) {
   UsPlanner* p;
-  assert_int_equal(us_planner_create("cem", &e->base, config, &p), US_OK);
+  if (us_planner_create("cem", &e->base, config, &p) != US_OK) fail_msg("%s", us_message());
   return p;
 }
 
@@ -49,7 +58,7 @@ static UsPlannerConfig thorough(void) {
 static void finds_the_best_plan(void** state) {
   (void)state;
   PointEnv e;
-  point_open(&e, 2, kBlock);
+  open_point(&e, 2);
   e.goal[0][0] = 0.6, e.goal[0][1] = -0.3;  // within reach of the first action
   e.goal[1][0] = 2.5, e.goal[1][1] = 0;     // in three actions at the bound
   UsPlannerConfig config = thorough();
@@ -77,7 +86,7 @@ static void arrives_when_due(void** state) {
   (void)state;
   for (int deadline = 0; deadline < 2; deadline++) {
     PointEnv e;
-    point_open(&e, 1, kBlock);
+    open_point(&e, 1);
     e.goal[0][0] = e.goal[0][1] = 0;
     e.x[0][0] = 3.2;
     e.broken = 2;
@@ -104,7 +113,7 @@ static void arrives_when_due(void** state) {
 // Two plans of every episode, in batches of `batch` slots, into actions (64, 2, 5, 2).
 static void plan_all(int batch, int threads, float* actions) {
   PointEnv e;
-  point_open(&e, kSlots, kBlock);
+  open_point(&e, kSlots);
   UsPool* pool = us_pool_create(threads);
   UsPlannerConfig config = us_planner_defaults();
   config.seed = 5;
@@ -152,7 +161,7 @@ static void batch_and_threads_give_the_same_bits(void** state) {
 // after one plan of which it played a block.
 static double second_plan_error(int cold) {
   PointEnv e;
-  point_open(&e, kSlots, kBlock);
+  open_point(&e, kSlots);
   UsPlannerConfig config = us_planner_defaults();
   config.samples = 24;
   config.elites = 6;
@@ -188,7 +197,7 @@ static void a_warm_start_helps(void** state) {
 static void a_plan_goes_on_where_the_last_one_was_left(void** state) {
   (void)state;
   PointEnv e;
-  point_open(&e, 1, kBlock);
+  open_point(&e, 1);
   e.goal[0][0] = 2.5;
   UsPlannerConfig config = thorough();
   config.replan = 1;
@@ -214,7 +223,7 @@ static void a_plan_goes_on_where_the_last_one_was_left(void** state) {
 static void equal_costs_go_to_the_first(void** state) {
   (void)state;
   PointEnv e;
-  point_open(&e, 1, kBlock);
+  open_point(&e, 1);
   e.goal[0][0] = 1e9;  // so far that float rewards cannot tell the candidates apart
   UsPlannerConfig config = us_planner_defaults();
   config.elites = 1;
@@ -233,7 +242,7 @@ static void equal_costs_go_to_the_first(void** state) {
 static void broken_rewards_rank_last(void** state) {
   (void)state;
   PointEnv e;
-  point_open(&e, 1, kBlock);
+  open_point(&e, 1);
   e.goal[0][0] = 0.9, e.goal[0][1] = 0.2;
   e.broken = 0.3f;  // the goal lies where rewards are NaN, and -inf on the other side
   UsPlannerConfig config = thorough();
@@ -256,10 +265,52 @@ static void broken_rewards_rank_last(void** state) {
   us_planner_destroy(p);
 }
 
+// The first blocks of the best candidates of the last call, by slot.
+static float best_played[kSlots][2];
+
+static void watched_rollout(UsEnv* env, int n, const int* slots, int samples, int horizon,
+                            const float* actions, float* rewards) {
+  point_rollout(env, n, slots, samples, horizon, actions, rewards);
+  for (int i = 0; i < n; i++) {
+    double least = INFINITY;
+    for (int k = 0; k < samples; k++) {
+      double cost = 0;
+      const size_t at = (size_t)(i * samples + k) * (size_t)horizon;
+      for (int h = 0; h < horizon; h++) cost -= (double)rewards[at + (size_t)h];
+      if (cost < least) memcpy(best_played[slots[i]], actions + 2 * at, sizeof(float) * 2);
+      if (cost < least) least = cost;
+    }
+  }
+}
+
+// In the second plan slot 0 has fewer iterations than slot 1, whose last one so comes later.
+static void the_best_of_the_last_iteration_is_played(void** state) {
+  static const UsEnvClass watched = {.kind = "point", .rollout = watched_rollout};
+  PointEnv e;
+  open_point(&e, 2);
+  e.base.cls = &watched;
+  UsPlannerConfig config = us_planner_defaults();
+  config.play_best = 1;
+  config.keep = 0;
+  config.iterations = 3;
+  config.first_weight = 1;
+  UsPlanner* p = make(&e, &config);
+  int slots[] = {0, 1};
+  uint64_t episodes[] = {0, 1};
+  float a[2][2];
+  us_planner_start(p, 2, slots, episodes);
+  us_planner_plan(p, 1, slots, a[0]);
+  assert_memory_equal(a[0], best_played[0], sizeof(a[0]));
+  us_planner_plan(p, 2, slots, a[0]);
+  assert_memory_equal(a, best_played, sizeof(a));
+  us_planner_destroy(p);
+}
+
 static void plans_do_not_allocate(void** state) {
   (void)state;
+  if (!on_cpu()) return;  // what a driver does on the host is its own
   PointEnv e;
-  point_open(&e, kSlots, kBlock);
+  open_point(&e, kSlots);
   UsPlannerConfig config = us_planner_defaults();
   UsPlanner* p = make(&e, &config);
   int slots[] = {3, 9};
@@ -272,6 +323,203 @@ static void plans_do_not_allocate(void** state) {
   us_planner_destroy(p);
 }
 
+// ---- an env on the device ----
+
+// The device of the test, whose transfers and recordings are counted and may be refused.
+typedef struct Spy {
+  UsDevice device;
+  UsOps ops;
+  int puts, gets, recorded, replays, forgotten;
+  enum { kRecords, kRefuses, kFails } recording;
+} Spy;
+
+static Spy spy;
+
+static void spy_put(UsDevice* d, void* x, const void* host, size_t bytes) {
+  spy.puts++;
+  test_device()->ops->put_bytes(d, x, host, bytes);
+}
+
+static void spy_get(UsDevice* d, const void* x, void* host, size_t bytes) {
+  spy.gets++;
+  test_device()->ops->get_bytes(d, x, host, bytes);
+}
+
+static int spy_record(UsDevice* d) {
+  return spy.recording == kRefuses ? 0 : test_device()->ops->record(d);
+}
+
+static void* spy_recorded(UsDevice* d) {
+  void* r = test_device()->ops->recorded(d);
+  spy.recorded += r != NULL;
+  if (spy.recording == kRecords) return r;
+  us_ops_forget(d, r);
+  return NULL;
+}
+
+static void spy_replay(UsDevice* d, void* recording) {
+  spy.replays++;
+  test_device()->ops->replay(d, recording);
+}
+
+static void spy_forget(UsDevice* d, void* recording) {
+  spy.forgotten += recording != NULL;
+  test_device()->ops->forget(d, recording);
+}
+
+static UsDevice* spy_open(int recording) {
+  spy = (Spy){.device = *test_device(), .ops = *test_device()->ops, .recording = recording};
+  spy.ops.put_bytes = spy_put;
+  spy.ops.get_bytes = spy_get;
+  spy.ops.record = spy_record;
+  spy.ops.recorded = spy_recorded;
+  spy.ops.replay = spy_replay;
+  spy.ops.forget = spy_forget;
+  spy.device.ops = &spy.ops;
+  return &spy.device;
+}
+
+static UsPlannerConfig few(int k) {
+  UsPlannerConfig config = us_planner_defaults();
+  config.samples = 20;
+  config.play_best = k % 2;
+  config.iterations = 3 + k / 2;  // the last one in the half of the warm ones' last, or not
+  return config;
+}
+
+static void plans_reach_goals_on_the_device(void** state) {
+  DevicePoint e;
+  device_point_open(&e, 2, 2, test_device());
+  UsPlannerConfig config = thorough();
+  UsPlanner* p = make(&e.point, &config);
+  int slots[] = {1, 0};
+  uint64_t episodes[] = {0, 1};
+  float a[2][5][2][2];
+  us_planner_start(p, 2, slots, episodes);
+  us_planner_plan(p, 2, slots, &a[0][0][0][0]);
+  for (int k = 0; k < 40; k++) {
+    const int i = k / 20;
+    assert_float_equal((&a[0][0][0][0])[k], e.point.goal[slots[i]][k % 2] / 10, 0.05);
+  }
+  us_planner_destroy(p);
+  device_point_close(&e);
+}
+
+// The first plan is one of its kind and so is the second, a warm one; the third is recorded.
+static void a_plan_is_one_put_one_get_and_a_replay(void** state) {
+  DevicePoint e;
+  UsDevice* d = spy_open(kRecords);
+  device_point_open(&e, kSlots, kBlock, d);
+  UsPlannerConfig config = few(0);
+  UsPlanner* p = make(&e.point, &config);
+  int slots[] = {5, 63, 0};
+  uint64_t episodes[] = {1, 2, 3};
+  float a[3][2];
+  UsDeviceInfo before, after;
+  us_planner_start(p, 3, slots, episodes);
+  for (int k = 0; k < 6; k++) {
+    int puts = spy.puts, gets = spy.gets, replays = spy.replays, rollouts = e.point.rollouts;
+    us_device_info(d, &before);
+    us_planner_plan(p, 3, slots, &a[0][0]);
+    us_device_info(d, &after);
+    assert_int_equal(spy.puts - puts, 1 + 2);  // the env puts two of its own
+    assert_int_equal(spy.gets - gets, 1);
+    if (on_cpu()) continue;
+    assert_int_equal(after.waits - before.waits, 1);
+    assert_int_equal(spy.replays - replays, k >= 2);
+    assert_int_equal(e.point.rollouts - rollouts, k < 3 ? k == 0 ? 3 : 2 : 0);
+    // Rollouts are two launches here, an iteration has six others.
+    assert_int_equal(after.launches - before.launches, 2 + (k == 0 ? 3 : 2) * (2 + 6) + 1);
+  }
+  assert_int_equal(p->candidate_steps, 3 * (3 + 5 * 2) * 20 * 5);
+  us_planner_destroy(p);
+  assert_int_equal(spy.forgotten, spy.recorded);
+  device_point_close(&e);
+}
+
+// Six plans of every episode, in batches of `batch` slots, into actions (64, 6, 2). Every second
+// plan lists them the other way round; some begin another episode in between, so that first and
+// later plans meet in one list. An episode's actions depend on none of that.
+static void plan_on_device(int recording, int batch, int k, float* actions) {
+  DevicePoint e;
+  device_point_open(&e, kSlots, kBlock, spy_open(recording));
+  UsPlannerConfig config = few(k);
+  UsPlanner* p = make(&e.point, &config);
+  for (int first = 0; first < kSlots; first += batch) {
+    const int n = first + batch < kSlots ? batch : kSlots - first;
+    float played[kSlots][2];
+    for (int round = 0; round < 6; round++) {
+      int slots[kSlots];
+      for (int i = 0; i < n; i++) {
+        slots[i] = first + (round % 2 ? i : n - 1 - i);
+        const uint64_t episode = (uint64_t)(slots[i] + round);
+        if (round == 0 || (round == 3 && slots[i] % 3 == 0)) {
+          us_planner_start(p, 1, &slots[i], &episode);
+        }
+      }
+      us_planner_plan(p, n, slots, &played[0][0]);
+      for (int i = 0; i < n; i++) {
+        point_play(&e.point, slots[i], 1, played[i]);
+        memcpy(actions + (slots[i] * 6 + round) * 2, played[i], sizeof(played[i]));
+      }
+    }
+  }
+  us_planner_destroy(p);
+  assert_true(on_cpu() || (spy.replays > 0) == (recording == kRecords));
+  assert_int_equal(spy.forgotten, spy.recorded);
+  device_point_close(&e);
+}
+
+static void replayed_plans_are_the_same_bits(void** state) {
+  static float plain[kSlots * 12], other[kSlots * 12];
+  for (int k = 0; k < 4; k++) {
+    plan_on_device(kRefuses, 1, k, plain);
+    const int batch[] = {1, 7, 64, 7}, recording[] = {kRecords, kRecords, kRecords, kFails};
+    for (int i = 0; i < 4; i++) {
+      plan_on_device(recording[i], batch[i], k, other);
+      assert_memory_equal(plain, other, sizeof(plain));
+    }
+    assert_memory_not_equal(plain, plain + 12, 12 * sizeof(float));
+  }
+}
+
+// Lists of so many lengths that recordings have to go.
+static void the_oldest_recordings_go(void** state) {
+  float actions[2][40][12][2];
+  for (int recording = 0; recording < 2; recording++) {
+    DevicePoint e;
+    device_point_open(&e, 12, kBlock, spy_open(recording));
+    UsPlannerConfig config = few(0);
+    config.cold = 1;
+    UsPlanner* p = make(&e.point, &config);
+    int slots[12];
+    uint64_t episodes[12];
+    for (int i = 0; i < 12; i++) slots[i] = 11 - i, episodes[i] = (uint64_t)i;
+    us_planner_start(p, 12, slots, episodes);
+    for (int k = 0; k < 40; k++) {
+      // Each length three times in a row, then once more.
+      const int n = k < 36 ? 1 + k / 3 : 48 - k;
+      us_planner_plan(p, n, slots, &actions[recording][k][0][0]);
+      assert_memory_not_equal(actions[recording][k][0], (float[2]){0}, sizeof(float) * 2);
+      if (recording == kRecords && k == 35 && !on_cpu()) {
+        assert_int_equal(spy.recorded, 12);
+        assert_int_equal(spy.forgotten, 12 - 8);
+        assert_int_equal(spy.replays, 24);
+      }
+    }
+    assert_true(recording == kRefuses || on_cpu() || spy.replays == 24 + 4);
+    for (int k = 0; k < 40; k++) {
+      const size_t n = (size_t)(k < 36 ? 1 + k / 3 : 48 - k);
+      if (recording) {
+        assert_memory_equal(actions[0][k], actions[1][k], n * 2 * sizeof(float));
+      }
+    }
+    us_planner_destroy(p);
+    assert_int_equal(spy.forgotten, spy.recorded);
+    device_point_close(&e);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(finds_the_best_plan),
@@ -281,7 +529,12 @@ int main(void) {
       cmocka_unit_test(a_plan_goes_on_where_the_last_one_was_left),
       cmocka_unit_test(equal_costs_go_to_the_first),
       cmocka_unit_test(broken_rewards_rank_last),
+      cmocka_unit_test(the_best_of_the_last_iteration_is_played),
       cmocka_unit_test(plans_do_not_allocate),
+      cmocka_unit_test(plans_reach_goals_on_the_device),
+      cmocka_unit_test(a_plan_is_one_put_one_get_and_a_replay),
+      cmocka_unit_test(replayed_plans_are_the_same_bits),
+      cmocka_unit_test(the_oldest_recordings_go),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
