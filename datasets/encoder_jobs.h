@@ -38,6 +38,7 @@ US_API UsStatus us_dataset_encoder(const char* name, UsDataset* data,
   X(INT, depth, 2, 1, 64, RESULT, "L", "blocks of the ViT")                                  \
   X(INT, frames, 60000, 1, 2000000, RESULT, "N", "frames kept in memory, over all datasets") \
   X(REAL, minutes, 0, 0, 1e9, FREE, "M", "stop and save after so long; 0: at the last step") \
+  US_DEVICE_SETTINGS(X)                                                                      \
   X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on from the checkpoint in --out")
 
 // Start from us_encoder_train_defaults().
@@ -69,9 +70,10 @@ US_API UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTr
 
 // ---- probing ----
 
-#define US_ENCODER_PROBE_SETTINGS(X)                            \
-  X(INT, frames, 10000, 100, 2000000, RESULT, "N", "rows used") \
-  X(INT, dim, 64, 1, 8192, RESULT, "D", "numbers of an encoder that is made")
+#define US_ENCODER_PROBE_SETTINGS(X)                                          \
+  X(INT, frames, 10000, 100, 2000000, RESULT, "N", "rows used")               \
+  X(INT, dim, 64, 1, 8192, RESULT, "D", "numbers of an encoder that is made") \
+  US_DEVICE_SETTINGS(X)
 
 // Start from us_encoder_probe_defaults().
 typedef struct UsEncoderProbeConfig {

@@ -2,8 +2,8 @@
 #define UNDERSTUDY_FEATURES_H_
 
 // The features of a frozen encoder over a whole dataset, computed once into a memory-mapped file
-// beside it or in a folder of the caller's choice, keyed by the hashes of data and encoder; and the
-// training batches drawn from them.
+// beside it or in a folder of the caller's choice, keyed by the hashes of data and encoder and the
+// kind of device that encodes; and the training batches drawn from them.
 //
 // Threads: a feature map is constant after it was opened; us_sampler_source may be called from
 // several threads.

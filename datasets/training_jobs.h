@@ -17,7 +17,7 @@
 // A run that was stopped leaves checkpoint.safetensors in its folder; with `resume` the next one
 // goes on from there to the same bits. The key of a run hashes what its result depends on: the
 // settings so marked, the data, the encoder; another key is refused. A run holds the lock of its
-// folder.
+// folder. It may go on on another device, to the same results but for rounding.
 //
 // Settings are lists as worldmodel/base/settings.h describes them, from which structs, defaults,
 // checks, command-line options, the notes in config.json and the key come.
@@ -46,6 +46,7 @@ struct UsTask;
   X(FLAG, no_past, 0, 0, 1, RESULT, NULL, "do not tell the actions between the frames seen") \
   X(SEED, seed, 1, 0, 0, RESULT, "S", "names all random numbers")                            \
   X(INT, threads, 0, 0, 4096, FREE, "N", "change no result; 0: one per processor")           \
+  US_DEVICE_SETTINGS(X)                                                                      \
   X(REAL, checkpoint_seconds, 30, 1e-6, 1e9, FREE, "S",                                      \
     "between the states that --resume continues from")                                       \
   X(FLAG, resume, 0, 0, 1, FREE, NULL, "continue a stopped run in DIR")                      \

@@ -16,13 +16,14 @@
 // imagine in.
 //
 // With `json` the results are written there, films beside it, and finished batches are kept in a
-// journal beside it until it is written, with which a stopped run can go on.
+// journal beside it until it is written, with which a stopped run can go on, on the same device.
 //
 // Threads: one job at a time in a thread; inside, a pool of its own works.
 
 #include "env/gl.h"
 #include "env/task.h"
 #include "planner/evaluate.h"
+#include "worldmodel/device.h"
 #include "worldmodel/base/api.h"
 
 US_C_BEGIN
@@ -63,6 +64,7 @@ extern US_API const char* const us_eval_row_titles[US_ROW_COUNT];
   X(INT, batch, 64, 1, 1 << 16, FREE, "N", "episodes at a time; changes no result")                \
   X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                   \
   X(TEXT, gl, 0, 0, 0, FREE, "WHAT", US_GL_HELP)                                                   \
+  US_DEVICE_SETTINGS(X)                                                                            \
   X(TEXT, vary, 0, 0, 0, RESULT, "LIST",                                                           \
     "factors of variation to draw for every pair (the file's own)")                                \
   X(TEXT, vary_range, 0, 0, 0, RESULT, "R", "one of" US_VARY_RANGES(US_NAME_SHOWN) " (the first)") \

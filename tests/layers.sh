@@ -17,13 +17,13 @@ while read -r folder allowed; do
 done <<'LIST'
 scripts/cli scripts/cli|env|tasks|worldmodel/base
 scripts/report scripts/(report|cli)|datasets|planner|worldmodel/base
-scripts/view scripts/(view|report|cli)|env|datasets|planner|worldmodel/base
+scripts/view scripts/(view|report|cli)|env|datasets|planner|worldmodel/(base|device.h)
 worldmodel/base worldmodel/base
 worldmodel worldmodel
 env env|worldmodel
 tasks tasks|env|worldmodel/base
 datasets datasets|env|worldmodel
-planner planner|env|datasets|worldmodel/base|worldmodel/ops.h
+planner planner|env|datasets|worldmodel/(base|ops.h|device.h)
 LIST
 
 # Header from outside: the rooms that may include it.

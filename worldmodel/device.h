@@ -7,6 +7,7 @@
 //
 // Threads: a device is shared by all threads.
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "worldmodel/base/api.h"
@@ -28,6 +29,10 @@ US_API UsStatus us_device_open(const char* name, int fast, UsDevice** out);
 // How it computes, in one word or two: "cpu", "cuda" or "cuda fast". Results of one kind agree to
 // float rounding with those of another, of `fast` to TF32's.
 US_API const char* us_device_kind(const UsDevice* d);
+
+// What files and people are told: its kind and name, "cpu: OpenBLAS 0.3.21 Haswell". Gives text
+// (size).
+US_API const char* us_device_text(UsDevice* d, char* text, size_t size);
 
 // The settings of a job that computes, as worldmodel/base/settings.h describes a list. A run may go
 // on elsewhere: results are the same to rounding, and files say where they came from.

@@ -64,6 +64,7 @@ US_API UsStatus us_encoder_save(const UsEncoder* e, const char* folder);
 US_API void us_encoder_destroy(UsEncoder* e);
 
 US_API const UsEncoderInfo* us_encoder_info(const UsEncoder* e);
+US_API UsDevice* us_encoder_device(const UsEncoder* e);
 
 // What a kind is made from: rows of a dataset.
 typedef struct UsEncoderData {

@@ -1,7 +1,8 @@
 // The feature cache: a page of header, then the float32 rows (N, G, D), memory-mapped.
 //
-// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes, so a file
-// that changed never meets old features, whatever its times say. `done` counts finished rows and is
+// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes and the
+// kind of device, whose roundings features have, so a file that changed never meets old features,
+// whatever its times say. `done` counts finished rows and is
 // written after them, so an interrupted run goes on. While a run computes it holds the lock of the
 // file; others wait for it.
 
@@ -235,10 +236,11 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
   memcpy(f->header.magic, kMagic, sizeof(kMagic));
   memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
   // Its key, then the file: there, or computed.
-  char both[2 * US_HASH_CHARS], hash[US_HASH_CHARS];
+  char all[3 * US_HASH_CHARS], hash[US_HASH_CHARS];
   US_TRY(us_dataset_hash(data, hash));
-  snprintf(both, sizeof(both), "%s%s", hash, e->hash);
-  us_hash_bytes(both, strlen(both), f->header.key);
+  const char* kind = us_device_kind(us_encoder_device(encoder));
+  snprintf(all, sizeof(all), "%s%s%s", hash, e->hash, strcmp(kind, "cpu") ? kind : "");
+  us_hash_bytes(all, strlen(all), f->header.key);
   US_TRY(find(data, place, f));
   if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
   // Mapped when it is finished; the pages come as training asks for them.

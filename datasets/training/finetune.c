@@ -30,7 +30,7 @@ static UsStatus adopt(UsTrainingJob* j, int* adopted) {
   int must = init || j->train.action_only;  // what was asked for by name, or cannot be missed
   UsPredictor* source = NULL;
   char hash[US_HASH_CHARS] = "";
-  UsStatus status = us_pretrained_open(init ? init : "default", NULL, &source, hash);
+  UsStatus status = us_pretrained_open(init ? init : "default", j->device, &source, hash);
   if (status != US_OK) {
     if (must) return status;
     us_log("starting from scratch: %s", us_message());

@@ -28,6 +28,7 @@ typedef struct Probe {
   const UsEncoderProbeConfig* c;
   UsEncoderProbeResult* result;
   UsFrames frames;
+  UsDevice* device;
   UsEncoder* encoder;
   float* z;  // (count, width): latents, or their projections
   float* y;  // (count, targets)
@@ -247,9 +248,9 @@ static UsStatus run(Probe* p) {
                                 .positions = us_known_positions(f->task, c->tasks),
                                 .states = p->frames.states,
                                 .dim = c->dim};
-    US_TRY(us_encoder_make(c->encoder, &rows, c->pool, NULL, &p->encoder));
+    US_TRY(us_encoder_make(c->encoder, &rows, c->pool, p->device, &p->encoder));
   } else {
-    US_TRY(us_encoder_open(c->encoder, NULL, &p->encoder));
+    US_TRY(us_encoder_open(c->encoder, p->device, &p->encoder));
     US_TRY(us_encoder_fits(us_encoder_info(p->encoder), c->data, f));
   }
   // What is said of the encoder.
@@ -269,8 +270,10 @@ UsStatus us_encoder_probe(const UsEncoderProbeConfig* config, UsEncoderProbeResu
   Probe p = {.c = config, .result = result};
   *result = (UsEncoderProbeResult){0};
   US_TRY(us_settings_check(us_encoder_probe_settings, config));
+  US_TRY(us_device_open(config->device, config->fast, &p.device));
   UsStatus status = run(&p);
   us_encoder_destroy(p.encoder);
+  us_device_close(p.device);
   us_frames_free(&p.frames);
   free(p.z);
   free(p.y);

@@ -28,7 +28,7 @@ typedef struct Run {
   UsFrames* frames;  // (datasets)
   UsFrameSet* set;   // (datasets): the same, as training takes them
   UsAutoencoder* a;
-  UsDevice* device;  // its
+  UsDevice* device;
   FILE* log;
   UsLock* lock;  // of the folder
   char checkpoint[kPath];
@@ -70,8 +70,8 @@ static UsStatus start(Run* r) {
   US_AUTOENCODER_SETTINGS(X)
 #undef X
   a.vit.norm = c->anchor <= 0;
+  a.vit.device = r->device;
   US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
-  r->device = a.vit.device ? a.vit.device : us_device_cpu();
 
   // Where an earlier run stopped, and the log behind its lines.
   us_path_join(r->checkpoint, sizeof(r->checkpoint), c->out, "checkpoint.safetensors");
@@ -160,11 +160,13 @@ UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTrainResu
   if (config->datasets < 1 || config->frames < config->datasets || !config->out) {
     return us_fail(US_USAGE, "expected a folder, and --frames of one or more of every dataset");
   }
+  US_TRY(us_device_open(config->device, config->fast, &r.device));
   UsStatus status = start(&r);
   if (status == US_OK) status = train(&r);
   if (r.log) fclose(r.log);
   us_lock_release(r.lock);
   us_autoencoder_destroy(r.a);
+  us_device_close(r.device);
   for (int i = 0; r.frames && i < config->datasets; i++) us_frames_free(&r.frames[i]);
   free(r.frames);
   free(r.set);

@@ -55,7 +55,7 @@ UsStatus us_training_data_encode(UsTrainingJob* j) {
   d->seed = j->c.seed;
   d->block = j->c.block ? j->c.block : own;
   // One encoder for all, and what it makes of their frames.
-  US_TRY(us_dataset_encoder(j->c.encoder, d->data[0], j->tasks, j->pool, NULL, &d->encoder));
+  US_TRY(us_dataset_encoder(j->c.encoder, d->data[0], j->tasks, j->pool, j->device, &d->encoder));
   const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
   for (int i = 0; i < d->count; i++) {
     US_TRY(us_features_open(d->data[i], d->encoder, &place, j->pool, &d->features[i]));

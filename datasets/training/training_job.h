@@ -45,6 +45,7 @@ typedef struct UsTrainingJob {
   const char* given;  // names of settings that the task's own do not replace; NULL: none are
   // Set by the stages.
   const struct UsTask* task;  // of the first file; NULL: not among tasks
+  UsDevice* device;
   UsPool* pool;
   UsLock* lock;  // of the folder
   UsTrainingData data;

@@ -17,9 +17,8 @@ static const char* in_folder(const UsTrainingJob* j, char path[kPath], const cha
 
 // ---- preparing ----
 
-// Checks what does not need the data and takes the folder.
-static UsStatus take_folder(UsTrainingJob* j) {
-  char path[kPath];
+// Checks what does not need the data.
+static UsStatus check_settings(const UsTrainingJob* j) {
   const UsTrainingConfig* c = &j->c;
   if (!j->paths || !j->paths[0]) return us_fail(US_USAGE, "--data: expected a file, found none");
   if (!c->out) return us_fail(US_USAGE, "--out: expected a folder, found none");
@@ -30,6 +29,12 @@ static UsStatus take_folder(UsTrainingJob* j) {
   if (c->overwrite && c->resume) {
     return us_fail(US_USAGE, "expected --resume or --overwrite, found both");
   }
+  return US_OK;
+}
+
+static UsStatus take_folder(UsTrainingJob* j) {
+  char path[kPath];
+  const UsTrainingConfig* c = &j->c;
   // From here on the folder is this run's, or somebody else's.
   US_TRY(us_folder_make_above(c->out));
   US_TRY(us_lock_take(c->out, &j->lock));
@@ -50,6 +55,8 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   // What the settings leave open.
   if (!j->c.encoder) j->c.encoder = "default";
   // The stages: each needs those before it, and all leave what us_training_end frees.
+  US_TRY(check_settings(j));
+  US_TRY(us_device_open(j->c.device, j->c.fast, &j->device));
   US_TRY(take_folder(j));
   j->pool = us_pool_create(j->c.threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
@@ -71,6 +78,7 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   c.action_hidden = c.width;
   c.past = c.action > 0 && !j->c.no_past ? c.context - 1 : 0;
   c.residual = !j->c.no_residual;
+  c.device = j->device;
   US_TRY(us_predictor_create("options", &c, &j->p));
   return us_predictor_init(j->p, j->c.seed);
 }
@@ -171,6 +179,8 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   us_json_add(json, "seed", (double)j->c.seed);
   us_json_add(json, "steps", (double)us_trainer_steps(j->t));
   us_json_add(json, "frames", j->train.frames);
+  char device[256];
+  cJSON_AddStringToObject(json, "device", us_device_text(j->device, device, sizeof(device)));
   // How well it does.
   if (v.measured) {
     us_json_add(json, "one_step_to_copy_last", v.one_step);
@@ -190,6 +200,7 @@ void us_training_end(UsTrainingJob* j, int whole) {
   us_trainer_destroy(j->t);
   us_predictor_destroy(j->p);
   us_training_data_close(&j->data);
+  us_device_close(j->device);
   us_pool_destroy(j->pool);
   us_lock_release(j->lock);
 }

@@ -182,7 +182,7 @@ static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
   char name[4096];
   snprintf(name, sizeof(name), "model:%s", folder);
   // One slot an episode of a batch.
-  UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool};
+  UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool, .device = j->device};
   US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
   US_TRY(check_held_out(j, folder));
   const UsEnvInfo* info = us_env_info(j->answer[row]);
@@ -266,6 +266,10 @@ static UsStatus find_key(EvalJob* j) {
   cJSON_AddStringToObject(key, "version", US_VERSION);
   cJSON_AddStringToObject(key, "mujoco", mj_versionString());
   cJSON_AddStringToObject(key, "ops", us_ops_name(us_device_cpu()));
+  if (j->device != us_device_cpu()) {
+    char device[256];
+    cJSON_AddStringToObject(key, "device", us_device_text(j->device, device, sizeof(device)));
+  }
   cJSON_AddStringToObject(key, "pairs", j->result->pairs.hash);
   cJSON_AddStringToObject(key, "renderer", renderer);
   cJSON_AddStringToObject(key, "data", j->data_hash);
@@ -391,6 +395,7 @@ static UsStatus run_all(EvalJob* j) {
     EvalJob early = {.c = j->c, .result = &nothing};
     US_TRY(settle(&early));
   }
+  US_TRY(us_device_open(j->c.device, j->c.fast, &j->device));
   US_TRY(open_all(j));
   if (r->complete) return US_OK;
   for (int k = 0; k < US_ROW_COUNT; k++) US_TRY(run_row(j, (UsEvalRow)k));
@@ -428,6 +433,7 @@ UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
   us_lock_release(j.lock);
   us_env_close(j.sim);
   us_dataset_close(j.data);
+  us_device_close(j.device);
   us_pool_destroy(j.pool);
   if (status != US_OK) us_eval_free(out);
   return status;

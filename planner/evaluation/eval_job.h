@@ -16,6 +16,7 @@ typedef struct EvalJob {
   UsEvalConfig c;  // with what was left open filled in
   UsEvalResult* result;
   UsPool* pool;
+  UsDevice* device;  // of the models
   UsDataset* data;
   UsEnv* sim;                   // the truth
   UsEnv* answer[US_ROW_COUNT];  // Nullable: random has none

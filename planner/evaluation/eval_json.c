@@ -171,6 +171,8 @@ cJSON* us_eval_json(const EvalJob* j) {
   cJSON_AddStringToObject(json, "version", US_VERSION);
   cJSON_AddStringToObject(json, "mujoco", mj_versionString());
   cJSON_AddStringToObject(json, "blas", us_ops_name(us_device_cpu()));
+  char device[256];
+  cJSON_AddStringToObject(json, "device", us_device_text(j->device, device, sizeof(device)));
   if (*j->renderer) cJSON_AddStringToObject(json, "renderer", j->renderer);
   cJSON* planner = cJSON_AddObjectToObject(json, "planner");
   cJSON_AddStringToObject(planner, "name", j->c.planner);

@@ -1,5 +1,6 @@
 // understudy bench: rollouts against the matrix library alone, what caching keys and values gives,
-// and a training step by parts. Everything runs on one thread and is told per core-second.
+// and a training step by parts. Everything runs on one thread and is told per core-second, on a GPU
+// per second.
 
 #include <cblas.h>
 #include <math.h>
@@ -16,7 +17,7 @@
 #include "worldmodel/train.h"
 
 static const char help[] =
-    "Measures, on one thread and in processor seconds:\n"
+    "Measures, on one thread and in processor seconds, of a GPU (--device) in seconds:\n"
     "  rollout   candidate-steps (one imagined block of actions of one candidate), the GFLOP/s of "
     "its\n"
     "            matrices, and what the matrix library alone reaches on the same shapes\n"
@@ -29,11 +30,20 @@ static const char help[] =
 
 enum { kHorizon = 5, kRows = 20000, kShapesMost = 4096, kMemories = 5 };
 
+#define BENCH_SETTINGS(X) US_DEVICE_SETTINGS(X)
+
 typedef struct Options {
+  BENCH_SETTINGS(US_SETTING_FIELD)
   char *model, *json;
   int dim, width, depth, mlp;
   double seconds;
 } Options;
+
+#define US_SETTING_OF Options
+static const UsSetting settings[] = {BENCH_SETTINGS(US_SETTING_ROW) US_SETTING_END};
+
+static UsDevice* device;  // where all is measured
+static float* asked;      // a number there, which is read to wait for all before it
 
 typedef struct Results {
   double steps, gflops, alone;  // candidate-steps / core-s, GFLOP/s, of the library
@@ -53,7 +63,7 @@ typedef struct Rollout {
 
 static void drop_rollout(Rollout* r) {
   us_predictor_work_destroy(r->m);
-  for (int k = 0; k < kMemories; k++) us_ops_free(us_device_cpu(), r->memory[k]);
+  for (int k = 0; k < kMemories; k++) us_ops_free(device, r->memory[k]);
 }
 
 static UsStatus out_of_memory(void) {
@@ -73,7 +83,7 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   float *host = malloc(most * sizeof(float)), *const *at = r->memory;
   int got = r->m && host;
   for (int k = 0; k < kMemories; k++) {
-    r->memory[k] = us_ops_alloc(us_device_cpu(), sizes[k]);
+    r->memory[k] = us_ops_alloc(device, sizes[k]);
     got = got && r->memory[k];
   }
   if (!got) {
@@ -84,9 +94,9 @@ static UsStatus make_rollout(const UsPredictor* p, Rollout* r) {
   // Context and actions are noise.
   UsRng rng = us_rng(1, US_RNG_TEST, 0, 0, 0);
   us_rng_fill_normal(&rng, host, (int)(frames * one));
-  us_ops_put(us_device_cpu(), at[0], host, frames * one);
+  us_ops_put(device, at[0], host, frames * one);
   us_rng_fill_normal(&rng, host, (int)numbers);
-  us_ops_put(us_device_cpu(), at[3], host, numbers);
+  us_ops_put(device, at[3], host, numbers);
   free(host);
   // The cache of the context, as a planner makes it once a plan.
   double times[US_CONTEXT_MAX];
@@ -114,25 +124,33 @@ static void roll(void* arg, int forget) {
 static UsProgress bar;  // over the seconds that all measurements are to take
 static double measured;
 
+// Processor seconds by now; those of a clock on a GPU, with `wait` when it has done all.
+static double seconds_by_now(int wait) {
+  if (device == us_device_cpu()) return us_cpu_seconds();
+  float number;
+  if (wait) us_ops_get(device, asked, &number, 1);
+  return us_seconds();
+}
+
 // Processor seconds of one call: the least of a few rounds that together take `seconds`, so that
 // other load on the machine counts little. Ctrl-C ends the rounds.
 static double measure(void (*work)(void*, int), void* arg, int how, double seconds) {
   enum { kRounds = 8 };
-  double best = INFINITY, start = us_cpu_seconds();
   // Two calls to warm up and to learn how many fill a round.
   work(arg, how);
+  double best = INFINITY, start = seconds_by_now(1);
   work(arg, how);
-  double once = fmax((us_cpu_seconds() - start) / 2, 1e-7);
+  double once = fmax(seconds_by_now(1) - start, 1e-7);
   int calls = (int)fmax(1, seconds / kRounds / once);
   // The least round is the one that others disturbed least.
   for (int r = 0; r < kRounds && !us_interrupted(); r++) {
-    start = us_cpu_seconds();
+    start = seconds_by_now(1);
     int done = 0;
     for (; done < calls && !us_interrupted(); done++) {
       work(arg, how);
-      us_progress_show(&bar, measured + us_cpu_seconds() - start, NULL);
+      us_progress_show(&bar, measured + seconds_by_now(0) - start, NULL);
     }
-    double taken = us_cpu_seconds() - start;
+    double taken = seconds_by_now(1) - start;
     if (done) best = fmin(best, taken / done);
     measured += taken;
   }
@@ -187,6 +205,10 @@ static void multiply(void* arg, int how) {
   const Matrices* m = arg;
   for (int i = 0; i < m->count; i++) {
     const Shape* s = &m->shape[i];
+    if (device != us_device_cpu()) {
+      us_ops_linear(device, s->rows, s->out, s->in, m->x, s->w, NULL, m->y);
+      continue;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, s->rows, s->out, s->in, 1, m->x, s->in,
                 s->w, s->in, 0, m->y, s->out);
   }
@@ -207,17 +229,17 @@ static UsStatus measure_matrices(const UsPredictorConfig* c, int rows, double se
     *operations += 2.0 * s->rows * s->out * s->in;
   }
   // All weights one behind another, as in a model; input and output as wide as the widest needs.
-  m->w = us_ops_alloc(us_device_cpu(), floats);
-  m->x = us_ops_alloc(us_device_cpu(), wide);
-  m->y = us_ops_alloc(us_device_cpu(), wide);
+  m->w = us_ops_alloc(device, floats);
+  m->x = us_ops_alloc(device, wide);
+  m->y = us_ops_alloc(device, wide);
   UsStatus status = m->w && m->x && m->y ? US_OK : out_of_memory();
   if (status == US_OK) {
     list_shapes(c, rows, m);
     *once = measure(multiply, m, 0, seconds);
   }
-  us_ops_free(us_device_cpu(), m->w);
-  us_ops_free(us_device_cpu(), m->x);
-  us_ops_free(us_device_cpu(), m->y);
+  us_ops_free(device, m->w);
+  us_ops_free(device, m->x);
+  us_ops_free(device, m->y);
   free(m);
   return status;
 }
@@ -270,12 +292,12 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
     const UsTrainStep* read;
     us_trainer_step(t, 0);
     us_trainer_figures(t, &read);
-    double start = us_cpu_seconds(), once = 0, sampling, all;
+    double start = seconds_by_now(1), once = 0, sampling, all;
     int steps = 0;
     for (; (steps < 3 || once < seconds) && !us_interrupted(); steps++) {
       us_trainer_step(t, 0);
       if ((steps + 1) % US_TRAIN_UNREAD == 0) us_trainer_figures(t, &read);
-      once = us_cpu_seconds() - start;
+      once = seconds_by_now(steps >= 2) - start;
       us_progress_show(&bar, measured + once, NULL);
     }
     measured += once;
@@ -291,8 +313,10 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
 // ---- the command ----
 
 // A predictor of these sizes with random weights.
-static UsStatus make_predictor(const UsPredictorConfig* c, UsPredictor** out) {
-  US_TRY(us_predictor_create("options", c, out));
+static UsStatus make_predictor(const UsPredictorConfig* config, UsPredictor** out) {
+  UsPredictorConfig c = *config;
+  c.device = device;
+  US_TRY(us_predictor_create("options", &c, out));
   return us_predictor_init(*out, 1);
 }
 
@@ -338,26 +362,29 @@ static UsStatus bench_caching(const UsPredictorConfig* base, double seconds, Res
 }
 
 static void print(const UsPredictorConfig* c, const Results* r) {
+  const char* s = device == us_device_cpu() ? "core-s" : "s";
   printf("%s, one thread; predictor of width %d, depth %d, mlp %d, %d x %d tokens of %d\n",
-         us_ops_name(us_device_cpu()), c->width, c->depth, c->mlp, c->grid_w, c->grid_h, c->dim);
+         us_ops_name(device), c->width, c->depth, c->mlp, c->grid_w, c->grid_h, c->dim);
   printf(
-      "rollout   %9.0f candidate-steps / core-s   %6.1f GFLOP/s, %.0f %% of the %.1f that the "
+      "rollout   %9.0f candidate-steps / %s   %6.1f GFLOP/s, %.0f %% of the %.1f that the "
       "library reaches alone\n",
-      r->steps, r->gflops, 100 * r->gflops / r->alone, r->alone);
+      r->steps, s, r->gflops, 100 * r->gflops / r->alone, r->alone);
   for (int i = 0; i < 3; i++) {
     printf(
-        "caching   %9.0f candidate-steps / core-s   with %2d token%s: %.2f times as fast as "
+        "caching   %9.0f candidate-steps / %s   with %2d token%s: %.2f times as fast as "
         "without\n",
-        r->cached_steps[i], 1 << (2 * i), i ? "s" : "", r->cached[i]);
+        r->cached_steps[i], s, 1 << (2 * i), i ? "s" : "", r->cached[i]);
   }
-  printf("training  %9.1f steps of 128 / core-s          %.2f %% of it draws samples\n",
-         r->training, 100 * r->sampling);
+  printf("training  %9.1f steps of 128 / %s          %.2f %% of it draws samples\n", r->training, s,
+         100 * r->sampling);
 }
 
 static UsStatus write_json(const char* path, const Results* r) {
   // All figures under names of their own, for programs that compare runs.
   cJSON* json = cJSON_CreateObject();
-  cJSON_AddStringToObject(json, "kernel", us_ops_name(us_device_cpu()));
+  char text[256];
+  cJSON_AddStringToObject(json, "kernel", us_ops_name(device));
+  cJSON_AddStringToObject(json, "device", us_device_text(device, text, sizeof(text)));
   us_json_add(json, "candidate_steps_per_core_second", r->steps);
   us_json_add(json, "gflops", r->gflops);
   us_json_add(json, "gflops_library_alone", r->alone);
@@ -394,7 +421,7 @@ static UsStatus bench(const Options* o) {
   Results r = {0};
   US_TRY(sizes(o, &c));
   // Rollout, training, caching: each takes its --seconds.
-  us_ops_name(us_device_cpu());
+  us_ops_name(device);
   bar = us_progress_start("bench", "s", kMeasured * o->seconds, 0);
   UsStatus status = make_predictor(&c, &p);
   if (status == US_OK) status = bench_rollout(p, o->seconds, &r);
@@ -410,7 +437,7 @@ static UsStatus bench(const Options* o) {
 
 int us_cmd_bench(int argc, const char** argv) {
   Options o = {.dim = 128, .seconds = 2};
-  const struct poptOption table[] = {
+  struct poptOption table[US_CLI_ROWS] = {
       {"model", 0, POPT_ARG_STRING, &o.model, 0, "take the sizes of this model", "DIR"},
       {"dim", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.dim, 0, "numbers of a token", "D"},
       {"width", 0, POPT_ARG_INT, &o.width, 0, "width of the predictor", "W"},
@@ -420,6 +447,7 @@ int us_cmd_bench(int argc, const char** argv) {
        "for each measurement", "S"},
       {"json", 0, POPT_ARG_STRING, &o.json, 0, "a file for the results", "FILE"},
       POPT_TABLEEND};
+  us_cli_rows(settings, &o, table);
   int code = us_cli_parse(argc, argv, table, "[options]", help, NULL, 0);
   if (code < 0 && (o.dim < 1 || !(o.seconds > 0))) {
     code = us_cli_usage(argv[0], "--dim, --seconds: expected more than 0");
@@ -427,11 +455,16 @@ int us_cmd_bench(int argc, const char** argv) {
   if (code < 0) {
     // Whether the results can be written is known before anything is measured.
     UsLock* lock = NULL;
-    UsStatus status = o.json ? us_lock_take(o.json, &lock) : US_OK;
+    UsStatus status = us_device_open(o.device, o.fast, &device);
+    if (status == US_OK && o.json) status = us_lock_take(o.json, &lock);
+    if (status == US_OK && !(asked = us_ops_alloc(device, 1))) status = out_of_memory();
     if (status == US_OK) status = bench(&o);
+    if (device) us_ops_free(device, asked);
+    us_device_close(device);
     us_lock_release(lock);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
+  us_cli_free(settings, &o);
   free(o.model);
   free(o.json);
   return code;

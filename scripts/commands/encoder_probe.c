@@ -72,6 +72,7 @@ int us_encoder_probe_command(int argc, const char** argv) {
     us_encoder_probe_free(&result);
     us_pool_destroy(c.pool);
   }
+  us_cli_free(us_encoder_probe_settings, &c);
   free(encoder);
   free(data);
   return code;

@@ -84,6 +84,7 @@ int us_encoder_train_command(int argc, const char** argv) {
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
     us_pool_destroy(c.pool);
   }
+  us_cli_free(us_encoder_train_settings, &c);
   free(data);
   free(out);
   return code;

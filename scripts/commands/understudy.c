@@ -11,6 +11,7 @@
 #include "scripts/commands/commands.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/text.h"
+#include "worldmodel/ops.h"
 
 typedef struct Command {
   const char* name;
@@ -59,6 +60,24 @@ static int run_command(int argc, const char** argv) {
   return 2;
 }
 
+// What the program is and stands on.
+static void print_version(void) {
+  unsigned major, minor, release;
+  char renders[1024], cpu[256];
+  H5get_libversion(&major, &minor, &release);
+  us_gl_list(renders, sizeof(renders));
+  printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\nOpenGL (--gl): %s\n", US_VERSION,
+         mj_versionString(), major, minor, release, openblas_get_config(), openblas_get_corename(),
+         renders);
+  // A GPU, or why there is none.
+  UsDevice* d;
+  int got = us_device_open("cuda", 0, &d) == US_OK;
+  printf("devices (--device): %s; cuda: %s%s%s\n",
+         us_device_text(us_device_cpu(), cpu, sizeof(cpu)), got ? us_ops_name(d) : "none (",
+         got ? "" : us_message(), got ? "" : ")");
+  us_device_close(d);
+}
+
 static int run(int argc, const char** argv) {
   if (argc < 2) {
     print_help(stderr);
@@ -67,13 +86,7 @@ static int run(int argc, const char** argv) {
   // Words of the program itself, else a command.
   const char* name = argv[1];
   if (!strcmp(name, "--version")) {
-    unsigned major, minor, release;
-    H5get_libversion(&major, &minor, &release);
-    char renders[1024];
-    us_gl_list(renders, sizeof(renders));
-    printf("understudy %s\nMuJoCo %s\nHDF5 %u.%u.%u\n%s, kernel %s\nOpenGL (--gl): %s\n",
-           US_VERSION, mj_versionString(), major, minor, release, openblas_get_config(),
-           openblas_get_corename(), renders);
+    print_version();
     return 0;
   }
   if (strcmp(name, "help") && strcmp(name, "--help") && strcmp(name, "-h")) {

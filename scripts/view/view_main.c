@@ -33,7 +33,8 @@ static const double fastest = 40, usual = 30;  // pictures a second of a film
   X(TEXT, screenshot, 0, 0, 0, FREE, "F.png", "file of the key V (view-001.png, ...)")             \
   X(INT, size, 0, 64, 2048, FREE, "N", "pixels of a panel's height (480; in a sheet 160)")         \
   X(INT, threads, 0, 0, 4096, FREE, "N", "changes no result; 0: all processors")                   \
-  X(TEXT, gl, 0, 0, 0, FREE, "WHAT", US_GL_HELP)
+  X(TEXT, gl, 0, 0, 0, FREE, "WHAT", US_GL_HELP)                                                   \
+  US_DEVICE_SETTINGS(X)
 
 typedef struct Options {
   VIEW_SETTINGS(US_SETTING_FIELD)
@@ -140,8 +141,13 @@ static UsStatus view(const Options* o) {
                     : o->data   ? US_VIEW_replay
                     : o->record ? US_VIEW_policy
                                 : US_VIEW_drive;
+  UsDevice* device;
+  US_TRY(us_device_open(o->device, o->fast, &device));
   UsPool* pool = us_pool_create(o->threads);
-  if (!pool) return us_fail(US_MEMORY, "out of memory for threads");
+  if (!pool) {
+    us_device_close(device);
+    return us_fail(US_MEMORY, "out of memory for threads");
+  }
   UsShowConfig config = {.task = o->task,
                          .model = o->model,
                          .data = o->data,
@@ -153,6 +159,7 @@ static UsStatus view(const Options* o) {
                          .plan = o->planner,
                          .given = us_cli_given(),
                          .pool = pool,
+                         .device = device,
                          .gl = o->gl};
   config.plan.pool = pool;
   UsShow show = {0};
@@ -181,6 +188,7 @@ static UsStatus view(const Options* o) {
   }
   us_stage_close(stage);
   us_show_close(&show);
+  us_device_close(device);
   us_pool_destroy(pool);
   return status;
 }

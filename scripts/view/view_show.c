@@ -286,7 +286,8 @@ UsStatus us_show_take_mode(UsShow* s, UsViewMode mode) {
   // its own.
   Inner* in = s->own;
   if (mode == US_VIEW_plan && !in->planner) {
-    UsEnvConfig config = {.slots = 1, .block = s->block, .pool = s->config.pool};
+    UsEnvConfig config = {
+        .slots = 1, .block = s->block, .pool = s->config.pool, .device = s->config.device};
     US_TRY(s->config.model ? us_cli_open_model(s->config.model, &config, &in->answer)
                            : us_cli_open_sim(in->task->name, &config, &in->answer));
     if (us_sim_is(in->answer)) US_TRY(vary_like_truth(s, in->answer));

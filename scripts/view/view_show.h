@@ -18,6 +18,7 @@
 #include "datasets/dataset.h"
 #include "env/sim.h"
 #include "planner/planner.h"
+#include "worldmodel/device.h"
 
 // Who acts.
 #define US_VIEW_MODES(X)                                     \
@@ -47,7 +48,8 @@ typedef struct UsShowConfig {
   UsPlannerConfig plan;
   const char* given;  // names of its settings that the task's own (env/task.h) do not replace
   UsPool* pool;
-  const char* gl;  // what renders, a word of env/gl.h
+  UsDevice* device;  // of the model
+  const char* gl;    // what renders, a word of env/gl.h
 } UsShowConfig;
 
 enum { US_SHOW_HISTORY = 512 };

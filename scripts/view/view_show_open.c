@@ -79,7 +79,7 @@ static UsStatus open_all(UsShow* s) {
     return us_fail(US_USAGE, "%s: expected an episode from 0 to %lld, found %lld", s->config.data,
                    (long long)episodes - 1, (long long)s->config.episode);
   }
-  UsEnvConfig config = {.slots = 1, .pool = s->config.pool};
+  UsEnvConfig config = {.slots = 1, .pool = s->config.pool, .device = s->config.device};
   if (s->config.model) US_TRY(us_cli_open_model(s->config.model, &config, &s->dream));
   US_TRY(open_sim(s));
   US_TRY(check_data(s));

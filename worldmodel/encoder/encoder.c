@@ -331,6 +331,10 @@ const UsEncoderInfo* us_encoder_info(const UsEncoder* e) {
   return &e->info;
 }
 
+UsDevice* us_encoder_device(const UsEncoder* e) {
+  return e->device;
+}
+
 // ---- frames ----
 
 // A call over n frames: items are the works that could be had, each takes the next tile.

@@ -39,7 +39,7 @@ static UsStatus find_module(char path[kPath]) {
     snprintf(path, kPath, "%.*s%s%s", length, here ? self.dli_fname : "", folders[i], module_name);
     if (us_file_exists(path)) return US_OK;
   }
-  return us_fail(US_DEVICE, "device cuda: this build has no CUDA module (%s): build where nvcc is",
+  return us_fail(US_DEVICE, "cuda: this build has no CUDA module (%s): build where nvcc is",
                  module_name);
 }
 
@@ -105,6 +105,11 @@ UsStatus us_device_open(const char* name, int fast, UsDevice** out) {
 
 const char* us_device_kind(const UsDevice* d) {
   return d->kind ? d->kind : "cpu";
+}
+
+const char* us_device_text(UsDevice* d, char* text, size_t size) {
+  snprintf(text, size, "%s: %s", us_device_kind(d), us_ops_name(d));
+  return text;
 }
 
 UsStatus us_device_check(UsDevice* d, const char* what) {
