@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "tests/worldmodel/toy_frames.h"
 #include "worldmodel/encoder/decoder.h"
 #include "worldmodel/encoder.h"
@@ -37,25 +38,26 @@ static int teardown(void** state) {
   return rmdir(folder);
 }
 
-static const UsVitConfig small = {.height = kSide,
-                                  .width = kSide,
-                                  .patch = 8,
-                                  .hidden = 16,
-                                  .layers = 2,
-                                  .heads = 2,
-                                  .mlp = 32,
-                                  .merge = 2,
-                                  .merge_dim = 6,
-                                  .global_dim = 10,
-                                  .norm = 1,
-                                  .eps = 1e-6f,
-                                  .mean = {0.5f, 0.5f, 0.5f},
-                                  .std = {0.5f, 0.5f, 0.5f}};
+static UsVitConfig small = {.height = kSide,
+                            .width = kSide,
+                            .patch = 8,
+                            .hidden = 16,
+                            .layers = 2,
+                            .heads = 2,
+                            .mlp = 32,
+                            .merge = 2,
+                            .merge_dim = 6,
+                            .global_dim = 10,
+                            .norm = 1,
+                            .eps = 1e-6f,
+                            .mean = {0.5f, 0.5f, 0.5f},
+                            .std = {0.5f, 0.5f, 0.5f}};
 
 static UsEncoder* make_vit(void) {
   UsVit* v;
   UsDecoder* d;
   UsEncoder* e;
+  small.device = test_device();
   assert_int_equal(us_vit_create(&small, &v), US_OK);
   assert_int_equal(us_decoder_create(&small, &d), US_OK);
   float* weights = calloc(v->params.floats, sizeof(float));
@@ -70,47 +72,70 @@ static UsEncoder* make_vit(void) {
   return e;
 }
 
-// One frame alone, the same among seven and among all, with one thread and with two.
+// Some frames alone, three at a time, and all at once, with one thread and with two; and the same
+// latents in tensor memory, where what stands behind them stays.
 static void check_bits(const UsEncoder* e) {
-  int width = us_encoder_info(e)->tokens * us_encoder_info(e)->dim;
-  size_t row = (size_t)width * sizeof(float);
-  float* one = malloc(row);
-  float* many = malloc(kFrames * row);
+  size_t width = (size_t)(us_encoder_info(e)->tokens * us_encoder_info(e)->dim);
+  size_t row = width * sizeof(float);
+  float *some = host_bytes(3 * row), *many = host_bytes(kFrames * row);
   for (int threads = 1; threads <= 2; threads++) {
     UsPool* pool = us_pool_create(threads);
-    for (int n = 7; n <= kFrames; n += kFrames - 7) {
-      us_encoder_encode(e, n, frames, NULL, many, pool);
-      for (int i = 0; i < n; i += 3) {
-        us_encoder_encode(e, 1, frames + i * kBytes, NULL, one, NULL);
-        assert_memory_equal(one, many + i * width, row);
+    for (int n = 40; n <= kFrames; n += kFrames - 40) {
+      assert_int_equal(us_encoder_encode(e, n, frames, NULL, many, pool), US_OK);
+      for (int i = 0; i + 3 <= n; i += 8) {
+        us_encoder_encode(e, 1, frames + i * kBytes, NULL, some, NULL);
+        assert_memory_equal(some, many + (size_t)i * width, row);
+        us_encoder_encode(e, 3, frames + i * kBytes, NULL, some, pool);
+        assert_memory_equal(some, many + (size_t)i * width, 3 * row);
       }
     }
+    float *to = tensor(NULL, (kFrames + 1) * width), mark = 7, found;
+    us_ops_put(test_device(), to + kFrames * width, &mark, 1);
+    assert_int_equal(us_encoder_encode_to(e, kFrames, frames, NULL, to, pool), US_OK);
+    assert_memory_equal(fetched(to, kFrames * width), many, kFrames * row);
+    fetch(to + kFrames * width, &found, sizeof(found));
+    assert_true(found == mark);
     us_pool_destroy(pool);
   }
   assert_true(memcmp(many, many + width, row) != 0);
-  free(one);
-  free(many);
+  drop_tensors();
 }
 
 // Tiles of frames give what the model gives of one frame alone, but for rounding.
 static void check_tiles(const UsEncoder* e) {
   enum { kDim = 10 };
   UsVit* v;
-  UsVitConfig c = small;
-  c.device = us_device_cpu();
-  assert_int_equal(us_vit_create(&c, &v), US_OK);
-  float* weights = us_ops_alloc(c.device, v->params.floats);
-  us_params_init(&v->params, 1, 0, weights);
+  assert_int_equal(us_vit_create(&small, &v), US_OK);
+  float* host = host_bytes(v->params.floats * sizeof(float));
+  us_params_init(&v->params, 1, 0, host);
+  float* weights = tensor(host, v->params.floats);
   UsVitWork* work = us_vit_work_create(v, 1, 0);
   float many[kFrames * kDim], one[kDim];
   us_encoder_encode(e, kFrames, frames, NULL, many, NULL);
-  for (int i = 0; i < kFrames; i++) {
-    us_ops_get(c.device, us_vit_forward(v, weights, work, frames + i * kBytes), one, kDim);
+  for (int i = 0; i < kFrames; i += on_cpu() ? 1 : 16) {
+    fetch(us_vit_forward(v, weights, work, frames + i * kBytes), one, sizeof(one));
     for (int j = 0; j < kDim; j++) assert_true(fabsf(one[j] - many[i * kDim + j]) < 1e-5f);
   }
   us_vit_work_destroy(work);
-  us_ops_free(c.device, weights);
   us_vit_destroy(v);
+  drop_tensors();
+}
+
+// What another device makes of the same frames is the CPU's but for rounding.
+static void check_cpu(const UsEncoder* e) {
+  UsEncoder* cpu;
+  size_t count = (size_t)(kFrames * us_encoder_info(e)->tokens * us_encoder_info(e)->dim);
+  float *here = host_bytes(count * sizeof(float)), *there = host_bytes(count * sizeof(float));
+  assert_int_equal(us_encoder_save(e, folder), US_OK);
+  assert_int_equal(us_encoder_open(folder, NULL, &cpu), US_OK);
+  assert_string_equal(us_encoder_info(cpu)->hash, us_encoder_info(e)->hash);
+  us_encoder_encode(cpu, kFrames, frames, NULL, here, NULL);
+  us_encoder_encode(e, kFrames, frames, NULL, there, NULL);
+  for (size_t i = 0; i < count; i++) {
+    assert_true(fabsf(here[i] - there[i]) <= 1e-5f * (1 + fabsf(here[i])));
+  }
+  us_encoder_destroy(cpu);
+  drop_tensors();
 }
 
 // Saving and opening keeps latents, pictures and hash.
@@ -118,7 +143,7 @@ static void check_round_trip(const UsEncoder* e) {
   const UsEncoderInfo* info = us_encoder_info(e);
   UsEncoder* back;
   if (us_encoder_save(e, folder) != US_OK) fail_msg("%s", us_message());
-  if (us_encoder_open(folder, NULL, &back) != US_OK) fail_msg("%s", us_message());
+  if (us_encoder_open(folder, test_device(), &back) != US_OK) fail_msg("%s", us_message());
   assert_memory_equal(us_encoder_info(back), info, sizeof(*info));
   assert_int_equal(strlen(info->hash), 64);
   float z[2][64];
@@ -143,12 +168,13 @@ static void test_vit(void** state) {
   check_bits(e);
   check_tiles(e);
   check_round_trip(e);
+  check_cpu(e);
   us_encoder_destroy(e);
 }
 
 static double pca_error(int dim, UsEncoder** out) {
   UsEncoder* e;
-  if (us_encoder_make_pca(dim, kFrames, kSide, kSide, frames, NULL, NULL, &e) != US_OK) {
+  if (us_encoder_make_pca(dim, kFrames, kSide, kSide, frames, NULL, test_device(), &e) != US_OK) {
     fail_msg("%s", us_message());
   }
   float* z = malloc((size_t)(kFrames * dim) * sizeof(float));
@@ -219,9 +245,10 @@ static void test_pca(void** state) {
   UsEncoder* small_one;
   pca_error(8, &small_one);
   check_round_trip(small_one);
+  check_cpu(small_one);
   check_components(8);
   us_encoder_destroy(small_one);
-  assert_int_equal(us_encoder_make_pca(65, kFrames, kSide, kSide, frames, NULL, NULL, &e),
+  assert_int_equal(us_encoder_make_pca(65, kFrames, kSide, kSide, frames, NULL, test_device(), &e),
                    US_USAGE);
   assert_null(e);
 }
@@ -231,7 +258,7 @@ static void test_state(void** state) {
   const double x[8] = {3, -2, 7, 96, 1, -1.5, 8, 100};
   UsEncoder *e, *back;
   float z[6], again[6];
-  assert_int_equal(us_encoder_make_state(4, mean, std, NULL, &e), US_OK);
+  assert_int_equal(us_encoder_make_state(4, mean, std, test_device(), &e), US_OK);
   assert_int_equal(us_encoder_info(e)->dim, 3);
   assert_int_equal(us_encoder_info(e)->tokens, 1);
   assert_int_equal(us_encoder_info(e)->state, 4);
@@ -240,7 +267,7 @@ static void test_state(void** state) {
   const float expected[6] = {1, 0, -1, 0, 1, 0};
   assert_memory_equal(z, expected, sizeof(z));
   assert_int_equal(us_encoder_save(e, folder), US_OK);
-  assert_int_equal(us_encoder_open(folder, NULL, &back), US_OK);
+  assert_int_equal(us_encoder_open(folder, test_device(), &back), US_OK);
   us_encoder_encode(back, 2, NULL, x, again, NULL);
   assert_memory_equal(z, again, sizeof(z));
   assert_string_equal(us_encoder_info(e)->hash, us_encoder_info(back)->hash);
@@ -248,14 +275,14 @@ static void test_state(void** state) {
   us_encoder_destroy(back);
   for (int i = 0; i < 2; i++) {  // 1 / std, and 1 / (1 / std), are beyond floats
     const double far[4] = {i ? 1e40 : 1e-40, 1, 1, 1};
-    assert_int_equal(us_encoder_make_state(4, mean, far, NULL, &e), US_OK);
+    assert_int_equal(us_encoder_make_state(4, mean, far, test_device(), &e), US_OK);
     assert_int_equal(us_encoder_save(e, folder), US_OK);
     us_encoder_destroy(e);
-    assert_int_equal(us_encoder_open(folder, NULL, &e), US_FORMAT);
+    assert_int_equal(us_encoder_open(folder, test_device(), &e), US_FORMAT);
     assert_non_null(strstr(us_message(), "model.safetensors: "));
     assert_non_null(strstr(us_message(), "state.scale"));
   }
-  assert_int_not_equal(us_encoder_make_state(1, mean, std + 2, NULL, &e), US_OK);
+  assert_int_not_equal(us_encoder_make_state(1, mean, std + 2, test_device(), &e), US_OK);
   assert_null(e);
 }
 
@@ -263,7 +290,7 @@ static void test_state(void** state) {
 
 static void expect_refused(const char* part) {
   UsEncoder* e = (UsEncoder*)1;
-  assert_int_not_equal(us_encoder_open(folder, NULL, &e), US_OK);
+  assert_int_not_equal(us_encoder_open(folder, test_device(), &e), US_OK);
   assert_null(e);
   if (!strstr(us_message(), part)) fail_msg("expected \"%s\" in: %s", part, us_message());
   assert_null(strchr(us_message(), '\n'));
@@ -296,7 +323,7 @@ static void test_refused(void** state) {
 
   us_path_join(path, sizeof(path), folder, "decoder.safetensors");
   unlink(path);  // an encoder without pictures
-  assert_int_equal(us_encoder_open(folder, NULL, &e), US_OK);
+  assert_int_equal(us_encoder_open(folder, test_device(), &e), US_OK);
   assert_int_equal(us_encoder_info(e)->decoder, 0);
   us_encoder_destroy(e);
   write_text("decoder.safetensors", "short");

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/worldmodel/golden.h"
+#include "tests/worldmodel/on_device.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/vit.h"
@@ -29,6 +30,7 @@ static Golden open_golden(const char* name) {
   size_t count;
   g.file = golden_open(name, "config", &g.json);
   assert_int_equal(us_vit_config_parse(name, g.json, &g.config, &g.grid), US_OK);
+  g.config.device = test_device();
   float* pixels = golden_read(g.file, "golden.pixels", &count);
   g.pixels = malloc(count);
   for (size_t i = 0; i < count; ++i) g.pixels[i] = (uint8_t)pixels[i];
@@ -53,8 +55,7 @@ static float* load_weights(const Golden* g, const UsVit* v) {
   float* resized = golden_read(g->file, "golden.embeddings.position_embeddings", &count);
   memcpy(host + v->at.positions, resized, count * sizeof(float));
   free(resized);
-  float* weights = us_ops_alloc(us_device_cpu(), v->params.floats);
-  us_ops_put(us_device_cpu(), weights, host, v->params.floats);
+  float* weights = tensor(host, v->params.floats);
   free(host);
   return weights;
 }
@@ -63,27 +64,25 @@ static void check_forward_and_gradient(const char* name) {
   Golden g = open_golden(name);
   UsVit* v;
   assert_int_equal(us_vit_create(&g.config, &v), US_OK);
-  float *weights = load_weights(&g, v), *gradient = us_ops_alloc(us_device_cpu(), v->params.floats);
+  float *weights = load_weights(&g, v), *gradient = tensor(NULL, v->params.floats);
   UsVitWork* work = us_vit_work_create(v, g.frames, 1);
   size_t count = (size_t)(g.frames * v->out_tokens * v->out_dim), n;
   float *output = calloc(count, sizeof(float)), *host = calloc(v->params.floats, sizeof(float));
-  us_ops_get(us_device_cpu(), us_vit_forward(v, weights, work, g.pixels), output, count);
+  fetch(us_vit_forward(v, weights, work, g.pixels), output, count * sizeof(float));
   golden_compare(g.file, "golden.output", count, output, 1e-4);
 
-  float *projection = golden_read(g.file, "golden.projection", &n),
-        *dy = us_ops_alloc(us_device_cpu(), count);
+  float* projection = golden_read(g.file, "golden.projection", &n);
   assert_int_equal(n, count);
-  us_ops_put(us_device_cpu(), dy, projection, count);
+  float* dy = tensor(projection, count);
   us_vit_backward(v, weights, work, dy, gradient);
-  us_ops_get(us_device_cpu(), gradient, host, v->params.floats);
+  fetch(gradient, host, v->params.floats * sizeof(float));
   for (int i = 0; i < v->params.count; ++i) {
     const UsParam* p = &v->params.param[i];
     char tensor[US_TENSOR_NAME];
     snprintf(tensor, sizeof tensor, "gradient.%s", p->name);
     golden_compare(g.file, tensor, p->count, host + p->offset, 1e-3);
   }
-  us_ops_free(us_device_cpu(), weights), us_ops_free(us_device_cpu(), gradient),
-      us_ops_free(us_device_cpu(), dy);
+  drop_tensors();
   free(output), free(host), free(projection);
   us_vit_work_destroy(work);
   us_vit_destroy(v);
@@ -164,7 +163,7 @@ static void check_encoder(const char* name) {
   Golden g = open_golden(name);
   UsEncoder* e;
   write_checkpoint(&g, NULL, NULL);
-  if (us_encoder_open(checkpoint, NULL, &e) != US_OK) fail_msg("%s", us_message());
+  if (us_encoder_open(checkpoint, test_device(), &e) != US_OK) fail_msg("%s", us_message());
   const UsEncoderInfo* info = us_encoder_info(e);
   size_t count = (size_t)(g.frames * info->tokens * info->dim);
   float* latents = calloc(count, sizeof(float));
@@ -186,7 +185,7 @@ static void test_encoder(void** state) {
 // Opens the checkpoint: `part` must be in the one line that refuses it; NULL: it must open.
 static void opens(const char* part) {
   UsEncoder* e;
-  UsStatus status = us_encoder_open(checkpoint, NULL, &e);
+  UsStatus status = us_encoder_open(checkpoint, test_device(), &e);
   if (!part) {
     if (status != US_OK) fail_msg("%s", us_message());
     us_encoder_destroy(e);
@@ -229,7 +228,7 @@ static void test_tensors_without_use(void** state) {
   assert_int_equal(us_tensors_write(checkpoint_file("decoder.safetensors"), 0, NULL, 0, NULL, NULL),
                    US_OK);
   UsEncoder* e;
-  assert_int_equal(us_encoder_open(checkpoint, NULL, &e), US_FORMAT);
+  assert_int_equal(us_encoder_open(checkpoint, test_device(), &e), US_FORMAT);
   assert_non_null(strstr(us_message(), "decoder.safetensors: expected none"));
   unlink(checkpoint_file("decoder.safetensors"));
   write_checkpoint(&g, NULL, "a\n\033[31m");
@@ -294,7 +293,7 @@ static void test_broken_weights(void** state) {
     assert_int_equal(us_file_write(path, bytes, size), US_OK);
     free(bytes);
     UsEncoder* e;
-    assert_int_equal(us_encoder_open(checkpoint, NULL, &e), US_FORMAT);
+    assert_int_equal(us_encoder_open(checkpoint, test_device(), &e), US_FORMAT);
     assert_null(e);
     assert_non_null(strstr(us_message(), i < 2 ? "within 1e+06" : gain));
     assert_non_null(strstr(us_message(), checkpoint));

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "tests/worldmodel/toy_frames.h"
 #include "worldmodel/encoder/decoder.h"
 #include "worldmodel/ops.h"
@@ -33,14 +34,17 @@ static UsVitConfig tiny(int cls, int registers, int merge, int global, int norm)
                        .norm = norm,
                        .eps = 1e-6f,
                        .mean = {0.4f, 0.5f, 0.6f},
-                       .std = {0.3f, 0.25f, 0.2f}};
+                       .std = {0.3f, 0.25f, 0.2f},
+                       .device = test_device()};
 }
 
-// Weights, a gradient, and what is needed to evaluate the loss sum c out again.
+// Weights, a gradient, and what is needed to evaluate the loss sum c out again. Ordinary memory,
+// but for what is marked.
 typedef struct Check {
   const UsParamList* params;
   float* weights;   // (floats)
   float* gradient;  // (floats)
+  float* there;     // (floats) the weights, tensor memory
   float* c;         // (count) coefficients of the loss
   size_t count;     // numbers of the output
   double (*loss)(struct Check* k);
@@ -49,7 +53,8 @@ typedef struct Check {
   uint8_t* pixels;
   UsDecoder* decoder;
   UsDecoderWork* decoder_work;
-  float* latents;
+  float* latents;        // (kFrames, 5)
+  float* latents_there;  // tensor memory
 } Check;
 
 static void fill_normal(int stream, size_t count, float* x) {
@@ -68,10 +73,25 @@ static void randomise(const UsParamList* list, float* weights) {
   }
 }
 
+// out, tensor memory.
 static double weighted_sum(const Check* k, const float* out) {
   double sum = 0;
-  for (size_t i = 0; i < k->count; i++) sum += (double)k->c[i] * out[i];
+  float* y = malloc(k->count * sizeof(float));
+  fetch(out, y, k->count * sizeof(float));
+  for (size_t i = 0; i < k->count; i++) sum += (double)k->c[i] * y[i];
+  free(y);
   return sum;
+}
+
+// Room for weights and a gradient, and for what the loss counts.
+static void start(Check* k, const UsParamList* params, size_t count) {
+  k->params = params;
+  k->count = count;
+  k->weights = host_bytes(params->floats * sizeof(float));
+  k->c = host_bytes(count * sizeof(float));
+  randomise(params, k->weights);
+  fill_normal(1, count, k->c);
+  k->there = tensor(k->weights, params->floats);
 }
 
 // Compares gradient . v with the central difference along a random v, tensor by tensor.
@@ -106,32 +126,24 @@ static void check_tensors(Check* k) {
 }
 
 static double vit_loss(Check* k) {
-  return weighted_sum(k, us_vit_forward(k->vit, k->weights, k->vit_work, k->pixels));
+  us_ops_put(test_device(), k->there, k->weights, k->params->floats);
+  return weighted_sum(k, us_vit_forward(k->vit, k->there, k->vit_work, k->pixels));
 }
 
 static void check_vit(UsVitConfig c) {
   Check k = {.loss = vit_loss};
   assert_int_equal(us_vit_check("tiny", &c), US_OK);
   assert_int_equal(us_vit_create(&c, &k.vit), US_OK);
-  k.params = &k.vit->params;
   k.vit_work = us_vit_work_create(k.vit, kFrames, 1);
-  k.weights = us_ops_alloc(us_device_cpu(), k.params->floats);
-  k.gradient = us_ops_alloc(us_device_cpu(), k.params->floats);
-  k.count = (size_t)(kFrames * k.vit->out_tokens * k.vit->out_dim);
-  k.c = us_ops_alloc(us_device_cpu(), k.count);
+  start(&k, &k.vit->params, (size_t)(kFrames * k.vit->out_tokens * k.vit->out_dim));
   k.pixels = malloc(kFrames * 8 * 12 * 3);
   for (int i = 0; i < kFrames * 8 * 12 * 3; i++) k.pixels[i] = (uint8_t)(i * 77 % 251);
-  randomise(k.params, k.weights);
-  fill_normal(1, k.count, k.c);
-  float* dout = us_ops_alloc(us_device_cpu(), k.count);
-  memcpy(dout, k.c, k.count * sizeof(float));
+  float* gradient = tensor(NULL, k.params->floats);
   vit_loss(&k);
-  us_vit_backward(k.vit, k.weights, k.vit_work, dout, k.gradient);
+  us_vit_backward(k.vit, k.there, k.vit_work, tensor(k.c, k.count), gradient);
+  k.gradient = fetched(gradient, k.params->floats);
   check_tensors(&k);
-  us_ops_free(us_device_cpu(), dout);
-  us_ops_free(us_device_cpu(), k.c);
-  us_ops_free(us_device_cpu(), k.weights);
-  us_ops_free(us_device_cpu(), k.gradient);
+  drop_tensors();
   us_vit_work_destroy(k.vit_work);
   us_vit_destroy(k.vit);
   free(k.pixels);
@@ -154,29 +166,27 @@ static void test_gradients_all(void** state) {
 }
 
 static double decoder_loss(Check* k) {
-  return weighted_sum(k, us_decoder_forward(k->decoder, k->weights, k->decoder_work, k->latents));
+  us_ops_put(test_device(), k->there, k->weights, k->params->floats);
+  us_ops_put(test_device(), k->latents_there, k->latents, kFrames * 5);
+  return weighted_sum(k,
+                      us_decoder_forward(k->decoder, k->there, k->decoder_work, k->latents_there));
 }
 
 static void test_gradients_decoder(void** state) {
   UsVitConfig c = tiny(0, 0, 2, 5, 1);
   Check k = {.loss = decoder_loss};
   assert_int_equal(us_decoder_create(&c, &k.decoder), US_OK);
-  k.params = &k.decoder->params;
   k.decoder_work = us_decoder_work_create(k.decoder, kFrames, 1);
-  k.weights = us_ops_alloc(us_device_cpu(), k.params->floats);
-  k.gradient = us_ops_alloc(us_device_cpu(), k.params->floats);
-  k.count = kFrames * 8 * 12 * 3;
-  k.c = us_ops_alloc(us_device_cpu(), k.count);
-  k.latents = us_ops_alloc(us_device_cpu(), kFrames * 5);
-  float* dpatches = us_ops_alloc(us_device_cpu(), k.count);
-  float* dlatents = us_ops_alloc(us_device_cpu(), kFrames * 5);
-  randomise(k.params, k.weights);
-  fill_normal(1, k.count, k.c);
+  start(&k, &k.decoder->params, kFrames * 8 * 12 * 3);
+  k.latents = host_bytes(kFrames * 5 * sizeof(float));
+  k.latents_there = tensor(NULL, kFrames * 5);
   fill_normal(2, kFrames * 5, k.latents);
-  memcpy(dpatches, k.c, k.count * sizeof(float));
+  float *gradient = tensor(NULL, k.params->floats), *dlatents_there = tensor(NULL, kFrames * 5);
   decoder_loss(&k);
-  us_decoder_backward(k.decoder, k.weights, k.decoder_work, k.latents, dpatches, dlatents,
-                      k.gradient);
+  us_decoder_backward(k.decoder, k.there, k.decoder_work, k.latents_there, tensor(k.c, k.count),
+                      dlatents_there, gradient);
+  k.gradient = fetched(gradient, k.params->floats);
+  float* dlatents = fetched(dlatents_there, kFrames * 5);
   check_tensors(&k);
   for (int i = 0; i < kFrames * 5; i++) {  // the latents' own gradient
     float kept = k.latents[i];
@@ -188,12 +198,7 @@ static void test_gradients_decoder(void** state) {
     double found = (up - down) / 8e-3;
     assert_true(fabs(found - (double)dlatents[i]) < 5e-3 * fabs(found) + 1e-2);
   }
-  us_ops_free(us_device_cpu(), dpatches);
-  us_ops_free(us_device_cpu(), dlatents);
-  us_ops_free(us_device_cpu(), k.latents);
-  us_ops_free(us_device_cpu(), k.c);
-  us_ops_free(us_device_cpu(), k.weights);
-  us_ops_free(us_device_cpu(), k.gradient);
+  drop_tensors();
   us_decoder_work_destroy(k.decoder_work);
   us_decoder_destroy(k.decoder);
 }
@@ -202,18 +207,22 @@ static void test_gradients_decoder(void** state) {
 static void test_gather(void** state) {
   UsVitConfig c = tiny(0, 0, 2, 0, 0);
   enum { kPatches = 24 };
-  c.device = us_device_cpu();
-  float x[2 * kPatches], y[2 * kPatches], back[2 * kPatches];
-  int gather[kPatches], scatter[kPatches];
-  assert_int_equal(us_vit_put_index(&c, 2, gather, scatter), US_OK);
+  float x[2 * kPatches];
   for (int i = 0; i < 2 * kPatches; i++) x[i] = (float)i;
-  us_vit_gather(&c, 1, 2, gather, x, y);
+  int *gather = tensor_bytes(NULL, kPatches * sizeof(int)),
+      *scatter = tensor_bytes(NULL, kPatches * sizeof(int));
+  float* gathered = tensor(NULL, 2 * kPatches);
+  assert_int_equal(us_vit_put_index(&c, 2, gather, scatter), US_OK);
+  us_vit_gather(&c, 1, 2, gather, tensor(x, 2 * kPatches), gathered);
+  float* y = fetched(gathered, 2 * kPatches);
   const float first[4] = {0, 1, 6, 7}, second[4] = {2, 3, 8, 9}, below[4] = {12, 13, 18, 19};
   assert_memory_equal(y, first, sizeof(first));
   assert_memory_equal(y + 4, second, sizeof(second));
   assert_memory_equal(y + 12, below, sizeof(below));
-  us_vit_gather(&c, 1, 2, scatter, y, back);
-  assert_memory_equal(back, x, sizeof(x));
+  float* back = tensor(NULL, 2 * kPatches);
+  us_vit_gather(&c, 1, 2, scatter, gathered, back);
+  assert_memory_equal(fetched(back, 2 * kPatches), x, sizeof(x));
+  drop_tensors();
 }
 
 // ---- configs ----
@@ -247,6 +256,7 @@ static void test_config_round_trip(void** state) {
   int grid;
   assert_int_equal(us_vit_config_parse("config.json", json, &back, &grid), US_OK);
   cJSON_Delete(json);
+  c.device = NULL;  // no part of a file
   assert_memory_equal(&c, &back, sizeof(c));
 }
 
