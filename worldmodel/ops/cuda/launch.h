@@ -37,17 +37,20 @@
 // expf, erff, sqrtf, fmaxf and their double forms are there on both sides; __expf and the like are
 // not.
 //
-//   T warp_sum(T v)                        T is float, double or int
-//   T warp_max(T v)                        a NaN is passed over, as fmaxf does
-//   T warp_broadcast(T v, int lane)        the value of one lane
-//   T warp_xor(T v, int mask)              the value of lane ^ mask
-//   T warp_up(T v, int d)                  the value of lane - d, the lane's own where there is
-//   none T warp_shuffle(T v, int lane)          the value of a lane, another one for each lane T
-//   block_sum(T v), T block_max(T v)     every thread gets the result T block_broadcast(T v, int
-//   thread)     the value of one thread int block_scan(int v)                  sum of v over
-//   threads 0 .. this one int block_scan_before(int v, int* total)  over the threads before this
-//   one; all in total int thread_rank(), lane_rank(), warp_rank()   of a block of any shape, x
-//   fastest int block_threads()
+// clang-format off
+//   T warp_sum(T v)                    T is float, double or int
+//   T warp_max(T v)                    a NaN is passed over, as fmaxf does
+//   T warp_broadcast(T v, int lane)    the value of one lane
+//   T warp_xor(T v, int mask)          the value of lane ^ mask
+//   T warp_up(T v, int d)              the value of lane - d, the lane's own where there is none
+//   T warp_shuffle(T v, int lane)      the value of a lane, another one for each lane
+//   T block_sum(T v), block_max(T v)   every thread gets the result
+//   T block_broadcast(T v, int thread) the value of one thread
+//   int block_scan(int v)              the sum of v over threads 0 .. this one
+//   int block_scan_before(int v, int* total)   over the threads before this one; all in total
+//   int thread_rank(), lane_rank(), warp_rank()   of a block of any shape, x fastest
+//   int block_threads()
+// clang-format on
 
 #include <math.h>
 #include <stddef.h>
