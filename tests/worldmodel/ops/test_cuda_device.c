@@ -22,6 +22,7 @@
 #define HOST_CALLS(X)          \
   X(us_cuda_host_counts)       \
   X(us_cuda_host_fault)        \
+  X(us_cuda_host_guard)        \
   X(us_cuda_host_devices)      \
   X(us_cuda_host_keep_faults)  \
   X(us_cuda_host_memory_limit) \
@@ -50,6 +51,7 @@ static int open_device(void** state) {
 
 static int close_device(void** state) {
   host.us_cuda_host_fault();
+  host.us_cuda_host_guard(0);
   host.us_cuda_host_keep_faults(0);
   host.us_cuda_host_memory_limit(0);
   host.us_cuda_host_devices(1);
@@ -175,6 +177,29 @@ static void test_counts(void** state) {
   us_ops_free(d, x);
 }
 
+// Numbers that wait for their device are not overwritten by those that come behind; guarded memory
+// is worked on only where somebody waits.
+static void test_slow_device(void** state) {
+  enum { MANY = 750000, PUTS = 8 };
+  float* from = malloc(MANY * sizeof(float));
+  host.us_cuda_host_guard(1);
+  float* x = us_ops_alloc(d, (size_t)MANY * PUTS);
+  UsDeviceInfo before, after;
+  us_device_info(d, &before);
+  for (size_t k = 0; k < PUTS; k++) {
+    for (size_t i = 0; i < MANY; i++) from[i] = (float)(k * MANY + i);
+    us_ops_put(d, x + k * MANY, from, MANY);
+  }
+  us_device_info(d, &after);
+  assert_true(after.waits > before.waits);  // more than the ring holds
+  for (size_t k = 0; k < PUTS; k++) {
+    us_ops_get(d, x + k * MANY, from, MANY);
+    for (size_t i = 0; i < MANY; i++) assert_true(from[i] == (float)(k * MANY + i));
+  }
+  us_ops_free(d, x);
+  free(from);
+}
+
 // All that a device took is given back.
 static void test_close(void** state) {
   UsDevice* other;
@@ -195,7 +220,8 @@ static void test_not_here(void** state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, open_device, close_device)
   const struct CMUnitTest tests[] = {
-      TEST(open), TEST(no_memory), TEST(failure), TEST(put_in_recording), TEST(counts), TEST(close),
+      TEST(open),   TEST(no_memory),   TEST(failure), TEST(put_in_recording),
+      TEST(counts), TEST(slow_device), TEST(close),
   };
   const struct CMUnitTest none[] = {cmocka_unit_test(test_not_here)};
   if (!find()) return cmocka_run_group_tests(none, NULL, NULL);
