@@ -1,6 +1,8 @@
 // Two devices in one process: the CPU, and the same operations on memory that nobody else may
-// touch. A model that reads or writes tensor memory by itself dies here.
+// touch. A model that reads or writes tensor memory by itself dies here. With
+// UNDERSTUDY_TEST_DEVICE a real one besides, whose figures are the CPU's to rounding.
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +15,7 @@
 #include "planner/planner.h"
 #include "tests/planner/point_env.h"
 #include "tests/worldmodel/fenced.h"
+#include "tests/worldmodel/on_device.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/predictor.h"
 #include "worldmodel/vit.h"
@@ -66,7 +69,8 @@ static void run_predictor(UsDevice* d, Figures* out) {
 
   UsRolloutWork* m = us_predictor_work_create(p, 2, kHorizon);
   float *context = us_ops_alloc(d, 2 * one), *cache = us_ops_alloc(d, us_predictor_model(p)->cache);
-  float* distance = us_ops_alloc(d, 2 * kHorizon);
+  float *played = us_ops_alloc(d, 4 * kHorizon), *distance = us_ops_alloc(d, 2 * kHorizon);
+  us_ops_put(d, played, actions, 4 * kHorizon);
   us_ops_put(d, context, latents, 2 * one);
   us_predictor_cache(p, m, 1, NULL, context, (double[]){0, 0.25}, cache);
   us_predictor_rollout(p, m,
@@ -76,10 +80,11 @@ static void run_predictor(UsDevice* d, Figures* out) {
                                     .caches = cache,
                                     .step = 0.25,
                                     .horizon = kHorizon,
-                                    .actions = actions,
+                                    .actions = played,
                                     .goals = context,
                                     .distance = distance});
   us_ops_get(d, distance, out->distance, 2 * kHorizon);
+  us_ops_free(d, played);
   us_ops_free(d, distance);
   us_predictor_work_destroy(m);
   us_ops_free(d, context);
@@ -141,6 +146,16 @@ static void run_planner(UsDevice* d, Figures* out) {
   us_planner_destroy(p);
 }
 
+// Numbers within 1e-5 of the largest.
+static void near(const float* want, const float* got, size_t count, const char* what) {
+  float most = 0;
+  for (size_t i = 0; i < count; i++) most = fmaxf(most, fabsf(want[i]));
+  for (size_t i = 0; i < count; i++) {
+    if (fabsf(want[i] - got[i]) <= 1e-5f * most) continue;
+    fail_msg("%s: number %zu: got %.9g, expected %.9g", what, i, got[i], want[i]);
+  }
+}
+
 static void compare(void (*work)(UsDevice* d, Figures* out)) {
   Figures *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b)), *none = calloc(1, sizeof(*none));
   work(us_device_cpu(), a);
@@ -150,6 +165,16 @@ static void compare(void (*work)(UsDevice* d, Figures* out)) {
   assert_memory_not_equal(a, none, sizeof(*a));
   assert_memory_equal(a, b, sizeof(*a));
   fenced_close();
+  if (!on_cpu()) {
+    memset(b, 0, sizeof(*b));
+    work(test_device(), b);
+    assert_int_equal(us_device_check(test_device(), "test"), US_OK);
+    near(a->gradient, b->gradient, kMost, "gradient");
+    near(a->output, b->output, kMost, "output");
+    near(a->distance, b->distance, 2 * kHorizon, "distance");
+    assert_true(fabs(b->losses.teacher - a->losses.teacher) <= 1e-5 * a->losses.teacher);
+    assert_true(fabs(b->losses.rollout - a->losses.rollout) <= 1e-5 * a->losses.rollout);
+  }
   free(a);
   free(b);
   free(none);
