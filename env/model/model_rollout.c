@@ -26,11 +26,12 @@ int us_model_env_check(Model* m) {
 
 // ---- scratch ----
 
-// Makes a first scratch for a wide device, or a larger one. Where memory ends, calls take fewer
-// candidates from then on.
+// Makes a first scratch for a wide device, or one for more candidates or longer rollouts. Where
+// memory ends, calls take fewer candidates from then on.
 static void grow(Model* m, int candidates, int horizon) {
   Wide* w = &m->wide;
-  for (; candidates > 0 && candidates >= w->candidates; candidates /= 2) {
+  const int longer = horizon > w->horizon;
+  for (; candidates > 0 && (longer || candidates > w->candidates); candidates /= 2) {
     UsRolloutWork* work = NULL;
     if (w->count < MODEL_WORKS) work = m->w->cls->work_create(m->w, candidates, horizon);
     if (work) {
@@ -38,8 +39,9 @@ static void grow(Model* m, int candidates, int horizon) {
       w->candidates = candidates;
       break;
     }
-    w->most = candidates / 2 > w->candidates ? candidates / 2 : w->candidates;
+    w->most = candidates / 2;
   }
+  if (w->most < w->candidates) w->most = w->candidates;
   w->horizon = horizon;
 }
 

@@ -20,7 +20,7 @@ typedef struct FencedCalls {
 
 static FencedCalls fenced_calls;
 static char* fenced_room;
-static size_t fenced_used;
+static size_t fenced_used, fenced_limit;  // bytes handed out, and the most
 
 static inline void fenced_rights(int rights) {
   if (mprotect(fenced_room, (fenced_used + 4095) / 4096 * 4096, rights) != 0) abort();
@@ -43,7 +43,7 @@ US_OPS(X)
 // Hands out the room once, from its start on.
 static inline void* fenced_take(UsDevice* d, size_t bytes) {
   const size_t at = fenced_used, taken = (bytes + 127) / 64 * 64;
-  if (taken > kFencedRoom - fenced_used) return NULL;
+  if (fenced_used + taken > fenced_limit) return NULL;
   fenced_used += taken;
   fenced_calls.alloc_bytes++;
   return fenced_room + at;
@@ -64,6 +64,7 @@ static inline UsDevice* fenced_open(int wide) {
   ops.free = fenced_keep;
   device.wide = wide;
   fenced_used = 0;
+  fenced_limit = kFencedRoom;
   fenced_calls = (FencedCalls){0};
   return &device;
 }

@@ -167,6 +167,31 @@ static void test_numbers(void** state) {
   }
 }
 
+// Where memory for all candidates is not to be had, they roll in several calls; so do those of one
+// slot.
+static void test_memory(void** state) {
+  static float actions[kRewards * kBlock], want[kRewards], got[kRewards];
+  static const int slots[kSlots] = {3, 6, 2, 0, 5, 1, 4};
+  fill(actions, kRewards * kBlock, 1);
+  UsEnv* cpu = open_env(us_device_cpu(), kSlots);
+  prepare(cpu, kSlots, 0);
+  us_env_rollout(cpu, kSlots, slots, kSamples, kHorizon, actions, want);
+  for (int k = 0; k < 3; k++) {
+    UsEnv* e = open_env(fenced_open(1), kSlots);
+    prepare(e, kSlots, 0);
+    const size_t left[3] = {1 << 20, 300 << 10, 100 << 10};
+    fenced_limit = fenced_used + left[k];
+    fenced_calls = (FencedCalls){0};
+    us_env_rollout(e, kSlots, slots, kSamples, kHorizon, actions, got);
+    near(want, got, kRewards, "rewards");
+    const long rolls = fenced_calls.window / kHorizon;  // a call each
+    assert_true(k == 0 ? rolls == 1 : k == 1 ? rolls > 1 && rolls <= kSlots : rolls > kSlots);
+    us_env_close(e);
+    fenced_close();
+  }
+  us_env_close(cpu);
+}
+
 // Launches, waits and puts since the last call.
 typedef struct Traffic {
   double launches, waits, puts;
@@ -257,6 +282,7 @@ static void test_traffic(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_memory),
       cmocka_unit_test(test_traffic),
   };
   return cmocka_run_group_tests(tests, make, drop);
