@@ -237,6 +237,21 @@ static void call_rotate(Run* r) {
                 result(r, r->rows, heads * dim + 4), (size_t)(heads * dim + 4));
 }
 
+// A frame of three tokens is a row, for each of two blocks.
+static void call_keys(Run* r) {
+  enum { TOKENS = 3, DEPTH = 2, HEADS = 2 };
+  int dim = 2 * ((r->width + 7) / 8), w = HEADS * dim, frame = TOKENS * w;
+  size_t block = (size_t)r->rows * (size_t)frame;
+  float* both = in(r, r->rows, TOKENS * DEPTH * 2 * w, 1);
+  float *k = in(r, DEPTH * r->rows, frame, 2), *v = in(r, DEPTH * r->rows, frame, 3);
+  us_ops_keys(r->d, r->rows * TOKENS, TOKENS, DEPTH, HEADS, dim, TOKENS, angles(r, TOKENS, dim / 2),
+              both, k, v, block, (size_t)frame);
+  for (int l = 0; l < DEPTH; l++) {
+    result_in(r, k + (size_t)l * block, r->rows, frame, 1);
+    result_in(r, v + (size_t)l * block, r->rows, frame, 1);
+  }
+}
+
 // A batch is a row; the queries are turned, and the keys are as many as the width says.
 static void call_attend(Run* r) {
   enum { TQ = 3, HEADS = 2, DIM = 8, W = HEADS * DIM };
@@ -359,6 +374,7 @@ static void check(void (*call)(Run* r)) {
   X(patches)         \
   X(dense)           \
   X(rotate)          \
+  X(keys)            \
   X(attend)          \
   X(copy_rows)       \
   X(window)          \

@@ -67,20 +67,11 @@ static bool works_after_failure(const char* operation) {
   return false;
 }
 
-// Operations without a kernel yet.
-US_C_BEGIN
-#define X(result, name, parameters, arguments) \
-  result us_cuda_##name parameters __attribute__((weak));
-US_OPS(X)
-#undef X
-US_C_END
-
-#define X(result, name, parameters, arguments)                                         \
-  static result enter_##name parameters {                                              \
-    Entry e(d, #name);                                                                 \
-    if (e.c->error[0] && !works_after_failure(e.c->operation)) return (result)0;       \
-    if (!us_cuda_##name) return us_cuda_check(e.c, "no kernel for " #name), (result)0; \
-    return us_cuda_##name arguments;                                                   \
+#define X(result, name, parameters, arguments)                                   \
+  static result enter_##name parameters {                                        \
+    Entry e(d, #name);                                                           \
+    if (e.c->error[0] && !works_after_failure(e.c->operation)) return (result)0; \
+    return us_cuda_##name arguments;                                             \
   }
 US_OPS(X)
 #undef X
