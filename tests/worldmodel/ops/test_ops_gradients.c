@@ -10,28 +10,61 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/ops.h"
 
 enum { MOST = 4096 };
 static float x[MOST], w[MOST], b[MOST], k[MOST], v[MOST];  // inputs
-static float y[MOST], c[MOST], probs[MOST], stats[MOST];   // output, projection, kept values
+static float y[MOST], c[MOST];                             // output, projection
 static float dx[MOST], dw[MOST], db[MOST];                 // gradients
 static uint8_t mask[MOST];
+
+// The same as tensors, and values that are kept.
+static struct {
+  float *x, *w, *b, *k, *v, *y, *c, *dx, *dw, *db, *probs, *stats;
+  uint8_t* mask;
+  double* sum;
+} t;
 
 static void noise(int n, int stream, float* out) {
   UsRng rng = us_rng(11, US_RNG_TEST, (uint64_t)stream, 0, 0);
   us_rng_fill_normal(&rng, out, n);
 }
 
-static void fresh(void** state) {
+static void put(float* to, const float* from) {
+  us_ops_put(test_device(), to, from, MOST);
+}
+
+// Inputs as the host has them now.
+static void put_all(void) {
+  put(t.x, x), put(t.w, w), put(t.b, b), put(t.k, k), put(t.v, v);
+  us_ops_put_bytes(test_device(), t.mask, mask, sizeof mask);
+}
+
+static void get_gradients(void) {
+  fetch(t.dx, dx, sizeof dx), fetch(t.dw, dw, sizeof dw), fetch(t.db, db, sizeof db);
+}
+
+static void fresh(void) {
   float* all[] = {x, w, b, k, v, c};
   for (int i = 0; i < 6; ++i) noise(MOST, i + 1, all[i]);
-  memset(dx, 0, sizeof dx), memset(dw, 0, sizeof dw), memset(db, 0, sizeof db);
+  float** tensors[] = {&t.x, &t.w,  &t.b,  &t.k,  &t.v,     &t.y,
+                       &t.c, &t.dx, &t.dw, &t.db, &t.probs, &t.stats};
+  for (size_t i = 0; i < sizeof tensors / sizeof *tensors; ++i) *tensors[i] = tensor(NULL, MOST);
+  t.mask = tensor_bytes(NULL, sizeof mask);
+  t.sum = tensor_bytes(NULL, sizeof(double));
+  put(t.c, c);
+  put_all();
+}
+
+static int drop(void** state) {
+  drop_tensors();
+  return 0;
 }
 
 static double project(int n) {
   double s = 0.0;
+  fetch(t.y, y, (size_t)n * sizeof(float));
   for (int i = 0; i < n; ++i) s += (double)c[i] * y[i];
   return s;
 }
@@ -60,92 +93,103 @@ static void check(const char* what, double (*loss)(void), int n, float* at, cons
 enum { ROWS = 6, OUT = 5, IN = 19 };
 
 static double loss_linear(void) {
-  us_ops_linear(us_device_cpu(), ROWS, OUT, IN, x, w, b, y);
+  put_all();
+  us_ops_linear(test_device(), ROWS, OUT, IN, t.x, t.w, t.b, t.y);
   return project(ROWS * OUT);
 }
 
 static void test_linear(void** state) {
-  fresh(state);
-  us_ops_linear_back(us_device_cpu(), ROWS, OUT, IN, x, w, c, dx, dw, db);
+  fresh();
+  us_ops_linear_back(test_device(), ROWS, OUT, IN, t.x, t.w, t.c, t.dx, t.dw, t.db);
+  get_gradients();
   check("dx", loss_linear, ROWS * IN, x, dx);
   check("dw", loss_linear, OUT * IN, w, dw);
   check("db", loss_linear, OUT, b, db);
   float once[OUT * IN];
   memcpy(once, dw, sizeof once);
-  us_ops_linear_back(us_device_cpu(), ROWS, OUT, IN, x, w, c, NULL, dw, NULL);  // accumulates
+  us_ops_linear_back(test_device(), ROWS, OUT, IN, t.x, t.w, t.c, NULL, t.dw, NULL);  // accumulates
+  get_gradients();
   for (int i = 0; i < OUT * IN; ++i) assert_true(fabsf(dw[i] - 2.0f * once[i]) < 1e-4f);
 }
 
 // ---- element by element, rows and columns ----
 
 static double loss_gelu(void) {
-  us_ops_gelu(us_device_cpu(), 100, x, y);
+  put_all();
+  us_ops_gelu(test_device(), 100, t.x, t.y);
   return project(100);
 }
 
 static void test_gelu(void** state) {
-  fresh(state);
-  us_ops_gelu_back(us_device_cpu(), 100, x, c, dx);
+  fresh();
+  us_ops_gelu_back(test_device(), 100, t.x, t.c, t.dx);
+  put(t.dw, c);
+  us_ops_gelu_back(test_device(), 100, t.x, t.dw, t.dw);  // in place
+  get_gradients();
   check("dx", loss_gelu, 100, x, dx);
-  memcpy(dw, c, sizeof dw);
-  us_ops_gelu_back(us_device_cpu(), 100, x, dw, dw);  // in place
   assert_memory_equal(dx, dw, 100 * sizeof(float));
 }
 
 enum { WIDTH = 37 };
 
 static double loss_norm(void) {
-  us_ops_norm(us_device_cpu(), ROWS, WIDTH, 1e-3f, x, w, b, y, stats);
+  put_all();
+  us_ops_norm(test_device(), ROWS, WIDTH, 1e-3f, t.x, t.w, t.b, t.y, t.stats);
   return project(ROWS * WIDTH);
 }
 
 static void test_norm(void** state) {
-  fresh(state);
+  fresh();
   loss_norm();
-  us_ops_norm_back(us_device_cpu(), ROWS, WIDTH, x, w, stats, c, dx, dw, db);
+  us_ops_norm_back(test_device(), ROWS, WIDTH, t.x, t.w, t.stats, t.c, t.dx, t.dw, t.db);
+  get_gradients();
   check("dx", loss_norm, ROWS * WIDTH, x, dx);
   check("dgain", loss_norm, WIDTH, w, dw);
   check("dbias", loss_norm, WIDTH, b, db);
-  memset(k, 0, sizeof k);
-  us_ops_norm_back(us_device_cpu(), ROWS, WIDTH, x, w, stats, c, k, NULL, NULL);
+  put_all(), loss_norm();
+  us_ops_norm_back(test_device(), ROWS, WIDTH, t.x, t.w, t.stats, t.c, t.k, NULL, NULL);
+  fetch(t.k, k, sizeof k);
   assert_memory_equal(k, dx, ROWS * WIDTH * sizeof(float));
 }
 
 static double loss_columns(void) {
-  us_ops_columns(us_device_cpu(), ROWS, WIDTH, x, w, b, y);
+  put_all();
+  us_ops_columns(test_device(), ROWS, WIDTH, t.x, t.w, t.b, t.y);
   return project(ROWS * WIDTH);
 }
 
 static void test_columns(void** state) {
-  fresh(state);
-  us_ops_columns_back(us_device_cpu(), ROWS, WIDTH, x, w, c, dx, dw);
+  fresh();
+  us_ops_columns_back(test_device(), ROWS, WIDTH, t.x, t.w, t.c, t.dx, t.dw);
+  get_gradients();
   check("dx", loss_columns, ROWS * WIDTH, x, dx);
   check("dgain", loss_columns, WIDTH, w, dw);
 }
 
 static double loss_add_rows(void) {
-  memcpy(y, w, sizeof y);
-  us_ops_add_rows(us_device_cpu(), ROWS, 2, WIDTH, x, y);
+  put_all(), put(t.y, w);
+  us_ops_add_rows(test_device(), ROWS, 2, WIDTH, t.x, t.y);
   return project(ROWS * WIDTH);
 }
 
 static void test_add_rows(void** state) {
-  fresh(state);
-  us_ops_add_rows_back(us_device_cpu(), ROWS, 2, WIDTH, c, dx);
+  fresh();
+  us_ops_add_rows_back(test_device(), ROWS, 2, WIDTH, t.c, t.dx);
+  get_gradients();
   check("dx", loss_add_rows, 2 * WIDTH, x, dx);
 }
 
 static double loss_concat(void) {
-  static const float gain[11], bias[11];
-  static float normed[MOST];
-  us_ops_concat_norm(us_device_cpu(), ROWS, 7, 4, 3, 1, x, w, gain, bias, y, normed, NULL);
+  put_all();
+  us_ops_concat_norm(test_device(), ROWS, 7, 4, 3, 1, t.x, t.w, t.b, t.k, t.y, t.probs, NULL);
   return project(ROWS * 11);
 }
 
 static void test_concat(void** state) {
-  fresh(state);
-  noise(MOST, 9, dx), noise(MOST, 9, dw);  // overwritten
-  us_ops_concat_back(us_device_cpu(), ROWS, 7, 4, 3, c, dx, dw);
+  fresh();
+  put(t.dx, x), put(t.dw, x);  // overwritten
+  us_ops_concat_back(test_device(), ROWS, 7, 4, 3, t.c, t.dx, t.dw);
+  get_gradients();
   check("da", loss_concat, ROWS * 7, x, dx);
   check("db", loss_concat, ROWS / 3 * 4, w, dw);
 }
@@ -153,82 +197,93 @@ static void test_concat(void** state) {
 // ---- attention ----
 
 static double loss_rotate(void) {
-  memcpy(y, x, sizeof y);
-  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, 1, y, 16);
+  put_all(), put(t.y, x);
+  us_ops_rotate(test_device(), ROWS, 3, 2, 8, t.w, 1, t.y, 16);
   return project(ROWS * 16);
 }
 
 static void test_rotate(void** state) {
-  fresh(state);
+  fresh();
   for (int i = 0; i < 3 * 4; ++i) w[2 * i + 1] = sinf(w[2 * i]), w[2 * i] = cosf(w[2 * i]);
-  memcpy(dx, c, sizeof dx);
-  us_ops_rotate(us_device_cpu(), ROWS, 3, 2, 8, w, -1, dx, 16);
+  put_all(), put(t.dx, c);
+  us_ops_rotate(test_device(), ROWS, 3, 2, 8, t.w, -1, t.dx, 16);
+  get_gradients();
   check("dx", loss_rotate, ROWS * 16, x, dx);
 }
 
 static int batch, tq, tk, heads, dim;
 
 static double loss_attend(void) {
-  us_ops_attend(us_device_cpu(), batch, tq, tk, heads, dim, NULL, 0, mask, x, k, v,
-                (size_t)(tk * heads * dim), y, probs);
+  put_all();
+  us_ops_attend(test_device(), batch, tq, tk, heads, dim, NULL, 0, t.mask, t.x, t.k, t.v,
+                (size_t)(tk * heads * dim), t.y, t.probs);
   return project(batch * tq * heads * dim);
 }
 
 static void check_attend(int n, int queries, int keys, int h, int d) {
-  fresh(NULL);
+  fresh();
   batch = n, tq = queries, tk = keys, heads = h, dim = d;
   for (int i = 0; i < tq * tk; ++i) mask[i] = i % tk <= i / tk;
   loss_attend();
-  noise(MOST, 9, dx), noise(MOST, 9, dw), noise(MOST, 9, db);  // overwritten
-  us_ops_attend_back(us_device_cpu(), batch, tq, tk, heads, dim, x, k, v, probs, c, dx, dw, db);
+  put(t.dx, c), put(t.dw, c), put(t.db, c);  // overwritten
+  us_ops_attend_back(test_device(), batch, tq, tk, heads, dim, t.x, t.k, t.v, t.probs, t.c, t.dx,
+                     t.dw, t.db);
+  get_gradients();
   check("dq", loss_attend, batch * tq * heads * dim, x, dx);
   check("dk", loss_attend, batch * tk * heads * dim, k, dw);
   check("dv", loss_attend, batch * tk * heads * dim, v, db);
+  drop_tensors();
 }
 
 static void test_attend(void** state) {
   check_attend(3, 1, 2, 4, 16);
   check_attend(2, 3, 3, 2, 6);
   check_attend(2, 5, 17, 1, 8);
-  check_attend(1, 24, 24, 2, 12);  // by BLAS
+  check_attend(1, 24, 24, 2, 12);  // by BLAS on the CPU
+  check_attend(1, 5, 40, 1, 10);   // in tiles on a GPU
 }
 
 // ---- losses ----
 
-static double loss_smooth_l1(void) {
+static double sum_of(void) {
   double sum;
-  us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, NULL, &sum);
+  fetch(t.sum, &sum, sizeof sum);
   return sum;
+}
+static double loss_smooth_l1(void) {
+  put_all();
+  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, NULL, t.sum);
+  return sum_of();
 }
 static double loss_square(void) {
-  double sum;
-  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, NULL, &sum);
-  return sum;
+  put_all();
+  us_ops_squared_error(test_device(), 100, 0.3f, t.x, t.w, t.v, NULL, t.sum);
+  return sum_of();
 }
 static double loss_plain(void) {
-  double sum;
-  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, NULL, &sum);
-  return sum;
+  put_all();
+  us_ops_squared_error(test_device(), 100, 0.3f, t.x, t.w, NULL, NULL, t.sum);
+  return sum_of();
 }
 
 static void test_losses(void** state) {
-  fresh(state);
-  double sum;
-  us_ops_smooth_l1(us_device_cpu(), 100, 0.5f, 0.3f, x, w, dx, &sum);
+  fresh();
+  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, t.dx, t.sum);
+  get_gradients();
   check("smooth_l1", loss_smooth_l1, 100, x, dx);
-  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, v, dx, &sum);
+  us_ops_squared_error(test_device(), 100, 0.3f, t.x, t.w, t.v, t.dx, t.sum);
+  get_gradients();
   check("squared_error", loss_square, 100, x, dx);
-  us_ops_squared_error(us_device_cpu(), 100, 0.3f, x, w, NULL, dx, &sum);
+  us_ops_squared_error(test_device(), 100, 0.3f, t.x, t.w, NULL, t.dx, t.sum);
+  get_gradients();
   check("unweighted", loss_plain, 100, x, dx);
 }
 
 int main(void) {
+#define TEST(name) cmocka_unit_test_teardown(test_##name, drop)
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_linear),   cmocka_unit_test(test_gelu),
-      cmocka_unit_test(test_norm),     cmocka_unit_test(test_columns),
-      cmocka_unit_test(test_add_rows), cmocka_unit_test(test_concat),
-      cmocka_unit_test(test_rotate),   cmocka_unit_test(test_attend),
-      cmocka_unit_test(test_losses),
+      TEST(linear), TEST(gelu),   TEST(norm),   TEST(columns), TEST(add_rows),
+      TEST(concat), TEST(rotate), TEST(attend), TEST(losses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
