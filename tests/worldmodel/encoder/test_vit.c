@@ -96,7 +96,7 @@ static void start(Check* k, const UsParamList* params, size_t count) {
 
 // Compares gradient . v with the central difference along a random v, tensor by tensor.
 static void check_tensors(Check* k) {
-  for (int i = 0; i < k->params->count; i++) {
+  for (int i = 0; i < k->params->count; i += emulated() ? 5 : 1) {
     const UsParam* p = &k->params->param[i];
     float* w = k->weights + p->offset;
     float* v = malloc(p->count * sizeof(float));
