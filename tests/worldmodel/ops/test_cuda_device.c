@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"  // by which CMake knows where to run this
 #include "worldmodel/base/status.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/ops/cuda/cuda_module.h"
