@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "tests/worldmodel/toy_frames.h"
 #include "tests/worldmodel/wide_device.h"
 #include "worldmodel/autoencoder.h"
