@@ -114,6 +114,39 @@ static void test_dense(void** state) {
   }
 }
 
+// With TF32 products, whose rounding a GPU has and the host has not: the same but for that.
+static void test_fast(void** state) {
+  if (on_cpu()) skip();
+  enum { ROWS = 70, OUT = 33, IN = 24, N = ROWS * OUT };
+  UsDevice *plain = test_device(), *fast;
+  assert_int_equal(us_device_open(getenv("UNDERSTUDY_TEST_DEVICE"), 1, &fast), US_OK);
+  const size_t counts[] = {ROWS * IN, OUT * IN, OUT, 3 * OUT, N, N};
+  float* on[2][6];  // x, w, b, add, up, y
+  for (int i = 0; i < 6; ++i) {
+    float* host = noise(counts[i], i);
+    for (int k = 0; k < 2; ++k) on[k][i] = us_ops_alloc(k ? fast : plain, counts[i]);
+    for (int k = 0; k < 2; ++k) us_ops_put(k ? fast : plain, on[k][i], host, counts[i]);
+  }
+  for (int kind = 0; kind < 32; ++kind) {
+    float got[2][2][N];  // device; up, y
+    for (int k = 0; k < 2; ++k) {
+      float** t = on[k];
+      UsDense s = {.rows = ROWS, .out = OUT, .in = IN, .x = t[0], .w = t[1], .period = 3};
+      s.transposed = kind & 1, s.y = t[5];
+      s.b = kind & 2 ? t[2] : NULL, s.add = kind & 4 ? t[3] : NULL;
+      s.up = !(kind & 8) ? NULL : kind & 16 ? s.y : t[4];
+      us_ops_dense(k ? fast : plain, &s);
+      for (int i = 0; i < 2; ++i) us_ops_get(k ? fast : plain, t[4 + i], got[k][i], N);
+    }
+    for (int i = 0; i < 2 * N; ++i) {
+      double a = got[0][i / N][i % N], b = got[1][i / N][i % N];
+      if (!(fabs(a - b) <= 3e-2 * (1.0 + fabs(a)))) fail_msg("kind %d: %g, fast %g", kind, a, b);
+    }
+  }
+  for (int i = 0; i < 12; ++i) us_ops_free(i / 6 ? fast : plain, on[i / 6][i % 6]);
+  us_device_close(fast);
+}
+
 // ---- its backward pass ----
 
 static void check_linear_back(int rows, int out, int in) {
@@ -297,7 +330,7 @@ static void test_copies(void** state) {
   const int widths[] = {1, 3, 4, 32, 257, 1028};
   for (int c = 0; c < 6; ++c) {
     for (int rows = 1; rows < 400; rows += 299) {
-      int w = widths[c], gap = rows > 1 ? 4 : 3, *index = host_bytes((size_t)rows * sizeof(int));
+      int w = widths[c], gap = 3 + c % 2, *index = host_bytes((size_t)rows * sizeof(int));
       for (int r = 0; r < rows; ++r) index[r] = (r * 7 + 3) % rows;
       size_t n = (size_t)rows * (size_t)(w + gap);
       float *x = noise(n, 1), *y = result(n, 0);
@@ -426,6 +459,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, drop)
   const struct CMUnitTest tests[] = {
       TEST(dense),
+      TEST(fast),
       TEST(linear_back),
       TEST(attend),
       TEST(attend_most_keys),
