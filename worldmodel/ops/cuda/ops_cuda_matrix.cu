@@ -143,6 +143,8 @@ static __global__ void __launch_bounds__(THREADS, 4)
   int r = warp / 2 * 64 + ((lane & 1) | (lane >> 3 << 1)) * 4;
   int c = warp % 2 * (N / 2) + ((lane >> 1) & 3) * 4;
 
+  // At the edges of y most threads of a tile have nothing to add up.
+  int busy = row + r < rows && column + c < out;
   float sum[8][C] = {};
   Carrier next = carrier<N>(rows, out, in, flags, row, column);
   x += (size_t)row * (size_t)in;
@@ -157,7 +159,7 @@ static __global__ void __launch_bounds__(THREADS, 4)
     const float* xk = (const float*)xs[now] + r;
     const float* wk = (const float*)ws[now] + c;
 #pragma unroll
-    for (int s = 0; s < SLAB; ++s, xk += ROWS + PAD, wk += N + PAD) {
+    for (int s = 0; s < SLAB && busy; ++s, xk += ROWS + PAD, wk += N + PAD) {
       float p[8], q[C];
       *(float4*)&p[0] = *(const float4*)xk;
       *(float4*)&p[4] = *(const float4*)(xk + 32);
