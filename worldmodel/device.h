@@ -38,7 +38,8 @@ US_API const char* us_device_text(UsDevice* d, char* text, size_t size);
 // on elsewhere: results are the same to rounding, and files say where they came from.
 #define US_DEVICE_SETTINGS(X)                                                            \
   X(TEXT, device, NULL, 0, 0, FREE, "D", "cpu, cuda or cuda:N, the GPU N; default: cpu") \
-  X(FLAG, fast, 0, 0, 1, FREE, NULL, "of cuda: TF32 products, faster, to 3 digits instead of 7")
+  X(FLAG, fast, 0, 0, 1, FREE, NULL,                                                     \
+    "of cuda: TF32 products, to 3 digits instead of 7; features stay floats")
 
 // What a device is and has done. Zeros are what it does not know.
 typedef struct UsDeviceInfo {

@@ -11,7 +11,8 @@
 //
 // An encoder is constant after it was made and may be used by several threads; scratch memory is
 // taken per call from the encoder's own pool of work areas, one per worker.
-// Same frame, same bits: the result does not depend on n, threads or neighbours.
+// Same frame, same bits on one device: the result does not depend on n, threads or neighbours,
+// unless a device was opened for fast products.
 
 #include <stdint.h>
 
