@@ -297,9 +297,11 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
     for (; (steps < 3 || once < seconds) && !us_interrupted(); steps++) {
       us_trainer_step(t, 0);
       if ((steps + 1) % US_TRAIN_UNREAD == 0) us_trainer_figures(t, &read);
-      once = seconds_by_now(steps >= 2) - start;
+      once = seconds_by_now(steps == 2) - start;
       us_progress_show(&bar, measured + once, NULL);
     }
+    // A device is waited for at the end, and not after every step.
+    once = seconds_by_now(1) - start;
     measured += once;
     us_trainer_seconds(t, &sampling, &all);
     out->sampling = sampling / all;
