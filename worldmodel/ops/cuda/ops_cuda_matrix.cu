@@ -16,9 +16,9 @@
 //   - shared memory: a column of a slab costs a thread 4 reads of 16 bytes for 64 multiply-adds.
 //     Lanes are laid out such that a read takes 2 passes of 128 bytes (neighbouring lanes, or those
 //     two apart, share an address): 8 passes for 64 clocks of a warp, 32 for the four, half of
-//     what there is. Slabs lie transposed; their second half is turned by 16 rows or columns, so
-//     that the writes of a warp hit 32 banks.
-//   - registers: 64 sums, 16 factors, 12 numbers of the next slab and addresses: below 128, which
+//     what there is. Slabs lie transposed, in rows 4 floats longer than the tile, so that the
+//     writes of a warp hit 32 banks.
+//   - registers: 64 sums, 16 factors, 12 numbers of the next slab and addresses, held to 128, which
 //     lets 4 blocks stay on a processor, 16 warps to hide what memory takes.
 // At `out` up to 32 a thread has 8 x 4.
 
