@@ -16,7 +16,7 @@
 #include "tests/worldmodel/toy.h"
 #include "worldmodel/ops/ops_table.h"
 
-enum { kSlots = 64, kFew = 16, kBlock = 1 };
+enum { kSlots = 64, kFew = 8, kBlock = 1 };
 
 // ---- the device ----
 
@@ -145,7 +145,7 @@ static void a_plan_is_one_put_one_get_and_a_replay(void** state) {
   device_point_close(&e);
 }
 
-// Six plans of every episode, in batches of `batch` slots, into actions (16, 6, 2). Every second
+// Six plans of every episode, in batches of `batch` slots, into actions (8, 6, 2). Every second
 // plan lists them the other way round; some begin another episode in between, so that first and
 // later plans meet in one list. An episode's actions depend on none of that.
 static void plan_on_device(int recording, int batch, int k, float* actions) {
@@ -182,7 +182,7 @@ static void replayed_plans_are_the_same_bits(void** state) {
   static float plain[kFew * 12], other[kFew * 12];
   for (int k = 0; k < 4; k += emulated() ? 3 : 1) {
     plan_on_device(kRefuses, 1, k, plain);
-    const int batch[] = {1, 5, kFew, 5}, recording[] = {kRecords, kRecords, kRecords, kFails};
+    const int batch[] = {1, 3, kFew, 3}, recording[] = {kRecords, kRecords, kRecords, kFails};
     for (int i = 0; i < 4; i++) {
       plan_on_device(recording[i], batch[i], k, other);
       assert_memory_equal(plain, other, sizeof(plain));
