@@ -17,6 +17,7 @@
 #include "env/gl.h"
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/settings.h"
+#include "worldmodel/device.h"
 
 US_C_BEGIN
 
@@ -33,7 +34,9 @@ typedef enum UsDiverged {
 } UsDiverged;
 
 // Everything that collecting can be told, as worldmodel/base/settings.h describes a list. task, out
-// and episodes have to be given, and not both of resume and overwrite.
+// and episodes have to be given, and not both of resume and overwrite. encode
+// is a folder, "default", "pca" or "state" as of us_dataset_encoder (encoder_jobs.h); device and
+// fast are of it.
 #define US_COLLECT_SETTINGS(X)                                                               \
   X(TEXT, task, NULL, 0, 0, RESULT, "NAME", "what to record; also mjcf:FILE.xml")            \
   X(INT, episodes, 0, 1, 1 << 24, FREE, "N", "how many episodes")                            \
@@ -48,6 +51,9 @@ typedef enum UsDiverged {
   X(TEXT, vary_range, NULL, 0, 0, RESULT, "R", "train, test or all; default: train")         \
   X(TEXT, diverged, NULL, 0, 0, RESULT, "HOW",                                               \
     "an episode that diverges: redraw, keep or stop; default: redraw")                       \
+  X(TEXT, encode, NULL, 0, 0, FREE, "E",                                                     \
+    "compute the features of this encoder too, which training then finds")                   \
+  US_DEVICE_SETTINGS(X)                                                                      \
   X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on with a stopped run's file")                    \
   X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "replace an existing file")
 
@@ -71,6 +77,7 @@ typedef struct UsCollectResult {
   double seconds;          // that the new rows took
   long long warnings;      // of MuJoCo
   char warned[256];        // their kinds, each with its count
+  char features[1024];     // the file of the features; "" without `encode`
 } UsCollectResult;
 
 // The defaults of the program.

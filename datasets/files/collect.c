@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "datasets/dataset.h"
+#include "datasets/encoder_jobs.h"
+#include "datasets/features.h"
 #include "env/sim.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/base/frame.h"
@@ -65,6 +67,8 @@ typedef struct Collect {
   const UsCollectConfig* o;
   UsDiverged how;  // what o->diverged says
   UsPool* pool;
+  UsDevice* device;    // of the encoder
+  UsEncoder* encoder;  // NULL: none, or one that is made of the data
   UsEnv* env;
   UsDatasetWriter* writer;
   const UsTask* task;
@@ -398,9 +402,36 @@ static UsStatus record(Collect* c) {
                  status == US_MUJOCO ? "" : ", --resume goes on");
 }
 
+// The features of all frames into the cache that training looks for.
+static UsStatus encode(Collect* c) {
+  const UsCollectConfig* o = c->o;
+  UsDataset* data;
+  UsFeatures* features = NULL;
+  US_TRY(us_dataset_open(o->out, &data));
+  // An encoder that is made of the data is made now.
+  UsStatus status = US_OK;
+  if (!c->encoder) {
+    status = us_dataset_encoder(o->encode, data, o->tasks, c->pool, c->device, &c->encoder);
+  }
+  if (status == US_OK) status = us_features_open(data, c->encoder, NULL, c->pool, &features);
+  if (status == US_OK) {
+    snprintf(c->result->features, sizeof(c->result->features), "%s", us_features_path(features));
+  }
+  us_features_close(features);
+  us_dataset_close(data);
+  return status;
+}
+
 // From opening to the result; what is open is closed by the caller.
 static UsStatus collect(Collect* c) {
   UsCollectResult* result = c->result;
+  // A device and an encoder that are not there are told before anything is recorded.
+  if (c->o->encode) {
+    US_TRY(us_device_open(c->o->device, c->o->fast, &c->device));
+    if (!us_encoder_reads(c->o->encode)) {
+      US_TRY(us_encoder_open(c->o->encode, c->device, &c->encoder));
+    }
+  }
   US_TRY(open_env(c));
   US_TRY(open_file(c));
   result->complete = !c->writer;
@@ -409,7 +440,7 @@ static UsStatus collect(Collect* c) {
   result->height = us_env_info(c->env)->height;
   result->width = us_env_info(c->env)->width;
   result->warnings = us_sim_warnings(c->env, result->warned, sizeof(result->warned));
-  return status;
+  return status == US_OK && c->o->encode ? encode(c) : status;
 }
 
 static UsStatus find_diverged(const char* name, UsDiverged* out) {
@@ -431,6 +462,9 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
   US_TRY(us_settings_check(us_collect_settings, config));
   US_TRY(find_diverged(config->diverged, &how));
   US_TRY(us_gl_check(config->gl));
+  if (!config->encode && (config->device || config->fast)) {
+    return us_fail(US_USAGE, "--device: expected --encode too, which is what it does");
+  }
   if (config->vary_range) {
     if (!config->vary) return us_fail(US_USAGE, "--vary-range: expected --vary too");
     US_TRY(us_vary_range("--vary-range", config->vary_range, &range));
@@ -455,6 +489,8 @@ UsStatus us_collect(const UsCollectConfig* config, UsCollectResult* result) {
   UsStatus status = c.pool ? collect(&c) : us_fail(US_MEMORY, "out of memory for threads");
   us_dataset_finish(c.writer);
   us_env_close(c.env);
+  us_encoder_destroy(c.encoder);
+  us_device_close(c.device);
   us_arena_free(&c.arena);
   us_pool_destroy(c.pool);
   return status;

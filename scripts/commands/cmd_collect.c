@@ -38,16 +38,15 @@ static const char help[] =
     "calls its physics unstable. --diverged redraw draws it anew, from a seed that (seed, episode, "
     "draw)\n"
     "names; keep records it up to the last good row, which is terminated; stop ends the run.\n\n"
+    "--encode NAME (a folder, default, pca or state, as of finetune's --encoder) also computes "
+    "the\n"
+    "features that training would compute first, with --device cuda on a GPU.\n\n"
     "Example:\n"
     "  understudy collect --task pointmaze --episodes 200 --seed 1 --out runs/train.h5\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png\n";
 
-static void print_result(const UsCollectConfig* c, const UsCollectResult* r) {
-  if (r->complete) {
-    printf("%s: is complete\n", c->out);
-    return;
-  }
-  // What was recorded and how fast, then what went wrong on the way.
+// What was recorded and how fast, and what went wrong on the way.
+static void print_recorded(const UsCollectConfig* c, const UsCollectResult* r) {
   struct stat file;
   double bytes = stat(c->out, &file) == 0 ? (double)file.st_size : 0;
   printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB", c->out,
@@ -96,7 +95,9 @@ int us_cmd_collect(int argc, const char** argv) {
   }
   if (code < 0) {
     status = us_collect(&c, &result);
-    if (status == US_OK) print_result(&c, &result);
+    if (status == US_OK && !result.complete) print_recorded(&c, &result);
+    if (status == US_OK && result.complete) printf("%s: is complete\n", c.out);
+    if (result.features[0]) printf("%s: features of %s\n", result.features, c.encode);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
   us_cli_free(us_collect_settings, &c);

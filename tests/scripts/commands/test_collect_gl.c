@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "env/sim.h"
 #include "tasks/tasks.h"
@@ -191,6 +194,54 @@ static int teardown(void** state) {
   return 0;
 }
 
+// The one file of features beside f.h5, or "".
+static const char* find_features(void) {
+  static char path[300];
+  glob_t found;
+  path[0] = 0;
+  if (glob(toy_path("f.features-*.bin"), 0, NULL, &found) == 0) {
+    assert_int_equal(found.gl_pathc, 1);
+    snprintf(path, sizeof(path), "%s", found.gl_pathv[0]);
+    globfree(&found);
+  }
+  return path;
+}
+
+// --encode leaves the features that training computes without it, and training takes them as they
+// are.
+static void test_encode(void** state) {
+  const char* words = "--task wall --episodes 4 --steps 40 --seed 4 --size 64";
+  const char* train =
+      "finetune --data %s --mode scratch --encoder default --steps 2 --width 16 --depth 1 --heads "
+      "2 "
+      "--batch 4 --overwrite --out %s";
+  char own[US_HASH_CHARS], other[US_HASH_CHARS];
+  struct stat before, after;
+  assert_int_equal(run("collect %s --encode default --out %s", words, toy_path("f.h5")), 0);
+  hash(find_features(), own);
+  assert_int_equal(stat(find_features(), &before), 0);
+  assert_int_equal(run(train, toy_path("f.h5"), toy_path("m")), 0);
+  assert_int_equal(stat(find_features(), &after), 0);
+  assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim));
+  // Training's own.
+  assert_int_equal(unlink(find_features()), 0);
+  assert_int_equal(run(train, toy_path("f.h5"), toy_path("m")), 0);
+  hash(find_features(), other);
+  assert_string_equal(own, other);
+  // A finished file gets them later; what is not there is told before anything is recorded.
+  assert_int_equal(unlink(find_features()), 0);
+  assert_int_equal(run("collect %s --resume --encode default --out %s", words, toy_path("f.h5")),
+                   0);
+  hash(find_features(), other);
+  assert_string_equal(own, other);
+  assert_int_equal(
+      run("collect %s --encode %s --out %s", words, toy_path("none"), toy_path("g.h5")), 1);
+  assert_true(said("/none/config.json: "));
+  assert_int_equal(us_file_exists(toy_path("g.h5")), 0);
+  assert_int_equal(run("collect %s --device cuda --out %s", words, toy_path("g.h5")), 2);
+  assert_true(said("expected --encode too"));
+}
+
 int main(void) {
   toy_folder();
   const struct CMUnitTest tests[] = {
@@ -198,6 +249,7 @@ int main(void) {
       cmocka_unit_test(test_rows_are_the_simulators),
       cmocka_unit_test(test_interrupt_keeps_episodes),
       cmocka_unit_test(test_dataset_verbs),
+      cmocka_unit_test(test_encode),
       cmocka_unit_test(test_wrong_use),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
