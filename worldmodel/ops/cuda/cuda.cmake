@@ -35,13 +35,14 @@ if(NVCC AND CUDA_SOURCES)
   set_target_properties(understudy_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
     CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden LINK_DEPENDS ${CUDA_EXPORTS}
     BUILD_RPATH ${CUDA_LIB} INSTALL_RPATH "$ORIGIN/..;${CUDA_LIB}")
-  target_compile_options(understudy_cuda PRIVATE -lineinfo
+  target_compile_options(understudy_cuda PRIVATE
     -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter,-ffp-contract=off)
   # The search gives the CPU's bits where its functions do.
   set_source_files_properties(worldmodel/ops/cuda/ops_cuda_search.cu PROPERTIES
     COMPILE_OPTIONS --fmad=false)
   target_link_libraries(understudy_cuda PRIVATE libunderstudy ${CUBLAS_LIBRARY})
-  target_link_options(understudy_cuda PRIVATE "-Wl,--version-script=${CUDA_EXPORTS}")
+  # An operation without a kernel is an error of this link.
+  target_link_options(understudy_cuda PRIVATE "-Wl,--version-script=${CUDA_EXPORTS},-z,defs")
 endif()
 
 # ---- for the host ----
