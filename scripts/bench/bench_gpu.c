@@ -22,10 +22,19 @@
 
 enum { kAhead = 25, kPairs = 512 };
 
-static void check(UsStatus status) {
-  if (status == US_OK) return;
+static _Noreturn void stop(void) {
   fprintf(stderr, "bench_gpu: %s\n", us_message());
   exit(1);
+}
+
+static void check(UsStatus status) {
+  if (status != US_OK) stop();
+}
+
+// What there is no memory for.
+static _Noreturn void lack(const char* what) {
+  us_fail(US_MEMORY, "out of memory for %s", what);
+  stop();
 }
 
 static UsDevice* open_device(const char* name) {
@@ -45,7 +54,7 @@ static int smoke(void) {
   UsDevice* d = open_device(wanted());
   const float x[4] = {1, 2, 3, 4}, w[4] = {1, 0, 0, 2};
   float y[4], *on = us_ops_alloc(d, 12);
-  if (!on) check(us_fail(US_MEMORY, "no memory for 12 numbers"));
+  if (!on) lack("12 numbers");
   us_ops_put(d, on, x, 4);
   us_ops_put(d, on + 4, w, 4);
   us_ops_linear(d, 2, 2, 2, on, on + 4, NULL, on + 8);
@@ -68,7 +77,7 @@ static uint8_t* read_pairs(const char* path, int* pairs) {
   const int32_t* length = us_dataset_lengths(d);
   const size_t bytes = us_frame_bytes(info->height, info->width);
   uint8_t* frames = malloc(2 * kPairs * bytes);
-  if (!frames) check(us_fail(US_MEMORY, "out of memory for frames"));
+  if (!frames) lack("frames");
   *pairs = 0;
   // Pair after pair along the episodes, a few rows apart, until there are enough.
   for (int first = 0; first < 25 && *pairs < kPairs; first += 5) {
@@ -136,7 +145,7 @@ static int plans(const char* model, const char* data) {
   Session ours = open_session(model, d, pairs), theirs = open_session(model, cpu, pairs);
   size_t count = (size_t)pairs * (size_t)ours.played;
   float *a = calloc(count, sizeof(float)), *b = calloc(count, sizeof(float));
-  if (!a || !b) check(us_fail(US_MEMORY, "out of memory for actions"));
+  if (!a || !b) lack("actions");
   plan(&ours, frames, 0, a);
   plan(&theirs, frames, 0, b);
   // A difference of 1e-6 may let another candidate in among the elites, so plans agree or do not.
@@ -171,7 +180,7 @@ static void time_plans(const char* model, UsDevice* d, int slots, const uint8_t*
                        double* per_second, double* steps, UsDeviceInfo* used) {
   Session s = open_session(model, d, slots);
   float* actions = calloc((size_t)slots * (size_t)s.played, sizeof(float));
-  if (!actions) check(us_fail(US_MEMORY, "out of memory for actions"));
+  if (!actions) lack("actions");
   *per_second = *steps = 0;
   for (int round = 0; round < 5; round++) {
     UsDeviceInfo before, after;
@@ -213,7 +222,7 @@ static double time_images(UsDevice* d) {
   float *host = malloc(v->params.floats * sizeof(float)), *w = us_ops_alloc(d, v->params.floats);
   uint8_t* pixels = calloc(kImages, us_frame_bytes(224, 224));
   float first;
-  if (!k || !host || !w || !pixels) check(us_fail(US_MEMORY, "out of memory for a ViT-S/14"));
+  if (!k || !host || !w || !pixels) lack("a ViT-S/14");
   us_params_init(&v->params, 1, 0, host);
   us_ops_put(d, w, host, v->params.floats);
   for (size_t i = 0; i < kImages * us_frame_bytes(224, 224); i++) pixels[i] = (uint8_t)(i * 37);
