@@ -1,7 +1,4 @@
 // ops.h on the CPU: memory, element by element, losses and the optimiser.
-//
-//   gelu(x)  = max(x, 0) - t Q(t),       t = |x|, Q the upper tail of the normal distribution
-//   gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
 
 #ifndef __clang__
 #pragma GCC optimize("no-math-errno")  // or a loop with sqrtf stays scalar
@@ -13,6 +10,9 @@
 
 #include "worldmodel/base/status.h"
 #include "worldmodel/ops/cpu/ops_cpu.h"
+
+#define US_FORMULA US_INLINE
+#include "worldmodel/ops/gelu.h"
 
 const UsOps us_ops_cpu = {
 #define X(result, name, parameters, arguments) .name = us_cpu_##name,
@@ -74,26 +74,18 @@ US_CLONES void us_cpu_clip(UsDevice* d, size_t count, float low, float high, flo
   for (size_t i = 0; i < count; ++i) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
 }
 
-// Far out t Q(t) vanishes; the bound keeps infinity times zero away and lets NaN through.
-US_INLINE float bounded_abs(float x) {
-  float t = fabsf(x);
-  return t > 16.0f ? 16.0f : t;
-}
-
 US_CLONES void us_cpu_gelu(UsDevice* d, size_t count, const float* x, float* y) {
   for (size_t i = 0; i < count; ++i) {
-    // gelu(a) = a for large a, 0 for small; in between the tail takes off its share.
-    float a = x[i], t = bounded_abs(a);
-    y[i] = (a < 0.0f ? 0.0f : a) - t * us_normal_tail(t, us_exp(-0.5f * t * t));
+    float a = x[i], t = us_bounded_abs(a);
+    y[i] = us_gelu_of(a, t, us_exp(-0.5f * t * t));
   }
 }
 
 US_CLONES void us_cpu_gelu_back(UsDevice* d, size_t count, const float* x, const float* dy,
                                 float* dx) {
   for (size_t i = 0; i < count; ++i) {
-    float a = x[i], t = bounded_abs(a), e = us_exp(-0.5f * t * t);
-    float q = us_normal_tail(t, e) - t * e * 0.39894228f;  // 1 - gelu'(t) = gelu'(-t)
-    dx[i] = dy[i] * (a < 0.0f ? q : 1.0f - q);
+    float a = x[i], t = us_bounded_abs(a);
+    dx[i] = dy[i] * us_gelu_slope_of(a, t, us_exp(-0.5f * t * t));
   }
 }
 

@@ -72,20 +72,6 @@ US_INLINE float us_exp(float x) {
   return r.f;
 }
 
-// The upper tail of the normal distribution, Q(t) = erfc(t / sqrt 2) / 2, for t >= 0, given
-// e = exp(-t^2 / 2): e times a polynomial in 1 / (1 + p t), the form of Abramowitz and Stegun
-// 7.1.26 with coefficients fitted so that t Q(t) is within 2e-8 before rounding.
-US_INLINE float us_normal_tail(float t, float e) {
-  float k = 1.0f / (1.0f + 0.39f * t);
-  float p = 0.05361757054924965f;
-  p = p * k - 0.2573806047439575f;
-  p = p * k + 0.37388876080513f;
-  p = p * k - 0.015702368691563606f;
-  p = p * k + 0.19410265982151031f;
-  p = p * k + 0.15147393941879272f;
-  return p * k * e;
-}
-
 // c (m, n), rows ldc apart, = alpha op(a) op(b) + beta c: the one matrix product of the many-token
 // attention. op transposes when its flag is set; lda and ldb are the distances of stored rows.
 void us_blas_multiply(int transpose_a, int transpose_b, int m, int n, int k, float alpha,

@@ -28,6 +28,9 @@
 #include "worldmodel/ops/cuda/runtime.h"
 #include "worldmodel/ops/ops_table.h"
 
+#define US_FORMULA __device__ static inline
+#include "worldmodel/ops/gelu.h"
+
 enum { US_CHUNK = 4096 };
 
 // Pinned memory that data passes through on its way to the device: a ring of parts, each of which
@@ -89,37 +92,15 @@ void us_cuda_column_sums(UsCuda* c, int rows, int width, const float* x, float* 
 #define US_MULTIPLY_BATCHED(c, ...) \
   (++(c)->launches, us_cuda_check(c, us_gemm_batched((c)->blas, __VA_ARGS__)))
 
-// ---- functions of one number, as ops_cpu.h has them ----
+// ---- functions of one number ----
 
-// The upper tail of the normal distribution, Q(t) for t >= 0, given e = exp(-t^2 / 2).
-__device__ static inline float us_normal_tail(float t, float e) {
-  float k = 1.0f / (1.0f + 0.39f * t);
-  float p = 0.05361757054924965f;
-  p = p * k - 0.2573806047439575f;
-  p = p * k + 0.37388876080513f;
-  p = p * k - 0.015702368691563606f;
-  p = p * k + 0.19410265982151031f;
-  p = p * k + 0.15147393941879272f;
-  return p * k * e;
-}
-
-// Far out t Q(t) vanishes; the bound keeps infinity times zero away and lets NaN through.
-__device__ static inline float us_bounded_abs(float x) {
-  float t = fabsf(x);
-  return t > 16.0f ? 16.0f : t;
-}
-
-// gelu(x) = max(x, 0) - t Q(t), t = |x|.
 __device__ static inline float us_gelu(float x) {
   float t = us_bounded_abs(x);
-  return (x < 0.0f ? 0.0f : x) - t * us_normal_tail(t, expf(-0.5f * t * t));
+  return us_gelu_of(x, t, expf(-0.5f * t * t));
 }
-
-// gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi).
 __device__ static inline float us_gelu_slope(float x) {
-  float t = us_bounded_abs(x), e = expf(-0.5f * t * t);
-  float q = us_normal_tail(t, e) - t * e * 0.39894228f;  // 1 - gelu'(t) = gelu'(-t)
-  return x < 0.0f ? q : 1.0f - q;
+  float t = us_bounded_abs(x);
+  return us_gelu_slope_of(x, t, expf(-0.5f * t * t));
 }
 
 // The functions of the table, us_cuda_<name>.
