@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "datasets/hdf5/hdf5_probe.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worldmodel/base/file.h"
+
 enum { kSeconds = 10, kBytesPerSecond = 20 << 20 };  // time a child has
 
 extern char** environ;
@@ -24,16 +25,9 @@ extern char** environ;
 static UsStatus find_helper(const char* path, char helper[PATH_MAX]) {
   static const char* const places[] = {US_PROBE_FROM_LIB, "understudy-probe",
                                        "../understudy-probe"};
-  // The library's own folder, as the system found it.
-  const char* asked = getenv("UNDERSTUDY_PROBE");
-  Dl_info library;
-  int known = dladdr((void*)(uintptr_t)us_hdf5_probe, &library) != 0;
-  const char* slash = known ? strrchr(library.dli_fname, '/') : NULL;
-  for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-    snprintf(helper, PATH_MAX, "%.*s%s", slash ? (int)(slash - library.dli_fname) + 1 : 0,
-             slash ? library.dli_fname : "", places[i]);
-    if (asked) snprintf(helper, PATH_MAX, "%s", asked);
-    if (access(helper, X_OK) == 0) return US_OK;
+  int count = sizeof(places) / sizeof(*places);
+  if (us_file_beside(getenv("UNDERSTUDY_PROBE"), count, places, X_OK, helper, PATH_MAX)) {
+    return US_OK;
   }
   return us_fail(US_IO,
                  "%s: cannot be looked at safely: expected the helper understudy-probe where the "

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "worldmodel/base/file.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -137,6 +138,24 @@ const char* us_path_join(char* out, size_t size, const char* folder, const char*
   int n = snprintf(out, size, "%s/%s", folder, name);
   US_ASSERT(n >= 0 && (size_t)n < size);
   return out;
+}
+
+int us_file_beside(const char* asked, int count, const char* const* places, int mode, char* out,
+                   size_t size) {
+  if (asked) {
+    snprintf(out, size, "%s", asked);
+    return access(out, mode) == 0;
+  }
+  // The library's own folder, as the system found it.
+  Dl_info library;
+  int known = dladdr((void*)(uintptr_t)us_file_beside, &library) != 0;
+  const char* slash = known && library.dli_fname ? strrchr(library.dli_fname, '/') : NULL;
+  for (int i = 0; i < count; i++) {
+    snprintf(out, size, "%.*s%s", slash ? (int)(slash - library.dli_fname) + 1 : 0,
+             slash ? library.dli_fname : "", places[i]);
+    if (access(out, mode) == 0) return 1;
+  }
+  return 0;
 }
 
 // ---- hashes ----

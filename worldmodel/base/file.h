@@ -40,6 +40,13 @@ US_API UsStatus us_folder_make_above(const char* path);
 // Joins with a slash into out (size bytes); too long a path is an assertion.
 US_API const char* us_path_join(char* out, size_t size, const char* folder, const char* name);
 
+// Finds a file that comes with this library, such as a helper program: `asked`, and nothing else,
+// where somebody names one; else the first of `places`, relative to the library's own folder, that
+// access(2) grants `mode` of. 1, or 0 when there is none: then out (size bytes) is what was tried
+// last. Nullable: asked.
+US_API int us_file_beside(const char* asked, int count, const char* const* places, int mode,
+                          char* out, size_t size);
+
 // SHA-256 of bytes and of a file, as lower-case hex. Files show a bar, and end at Ctrl-C.
 US_API void us_hash_bytes(const void* data, size_t size, char hex[US_HASH_CHARS]);
 US_API UsStatus us_hash_file(const char* path, char hex[US_HASH_CHARS]);

@@ -6,13 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worldmodel/base/file.h"
 #include "worldmodel/ops/ops_table.h"
 
 enum { kPath = 4096, kMessage = 512, kMostIndex = 255 };
 
-static const char module_name[] = "libunderstudy_cuda.so", module_entry[] = "us_cuda_open";
+#define MODULE "libunderstudy_cuda.so"
+static const char module_entry[] = "us_cuda_open";
 
 UsDevice* us_device_cpu(void) {
   static UsDevice cpu = {.ops = &us_ops_cpu, .kind = "cpu"};
@@ -23,24 +25,16 @@ UsDevice* us_device_cpu(void) {
 
 // Where the module is: at $UNDERSTUDY_CUDA, else beside this library or in understudy/ below it.
 static UsStatus find_module(char path[kPath]) {
+  static const char* const places[] = {MODULE, "understudy/" MODULE};
   const char* named = getenv("UNDERSTUDY_CUDA");
-  if (named && *named) {
-    snprintf(path, kPath, "%s", named);
-    if (us_file_exists(path)) return US_OK;
-    return us_fail(US_DEVICE, "%s: expected the CUDA module that UNDERSTUDY_CUDA names, found none",
-                   path);
+  if (named && !*named) named = NULL;
+  if (us_file_beside(named, 2, places, F_OK, path, kPath)) return US_OK;
+  if (!named) {
+    return us_fail(US_DEVICE, "cuda: this build has no CUDA module (%s): build where nvcc is",
+                   MODULE);
   }
-  Dl_info self;
-  const char* folders[] = {"", "understudy/"};
-  int here = dladdr((void*)(uintptr_t)us_device_open, &self) && self.dli_fname;
-  const char* slash = here ? strrchr(self.dli_fname, '/') : NULL;
-  int length = slash ? (int)(slash - self.dli_fname) + 1 : 0;
-  for (int i = 0; i < 2; i++) {
-    snprintf(path, kPath, "%.*s%s%s", length, here ? self.dli_fname : "", folders[i], module_name);
-    if (us_file_exists(path)) return US_OK;
-  }
-  return us_fail(US_DEVICE, "cuda: this build has no CUDA module (%s): build where nvcc is",
-                 module_name);
+  return us_fail(US_DEVICE, "%s: expected the CUDA module that UNDERSTUDY_CUDA names, found none",
+                 path);
 }
 
 // Opens the module, which stays open: what it holds of the driver outlives a device.
