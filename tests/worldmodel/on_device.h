@@ -74,4 +74,10 @@ static inline void drop_tensors(void) {
   while (copies_count > 0) free(copies_made[--copies_count]);
 }
 
+// The same as the teardown of a test.
+static inline int drop_tensors_of(void** state) {
+  drop_tensors();
+  return 0;
+}
+
 #endif  // UNDERSTUDY_ON_DEVICE_H_

@@ -521,13 +521,8 @@ static void test_inputs(void** state) {
   equal(y, (float[]){-1.5f, 1, -2, -2}, 4);
 }
 
-static int drop(void** state) {
-  drop_tensors();
-  return 0;
-}
-
 int main(void) {
-#define TEST(name) cmocka_unit_test_teardown(test_##name, drop)
+#define TEST(name) cmocka_unit_test_teardown(test_##name, drop_tensors_of)
   const struct CMUnitTest tests[] = {
       TEST(linear),        TEST(gelu_accuracy),
       TEST(gelu_extremes), TEST(norm),

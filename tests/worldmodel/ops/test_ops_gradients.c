@@ -57,11 +57,6 @@ static void fresh(void) {
   put_all();
 }
 
-static int drop(void** state) {
-  drop_tensors();
-  return 0;
-}
-
 static double project(int n) {
   double s = 0.0;
   fetch(t.y, y, (size_t)n * sizeof(float));
@@ -280,7 +275,7 @@ static void test_losses(void** state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_teardown(test_##name, drop)
+#define TEST(name) cmocka_unit_test_teardown(test_##name, drop_tensors_of)
   const struct CMUnitTest tests[] = {
       TEST(linear), TEST(gelu),   TEST(norm),   TEST(columns), TEST(add_rows),
       TEST(concat), TEST(rotate), TEST(attend), TEST(losses),

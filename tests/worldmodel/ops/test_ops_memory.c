@@ -147,13 +147,8 @@ static void test_threads(void** state) {
   for (int t = 0; t < 3; t++) assert_int_equal(losses[t].wrong, 0);
 }
 
-static int drop(void** state) {
-  drop_tensors();
-  return 0;
-}
-
 int main(void) {
-#define TEST(name) cmocka_unit_test_teardown(test_##name, drop)
+#define TEST(name) cmocka_unit_test_teardown(test_##name, drop_tensors_of)
   const struct CMUnitTest tests[] = {
       TEST(memory), TEST(no_memory), TEST(large_puts), TEST(recording), TEST(threads),
   };

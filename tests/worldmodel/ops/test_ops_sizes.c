@@ -15,11 +15,6 @@
 
 enum { SPARE = 8 };  // floats behind a result, which stay as they are
 
-static int drop(void** state) {
-  drop_tensors();
-  return 0;
-}
-
 static float* noise(size_t n, int a) {
   float* x = host_bytes(n * sizeof(float));
   UsRng rng = us_rng(13, US_RNG_TEST, (uint64_t)a, 0, 0);
@@ -456,7 +451,7 @@ static void test_same_bits_of_keys(void** state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_teardown(test_##name, drop)
+#define TEST(name) cmocka_unit_test_teardown(test_##name, drop_tensors_of)
   const struct CMUnitTest tests[] = {
       TEST(dense),
       TEST(fast),
