@@ -6,8 +6,9 @@
 #                                         held-out frames into FOLDER (under 40 MiB)
 #   FOLDER/gpu.sh [OUT]                   there: smoke test, the tests under compute-sanitizer, the
 #                                         tests, training, planning, a table; in under 6 minutes.
-#                                         Writes OUT/gpu.md and logs (OUT: FOLDER/out)
-# What is prepared: EPISODES (128), STEPS (1500) of training, LEVEL (6) of xz. BUILD: build/release.
+#                                         Writes OUT/gpu.md and logs (OUT: FOLDER/out).
+#                                         UNDERSTUDY_TEST_DEVICE=cpu rehearses it without a GPU
+# What is prepared: EPISODES (64, twice as many held out), STEPS (1500) of training, LEVEL (6) of xz. BUILD: build/release.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -50,8 +51,8 @@ prepare() {
   strip --strip-unneeded "$unpacked"/bin/* "$unpacked"/lib/*.so* 2>/dev/null || true
   # A model, and frames that it has not seen.
   local u="$build/understudy" task=pointmaze
-  "$u" collect --task $task --episodes "${EPISODES:-128}" --steps 100 --seed 1 --out "$unpacked/data/train.h5"
-  "$u" collect --task $task --episodes "${EPISODES:-128}" --steps 50 --seed 2 --out "$unpacked/data/held.h5"
+  "$u" collect --task $task --episodes "${EPISODES:-64}" --steps 100 --seed 1 --out "$unpacked/data/train.h5"
+  "$u" collect --task $task --episodes $((2 * ${EPISODES:-64})) --steps 50 --seed 2 --out "$unpacked/data/held.h5"
   "$u" finetune --data "$unpacked/data/train.h5" --steps "${STEPS:-1500}" --out "$unpacked/data/model"
   cp "$here/gpu.sh" "$to/"
   # Packed by xz, which comes along, as a bare machine may lack it.
@@ -62,7 +63,7 @@ prepare() {
 
 # ---- there ----
 
-out= failed=0
+out= files= failed=0
 say() { echo "$*" | tee -a "$out/gpu.md"; }
 
 # Runs a step with a limit in seconds and a log; says how it ended. The name is one word.
@@ -84,7 +85,6 @@ run() {
   mkdir -p "$out"
   out=$(cd "$out" && pwd)
   : >"$out/gpu.md"
-  local files
   files=$(mktemp -d)
   trap 'rm -rf "$files"' EXIT
   LD_LIBRARY_PATH=$here "$here/xz" -dc "$here/files.tar.xz" | tar -C "$files" -x
@@ -96,11 +96,15 @@ run() {
   export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${toolkit:+$toolkit:}$files/lib"
   export PATH="$files/bin:$PATH:/usr/local/cuda/bin"
   export UNDERSTUDY_SOURCE_DIR=$files UNDERSTUDY_CUDA=$files/lib/libunderstudy_cuda.so
-  export UNDERSTUDY_TEST_DEVICE=cuda
+  export UNDERSTUDY_PROBE=$files/bin/understudy-probe
+  export UNDERSTUDY_TEST_DEVICE=${UNDERSTUDY_TEST_DEVICE:-cuda}
   cd "$files"
 
   # Smoke test: the program starts, and the device opens and computes.
   understudy --version | tee "$out/version.log"
+  # OpenBLAS may not know a new processor; the program does, and the CPU is to be compared at its best.
+  OPENBLAS_CORETYPE=$(sed -n 's/.*, kernel //p' "$out/version.log")
+  export OPENBLAS_CORETYPE
   if ! bench_gpu smoke >"$out/smoke.log" 2>&1; then
     say "no device: $(tail -n 1 "$out/smoke.log")"
     exit 3
@@ -117,13 +121,17 @@ run() {
   fi
   for t in "${tests[@]}"; do step "$t" 60 "$t"; done
   # The main jobs, and the table.
-  step finetune 60 understudy finetune --device cuda --data data/train.h5 --steps 1000 --out "$files/model"
+  step finetune 60 understudy finetune --device "$UNDERSTUDY_TEST_DEVICE" --data data/train.h5 \
+    --steps 1000 --out "$files/model"
   step plans 90 bench_gpu plans data/model data/held.h5
   step table 120 bench_gpu table data/model data/held.h5
-  cat "$out/plans.log" "$out/table.log" | grep '^|' >>"$out/gpu.md" || true
+  step table-cpu 120 env UNDERSTUDY_TEST_DEVICE=cpu taskset -c 0,1 bench_gpu table data/model data/held.h5
+  cat "$out/plans.log" "$out/table.log" "$out/table-cpu.log" | grep '^|' >>"$out/gpu.md" || true
+  sed -n 's/^{"step": \([0-9]*\), "loss".*"seconds": \([0-9.]*\)}$/| fine-tuning, \1 steps | \2 s |/p' \
+    "$files/model/log.jsonl" | tail -n 1 >>"$out/gpu.md" || true
   command -v nvidia-smi >/dev/null &&
     nvidia-smi --query-gpu=name,driver_version,power.limit --format=csv,noheader >>"$out/gpu.md"
-  say "$failed failed steps, $SECONDS s"
+  say "$failed failed step(s), $SECONDS s"
   [ "$failed" = 0 ]
 }
 

@@ -14,8 +14,12 @@ static inline const char* us_blas_text(cublasStatus_t s) {
 }
 
 static inline int us_cu_devices(const char** why) {
-  int n = 0;
+  int n = 0, driver = 0;
   *why = us_cu_text(cudaGetDeviceCount(&n));
+  // A driver that is not there is told as one that is too old.
+  if (*why && cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {
+    *why = "no NVIDIA driver (libcuda.so.1)";
+  }
   if (*why) cudaGetLastError();
   if (!*why && n == 0) *why = "no device";
   return *why ? 0 : n;
