@@ -17,7 +17,7 @@ optional=(clang libclang-rt-14-dev clang-format clang-tidy cppcheck g++ strace v
 # Prints which of the packages are not there.
 missing() {
   for p in "$@"; do
-    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || echo "$p"
+    [ "$(dpkg-query -W -f='${Status}' "$p" 2>/dev/null)" = 'install ok installed' ] || echo "$p"
   done
 }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }

@@ -2,6 +2,7 @@
 # gpu.sh's folder, prepared small, runs in a root that holds a base system and nothing of ours, up to
 # the device that is not there: gpu_root.sh SOURCE BUILD.
 set -euo pipefail
+trap 'echo "line $LINENO: $BASH_COMMAND: exit $?"' ERR
 source=$1 build=$2
 if [ -e /dev/nvidia0 ]; then echo "there is a GPU here: run scripts/bench/gpu.sh itself"; exit 77; fi
 if ! [ -e "$build/libunderstudy_cuda.so" ]; then echo "no CUDA module in this build"; exit 77; fi
@@ -29,7 +30,7 @@ for tool in bash mkdir tar mktemp ls tee tail timeout grep cat rm sed dirname; d
   done
 done
 for library in libdl.so.2 librt.so.1 libpthread.so.0 libresolv.so.2 libm.so.6 libnss_files.so.2; do
-  path=$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64/ {print $NF; exit}')
+  path=$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64/ && !seen++ {print $NF}')
   [ -n "$path" ] || continue
   mkdir -p "$root$(dirname "$path")"
   cp -L "$path" "$root$path"
