@@ -68,6 +68,8 @@ struct UsTask;
   X(INT, block, 0, 0, 1 << 10, RESULT, "K", "env steps between frames; 0: the task's")            \
   X(TEXT, film, NULL, 0, 0, FREE, "FILE",                                                         \
     "trajectories whose actions nobody knows: an inverse model names them")                       \
+  X(INT, label_steps, 1200, 1, 1000000000, RESULT, "N",                                           \
+    "with --film: steps of the network that names actions")                                       \
   X(INT, last_steps, 500, 1, 1000000000, RESULT, "N",                                             \
     "with --film: steps on the true actions behind those on both")                                \
   X(FLOAT, last_rate, 0.25, 1e-6, 1e6, RESULT, "X", "with --film: factor on the rate of those")   \

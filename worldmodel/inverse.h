@@ -9,11 +9,13 @@
 //
 //   linear    a = W f + b, where [W b]' = (F'F + lambda I)^-1 F'A, F with a column of ones
 //   network   a = mean over members of W3 drop(h2) + b3 + L f, with h2 = gelu(W2 drop(h1) + b2),
-//             h1 = gelu(W1 f + b1); smooth L1 with threshold 0.3, AdamW
+//             h1 = gelu(W1 f + b1); smooth L1 with threshold 0.3, AdamW; each does without a
+//             part of the steps of its own
 //
 // The last tracks are held back from both. On them lambda is chosen, then the kind with the better
 // R^2, then how far a label can be trusted: where models disagree they are wrong. With s the
-// variance of the actions that the members and the linear model name, averaged over the A numbers,
+// variance of the actions that the members name (beside those of the linear model, if that is the
+// kept one), averaged over the A numbers,
 //
 //   e(s) = factor s^power      the squared error to be expected: log e fitted to log s, the factor
 //                              such that the mean is that of the held-back steps

@@ -134,6 +134,7 @@ static UsStatus find_labels(UsTrainingJob* j) {
       .dim = us_features_tokens(f->features) * us_features_dim(f->features),
       .action = info->action,
       .held = held,
+      .steps = j->c.label_steps,
       .seed = j->c.seed};
   UsInverse* m;
   US_TRY(us_inverse_fit(&config, &known, j->pool, &m));

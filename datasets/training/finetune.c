@@ -110,8 +110,8 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   const char* mode = config->mode ? config->mode : config->film ? "scratch" : "full";
   static const char* const modes[] = {"scratch", "action-only", "full"};
-  int known = 0;
-  for (int i = 0; i < 3; i++) known |= strcmp(modes[i], mode) == 0;
+  int known = 0;  // its number from 1
+  for (int i = 0; i < 3; i++) known += strcmp(modes[i], mode) == 0 ? i + 1 : 0;
   if (!known) {
     return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
   }
@@ -129,8 +129,8 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   j.c.mode = mode;
   UsStatus status = us_training_prepare(&j);
   j.train.trunk_rate = j.c.trunk_rate;
-  j.train.action_only = strcmp(modes[1], mode) == 0;
-  if (status == US_OK && strcmp(mode, "scratch") != 0) status = adopt(&j, &adopted);
+  j.train.action_only = known == 2;
+  if (status == US_OK && known > 1) status = adopt(&j, &adopted);
   j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.
   if (status == US_OK) {

@@ -96,15 +96,16 @@ void inverse_guess(const UsInverse* m, Guess* g, int members) {
 
 double inverse_answer(const UsInverse* m, const Guess* g, int r, UsInverseKind kind, float* a) {
   size_t n = (size_t)m->c.action, out = ROWS * n;
+  // The linear model stands first; it has a say in the spread where it is the one that answers.
+  int first = kind == US_INVERSE_NETWORK, all = 1 + MEMBERS - first;
   double spread = 0;
   for (size_t j = 0; j < n; j++) {
     const float* one = g->all + (size_t)r * n + j;
-    double sum = 0, squares = 0, answer = (double)one[0];
-    for (int i = 0; i <= MEMBERS; i++) sum += (double)one[(size_t)i * out];
-    double mean = sum / (1 + MEMBERS);
-    for (int i = 0; i <= MEMBERS; i++) squares += pow((double)one[(size_t)i * out] - mean, 2);
-    spread += squares / (1 + MEMBERS) / (double)n;
-    if (kind == US_INVERSE_NETWORK) answer = (sum - answer) / MEMBERS;
+    double sum = 0, squares = 0;
+    for (int i = first; i <= MEMBERS; i++) sum += (double)one[(size_t)i * out];
+    double mean = sum / all, answer = first ? mean : (double)one[0];
+    for (int i = first; i <= MEMBERS; i++) squares += pow((double)one[(size_t)i * out] - mean, 2);
+    spread += squares / all / (double)n;
     a[j] = (float)fmin(fmax(answer, -1), 1);
   }
   return spread;

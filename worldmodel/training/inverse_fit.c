@@ -139,9 +139,12 @@ typedef struct Fit {
 static void draw(const Fit* f, Member* w, int index, int number) {
   const UsInverse* m = f->m;
   size_t a = (size_t)m->c.action;
+  // Each member does without a part of its own, so that they differ where little is known.
+  int64_t first = f->count * index / MEMBERS, last = f->count * (index + 1) / MEMBERS;
   UsRng rng = us_rng(m->c.seed, US_RNG_BATCH, (uint64_t)number, (uint64_t)index, 8);
   for (int r = 0; r < ROWS; r++) {
-    const Step* s = &f->step[us_rng_below(&rng, (uint32_t)f->count)];
+    int64_t at = us_rng_below(&rng, (uint32_t)(f->count - (last - first)));
+    const Step* s = &f->step[at < first ? at : at + last - first];
     inverse_features(m, f->tracks, s, w->g.x + (size_t)r * (size_t)m->in);
     memcpy(w->host + (size_t)r * a, f->tracks->actions + (size_t)s->row[1] * a, a * sizeof(float));
   }
