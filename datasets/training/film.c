@@ -135,7 +135,8 @@ static UsStatus find_labels(UsTrainingJob* j) {
       .action = info->action,
       .held = held,
       .steps = j->c.label_steps,
-      .seed = j->c.seed};
+      .seed = j->c.seed,
+      .device = j->device};
   UsInverse* m;
   US_TRY(us_inverse_fit(&config, &known, j->pool, &m));
   f->figures = *us_inverse_figures(m);
