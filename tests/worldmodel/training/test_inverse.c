@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "tests/worldmodel/on_device.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/inverse.h"
@@ -57,8 +58,12 @@ static World* make(uint64_t seed, double blur, int bend) {
 }
 
 static UsInverse* fit(const World* w, int threads) {
-  const UsInverseConfig c = {
-      .dim = kDim, .action = kAction, .held = kHeld, .steps = kSteps, .seed = 3};
+  const UsInverseConfig c = {.dim = kDim,
+                             .action = kAction,
+                             .held = kHeld,
+                             .steps = emulated() ? 3 : kSteps,
+                             .seed = 3,
+                             .device = test_device()};
   UsPool* pool = us_pool_create(threads);
   UsInverse* m;
   if (us_inverse_fit(&c, &w->tracks, pool, &m) != US_OK) fail_msg("%s", us_message());
@@ -67,6 +72,7 @@ static UsInverse* fit(const World* w, int threads) {
 }
 
 static void test_kinds(void** state) {
+  if (emulated()) skip();
   World *plain = make(1, 0, 0), *bent = make(1, 0, 1);
   UsInverse *one = fit(plain, 1), *two = fit(bent, 1);
   const UsInverseFigures *a = us_inverse_figures(one), *b = us_inverse_figures(two);
@@ -81,6 +87,7 @@ static void test_kinds(void** state) {
 
 // Labels are the actions, and weights fall where the frames are blurred.
 static void test_labels(void** state) {
+  if (emulated()) skip();
   World *w = make(1, 0.15, 0), *film = make(2, 0.15, 0);
   UsInverse* m = fit(w, 1);
   assert_true(us_inverse_figures(m)->correlation > 0.15);
