@@ -13,13 +13,15 @@
 //             part of the steps of its own
 //
 // The last tracks are held back from both. On them lambda is chosen, then the kind with the better
-// R^2, then how far a label can be trusted: where models disagree they are wrong. With s the
-// variance of the actions that the members name (beside those of the linear model, if that is the
-// kept one), averaged over the A numbers,
+// R^2, then how far a label can be trusted: where the models disagree they are wrong.
 //
-//   e(s) = factor s^power      the squared error to be expected: log e fitted to log s, the factor
-//                              such that the mean is that of the held-back steps
-//   w = 1 - e(s) / v           how reliable, from US_INVERSE_LEAST to 1; v the actions' variance
+//   log e = c_0 + c_1 log s + c_2 log g + c_3 a^2 + sum over parts f_i of f: c_4+i log f_i^2
+//   w = 1 - e / v              how reliable, from US_INVERSE_LEAST to 1; v the actions' variance
+//
+// s is the variance of the members' actions, g the squared difference of their mean from the linear
+// model's, a^2 and f_i^2 mean squares; c is fitted to the squared errors of the held-back steps,
+// with c_0 such that their mean is right. What that is worth is told by halves of these steps, each
+// by a fit to the other.
 //
 // Threads: calls on one model come from one thread; inside, the pool works. The same seed gives the
 // same bits for any number of threads.
@@ -64,8 +66,8 @@ typedef struct UsInverseFigures {
   double lambda;           // chosen
   double correlation;      // of ranks, between expected and true squared errors of steps
   double error;            // mean squared error of the labels
-  double factor, power, variance;
-  int64_t fitted, held;  // steps
+  double variance;         // of the actions, v
+  int64_t fitted, held;    // steps
 } UsInverseFigures;
 
 typedef struct UsInverse UsInverse;

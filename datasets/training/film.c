@@ -59,8 +59,6 @@ void us_training_film_close(UsTrainingFilm* f) {
   X(double, lambda)      \
   X(double, correlation) \
   X(double, error)       \
-  X(double, factor)      \
-  X(double, power)       \
   X(double, variance)    \
   X(int64_t, fitted)     \
   X(int64_t, held)

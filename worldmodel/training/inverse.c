@@ -1,5 +1,5 @@
-// The inverse model in use: features, labels, and how far those are trusted. Equations in
-// inverse.h; the fits are inverse_fit.c.
+// The inverse model in use: features, batches, labels. Equations in inverse.h; the fits are
+// inverse_fit.c, how far labels are trusted inverse_trust.c.
 
 #include "worldmodel/inverse.h"
 
@@ -94,21 +94,23 @@ void inverse_guess(const UsInverse* m, Guess* g, int members) {
   }
 }
 
-double inverse_answer(const UsInverse* m, const Guess* g, int r, UsInverseKind kind, float* a) {
+void inverse_answer(const UsInverse* m, const Guess* g, int r, UsInverseKind kind, float* a,
+                    double* clue) {
   size_t n = (size_t)m->c.action, out = ROWS * n;
-  // The linear model stands first; it has a say in the spread where it is the one that answers.
-  int first = kind == US_INVERSE_NETWORK, all = 1 + MEMBERS - first;
-  double spread = 0;
+  double spread = 0, apart = 0, size = 0;
   for (size_t j = 0; j < n; j++) {
+    // The linear model stands first, the members behind it.
     const float* one = g->all + (size_t)r * n + j;
-    double sum = 0, squares = 0;
-    for (int i = first; i <= MEMBERS; i++) sum += (double)one[(size_t)i * out];
-    double mean = sum / all, answer = first ? mean : (double)one[0];
-    for (int i = first; i <= MEMBERS; i++) squares += pow((double)one[(size_t)i * out] - mean, 2);
-    spread += squares / all / (double)n;
+    double sum = 0, squares = 0, linear = (double)one[0];
+    for (int i = 1; i <= MEMBERS; i++) sum += (double)one[(size_t)i * out];
+    double mean = sum / MEMBERS, answer = kind == US_INVERSE_NETWORK ? mean : linear;
+    for (int i = 1; i <= MEMBERS; i++) squares += pow((double)one[(size_t)i * out] - mean, 2);
+    spread += squares / MEMBERS / (double)n;
+    apart += pow(mean - linear, 2) / (double)n;
     a[j] = (float)fmin(fmax(answer, -1), 1);
+    size += (double)a[j] * (double)a[j] / (double)n;
   }
-  return spread;
+  if (clue) inverse_clues(m, g->x + (size_t)r * (size_t)m->in, spread, apart, size, clue);
 }
 
 // ---- how good ----
@@ -134,7 +136,7 @@ UsStatus inverse_score(const UsInverse* m, const UsTracks* tracks, const Step* s
     inverse_guess(m, &g, kind == US_INVERSE_NETWORK);
     for (int r = 0; r < rows; r++) {
       const float* truth = tracks->actions + (size_t)step[at + r].row[1] * n;
-      inverse_answer(m, &g, r, kind, a);
+      inverse_answer(m, &g, r, kind, a, NULL);
       for (size_t j = 0; j < n; j++) {
         left += pow((double)truth[j] - (double)a[j], 2);
         all += pow((double)truth[j] - mean[j], 2);
@@ -149,11 +151,6 @@ UsStatus inverse_score(const UsInverse* m, const UsTracks* tracks, const Step* s
 }
 
 // ---- labels ----
-
-static float reliability(const UsInverseFigures* f, double spread) {
-  double error = f->factor * pow(spread, f->power);
-  return (float)fmin(fmax(1 - error / f->variance, (double)US_INVERSE_LEAST), 1);
-}
 
 typedef struct Labels {
   const UsInverse* m;
@@ -178,8 +175,9 @@ static void label_track(void* arg, int item, int worker) {
     inverse_guess(m, g, 1);
     for (int r = 0; r < rows; r++) {
       size_t row = (size_t)(l->tracks->offset[item] + k + r);
-      double spread = inverse_answer(m, g, r, m->f.kind, l->actions + row * n);
-      l->weight[row] = reliability(&m->f, spread);
+      double clue[CLUES];
+      inverse_answer(m, g, r, m->f.kind, l->actions + row * n, clue);
+      l->weight[row] = inverse_reliable(m, clue);
     }
   }
 }
@@ -218,101 +216,6 @@ UsStatus us_inverse_label(const UsInverse* m, const UsTracks* tracks, UsPool* po
   return status == US_OK ? us_device_check(m->d, "labels") : status;
 }
 
-// ---- trust ----
-
-typedef struct Rank {
-  double value;
-  int64_t place;
-} Rank;
-
-static int by_value(const void* a, const void* b) {
-  const Rank *x = a, *y = b;
-  if (x->value != y->value) return x->value < y->value ? -1 : 1;
-  return x->place < y->place ? -1 : x->place > y->place;
-}
-
-// The ranks of x (n), those of equal numbers alike, in its place.
-static int rank(int64_t n, double* x) {
-  Rank* list = malloc((size_t)n * sizeof(Rank));
-  if (!list) return 0;
-  for (int64_t i = 0; i < n; i++) list[i] = (Rank){x[i], i};
-  qsort(list, (size_t)n, sizeof(Rank), by_value);
-  for (int64_t i = 0, end; i < n; i = end) {
-    for (end = i; end < n && list[end].value == list[i].value; end++) {
-    }
-    for (int64_t k = i; k < end; k++) x[list[k].place] = 0.5 * (double)(i + end - 1);
-  }
-  free(list);
-  return 1;
-}
-
-// The slope of y over x, or their correlation.
-static double related(int64_t n, const double* x, const double* y, int correlation) {
-  double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-  for (int64_t i = 0; i < n; i++) mx += x[i] / (double)n, my += y[i] / (double)n;
-  for (int64_t i = 0; i < n; i++) {
-    xx += (x[i] - mx) * (x[i] - mx);
-    yy += (y[i] - my) * (y[i] - my);
-    xy += (x[i] - mx) * (y[i] - my);
-  }
-  double by = correlation ? sqrt(xx * yy) : xx;
-  return by > 0 ? xy / by : 0;
-}
-
-// Fits e(s) to the held-back steps and ranks both. spread, error (count) are overwritten.
-static UsStatus trust(UsInverse* m, int64_t count, double* spread, double* error) {
-  double *x = malloc((size_t)count * sizeof(double)), *y = malloc((size_t)count * sizeof(double));
-  UsInverseFigures* f = &m->f;
-  int ok = x && y;
-  double sum = 0;
-  for (int64_t i = 0; ok && i < count; i++) {
-    spread[i] = fmax(spread[i], 1e-12);
-    x[i] = log(spread[i]);
-    y[i] = log(fmax(error[i], 1e-12));
-    sum += error[i];
-  }
-  // A power below 0 would say that models agree where they are wrong: then nothing is known.
-  f->error = sum / (double)count;
-  f->power = ok ? fmin(fmax(related(count, x, y, 0), 0), 2) : 0;
-  double powers = 0;
-  for (int64_t i = 0; i < count; i++) powers += pow(spread[i], f->power);
-  f->factor = sum / powers;
-  ok = ok && rank(count, spread) && rank(count, error);
-  f->correlation = ok ? related(count, spread, error, 1) : 0;
-  free(x);
-  free(y);
-  return ok ? US_OK : us_fail(US_MEMORY, "inverse model: out of memory");
-}
-
-// Spread and true error of every held-back step by the kept model.
-static UsStatus calibrate(UsInverse* m, const UsTracks* tracks, const Step* step, int64_t count) {
-  size_t n = (size_t)m->c.action;
-  double* spread = malloc((size_t)count * sizeof(double));
-  double* error = calloc((size_t)count, sizeof(double));
-  float* a = malloc(n * sizeof(float));
-  Guess g;
-  int ok = inverse_guess_create(m, &g) && spread && error && a;
-  for (int64_t at = 0; ok && at < count; at += ROWS) {
-    int rows = count - at < ROWS ? (int)(count - at) : ROWS;
-    for (int r = 0; r < rows; r++) {
-      inverse_features(m, tracks, &step[at + r], g.x + (size_t)r * (size_t)m->in);
-    }
-    inverse_guess(m, &g, 1);
-    for (int r = 0; r < rows; r++) {
-      const float* truth = tracks->actions + (size_t)step[at + r].row[1] * n;
-      spread[at + r] = inverse_answer(m, &g, r, m->f.kind, a);
-      for (size_t j = 0; j < n; j++) error[at + r] += pow((double)(truth[j] - a[j]), 2) / (double)n;
-    }
-  }
-  UsStatus status =
-      ok ? trust(m, count, spread, error) : us_fail(US_MEMORY, "inverse model: out of memory");
-  inverse_guess_destroy(m, &g);
-  free(spread);
-  free(error);
-  free(a);
-  return status;
-}
-
 // ---- the fit ----
 
 // The mean of the frames' numbers and their common deviation, and the variance of the actions.
@@ -347,11 +250,11 @@ static UsStatus fit(UsInverse* m, const UsTracks* tracks, const Step* step, UsPo
   measure(m, tracks, step, f->fitted);
   US_TRY(inverse_fit_linear(m, tracks, step, f->fitted, f->held));
   US_TRY(inverse_fit_network(m, tracks, step, f->fitted, pool));
-  // The better one is kept; how wrong it is where the models disagree tells what labels are worth.
+  // The better one is kept; what goes with its errors tells what its labels are worth.
   US_TRY(inverse_score(m, tracks, behind, f->held, US_INVERSE_LINEAR, &f->linear));
   US_TRY(inverse_score(m, tracks, behind, f->held, US_INVERSE_NETWORK, &f->network));
   f->kind = f->network > f->linear ? US_INVERSE_NETWORK : US_INVERSE_LINEAR;
-  return calibrate(m, tracks, behind, f->held);
+  return inverse_trust(m, tracks, behind, f->held);
 }
 
 // Its memory and the places of a member's tensors.

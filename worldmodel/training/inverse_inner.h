@@ -7,11 +7,12 @@
 #include "worldmodel/param_list.h"
 
 enum {
-  MEMBERS = 4,    // networks, whose mean is the model of that kind
-  HIDDEN = 192,   // width of both layers
-  ROWS = 256,     // steps of a batch
-  PARTS = 4,      // of f, D numbers each
-  AROUND = PARTS  // rows that f reads: k - 1 .. k + 2
+  MEMBERS = 4,       // networks, whose mean is the model of that kind
+  HIDDEN = 192,      // width of both layers
+  ROWS = 256,        // steps of a batch
+  PARTS = 4,         // of f, D numbers each
+  AROUND = PARTS,    // rows that f reads: k - 1 .. k + 2
+  CLUES = 4 + PARTS  // about the error of a label
 };
 
 // A member: field, flags, rows, columns.
@@ -28,9 +29,10 @@ struct UsInverse {
   UsInverseConfig c;
   UsInverseFigures f;
   UsDevice* d;
-  int in;        // numbers of f
-  float* mean;   // (D) ordinary memory
-  double scale;  // of all numbers
+  int in;              // numbers of f
+  float* mean;         // (D) ordinary memory
+  double scale;        // of all numbers
+  double clue[CLUES];  // weights: log e is their sum
   UsParamList list;
 #define X(field, flags, rows, columns) size_t field;
   MEMBER(X)
@@ -67,8 +69,21 @@ void inverse_guess(const UsInverse* m, Guess* g, int members);
 // Member i of x (ROWS, in) into y (ROWS, A), all tensor memory. up, h1, h2 (ROWS, HIDDEN).
 void inverse_member(const UsInverse* m, int i, Guess* g, float* y);
 
-// The kept model's actions of row r of a guess, clipped, into a (A); returns the spread s.
-double inverse_answer(const UsInverse* m, const Guess* g, int r, UsInverseKind kind, float* a);
+// A kind's actions of row r of a guess, clipped, into a (A), and what tells its error into clue
+// (CLUES). Nullable: clue.
+void inverse_answer(const UsInverse* m, const Guess* g, int r, UsInverseKind kind, float* a,
+                    double* clue);
+
+// The clues of features x (in), by the members' variance, the squares of their mean's difference
+// from the linear model and of the action.
+void inverse_clues(const UsInverse* m, const float* x, double spread, double apart, double size,
+                   double* clue);
+
+// The weight of a label of these clues.
+float inverse_reliable(const UsInverse* m, const double* clue);
+
+// Fits what clues say about the kept model's errors on held-back steps.
+UsStatus inverse_trust(UsInverse* m, const UsTracks* tracks, const Step* step, int64_t count);
 
 // Fits one kind to `count` steps and, of the linear one, chooses lambda by `held` others. Both
 // leave their weights in m.
