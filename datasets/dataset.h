@@ -47,6 +47,10 @@ typedef struct UsDataset UsDataset;
 // finished episodes are seen. On failure *out is NULL and the message names the row or episode.
 US_API UsStatus us_dataset_open(const char* path, UsDataset** out);
 
+// The same for a file that is only to be looked at: its column of actions, if it has one, is not
+// opened, so A is 0, us_dataset_actions NULL, and the hash (below) that of a file without.
+US_API UsStatus us_dataset_open_film(const char* path, UsDataset** out);
+
 // NULL is fine.
 US_API void us_dataset_close(UsDataset* d);
 

@@ -55,11 +55,14 @@ typedef enum UsSampleUse {
 typedef struct UsSamplerConfig {
   uint64_t seed;
   UsSampleUse use;
-  int frames;        // T
-  int block;         // K: fine-tuning has exactly one block between frames
-  int gap_max;       // pretraining: gaps between frames uniform in 1 .. gap_max env steps; 0: K
-  int64_t first;     // the first episode that is drawn
-  int64_t episodes;  // so many from there; 0: all
+  int frames;            // T
+  int block;             // K: fine-tuning has exactly one block between frames
+  int gap_max;           // pretraining: gaps between frames uniform in 1 .. gap_max env steps; 0: K
+  int64_t first;         // the first episode that is drawn
+  int64_t episodes;      // so many from there; 0: all
+  const float* actions;  // (N, A) that stand for the dataset's. Nullable
+  int action;            // A of those
+  const float* weight;   // (N) of each row's action; that of a sample is their mean. Nullable: 1
 } UsSamplerConfig;
 
 typedef struct UsSampler UsSampler;

@@ -14,6 +14,13 @@
 // leave log.jsonl there, the lines of us_trainer_run. The last twentieth of the episodes is held
 // back to measure errors on.
 //
+// With `film` us_finetune fits an inverse model (worldmodel/inverse.h) to the trajectories of
+// `data` and names the actions of the film, whose own it never reads. Stages follow, each with a
+// checkpoint of its own: `both` trains on all, where the film counts as far as its labels are to be
+// trusted and `data` is drawn twice as often as its share; `full` goes on with the true actions
+// alone; and where labels are bad, `alone` starts anew without the film. The held-back trajectories
+// choose.
+//
 // A run that was stopped leaves checkpoint.safetensors in its folder; with `resume` the next one
 // goes on from there to the same bits. The key of a run hashes what its result depends on: the
 // settings so marked, the data, the encoder; another key is refused. A run holds the lock of its
@@ -54,10 +61,20 @@ struct UsTask;
 
 #define US_FINETUNE_SETTINGS(X)                                                                   \
   X(TEXT, data, NULL, 0, 0, FREE, "FILE", "trajectories of one task")                             \
-  X(TEXT, mode, NULL, 0, 0, RESULT, "MODE", "scratch, action-only or full; default: full")        \
+  X(TEXT, mode, NULL, 0, 0, RESULT, "MODE",                                                       \
+    "scratch, action-only or full; default: full, with --film scratch")                           \
   X(TEXT, init, NULL, 0, 0, RESULT, "DIR",                                                        \
     "a folder of `understudy pretrain`; default: the embedded one")                               \
   X(INT, block, 0, 0, 1 << 10, RESULT, "K", "env steps between frames; 0: the task's")            \
+  X(TEXT, film, NULL, 0, 0, FREE, "FILE",                                                         \
+    "trajectories whose actions nobody knows: an inverse model names them")                       \
+  X(INT, label_steps, 1200, 1, 1000000000, RESULT, "N",                                           \
+    "with --film: steps of the network that names actions")                                       \
+  X(INT, last_steps, 500, 1, 1000000000, RESULT, "N",                                             \
+    "with --film: steps on the true actions behind those on both")                                \
+  X(FLOAT, last_rate, 0.25, 1e-6, 1e6, RESULT, "X", "with --film: factor on the rate of those")   \
+  X(FLOAT, sure, 0.8, -1e6, 2, RESULT, "X",                                                       \
+    "with --film: R^2 of labels from which training without them is not tried")                   \
   X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
   US_TRAINING_SETTINGS(X)
 
@@ -92,6 +109,8 @@ typedef struct UsTrainResult {
   int64_t steps;            // taken, earlier runs included
   int horizon;              // frames of the open-loop error
   UsValidation validation;  // the last, or best with `patience`
+  const char* chosen;       // with `film`: the stage that was kept, both, full or alone; else NULL
+  double label_r2, label_correlation;  // with `film`: of the labels, on held-back trajectories
 } UsTrainResult;
 
 // What the caller wants to stop is US_INTERRUPTED and goes on with `resume`; a loss that is not

@@ -12,6 +12,7 @@ typedef struct UsBatch {
   float* latents;  // (B, T, G, D) raw features of the frozen encoder, filled by the source
   float* times;    // (B, T) s
   float* actions;  // (B, T - 1, K, A): the block that leads from frame t to t + 1. NULL: not needed
+  float* weight;   // (B) how often the loss of a sample counts. NULL: once
 } UsBatch;
 
 // Fills sample `b` of the batch of `step`. Depends on (seed, step, b) alone, and may be called from

@@ -110,6 +110,9 @@ US_API void us_ops_linear_back(UsDevice* d, int rows, int out, int in, const flo
 // y (count) += a x. y may alias x.
 US_API void us_ops_add(UsDevice* d, size_t count, float a, const float* x, float* y);
 
+// y (count) *= x.
+US_API void us_ops_multiply(UsDevice* d, size_t count, const float* x, float* y);
+
 // y = gelu(x) = x/2 (1 + erf(x / sqrt 2)), the exact form, to float rounding. y may alias x.
 US_API void us_ops_gelu(UsDevice* d, size_t count, const float* x, float* y);
 
@@ -223,9 +226,11 @@ US_API void us_ops_window(UsDevice* d, int rows, int samples, const int* slot, i
 // ---- losses and distances ----
 
 // sum (1) = smooth L1 (Huber with threshold beta, divided by beta) summed over count elements of
-// x - target, times scale; dx = its gradient. The sum runs in double. Nullable: dx.
+// x - target, times scale; dx = its gradient. Element i counts weight[i / width] times. The sum
+// runs in double. Nullable: weight (all 1; width is not looked at), dx.
 US_API void us_ops_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
-                             const float* target, float* dx, double* sum);
+                             const float* target, const float* weight, size_t width, float* dx,
+                             double* sum);
 
 // sum (1) = weighted squared error: sum weight (x - target)^2, times scale; dx = its gradient.
 // Nullable: weight (all 1), dx, sum.

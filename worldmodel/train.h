@@ -56,6 +56,7 @@ typedef struct UsTrainConfig {
 typedef struct UsTrainData {
   UsBatchSource fill;
   void* source;
+  int weighted;  // 1: it fills the samples' weights too; of `held` they are not looked at
 } UsTrainData;
 
 enum { US_TRAIN_UNREAD = 50 };  // most steps between two looks at their figures

@@ -9,13 +9,13 @@
 
 #include "datasets/files/dataset_reader.h"
 
-UsStatus us_dataset_open(const char* path, UsDataset** out) {
+static UsStatus open_whole(const char* path, UsStrict strict, UsDataset** out) {
   UsDataset* d;
   int64_t first, count;
   int more;
   *out = NULL;
   // One window that holds all rows.
-  US_TRY(us_reader_open(path, NULL, US_STRICT_ALL, &d));
+  US_TRY(us_reader_open(path, NULL, strict, &d));
   UsStatus status = us_reader_next(d, &first, &count, &more);
   if (status != US_OK) {
     us_dataset_close(d);
@@ -32,6 +32,14 @@ UsStatus us_dataset_open(const char* path, UsDataset** out) {
   if (!(d->info.dt > 0)) d->info.dt = d->info.rows > 1 ? d->c.time[1] - d->c.time[0] : 0;
   *out = d;
   return US_OK;
+}
+
+UsStatus us_dataset_open(const char* path, UsDataset** out) {
+  return open_whole(path, US_STRICT_ALL, out);
+}
+
+UsStatus us_dataset_open_film(const char* path, UsDataset** out) {
+  return open_whole(path, US_STRICT_FILM, out);
 }
 
 // ---- queries ----

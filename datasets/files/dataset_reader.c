@@ -85,9 +85,15 @@ static int is_to_leave(const UsDataset* d, UsColumnId id) {
   return leave;
 }
 
+// The column whose rows all others have; strictly read files have both.
+static UsColumnId leader_of_rows(const UsDataset* d) {
+  return d->film ? US_COLUMN_TIME : US_COLUMN_ACTION;
+}
+
 // Opens a column under its own name or the other that the list knows, or leaves it closed.
 static UsStatus open_column(UsDataset* d, UsColumnId id) {
   if (id == US_COLUMN_VARIATION && !d->info.variation_names[0]) return US_OK;
+  if (id == US_COLUMN_ACTION && d->film) return US_OK;
   if (H5Lexists(d->file, d->name[id], H5P_DEFAULT) <= 0) {
     const char* other = us_columns[id].other;
     if (!other || H5Lexists(d->file, other, H5P_DEFAULT) <= 0) {
@@ -123,7 +129,7 @@ static void name_writer(UsDataset* d) {
     snprintf(d->writer, sizeof(d->writer), "understudy %s", d->info.version);
     return;
   }
-  UsColumnId id = d->column[US_COLUMN_PIXELS] >= 0 ? US_COLUMN_PIXELS : US_COLUMN_ACTION;
+  UsColumnId id = d->column[US_COLUMN_PIXELS] >= 0 ? US_COLUMN_PIXELS : leader_of_rows(d);
   hid_t how = H5Dget_create_plist(d->column[id]);
   int filters = H5Pget_nfilters(how), chunked = H5Pget_layout(how) == H5D_CHUNKED;
   H5Pclose(how);
@@ -162,7 +168,7 @@ static UsStatus take_room(UsDataset* d, UsColumnId id, int64_t rows) {
 // Reads the columns of episodes and checks that they share out the rows.
 static UsStatus load_episodes(UsDataset* d) {
   int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
-  int64_t rows = (int64_t)d->extent[US_COLUMN_ACTION];
+  int64_t rows = (int64_t)d->extent[leader_of_rows(d)];
   if (asked > rows) {
     return us_fail(US_FORMAT,
                    "%s: ep_len: expected at most one episode per row, found %lld of %lld", d->path,
@@ -205,7 +211,8 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
   US_TRY(us_hdf5_open(d->path, &d->file));
   US_TRY(us_hdf5_check_root(d->path, d->file));
   d->ours = us_attributes_read(d->file, &d->info) && d->info.version[0];
-  d->strict = strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
+  d->film = strict == US_STRICT_FILM;
+  d->strict = d->film || strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
   // All columns of rows have one number of rows, those of episodes one number of episodes.
   const char* taken[US_COLUMN_COUNT];
@@ -214,7 +221,7 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
     if (d->column[id] < 0) continue;
     taken[count++] = d->name[id];
     int per_episode = us_columns[id].per == US_PER_EPISODE;
-    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : US_COLUMN_ACTION;
+    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : leader_of_rows(d);
     if (d->extent[id] == d->extent[leader]) continue;
     return us_fail(US_FORMAT, "%s: %s: expected %llu rows as %s has, found %llu", d->path,
                    d->name[id], (unsigned long long)d->extent[leader], d->name[leader],
@@ -230,7 +237,9 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
   US_TRY(load_episodes(d));
   // Without recorded bounds ours are -1 and 1, others have none.
   UsDatasetColumns* c = &d->c;
-  US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, d->ours || d->strict, c));
+  if (!d->film) {
+    US_TRY(us_dataset_read_bounds(d->path, d->file, d->info.action, d->ours || d->strict, c));
+  }
   // Planners draw actions from [-1, 1], so those of training may not be wider.
   for (int i = 0; d->strict && i < d->info.action; i++) {
     if (c->low[i] >= -1 && c->high[i] <= 1) continue;

@@ -18,13 +18,14 @@
 #include "datasets/hdf5/columns.h"
 #include "datasets/exchange.h"
 
-// Which files are read strictly.
-typedef enum UsStrict { US_STRICT_NONE, US_STRICT_OURS, US_STRICT_ALL } UsStrict;
+// Which files are read strictly; a film without its actions.
+typedef enum UsStrict { US_STRICT_NONE, US_STRICT_OURS, US_STRICT_ALL, US_STRICT_FILM } UsStrict;
 
 struct UsDataset {
   char* path;
   UsDatasetInfo info;  // sizes are 0 for columns that are not there; dt is 0 when not said
   int ours, strict, repair;
+  int film;                  // 1: the column of actions is left alone
   char writer[96];           // which program wrote it, in words
   char left[US_LEFT_CHARS];  // columns that are not read
   char hash[US_HASH_CHARS];  // "": not computed yet

@@ -71,8 +71,11 @@ static UsStatus draw_contexts(const UsTrainingJob* j, float** context, float** p
   *context = malloc(kContexts * each * sizeof(float));
   *past = malloc((kContexts * moves + 1) * sizeof(float));
   for (int i = 0; *context && *past && i < kContexts; i++) {
-    UsBatch one = {1, c->context, *context + (size_t)i * each, times,
-                   c->past ? *past + (size_t)i * moves : NULL};
+    UsBatch one = {.batch = 1,
+                   .frames = c->context,
+                   .latents = *context + (size_t)i * each,
+                   .times = times,
+                   .actions = c->past ? *past + (size_t)i * moves : NULL};
     us_sampler_source(s, i, 0, &one);
   }
   us_sampler_destroy(s);
@@ -105,10 +108,10 @@ static UsStatus save(const UsTrainingJob* j, UsValidation v) {
 
 UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
-  const char* mode = config->mode ? config->mode : "full";
+  const char* mode = config->mode ? config->mode : config->film ? "scratch" : "full";
   static const char* const modes[] = {"scratch", "action-only", "full"};
-  int known = 0;
-  for (int i = 0; i < 3; i++) known |= strcmp(modes[i], mode) == 0;
+  int known = 0;  // its number from 1
+  for (int i = 0; i < 3; i++) known += strcmp(modes[i], mode) == 0 ? i + 1 : 0;
   if (!known) {
     return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
   }
@@ -126,11 +129,14 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   j.c.mode = mode;
   UsStatus status = us_training_prepare(&j);
   j.train.trunk_rate = j.c.trunk_rate;
-  j.train.action_only = strcmp(mode, "action-only") == 0;
-  if (status == US_OK && strcmp(mode, "scratch") != 0) status = adopt(&j, &adopted);
+  j.train.action_only = known == 2;
+  if (status == US_OK && known > 1) status = adopt(&j, &adopted);
   j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.
-  if (status == US_OK) status = us_training_run(&j, adopted, result);
+  if (status == US_OK) {
+    status = config->film ? us_training_film_run(&j, adopted, result)
+                          : us_training_run(&j, adopted, result);
+  }
   if (status == US_OK && !result->complete) status = save(&j, result->validation);
   us_training_end(&j, status == US_OK);
   return status;

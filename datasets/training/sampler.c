@@ -38,8 +38,9 @@ UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
                    .actions = us_dataset_actions(data),
                    .times = us_dataset_times(data),
                    .features = features,
-                   .action = info->action,
+                   .action = config->actions ? config->action : info->action,
                    .row = (size_t)us_features_tokens(features) * (size_t)us_features_dim(features)};
+  if (config->actions) s->actions = config->actions;
   s->span = (config->frames - 1) * (config->gap_max ? config->gap_max : config->block);
   int64_t behind = info->episodes - config->first;
   s->episodes = config->episodes > 0 && config->episodes < behind ? config->episodes : behind;
@@ -117,6 +118,14 @@ static int64_t draw_even(const UsSampler* s, int64_t step, int b) {
   return s->offset[e] + us_rng_below(&rng, (uint32_t)(s->length[e] - s->span));
 }
 
+// How often a sample counts whose first and last frames are these rows.
+static float weigh(const UsSampler* s, int64_t first, int64_t last) {
+  if (!s->config.weight || last == first) return 1;
+  double sum = 0;
+  for (int64_t row = first; row < last; row++) sum += (double)s->config.weight[row];
+  return (float)(sum / (double)(last - first));
+}
+
 void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   const UsSampler* s = source;
   const UsSamplerConfig* c = &s->config;
@@ -133,6 +142,7 @@ void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
     memcpy(out->latents + at * s->row, us_features_row(s->features, row), s->row * sizeof(float));
     out->times[at] = (float)(s->times[row] - s->times[first]);
   }
+  if (out->weight) out->weight[b] = weigh(s, first, row);
   // With one block between frames the actions lie one behind the other.
   if (!out->actions) return;
   size_t width = (size_t)(c->frames - 1) * (size_t)c->block * (size_t)s->action;

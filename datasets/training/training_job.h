@@ -9,6 +9,7 @@
 #include "datasets/features.h"
 #include "datasets/training_jobs.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/inverse.h"
 
 // Datasets with the features of one encoder, and who draws samples from each.
 typedef struct UsTrainingData {
@@ -24,6 +25,19 @@ typedef struct UsTrainingData {
   int block;  // K
   int holds;  // 1: every dataset has a held-back episode that is long enough
 } UsTrainingData;
+
+// Trajectories without actions, and what an inverse model says that was done in them.
+typedef struct UsTrainingFilm {
+  UsDataset* data;  // NULL: there is none
+  UsFeatures* features;
+  UsSampler* train;
+  char hash[US_HASH_CHARS];
+  float *actions, *weight;   // (N, A), (N) labels and how far they are to be trusted
+  double reliable;           // mean of the weights
+  UsInverseFigures figures;  // of the inverse model
+  cJSON* stages;             // what was tried, for config.json
+  const char* chosen;
+} UsTrainingFilm;
 
 // The settings of either job. A job's list of this struct is its own list with US_SETTING_OF
 // UsTrainingConfig, its values those of its `config`, by US_TRAINING_COPY.
@@ -49,9 +63,11 @@ typedef struct UsTrainingJob {
   UsPool* pool;
   UsLock* lock;  // of the folder
   UsTrainingData data;
+  UsTrainingFilm film;
   UsTrainConfig train;  // a job adds to it what is its own before us_training_run
   UsPredictor* p;
   UsTrainer* t;
+  int64_t steps;  // taken for the weights that p has
   char key[48];
 } UsTrainingJob;
 
@@ -60,8 +76,23 @@ typedef struct UsTrainingJob {
 UsStatus us_training_prepare(UsTrainingJob* j);
 
 // Trains, or says in result->complete that the folder holds this finished run. `ready`: 1 when the
-// predictor has weights and normalisation of its own to start from.
+// predictor has weights and normalisation of its own to start from. The same with labels of a film.
 UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result);
+UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result);
+
+// One way through steps. A stage that a run before has finished is at its end at once, with the
+// same weights, so a job of several goes through all of them.
+typedef struct UsTrainingStage {
+  const char *label, *log, *checkpoint;  // of the bar; names of files in the folder
+  char key[64];
+  UsTrainConfig train;
+  UsTrainData data;
+  int ready;  // as above
+} UsTrainingStage;
+
+// What comes before the first stage: samplers and key; then look at result->complete.
+UsStatus us_training_begin(UsTrainingJob* j, UsTrainResult* result);
+UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsValidation* v);
 
 // What was trained on, for config.json.
 cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v);
@@ -89,5 +120,18 @@ void us_training_source(void* data, int64_t step, int b, UsBatch* out);
 void us_training_held_source(void* data, int64_t step, int b, UsBatch* out);
 
 void us_training_data_close(UsTrainingData* d);
+
+// ---- the stages of a film ----
+
+// Opens and hashes it, refuses what does not go with the data, and computes its features.
+UsStatus us_training_film_open(UsTrainingJob* j);
+
+// Fits the inverse model and names the actions, or reads what a run before found.
+UsStatus us_training_film_label(UsTrainingJob* j);
+
+// Adds what became of it to the notes.
+void us_training_film_notes(const UsTrainingJob* j, cJSON* notes);
+
+void us_training_film_close(UsTrainingFilm* f);
 
 #endif  // UNDERSTUDY_TRAINING_JOB_H_

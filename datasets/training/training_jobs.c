@@ -63,6 +63,7 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   US_TRY(us_training_data_open(j));
   if (j->task) US_TRY(us_task_settings(j->task, j->label, j->given, j->list, &j->c));
   US_TRY(us_training_data_encode(j));
+  if (j->c.film) US_TRY(us_training_film_open(j));
 #define X(type, name, ...) j->train.name = j->c.name;
   US_TRAIN_SETTINGS(X)
 #undef X
@@ -96,6 +97,7 @@ static void make_key(UsTrainingJob* j) {
   for (int i = 0; i < j->data.count; i++) {
     cJSON_AddItemToArray(files, cJSON_CreateString(j->data.hash[i]));
   }
+  if (j->film.data) cJSON_AddStringToObject(all, "film", j->film.hash);
   // The text of all this, hashed; the seed stands beside it for people.
   char* text = cJSON_PrintUnformatted(all);
   us_hash_bytes(text ? text : "", text ? strlen(text) : 0, hash);
@@ -126,8 +128,18 @@ static UsStatus find_complete(const UsTrainingJob* j, int* complete) {
                  j->c.out);
 }
 
-UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
-  char log[kPath], checkpoint[kPath];
+// Files of stages, which a whole folder does not need.
+static const char* const passing[] = {"checkpoint.safetensors", "checkpoint-full.safetensors",
+                                      "checkpoint-alone.safetensors", "labels.safetensors"};
+
+static void drop_passing(const UsTrainingJob* j, int from) {
+  char path[kPath];
+  for (int i = from; i < (int)(sizeof(passing) / sizeof(*passing)); i++) {
+    unlink(in_folder(j, path, passing[i]));
+  }
+}
+
+UsStatus us_training_begin(UsTrainingJob* j, UsTrainResult* result) {
   // Samples for training and validation.
   j->train = us_train_defaults(us_predictor_model(j->p), &j->train);
   int held_frames = us_predictor_config(j->p)->context + j->train.horizon;
@@ -136,21 +148,44 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   make_key(j);
   US_TRY(find_complete(j, &result->complete));
   if (result->complete) return US_OK;
+  // What later stages of another run left would be taken for this one's.
+  if (!j->c.resume) drop_passing(j, 1);
+  return us_folder_make(j->c.out);
+}
+
+UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsValidation* v) {
+  char log[kPath], checkpoint[kPath];
+  const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data, 0};
+  us_trainer_destroy(j->t);
+  j->t = NULL;
   // The trainer and its way through all steps.
-  const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data};
-  US_TRY(us_trainer_create(us_predictor_model(j->p), &j->train,
-                           (UsTrainData){us_training_source, &j->data}, held, j->pool, &j->t));
+  US_TRY(us_trainer_create(us_predictor_model(j->p), &stage->train, stage->data, held, j->pool,
+                           &j->t));
   // Weights without a normalisation take that of their data.
-  if (!ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
-  US_TRY(us_folder_make(j->c.out));
-  const UsTrainRun run = {.label = j->label,
-                          .log = in_folder(j, log, "log.jsonl"),
-                          .checkpoint = in_folder(j, checkpoint, "checkpoint.safetensors"),
-                          .key = j->key,
+  if (!stage->ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
+  const UsTrainRun run = {.label = stage->label,
+                          .log = in_folder(j, log, stage->log),
+                          .checkpoint = in_folder(j, checkpoint, stage->checkpoint),
+                          .key = stage->key,
                           .checkpoint_seconds = j->c.checkpoint_seconds,
                           .resume = j->c.resume};
-  US_TRY(us_trainer_run(j->t, &run, &result->validation));
-  result->steps = us_trainer_steps(j->t);
+  US_TRY(us_trainer_run(j->t, &run, v));
+  j->steps = us_trainer_steps(j->t);
+  return US_OK;
+}
+
+UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
+  US_TRY(us_training_begin(j, result));
+  if (result->complete) return US_OK;
+  UsTrainingStage only = {.label = j->label,
+                          .log = "log.jsonl",
+                          .checkpoint = passing[0],
+                          .train = j->train,
+                          .data = {us_training_source, &j->data, 0},
+                          .ready = ready};
+  snprintf(only.key, sizeof(only.key), "%s", j->key);
+  US_TRY(us_training_stage(j, &only, &result->validation));
+  result->steps = j->steps;
   result->horizon = j->train.horizon;
   return US_OK;
 }
@@ -177,10 +212,11 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   const char* const filled[] = {"seed", "steps", "frames"};
   for (int i = 0; i < 3; i++) cJSON_DeleteItemFromObjectCaseSensitive(json, filled[i]);
   us_json_add(json, "seed", (double)j->c.seed);
-  us_json_add(json, "steps", (double)us_trainer_steps(j->t));
+  us_json_add(json, "steps", (double)j->steps);
   us_json_add(json, "frames", j->train.frames);
   char device[256];
   cJSON_AddStringToObject(json, "device", us_device_text(j->device, device, sizeof(device)));
+  if (j->film.data) us_training_film_notes(j, json);
   // How well it does.
   if (v.measured) {
     us_json_add(json, "one_step_to_copy_last", v.one_step);
@@ -195,10 +231,10 @@ void us_training_clear(const UsTrainingJob* j) {
 }
 
 void us_training_end(UsTrainingJob* j, int whole) {
-  char path[kPath];
-  if (whole) unlink(in_folder(j, path, "checkpoint.safetensors"));
+  if (whole) drop_passing(j, 0);
   us_trainer_destroy(j->t);
   us_predictor_destroy(j->p);
+  us_training_film_close(&j->film);
   us_training_data_close(&j->data);
   us_device_close(j->device);
   us_pool_destroy(j->pool);

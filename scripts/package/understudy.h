@@ -55,6 +55,7 @@
 #include "tasks/planar.h"
 #include "tasks/policies.h"
 #include "worldmodel/encoder.h"
+#include "worldmodel/inverse.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/predictor.h"
 #include "worldmodel/train.h"

@@ -27,6 +27,7 @@
     (d, rows, out, in, x, w, dy, dx, dw, db))                                                      \
   X(void, add, (UsDevice * d, size_t count, float a, const float* x, float* y),                    \
     (d, count, a, x, y))                                                                           \
+  X(void, multiply, (UsDevice * d, size_t count, const float* x, float* y), (d, count, x, y))      \
   X(void, gelu, (UsDevice * d, size_t count, const float* x, float* y), (d, count, x, y))          \
   X(void, gelu_back, (UsDevice * d, size_t count, const float* x, const float* dy, float* dx),     \
     (d, count, x, dy, dx))                                                                         \
@@ -97,8 +98,8 @@
     (d, rows, samples, slot, horizon, f, past, length, clip, before, actions, y))                  \
   X(void, smooth_l1,                                                                               \
     (UsDevice * d, size_t count, float beta, float scale, const float* x, const float* target,     \
-     float* dx, double* sum),                                                                      \
-    (d, count, beta, scale, x, target, dx, sum))                                                   \
+     const float* weight, size_t width, float* dx, double* sum),                                   \
+    (d, count, beta, scale, x, target, weight, width, dx, sum))                                    \
   X(void, squared_error,                                                                           \
     (UsDevice * d, size_t count, float scale, const float* x, const float* target,                 \
      const float* weight, float* dx, double* sum),                                                 \

@@ -35,6 +35,8 @@ struct UsTape {
   float* dout;         // (rows, D)
   float* dlast;        // (rows, D)
   float* dfed;         // (B, G, D)
+  float* weight;       // (B) of the samples
+  int weighted;        // 1: the last shard had weights
   Temps temps;
   double* sums;        // (2, 1 + fed) tensor memory
   double* seen_sums;   // (2, 1 + fed) host
@@ -75,6 +77,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   t->dout = US_TAKE(m, float, (b * frames * numbers));
   t->dlast = US_TAKE(m, float, (b * frames * numbers));
   t->dfed = US_TAKE(m, float, (b * numbers));
+  t->weight = US_TAKE(m, float, b);
   t->sums = US_TAKE(m, double, 2 * (1 + t->fed));
   t->mask = US_TAKE(m, uint8_t, t->pass[0].tq * t->pass[0].tk);
   // Scratch for the largest pass.
@@ -273,6 +276,8 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   us_ops_put(p->base.device, t->times, t->angles, (size_t)(b * frames) * turn);
   us_ops_put(p->base.device, t->raw, shard->latents, (size_t)(b * frames) * one);
   us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
+  t->weighted = shard->weight != NULL;
+  if (t->weighted) us_ops_put(p->base.device, t->weight, shard->weight, (size_t)b);
   if (ka > 0)
     us_ops_put(p->base.device, t->all_actions, shard->actions,
                (size_t)(b * (frames - 1)) * (size_t)ka);
@@ -356,7 +361,8 @@ static void pass_loss(const UsPredictor* p, UsTape* t, int i, double scale, int 
   us_ops_copy_blocks(p->base.device, s->batch, (int)count, t->tokens + (size_t)from * one,
                      (size_t)t->c.frames * one, t->targets, count);
   us_ops_smooth_l1(p->base.device, (size_t)s->rows * (size_t)p->c.dim, t->c.beta, (float)scale,
-                   s->out, t->targets, gradient ? t->dout : NULL, sum);
+                   s->out, t->targets, t->weighted ? t->weight : NULL, count,
+                   gradient ? t->dout : NULL, sum);
 }
 
 static void clear_kv(const UsPredictor* p, int rows, const KvCache* m) {

@@ -35,20 +35,22 @@ UsTrainConfig us_train_defaults(const UsWorldModel* m, const UsTrainConfig* conf
 // ---- making ----
 
 // Takes the memory of a batch, in which every sample has its place.
-static int place_batch(const UsWorldModel* m, int batch, int frames, UsBatch* out) {
+static int place_batch(const UsWorldModel* m, int batch, int frames, int weighted, UsBatch* out) {
   size_t n = (size_t)batch * (size_t)frames;
   out->batch = batch;
   out->frames = frames;
   out->latents = calloc(n * (size_t)(m->grid_h * m->grid_w * m->dim), sizeof(float));
   out->times = calloc(n, sizeof(float));
   out->actions = m->action ? calloc(n * (size_t)(m->block * m->action), sizeof(float)) : NULL;
-  return out->latents && out->times && (out->actions || !m->action);
+  out->weight = weighted ? calloc((size_t)batch, sizeof(float)) : NULL;
+  return out->latents && out->times && (out->actions || !m->action) && (out->weight || !weighted);
 }
 
 static void free_batch(UsBatch* b) {
   free(b->latents);
   free(b->times);
   free(b->actions);
+  free(b->weight);
 }
 
 // What the loss of a shard is asked for, and of a held-back one: there the whole open loop.
@@ -123,8 +125,8 @@ static UsStatus allocate(UsTrainer* t) {
   t->best = us_ops_alloc(t->m->device, list->floats);
   // Samples: the pool fills them in place.
   int ok = t->worker && t->figures && t->held_error && t->held_sums && t->best &&
-           place_batch(t->m, c->batch, c->frames, &t->batch) &&
-           (!t->held.fill || place_batch(t->m, c->batch, t->held_frames, &t->held_batch));
+           place_batch(t->m, c->batch, c->frames, t->train.weighted, &t->batch) &&
+           (!t->held.fill || place_batch(t->m, c->batch, t->held_frames, 0, &t->held_batch));
   // A worker computes one shard after the other on tapes of its own.
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   for (int i = 0; ok && i < t->tapes; i++) {
@@ -243,6 +245,7 @@ static UsBatch slice(const UsTrainer* t, const UsBatch* b, int shard) {
   UsBatch out = {.batch = t->shard, .frames = b->frames};
   out.latents = b->latents + first * frames * one;
   out.times = b->times + first * frames;
+  if (b->weight) out.weight = b->weight + first;
   if (b->actions) {
     out.actions = b->actions + first * (frames - 1) * (size_t)(m->block * m->action);
   }

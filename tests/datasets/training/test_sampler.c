@@ -46,12 +46,17 @@ static UsSampler* make(UsSamplerConfig config) {
 typedef struct Batch {
   UsBatch b;
   float latents[kBatch * kFrames * 64], times[kBatch * kFrames];
-  float actions[kBatch * (kFrames - 1) * kBlock * TOY_ACTION];
+  float actions[kBatch * (kFrames - 1) * kBlock * TOY_ACTION], weight[kBatch];
 } Batch;
 
 static void draw(UsSampler* s, int64_t step, int with_actions, Batch* out) {
   memset(out, 0, sizeof(*out));
-  out->b = (UsBatch){kBatch, kFrames, out->latents, out->times, with_actions ? out->actions : NULL};
+  out->b = (UsBatch){.batch = kBatch,
+                     .frames = kFrames,
+                     .latents = out->latents,
+                     .times = out->times,
+                     .actions = with_actions ? out->actions : NULL,
+                     .weight = out->weight};
   for (int b = kBatch - 1; b >= 0; b--) us_sampler_source(s, step, b, &out->b);
 }
 
@@ -174,6 +179,43 @@ static void test_first_episodes_only(void** state) {
   us_sampler_destroy(s);
 }
 
+// Other actions stand for the dataset's, and a sample weighs what those of its window do on
+// average.
+static void test_labels(void** state) {
+  int64_t rows = us_dataset_info(data)->rows;
+  float* actions = malloc((size_t)rows * TOY_ACTION * sizeof(float));
+  float* weight = malloc((size_t)rows * sizeof(float));
+  for (int64_t i = 0; i < rows * TOY_ACTION; i++) actions[i] = (float)i;
+  for (int64_t i = 0; i < rows; i++) weight[i] = (float)(i * i % 7);
+  UsSampler* plain = make((UsSamplerConfig){.seed = 5, .frames = kFrames, .block = kBlock});
+  UsSampler* s = make((UsSamplerConfig){.seed = 5,
+                                        .frames = kFrames,
+                                        .block = kBlock,
+                                        .actions = actions,
+                                        .action = TOY_ACTION,
+                                        .weight = weight});
+  static Batch a, b;
+  const int span = (kFrames - 1) * kBlock, numbers = span * TOY_ACTION;
+  draw(plain, 1, 1, &a);
+  draw(s, 1, 1, &b);
+  assert_memory_equal(a.latents, b.latents, sizeof(a.latents));
+  for (int i = 0; i < kBatch; i++) {
+    size_t one = (size_t)us_features_tokens(features) * (size_t)us_features_dim(features);
+    int64_t row = find_row(b.latents + (size_t)(i * kFrames) * one);
+    double sum = 0;
+    for (int k = 0; k < span; k++) sum += (double)weight[row + k];
+    assert_true(a.weight[i] == 1);
+    assert_true(fabs((double)b.weight[i] - sum / span) < 1e-6);
+    for (int k = 0; k < numbers; k++) {
+      assert_true(b.actions[i * numbers + k] == (float)(row * TOY_ACTION + k));
+    }
+  }
+  us_sampler_destroy(plain);
+  us_sampler_destroy(s);
+  free(actions);
+  free(weight);
+}
+
 static void test_no_window_fits(void** state) {
   UsSamplerConfig config = {.frames = TOY_ROWS + 1, .block = 1};
   UsSampler* s = (void*)1;
@@ -186,7 +228,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_windows_of_one_block),  cmocka_unit_test(test_windows_with_gaps),
       cmocka_unit_test(test_same_names_same_batch), cmocka_unit_test(test_first_episodes_only),
-      cmocka_unit_test(test_no_window_fits),
+      cmocka_unit_test(test_no_window_fits),        cmocka_unit_test(test_labels),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -328,22 +328,30 @@ static void check_losses(int n) {
   UsDevice* d = test_device();
   size_t count = (size_t)n;
   float *x = noise(n, 1), *t = noise(n, 2), *w = noise(n, 3);
-  double huber = 0.0, square = 0.0, squares = 0.0;
+  double huber = 0.0, weighted = 0.0, square = 0.0, squares = 0.0;
   for (int i = 0; i < n; ++i) {
     double off = fabs((double)x[i] - t[i]);
     huber += off < 0.7 ? off * off / 1.4 : off - 0.35;
+    weighted += w[i / 3] * (off < 0.7 ? off * off / 1.4 : off - 0.35);
     square += w[i] * off * off;
     squares += (double)x[i] * x[i];
   }
   float *dx = tensor(NULL, count), *on = tensor(x, count), *to = tensor(t, count);
   double* sum = tensor_bytes(NULL, sizeof(double));
-  us_ops_smooth_l1(d, count, 0.7f, 0.1f, on, to, NULL, sum);
+  us_ops_smooth_l1(d, count, 0.7f, 0.1f, on, to, NULL, 0, NULL, sum);
   close_to(sum_of(sum), 0.1 * huber, 1e-6 * huber);
-  us_ops_smooth_l1(d, count, 0.7f, 0.1f, on, to, dx, sum);
+  us_ops_smooth_l1(d, count, 0.7f, 0.1f, on, to, NULL, 0, dx, sum);
   close_to(sum_of(sum), 0.1 * huber, 1e-6 * huber);
   float* g = fetched(dx, count);
   for (int i = 0; i < n; ++i) {
     close_to(g[i], 0.1 * fmin(fmax(((double)x[i] - t[i]) / 0.7, -1), 1), 1e-6);
+  }
+  us_ops_smooth_l1(d, count, 0.7f, 0.1f, on, to, tensor(w, count), 3, dx, sum);
+  close_to(sum_of(sum), 0.1 * weighted, 1e-6 * huber);
+  g = fetched(dx, count);
+  for (int i = 0; i < n; ++i) {
+    double slope = fmin(fmax(((double)x[i] - t[i]) / 0.7, -1), 1);
+    close_to(g[i], 0.1 * w[i / 3] * slope, 1e-6);
   }
   us_ops_squared_error(d, count, 0.5f, on, to, tensor(w, count), dx, sum);
   close_to(sum_of(sum), 0.5 * square, 1e-5 + 1e-6 * squares);
@@ -363,7 +371,7 @@ static void test_losses(void** state) {
   // Of nothing, the sum is 0.
   double* sum = tensor_bytes((double[]){3}, sizeof(double));
   float* x = tensor(NULL, 1);
-  us_ops_smooth_l1(test_device(), 0, 0.7f, 1, x, x, NULL, sum);
+  us_ops_smooth_l1(test_device(), 0, 0.7f, 1, x, x, NULL, 0, NULL, sum);
   close_to(sum_of(sum), 0, 0);
 }
 

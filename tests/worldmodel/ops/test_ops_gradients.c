@@ -247,7 +247,12 @@ static double sum_of(void) {
 }
 static double loss_smooth_l1(void) {
   put_all();
-  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, NULL, t.sum);
+  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, NULL, 0, NULL, t.sum);
+  return sum_of();
+}
+static double loss_weighted(void) {
+  put_all();
+  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, t.v, 7, NULL, t.sum);
   return sum_of();
 }
 static double loss_square(void) {
@@ -263,9 +268,12 @@ static double loss_plain(void) {
 
 static void test_losses(void** state) {
   fresh();
-  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, t.dx, t.sum);
+  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, NULL, 0, t.dx, t.sum);
   get_gradients();
   check("smooth_l1", loss_smooth_l1, 100, x, dx);
+  us_ops_smooth_l1(test_device(), 100, 0.5f, 0.3f, t.x, t.w, t.v, 7, t.dx, t.sum);
+  get_gradients();
+  check("weighted smooth_l1", loss_weighted, 100, x, dx);
   us_ops_squared_error(test_device(), 100, 0.3f, t.x, t.w, t.v, t.dx, t.sum);
   get_gradients();
   check("squared_error", loss_square, 100, x, dx);

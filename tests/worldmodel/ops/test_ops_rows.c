@@ -108,6 +108,11 @@ static void call_add(Run* r) {
   us_ops_add(r->d, n, 0.7f, in(r, r->rows, r->width, 1), result(r, r->rows, r->width));
 }
 
+static void call_multiply(Run* r) {
+  size_t n = (size_t)r->rows * (size_t)r->width;
+  us_ops_multiply(r->d, n, in(r, r->rows, r->width, 1), result(r, r->rows, r->width));
+}
+
 static void call_gelu(Run* r) {
   size_t n = (size_t)r->rows * (size_t)r->width;
   us_ops_gelu(r->d, n, in(r, r->rows, r->width, 1), result(r, r->rows, r->width));
@@ -355,6 +360,7 @@ static void check(void (*call)(Run* r)) {
 
 #define CALLS(X)     \
   X(add)             \
+  X(multiply)        \
   X(gelu)            \
   X(gelu_back)       \
   X(clip)            \

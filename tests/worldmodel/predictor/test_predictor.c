@@ -92,6 +92,7 @@ static void free_batch(UsBatch* b) {
   free(b->latents);
   free(b->times);
   free(b->actions);
+  free(b->weight);
 }
 
 static double loss_of(const UsPredictor* p, UsTape* t, const UsBatch* b, float weight) {
@@ -145,6 +146,7 @@ static void test_gradients(void** state) {
     UsPredictorConfig c = tiny(k);
     UsPredictor* p = make(&c);
     UsBatch b = make_batch(&c, kBatch, kFrames);
+    if (i % 2) b.weight = noise(kBatch, 1, 9);
     const UsLossConfig loss = {.batch = kBatch,
                                .frames = kFrames,
                                .first = k->first,
@@ -166,6 +168,30 @@ static void test_gradients(void** state) {
     free_batch(&b);
     us_predictor_destroy(p);
   }
+}
+
+// A sample's weight multiplies its loss: that of a batch is their weighted sum.
+static void test_weights(void** state) {
+  UsPredictorConfig c = tiny(&cases[6]);
+  UsPredictor* p = make(&c);
+  UsBatch b = make_batch(&c, kBatch, kFrames);
+  UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
+  const float weight[kBatch] = {0.25f, 0, 3};
+  double once = loss_of(p, t, &b, 1), sum = 0, weighted = 0;
+  b.weight = calloc(kBatch, sizeof(float));
+  for (int i = 0; i < kBatch; i++) {
+    for (int k = 0; k < kBatch; k++) b.weight[k] = k == i;
+    double one = loss_of(p, t, &b, 1);
+    assert_true(one > 0);
+    sum += one;
+    weighted += (double)weight[i] * one;
+  }
+  assert_true(fabs(sum - once) < 1e-5 * once);
+  memcpy(b.weight, weight, sizeof(weight));
+  assert_true(fabs(loss_of(p, t, &b, 1) - weighted) < 1e-5 * once);
+  us_tape_destroy(t);
+  free_batch(&b);
+  us_predictor_destroy(p);
 }
 
 // With action_only the trunk gets nothing and the action blocks the same numbers.
@@ -511,6 +537,7 @@ static void test_files(void** state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_weights),
       cmocka_unit_test(test_action_only_gradient),
       cmocka_unit_test(test_first_weights),
       cmocka_unit_test(test_imagination_equals_training),

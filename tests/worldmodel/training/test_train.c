@@ -32,6 +32,17 @@ static UsTrainConfig config(void) {
                          .validate_batches = 2};
 }
 
+// The toy world with weights: 1, but of every fourth sample `fourth`, whose frames are then lost.
+static float fourth = 1;
+static void weighted_source(void* source, int64_t step, int b, UsBatch* out) {
+  toy_source(source, step, b, out);
+  if (out->weight) out->weight[b] = b % 4 == 0 ? fourth : 1;
+  size_t sample = (size_t)(out->frames * kToyDim);
+  for (size_t i = 0; out->weight && fourth == 0 && b % 4 == 0 && i < sample; i++) {
+    out->latents[(size_t)b * sample + i] += (float)step + (float)i;
+  }
+}
+
 typedef struct Run {
   UsPool* pool;
   UsPredictor* p;
@@ -46,7 +57,8 @@ static Run make_on(UsDevice* d, const UsTrainConfig* c, int threads, UsBatchSour
   if (emulated()) size.width = size.action_hidden = 8;
   assert_int_equal(us_predictor_create("toy", &size, &r.p), US_OK);
   us_predictor_init(r.p, 5);
-  const UsTrainData train = {source, arg}, held = {toy_source, (void*)&held_seed};
+  const UsTrainData train = {.fill = source, .source = arg, .weighted = source == weighted_source};
+  const UsTrainData held = {.fill = toy_source, .source = (void*)&held_seed};
   assert_int_equal(us_trainer_create(us_predictor_model(r.p), c, train, held, r.pool, &r.t), US_OK);
   return r;
 }
@@ -408,7 +420,7 @@ static void test_needs_are_told(void** state) {
   UsTrainer* t;
   us_machine_root(root);
   UsStatus status =
-      us_trainer_create(us_predictor_model(p), &c, (UsTrainData){toy_source, (void*)&train_seed},
+      us_trainer_create(us_predictor_model(p), &c, (UsTrainData){toy_source, (void*)&train_seed, 0},
                         (UsTrainData){0}, NULL, &t);
   us_machine_root(NULL);
   assert_int_equal(status, US_MEMORY);
@@ -420,16 +432,42 @@ static void test_needs_are_told(void** state) {
   wide_memory = 1e5;
   if (!test_device()->wide) {
     assert_int_equal(us_predictor_create("toy", &size, &p), US_OK);
-    assert_int_equal(
-        us_trainer_create(us_predictor_model(p), &c, (UsTrainData){toy_source, (void*)&train_seed},
-                          (UsTrainData){0}, NULL, &t),
-        US_MEMORY);
+    assert_int_equal(us_trainer_create(us_predictor_model(p), &c,
+                                       (UsTrainData){toy_source, (void*)&train_seed, 0},
+                                       (UsTrainData){0}, NULL, &t),
+                     US_MEMORY);
     assert_non_null(strstr(us_message(), "training: out of memory: "));
     assert_non_null(strstr(us_message(), "100000 of 100000 left on "));
     us_predictor_destroy(p);
   }
   wide_memory = 0;
   remove_all(root);
+}
+
+// Weights of 1 change no bit; what weighs nothing is not learned from.
+static void test_weights(void** state) {
+  UsTrainConfig c = config();
+  Run plain = make(&c, 2, toy_source, (void*)&train_seed);
+  fourth = 1;
+  Run ones = make(&c, 1, weighted_source, (void*)&train_seed);
+  fourth = 0;
+  Run some = make(&c, 2, weighted_source, (void*)&train_seed);
+  UsTrainStep all = {0}, less = {0};
+  const UsTrainStep* seen;
+  for (int i = 0; i < 5; i++) {
+    us_trainer_step(plain.t, 0.1);
+    fourth = 1;
+    us_trainer_step(ones.t, 0.1);
+    fourth = 0;
+    us_trainer_step(some.t, 0.1);
+    if (us_trainer_figures(plain.t, &seen) == 1) all = seen[0];
+    if (us_trainer_figures(some.t, &seen) == 1) less = seen[0];
+    assert_true(less.finite && less.teacher < all.teacher);
+  }
+  assert_same_weights(&plain, &ones);
+  drop(&plain);
+  drop(&ones);
+  drop(&some);
 }
 
 static void test_step_does_not_allocate(void** state) {
@@ -449,7 +487,7 @@ static void test_refuses_nonsense(void** state) {
   const UsPredictorConfig size = toy_config();
   UsPredictor* p;
   assert_int_equal(us_predictor_create("toy", &size, &p), US_OK);
-  const UsTrainData none = {0}, train = {toy_source, (void*)&train_seed};
+  const UsTrainData none = {0}, train = {toy_source, (void*)&train_seed, 0};
   UsTrainer* t;
   UsTrainConfig c = config();
   c.frames = 4;
@@ -480,7 +518,7 @@ int main(void) {
       cmocka_unit_test(test_refuses_nonsense),     cmocka_unit_test(test_stopped_anywhere_goes_on),
       cmocka_unit_test(test_needs_are_told),       cmocka_unit_test(test_finds_nan_late),
       cmocka_unit_test(test_wide_is_alike),        cmocka_unit_test(test_waits_for_nothing),
-      cmocka_unit_test(test_device_fails),
+      cmocka_unit_test(test_device_fails),         cmocka_unit_test(test_weights),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,10 @@ US_CLONES void us_cpu_add(UsDevice* d, size_t count, float a, const float* x, fl
   for (size_t i = 0; i < count; ++i) y[i] += a * x[i];
 }
 
+US_CLONES void us_cpu_multiply(UsDevice* d, size_t count, const float* x, float* y) {
+  for (size_t i = 0; i < count; ++i) y[i] *= x[i];
+}
+
 US_CLONES void us_cpu_clip(UsDevice* d, size_t count, float low, float high, float* x) {
   for (size_t i = 0; i < count; ++i) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
 }
@@ -98,8 +102,9 @@ US_INLINE float huber(float d, float beta, float inverse) {
   return t < beta ? 0.5f * d * d * inverse : t - 0.5f * beta;
 }
 
-US_CLONES void us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
-                                const float* target, float* dx, double* total) {
+// The loss of numbers that count alike, whose sum is returned.
+US_INLINE double smooth_l1_run(size_t count, float beta, float scale, const float* x,
+                               const float* target, float* dx) {
   enum { LANES = 8 };
   float inverse = beta > 0.0f ? 1.0f / beta : 0.0f;
   double s[LANES] = {0}, sum = 0.0;
@@ -119,7 +124,24 @@ US_CLONES void us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float sca
       dx[i] = fabsf(d) < beta ? scale * d * inverse : sign;
     }
   }
-  *total = sum * (double)scale;
+  return sum * (double)scale;
+}
+
+US_CLONES void us_cpu_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
+                                const float* target, const float* weight, size_t width, float* dx,
+                                double* total) {
+  if (!weight) {
+    *total = smooth_l1_run(count, beta, scale, x, target, dx);
+    return;
+  }
+  // Numbers of one weight after the other.
+  double sum = 0.0;
+  for (size_t i = 0; i < count; i += width) {
+    size_t n = count - i < width ? count - i : width;
+    float w = scale * weight[i / width];
+    sum += smooth_l1_run(n, beta, w, x + i, target + i, dx ? dx + i : NULL);
+  }
+  *total = sum;
 }
 
 US_CLONES void us_cpu_squared_error(UsDevice* d, size_t count, float scale, const float* x,

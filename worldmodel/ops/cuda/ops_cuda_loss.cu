@@ -25,14 +25,15 @@ __device__ static inline float huber_slope(float d, float beta, float inverse, f
 }
 
 static __global__ void smooth_l1(size_t count, float beta, float scale, const float* x,
-                                 const float* target, float* dx, double* part) {
+                                 const float* target, const float* weight, size_t width, float* dx,
+                                 double* part) {
   float inverse = beta > 0.0f ? 1.0f / beta : 0.0f;
   size_t first = (size_t)blockIdx.x * US_CHUNK;
   double sum = 0;
   for (size_t i = first + threadIdx.x; i < first + US_CHUNK && i < count; i += THREADS) {
-    float d = x[i] - target[i];
-    sum += (double)huber(d, beta, inverse);
-    if (dx) dx[i] = huber_slope(d, beta, inverse, scale);
+    float d = x[i] - target[i], w = weight ? weight[i / width] : 1.0f;
+    sum += (double)(w * huber(d, beta, inverse));
+    if (dx) dx[i] = huber_slope(d, beta, inverse, scale * w);
   }
   sum = block_sum(sum);
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
@@ -60,13 +61,15 @@ static __global__ void sum_parts(int chunks, double scale, const double* part, d
 }
 
 void us_cuda_smooth_l1(UsDevice* d, size_t count, float beta, float scale, const float* x,
-                       const float* target, float* dx, double* sum) {
+                       const float* target, const float* weight, size_t width, float* dx,
+                       double* sum) {
   UsCuda* c = us_cuda(d);
   unsigned chunks = us_blocks(count, US_CHUNK);
   double* part = (double*)us_cuda_scratch(c, chunks * sizeof(double));
   if (!part) return;
   if (chunks) {
-    US_RUN(c, smooth_l1, chunks, THREADS, 0, count, beta, scale, x, target, dx, part);
+    US_RUN(c, smooth_l1, chunks, THREADS, 0, count, beta, scale, x, target, weight, width, dx,
+           part);
   }
   US_RUN(c, sum_parts, 1, THREADS, 0, (int)chunks, (double)scale, part, sum);
 }

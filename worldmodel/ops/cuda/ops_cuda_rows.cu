@@ -27,6 +27,11 @@ static __global__ void add_scaled(size_t count, float a, const float* x, float* 
   if (i < count) y[i] += a * x[i];
 }
 
+static __global__ void multiply(size_t count, const float* x, float* y) {
+  size_t i = element();
+  if (i < count) y[i] *= x[i];
+}
+
 static __global__ void gelu(size_t count, const float* x, float* y) {
   size_t i = element();
   if (i < count) y[i] = us_gelu(x[i]);
@@ -45,6 +50,11 @@ static __global__ void clip(size_t count, float low, float high, float* x) {
 void us_cuda_add(UsDevice* d, size_t count, float a, const float* x, float* y) {
   if (count == 0) return;
   US_RUN(us_cuda(d), add_scaled, us_blocks(count, THREADS), THREADS, 0, count, a, x, y);
+}
+
+void us_cuda_multiply(UsDevice* d, size_t count, const float* x, float* y) {
+  if (count == 0) return;
+  US_RUN(us_cuda(d), multiply, us_blocks(count, THREADS), THREADS, 0, count, x, y);
 }
 
 void us_cuda_gelu(UsDevice* d, size_t count, const float* x, float* y) {

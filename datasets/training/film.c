@@ -1,0 +1,330 @@
+// A film whose actions nobody knows, as a source of training: labels by an inverse model, then the
+// stages `both`, `full` and `alone`, between which the held-back trajectories choose.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/training/training_job.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/rng.h"
+#include "worldmodel/ops.h"
+#include "worldmodel/tensor_file.h"
+
+enum { kPath = 4096, kLooks = 10 };
+
+// ---- opening ----
+
+UsStatus us_training_film_open(UsTrainingJob* j) {
+  UsTrainingFilm* f = &j->film;
+  UsDataset* data = j->data.data[0];
+  US_TRY(us_dataset_open_film(j->c.film, &f->data));
+  const UsDatasetInfo *a = us_dataset_info(data), *b = us_dataset_info(f->data);
+  // Frames of another size or pace say something else about actions.
+  if (a->height != b->height || a->width != b->width) {
+    return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d", j->c.film,
+                   a->width, a->height, us_dataset_path(data), b->width, b->height);
+  }
+  if (!(fabs(a->dt - b->dt) <= 1e-6 * a->dt)) {
+    return us_fail(US_FORMAT, "%s: expected env steps of %g s as in %s, found %g s", j->c.film,
+                   a->dt, us_dataset_path(data), b->dt);
+  }
+  if (a->episodes < 2) {
+    return us_fail(US_FORMAT,
+                   "%s: expected at least 2 episodes to name the actions of a film, found 1",
+                   us_dataset_path(data));
+  }
+  US_TRY(us_dataset_hash(f->data, f->hash));
+  const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
+  return us_features_open(f->data, j->data.encoder, &place, j->pool, &f->features);
+}
+
+void us_training_film_close(UsTrainingFilm* f) {
+  us_sampler_destroy(f->train);
+  us_features_close(f->features);
+  us_dataset_close(f->data);
+  cJSON_Delete(f->stages);
+  free(f->actions);
+  free(f->weight);
+}
+
+// ---- labels on disk ----
+
+// The figures that a file of labels has in its metadata.
+#define FIGURES(X)       \
+  X(UsInverseKind, kind) \
+  X(double, linear)      \
+  X(double, network)     \
+  X(double, lambda)      \
+  X(double, correlation) \
+  X(double, error)       \
+  X(double, variance)    \
+  X(int64_t, fitted)     \
+  X(int64_t, held)
+#define X(type, name) +1
+enum { kFigures = 0 FIGURES(X) };
+#undef X
+
+static int64_t rows_of(const UsTrainingFilm* f) {
+  return us_dataset_info(f->data)->rows;
+}
+
+static UsStatus write_labels(const UsTrainingJob* j, const char* path) {
+  const UsTrainingFilm* f = &j->film;
+  int64_t rows = rows_of(f), action = us_dataset_info(j->data.data[0])->action;
+  const UsTensorOut out[] = {{"actions", 2, {rows, action}, f->actions},
+                             {"weight", 1, {rows}, f->weight}};
+  char text[kFigures][32];
+  const char *keys[kFigures + 1], *values[kFigures + 1];
+  int n = 0;
+#define X(type, name)                                                   \
+  snprintf(text[n], sizeof(text[n]), "%.17g", (double)f->figures.name); \
+  keys[n] = #name;                                                      \
+  values[n] = text[n];                                                  \
+  n++;
+  FIGURES(X)
+#undef X
+  keys[n] = "key";
+  values[n++] = j->key;
+  return us_tensors_write(path, 2, out, n, keys, values);
+}
+
+// Labels that a run of this key left; *found 0: there are none.
+static UsStatus read_labels(UsTrainingJob* j, const char* path, int* found) {
+  UsTrainingFilm* f = &j->film;
+  int64_t shape[] = {rows_of(f), us_dataset_info(j->data.data[0])->action};
+  *found = 0;
+  if (!j->c.resume || !us_file_exists(path)) return US_OK;
+  UsTensors* file;
+  US_TRY(us_tensors_open(path, &file));
+  const char* key = us_tensors_metadata(file, "key");
+  int ours = key && strcmp(key, j->key) == 0;
+  UsStatus status = US_OK;
+  if (ours) status = us_tensors_read(file, "actions", 2, shape, f->actions);
+  if (ours && status == US_OK) status = us_tensors_read(file, "weight", 1, shape, f->weight);
+#define X(type, name)                           \
+  if (ours && us_tensors_metadata(file, #name)) \
+    f->figures.name = (type)strtod(us_tensors_metadata(file, #name), NULL);
+  FIGURES(X)
+#undef X
+  us_tensors_close(file);
+  *found = ours;
+  return status;
+}
+
+// ---- labels ----
+
+// Fits the inverse model to the trajectories whose actions are known, and names those of the film.
+static UsStatus find_labels(UsTrainingJob* j) {
+  UsTrainingFilm* f = &j->film;
+  const UsDataset* data = j->data.data[0];
+  const UsDatasetInfo* info = us_dataset_info(data);
+  // Held back is what the predictor is measured on, and a tenth in any case, at least two.
+  int64_t held = info->episodes - j->data.trained[0], tenth = (info->episodes + 9) / 10;
+  if (tenth < 2 && info->episodes > 3) tenth = 2;
+  if (held < tenth) held = tenth;
+  const UsTracks known = {info->episodes, us_dataset_lengths(data), us_dataset_offsets(data),
+                          us_features_row(j->data.features[0], 0), us_dataset_actions(data)};
+  const UsTracks film = {us_dataset_info(f->data)->episodes, us_dataset_lengths(f->data),
+                         us_dataset_offsets(f->data), us_features_row(f->features, 0), NULL};
+  const UsInverseConfig config = {
+      .dim = us_features_tokens(f->features) * us_features_dim(f->features),
+      .action = info->action,
+      .held = held,
+      .steps = j->c.label_steps,
+      .seed = j->c.seed,
+      .device = j->device};
+  UsInverse* m;
+  US_TRY(us_inverse_fit(&config, &known, j->pool, &m));
+  f->figures = *us_inverse_figures(m);
+  UsStatus status = us_inverse_label(m, &film, j->pool, f->actions, f->weight);
+  us_inverse_destroy(m);
+  return status;
+}
+
+UsStatus us_training_film_label(UsTrainingJob* j) {
+  char path[kPath];
+  UsTrainingFilm* f = &j->film;
+  size_t rows = (size_t)rows_of(f), action = (size_t)us_dataset_info(j->data.data[0])->action;
+  int found;
+  f->actions = malloc(rows * action * sizeof(float));
+  f->weight = malloc(rows * sizeof(float));
+  if (!f->actions || !f->weight) return us_fail(US_MEMORY, "%s: out of memory", j->c.film);
+  us_path_join(path, kPath, j->c.out, "labels.safetensors");
+  US_TRY(read_labels(j, path, &found));
+  if (!found) US_TRY(find_labels(j));
+  if (!found) US_TRY(write_labels(j, path));
+  double sum = 0;
+  for (size_t i = 0; i < rows; i++) sum += (double)f->weight[i];
+  f->reliable = sum / (double)rows;
+  const UsInverseFigures* g = &f->figures;
+  us_log(
+      "labels: R^2 on %lld held-back steps: linear %.3f (lambda %g), network %.3f: %s; "
+      "rank correlation of expected and true errors %.2f; mean weight %.2f",
+      (long long)g->held, g->linear, g->lambda, g->network, us_inverse_kind_name(g->kind),
+      g->correlation, f->reliable);
+  return US_OK;
+}
+
+// ---- samples ----
+
+// A UsBatchSource over data, twice as often as its share, and film; `job` is the UsTrainingJob.
+static void both_source(void* job, int64_t step, int b, UsBatch* out) {
+  const UsTrainingJob* j = job;
+  double known = 2 * (double)us_sampler_windows(j->data.train[0]);
+  double film = (double)us_sampler_windows(j->film.train);
+  UsRng r = us_rng(j->c.seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 2);
+  int known_one = (double)us_rng_uniform(&r) * (known + film) < known;
+  us_sampler_source(known_one ? j->data.train[0] : j->film.train, step, b, out);
+}
+
+// ---- stages ----
+
+// What a stage ended with, in ordinary memory.
+typedef struct Kept {
+  const char* name;
+  float* params;  // (floats)
+  float* mean;    // (D)
+  float scale;
+  UsValidation v;
+  int64_t steps;
+} Kept;
+
+static UsStatus keep(const UsTrainingJob* j, Kept* k) {
+  size_t floats = us_predictor_list(j->p)->floats;
+  const UsWorldModel* m = us_predictor_model(j->p);
+  k->params = malloc(floats * sizeof(float));
+  k->mean = malloc((size_t)m->dim * sizeof(float));
+  if (!k->params || !k->mean) return us_fail(US_MEMORY, "%s: out of memory", j->c.out);
+  us_ops_get(m->device, us_predictor_params(j->p), k->params, floats);
+  us_predictor_norm(j->p, k->mean, &k->scale);
+  return US_OK;
+}
+
+static void restore(const UsTrainingJob* j, const Kept* k) {
+  us_ops_put(us_predictor_model(j->p)->device, us_predictor_params(j->p), k->params,
+             us_predictor_list(j->p)->floats);
+  us_predictor_set_norm(j->p, k->mean, k->scale);
+}
+
+// Runs a stage and keeps what comes of it.
+static UsStatus run_stage(UsTrainingJob* j, const char* name, UsTrainingStage* s, int64_t before,
+                          Kept* k) {
+  *k = (Kept){.name = name};
+  s->label = name;
+  snprintf(s->key, sizeof(s->key), "%s, %s", j->key, name);
+  US_TRY(us_training_stage(j, s, &k->v));
+  k->steps = before + j->steps;
+  // For config.json.
+  cJSON* note = cJSON_CreateObject();
+  cJSON_AddStringToObject(note, "name", name);
+  us_json_add(note, "steps", (double)j->steps);
+  us_json_add(note, "one_step_to_copy_last", k->v.one_step);
+  us_json_add(note, "open_loop_to_copy_last", k->v.open_loop);
+  cJSON_AddItemToArray(j->film.stages, note);
+  us_log("stage %s: %lld steps; held-back errors of copy-last: next frame %.3f, open loop %.3f",
+         name, (long long)j->steps, k->v.one_step, k->v.open_loop);
+  return keep(j, k);
+}
+
+// All stages; kept[0] is what they start from, and *count becomes the number of all.
+static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count) {
+  const UsTrainData known = {us_training_source, &j->data, 0};
+  *count = 1;
+  US_TRY(keep(j, &kept[0]));
+  // On both.
+  UsTrainingStage s = {.log = "log.jsonl",
+                       .checkpoint = "checkpoint.safetensors",
+                       .train = j->train,
+                       .data = {both_source, j, 1},
+                       .ready = ready};
+  *count = 2;
+  US_TRY(run_stage(j, "both", &s, 0, &kept[1]));
+  // On the true actions, gently, looking often and keeping the best.
+  UsTrainingStage last = s;
+  last.log = "log-full.jsonl";
+  last.checkpoint = "checkpoint-full.safetensors";
+  last.data = known;
+  last.ready = 1;
+  last.train.steps = last.train.patience = j->c.last_steps;
+  last.train.minutes = 0;
+  last.train.rate *= j->c.last_rate;
+  last.train.warmup = j->c.last_steps / kLooks + 1;
+  last.train.validate_every = j->c.last_steps / kLooks + 1;
+  *count = 3;
+  US_TRY(run_stage(j, "full", &last, kept[1].steps, &kept[2]));
+  // Without the film, where its labels are bad.
+  if (fmax(j->film.figures.linear, j->film.figures.network) >= (double)j->c.sure) return US_OK;
+  restore(j, &kept[0]);
+  s.log = "log-alone.jsonl";
+  s.checkpoint = "checkpoint-alone.safetensors";
+  s.data = known;
+  *count = 4;
+  return run_stage(j, "alone", &s, 0, &kept[3]);
+}
+
+UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
+  UsTrainingFilm* f = &j->film;
+  US_TRY(us_training_begin(j, result));
+  if (result->complete) return US_OK;
+  // Labels, then samples of the film as of the data.
+  US_TRY(us_training_film_label(j));
+  const UsSamplerConfig config = {.seed = j->c.seed,
+                                  .frames = j->train.frames,
+                                  .block = j->data.block,
+                                  .actions = f->actions,
+                                  .action = us_dataset_info(j->data.data[0])->action,
+                                  .weight = f->weight};
+  US_TRY(us_sampler_create(f->data, f->features, &config, &f->train));
+  f->stages = cJSON_CreateArray();
+  Kept kept[4] = {{0}};
+  int count = 0, best = 2;
+  UsStatus status = run_stages(j, ready, kept, &count);
+  // The least error over several frames; without held-back ones the last word is that of truth.
+  for (int i = 1; status == US_OK && i < count; i++) {
+    if (kept[i].v.open_loop < kept[best].v.open_loop) best = i;
+  }
+  if (status == US_OK) {
+    restore(j, &kept[best]);
+    f->chosen = result->chosen = kept[best].name;
+    result->validation = kept[best].v;
+    result->steps = j->steps = kept[best].steps;
+    result->horizon = j->train.horizon;
+    result->label_r2 = fmax(f->figures.linear, f->figures.network);
+    result->label_correlation = f->figures.correlation;
+    us_log("taken: stage %s", f->chosen);
+  }
+  for (int i = 0; i < count; i++) {
+    free(kept[i].params);
+    free(kept[i].mean);
+  }
+  return status;
+}
+
+// ---- notes ----
+
+void us_training_film_notes(const UsTrainingJob* j, cJSON* notes) {
+  const UsTrainingFilm* f = &j->film;
+  const UsInverseFigures* g = &f->figures;
+  const char* path = us_dataset_path(f->data);
+  const char* slash = strrchr(path, '/');
+  cJSON* film = cJSON_AddObjectToObject(notes, "film");
+  cJSON_AddStringToObject(film, "file", slash ? slash + 1 : path);
+  cJSON_AddStringToObject(film, "sha256", f->hash);
+  cJSON_AddStringToObject(film, "task", us_dataset_info(f->data)->task);
+  us_json_add(film, "episodes", (double)us_dataset_info(f->data)->episodes);
+  // How good the labels are, then what was made of them.
+  cJSON* labels = cJSON_AddObjectToObject(notes, "labels");
+  cJSON_AddStringToObject(labels, "model", us_inverse_kind_name(g->kind));
+  us_json_add(labels, "r2_linear", g->linear);
+  us_json_add(labels, "r2_network", g->network);
+  us_json_add(labels, "lambda", g->lambda);
+  us_json_add(labels, "rank_correlation", g->correlation);
+  us_json_add(labels, "error", g->error);
+  us_json_add(labels, "variance", g->variance);
+  us_json_add(labels, "weight", f->reliable);
+  us_json_add(labels, "held_back_steps", (double)g->held);
+  cJSON_AddItemToObject(notes, "stages", cJSON_Duplicate(f->stages, 1));
+  cJSON_AddStringToObject(notes, "chosen", f->chosen);
+}

@@ -1,0 +1,238 @@
+// Fine-tuning with a film: its own actions are never read, a run that is stopped anywhere ends in
+// the same bits, bad labels do not win, and what does not go with the data is refused.
+
+#define _GNU_SOURCE
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "datasets/training_jobs.h"
+#include "tests/datasets/toy_dataset.h"
+#include "worldmodel/base/file.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/rng.h"
+#include "worldmodel/model_folder.h"
+
+enum { kRows = 24, kKnown = 10, kFilmed = 16 };
+
+static char known[256], film[256], encoder[256];
+
+// What stands in the column of actions.
+typedef enum Actions { TRUE_ACTIONS, NO_NUMBERS, GARBAGE } Actions;
+
+// A point that actions push about, seen as four linear numbers of its place.
+static void write_world(const char* path, uint64_t seed, int episodes, Actions kind, double dt,
+                        int side) {
+  UsDatasetInfo info = toy_info();
+  info.proprio = 0;
+  info.dt = dt;
+  info.height = info.width = side;
+  UsDatasetWriter* w;
+  US_ASSERT(us_dataset_create(path, &info, episodes, kRows, 1, &w) == US_OK);
+  uint8_t *pixels = calloc((size_t)(kRows * side * side * 3), 1), zero[kRows] = {0},
+          last[kRows] = {[kRows - 1] = 1};
+  float actions[kRows * TOY_ACTION], rewards[kRows] = {0};
+  double states[kRows * TOY_STATE], times[kRows];
+  for (int e = 0; e < episodes; e++) {
+    UsRng r = us_rng(seed, US_RNG_TEST, (uint64_t)e, 0, 0);
+    double p[2] = {us_rng_range(&r, -1, 1), us_rng_range(&r, -1, 1)};
+    for (int t = 0; t < kRows; t++) {
+      double* s = states + t * TOY_STATE;
+      s[0] = p[0], s[1] = p[1], s[2] = p[0] - p[1] + 1, s[3] = 0.5 * p[1];
+      times[t] = dt * t;
+      for (int i = 0; i < TOY_ACTION; i++) {
+        double a = us_rng_range(&r, -1, 1);
+        float* out = &actions[t * TOY_ACTION + i];
+        *out = kind == GARBAGE ? 1e9f * (float)(a * a) : (float)a;
+        if (kind == NO_NUMBERS || t == kRows - 1) *out = NAN;
+        p[i] = 0.95 * p[i] + 0.25 * a;
+      }
+    }
+    const UsEpisode episode = {.rows = kRows,
+                               .pixels = pixels,
+                               .actions = actions,
+                               .states = states,
+                               .rewards = rewards,
+                               .terminated = zero,
+                               .truncated = last,
+                               .times = times};
+    US_ASSERT(us_dataset_append(w, &episode) == US_OK);
+  }
+  US_ASSERT(us_dataset_finish(w) == US_OK);
+  free(pixels);
+}
+
+static UsFinetuneConfig small(const char* out) {
+  UsFinetuneConfig c = us_finetune_defaults();
+  c.data = known, c.film = film, c.encoder = encoder, c.out = toy_path(out);
+  c.steps = 24, c.last_steps = 12, c.label_steps = 60, c.batch = 8, c.rate = 5e-3f;
+  c.width = 16, c.depth = 1, c.heads = 2, c.block = 1, c.threads = 1, c.rollout = 2;
+  return c;
+}
+
+static void train(const UsFinetuneConfig* c, UsTrainResult* r) {
+  if (us_finetune(c, r) != US_OK) fail_msg("%s", us_message());
+}
+
+static void same_file(const char* a, const char* b, const char* name) {
+  char path[2][512];
+  void* data[2];
+  size_t size[2];
+  const char* const folders[] = {a, b};
+  for (int i = 0; i < 2; i++) {
+    us_path_join(path[i], sizeof(path[i]), folders[i], name);
+    assert_int_equal(us_file_read(path[i], 0, &data[i], &size[i]), US_OK);
+  }
+  assert_true(size[0] == size[1] && memcmp(data[0], data[1], size[0]) == 0);
+  free(data[0]);
+  free(data[1]);
+}
+
+static void test_labels_and_notes(void** state) {
+  UsFinetuneConfig c = small("film-model");
+  UsTrainResult r;
+  train(&c, &r);
+  assert_true(r.label_r2 > 0.9 && r.chosen && r.validation.measured);
+  assert_true(!strcmp(r.chosen, "both") || !strcmp(r.chosen, "full"));
+  // The folder is a model, and says what it was made of.
+  UsModel* m;
+  assert_int_equal(us_model_open(c.out, NULL, &m), US_OK);
+  us_model_destroy(m);
+  char path[512];
+  cJSON* json;
+  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), c.out, "config.json"), &json),
+                   US_OK);
+  const cJSON* notes = cJSON_GetObjectItem(json, "training");
+  const cJSON* labels = cJSON_GetObjectItem(notes, "labels");
+  assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(notes, "chosen")), r.chosen);
+  assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(notes, "stages")), 2);
+  assert_true(cJSON_IsNumber(cJSON_GetObjectItem(labels, "rank_correlation")));
+  assert_non_null(cJSON_GetObjectItem(cJSON_GetObjectItem(notes, "film"), "sha256"));
+  cJSON_Delete(json);
+  // Nothing passing stays, and the run is known again.
+  static const char* const passing[] = {"checkpoint.safetensors", "checkpoint-full.safetensors",
+                                        "labels.safetensors"};
+  for (int i = 0; i < 3; i++) {
+    assert_false(us_file_exists(us_path_join(path, sizeof(path), c.out, passing[i])));
+  }
+  c.resume = 1;
+  train(&c, &r);
+  assert_true(r.complete);
+}
+
+static void test_own_actions_are_never_read(void** state) {
+  static const Actions kinds[] = {NO_NUMBERS, GARBAGE};
+  for (int i = 0; i < 2; i++) {
+    UsFinetuneConfig c = small(i ? "film-garbage" : "film-none");
+    UsTrainResult r;
+    char other[256];
+    snprintf(other, sizeof(other), "%s", toy_path("other.h5"));
+    write_world(other, 2, kFilmed, kinds[i], 0.05, TOY_SIDE);
+    c.film = other;
+    train(&c, &r);
+    same_file(c.out, toy_path("film-model"), "predictor.safetensors");
+    same_file(c.out, toy_path("film-model"), "log.jsonl");
+  }
+}
+
+// Stops when it is asked for the n-th time.
+static int stop_later(void* left) {
+  return --*(int*)left <= 0;
+}
+
+static void test_stopped_anywhere(void** state) {
+  UsFinetuneConfig c = small("film-stopped");
+  UsTrainResult r;
+  int stops = 0;
+  c.sure = 2;  // `alone` too
+  c.checkpoint_seconds = 1e-6;
+  UsFinetuneConfig whole = c;
+  whole.out = toy_path("film-whole");
+  train(&whole, &r);
+  // Longer and longer runs, so that every stage is stopped somewhere.
+  UsStatus status = US_INTERRUPTED;
+  for (int n = 40; status == US_INTERRUPTED; n += 97, stops++) {
+    int left = n;
+    UsHooks before = us_hooks_set((UsHooks){.stop = stop_later, .data = &left});
+    status = us_finetune(&c, &r);
+    us_hooks_set(before);
+    c.resume = 1;
+  }
+  if (status != US_OK) fail_msg("%s", us_message());
+  assert_true(stops > 5);
+  same_file(c.out, whole.out, "predictor.safetensors");
+  same_file(c.out, whole.out, "config.json");
+}
+
+// Actions that move nothing: labels are worth nothing, and training without them is tried.
+static void test_bad_labels(void** state) {
+  UsFinetuneConfig c = small("film-bad");
+  UsTrainResult r;
+  char path[256];
+  snprintf(path, sizeof(path), "%s", toy_path("idle.h5"));
+  toy_write(path, kKnown, kKnown, 0);
+  char frames[256];
+  snprintf(frames, sizeof(frames), "%s", toy_path("idle-film.h5"));
+  toy_write(frames, kFilmed, kFilmed, 0);
+  c.data = path, c.film = frames;
+  train(&c, &r);
+  assert_true(r.label_r2 < 0.8);
+  char name[512];
+  cJSON* json;
+  us_path_join(name, sizeof(name), c.out, "config.json");
+  assert_int_equal(us_json_read(name, &json), US_OK);
+  const cJSON* stages = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "training"), "stages");
+  assert_int_equal(cJSON_GetArraySize(stages), 3);
+  // The least error is kept.
+  const cJSON* stage;
+  double least = INFINITY;
+  cJSON_ArrayForEach(stage, stages) {
+    least = fmin(least, cJSON_GetObjectItem(stage, "open_loop_to_copy_last")->valuedouble);
+  }
+  assert_true(r.validation.open_loop == least);
+  cJSON_Delete(json);
+}
+
+static void refused(const char* path, const char* expected) {
+  UsFinetuneConfig c = small("film-refused");
+  UsTrainResult r;
+  c.film = path;
+  assert_int_equal(us_finetune(&c, &r), US_FORMAT);
+  if (!strstr(us_message(), expected) || strchr(us_message(), '\n')) fail_msg("%s", us_message());
+}
+
+static void test_refusals(void** state) {
+  char other[256];
+  snprintf(other, sizeof(other), "%s", toy_path("odd.h5"));
+  write_world(other, 2, 3, TRUE_ACTIONS, 0.1, TOY_SIDE);
+  refused(other, "expected env steps of 0.05 s");
+  write_world(other, 2, 3, TRUE_ACTIONS, 0.05, 2 * TOY_SIDE);
+  refused(other, "expected frames of 4 x 4");
+}
+
+int main(void) {
+  snprintf(known, sizeof(known), "%s", toy_path("known.h5"));
+  snprintf(film, sizeof(film), "%s", toy_path("film.h5"));
+  snprintf(encoder, sizeof(encoder), "%s", toy_path("encoder"));
+  write_world(known, 1, kKnown, TRUE_ACTIONS, 0.05, TOY_SIDE);
+  write_world(film, 2, kFilmed, TRUE_ACTIONS, 0.05, TOY_SIDE);
+  const double mean[TOY_STATE] = {0, 0, 1, 0}, std[TOY_STATE] = {1, 1, 1, 1};
+  UsEncoder* e;
+  US_ASSERT(us_encoder_make_state(TOY_STATE, mean, std, NULL, &e) == US_OK);
+  US_ASSERT(us_encoder_save(e, encoder) == US_OK);
+  us_encoder_destroy(e);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_labels_and_notes), cmocka_unit_test(test_own_actions_are_never_read),
+      cmocka_unit_test(test_stopped_anywhere), cmocka_unit_test(test_bad_labels),
+      cmocka_unit_test(test_refusals),
+  };
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  toy_folder_remove();
+  return failed;
+}
