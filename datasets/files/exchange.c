@@ -67,7 +67,7 @@ static UsStatus make_room(Transfer* m) {
   // Frames and actions are changed or read anew both ways.
   size_t n = (size_t)m->longest;
   m->pixels = calloc(n, us_column_width(US_COLUMN_PIXELS, from) + 1);
-  m->actions = calloc(n, (size_t)from->action * sizeof(float));
+  m->actions = calloc(n, (size_t)from->action * sizeof(float) + 1);
   if (!m->pixels || !m->actions) {
     return us_fail(US_MEMORY, "%s: out of memory for its longest episode", m->path);
   }
@@ -88,8 +88,8 @@ static UsStatus make_room(Transfer* m) {
   }
   // How the file's actions become numbers in [-1, 1]: by the bound that is asked for or by the
   // recorded bounds.
-  m->shift = calloc((size_t)from->action, sizeof(float));
-  m->scale = calloc((size_t)from->action, sizeof(float));
+  m->shift = calloc((size_t)from->action + 1, sizeof(float));
+  m->scale = calloc((size_t)from->action + 1, sizeof(float));
   if (!m->shift || !m->scale) return us_fail(US_MEMORY, "%s: out of memory", m->path);
   for (int i = 0; i < from->action; i++) {
     m->scale[i] = m->config->bound > 0 ? (float)m->config->bound : 1;

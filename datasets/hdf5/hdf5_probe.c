@@ -1,10 +1,7 @@
-#define _GNU_SOURCE
 #include "datasets/hdf5/hdf5_probe.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -15,31 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worldmodel/base/helper.h"
+
 enum { kSeconds = 10, kBytesPerSecond = 20 << 20 };  // time a child has
 
 extern char** environ;
-
-// Where the helper lies: where the caller says, or by the library's own place as it is installed
-// (US_PROBE_FROM_LIB) or built.
-static UsStatus find_helper(const char* path, char helper[PATH_MAX]) {
-  static const char* const places[] = {US_PROBE_FROM_LIB, "understudy-probe",
-                                       "../understudy-probe"};
-  // The library's own folder, as the system found it.
-  const char* asked = getenv("UNDERSTUDY_PROBE");
-  Dl_info library;
-  int known = dladdr((void*)(uintptr_t)us_hdf5_probe, &library) != 0;
-  const char* slash = known ? strrchr(library.dli_fname, '/') : NULL;
-  for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-    snprintf(helper, PATH_MAX, "%.*s%s", slash ? (int)(slash - library.dli_fname) + 1 : 0,
-             slash ? library.dli_fname : "", places[i]);
-    if (asked) snprintf(helper, PATH_MAX, "%s", asked);
-    if (access(helper, X_OK) == 0) return US_OK;
-  }
-  return us_fail(US_IO,
-                 "%s: cannot be looked at safely: expected the helper understudy-probe where the "
-                 "library was installed or where UNDERSTUDY_PROBE says, found none",
-                 path);
-}
 
 // Starts the helper without input and output. Of Ctrl-C, which goes to all processes of a terminal,
 // it hears nothing: this process hears it.
@@ -72,8 +49,8 @@ static int start(const char* helper, const char* path, unsigned seconds, pid_t* 
 UsStatus us_hdf5_probe(const char* path) {
   struct stat found = {0};
   stat(path, &found);
-  char helper[PATH_MAX];
-  US_TRY(find_helper(path, helper));
+  char helper[US_HELPER_CHARS];
+  US_TRY(us_helper_find("probe", path, helper));
   // Large files take longer to read.
   unsigned seconds = kSeconds + (unsigned)(found.st_size / kBytesPerSecond);
   pid_t child;

@@ -28,7 +28,12 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
                      us_dataset_path(d->data[i]), a->width, a->height, us_dataset_path(d->data[0]),
                      b->width, b->height);
     }
-    // So are trajectories in which nothing acts, as those of a model without controls.
+    // So are film, and trajectories in which nothing acts, as those of a model without controls.
+    if (j->acts && b->action == 0) {
+      return us_fail(US_FORMAT,
+                     "%s: expected a column action, found film without one (pretrain takes film)",
+                     us_dataset_path(d->data[i]));
+    }
     const float* actions = us_dataset_actions(d->data[i]);
     int64_t at = 0, numbers = b->rows * b->action;
     while (j->acts && at < numbers && !(fabsf(actions[at]) > 0)) at++;  // NaN in last rows

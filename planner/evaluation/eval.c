@@ -305,6 +305,12 @@ static UsStatus open_all(EvalJob* j) {
   if (!c->tasks) return us_fail(US_USAGE, "an evaluation needs a list of tasks");
   // The data, whose task has a say in what was left open.
   US_TRY(us_dataset_open(c->data, &j->data));
+  if (us_dataset_info(j->data)->action == 0) {
+    return us_fail(US_FORMAT,
+                   "%s: expected trajectories with actions and states, found film: no simulator "
+                   "can start from it",
+                   c->data);
+  }
   US_TRY(find_task(j));
   US_TRY(settle(j));
   // The output: it can be written, and nobody else writes it.
