@@ -17,10 +17,10 @@
 //                                   same in all its rows; only where something varies
 //   attributes of the root: task, seed, version, policy, camera, renderer (OpenGL's names of what
 //   drew the frames, where it is known), env_dt, finished, action_low and
-//   action_high (A; film has neither), {action, proprio, state}_{mean, std, min, max}, and where something varies
-//   variation_names (V names, separated by commas) and variation_range; of collect's files also
-//   diverged: redraw, keep or stop. With keep an episode that diverged ends before the asked rows,
-//   its last row terminated and not truncated
+//   action_high (A; film has neither), {action, proprio, state}_{mean, std, min, max}, and where
+//   something varies variation_names (V names, separated by commas) and variation_range; of
+//   collect's files also diverged: redraw, keep or stop. With keep an episode that diverged ends
+//   before the asked rows, its last row terminated and not truncated
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
@@ -77,6 +77,10 @@ US_API UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uin
 // SHA-256 over the sizes and all columns that training reads (pixels, action, proprio, state, time,
 // ep_len), and names and numbers of what varies; the first call reads the whole file.
 US_API UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
+
+// SHA-256 over the episodes' lengths and the checksums of all frames, of a file without frames over
+// its states: trajectories and the film of them have the same. Found on the way of us_dataset_hash.
+US_API UsStatus us_dataset_frames_hash(UsDataset* d, char hex[US_HASH_CHARS]);
 
 // ---- writing ----
 

@@ -29,25 +29,25 @@ US_C_BEGIN
 
 // What an import of film has read and has done with it.
 typedef struct UsVideoNotes {
-  int clips;                // that are in the file
-  int64_t episodes, rows;   // of the file
-  double dt;                // s between rows, of all on average
-  int64_t pictures;         // decoded
-  int64_t repeated;         // rows that repeat the one before, since steps are shorter than the clip's
-  int64_t dropped;          // pictures that were not later than the one before
-  int irregular;            // clips whose own steps are uneven; with dt or fps they are even then
-  double low, high;         // s between pictures of the first of them
-  int damaged;              // clips with damage, which were kept
-  int skipped;              // clips of which nothing could be read
+  int clips;               // that are in the file
+  int64_t episodes, rows;  // of the file
+  double dt;               // s between rows, of all on average
+  int64_t pictures;        // decoded
+  int64_t repeated;  // rows that repeat the one before, since steps are shorter than the clip's
+  int64_t dropped;   // pictures that were not later than the one before
+  int irregular;     // clips whose own steps are uneven; with dt or fps they are even then
+  double low, high;  // s between pictures of the first of them
+  int damaged;       // clips with damage, which were kept
+  int skipped;       // clips of which nothing could be read
   char damage[US_LEFT_CHARS];  // of the first of both, in words; "": none
 } UsVideoNotes;
 
-// 1 if a path is film for us_video_import: a folder or file that is neither HDF5 nor what is known
-// of PyTorch.
+// 1 if a path is film for us_video_import: a folder, or a file that is by name and content neither
+// HDF5 nor what is known of PyTorch.
 US_API int us_video_is(const char* path);
 
-// Writes film as a dataset: paths, NULL-terminated. Of `config` the settings of both kinds of import
-// and those of film count, others have to be unset. On failure `out` is as it was.
+// Writes film as a dataset: paths, NULL-terminated. Of `config` the settings of both kinds of
+// import and those of film count, others have to be unset. On failure `out` is as it was.
 US_API UsStatus us_video_import(const char* const* paths, const char* out, const UsImport* config,
                                 UsVideoNotes* notes);
 

@@ -10,6 +10,7 @@
 
 #include "datasets/files/dataset_check.h"
 #include "datasets/hdf5/column_storage.h"
+#include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/progress.h"
 
 enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kWindowBytes = 4 << 20 };
@@ -352,7 +353,13 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
                                  rows, pixels);
 }
 
-UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
+void us_reader_hash_end(EVP_MD_CTX* hash, char hex[US_HASH_CHARS]) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  EVP_DigestFinal_ex(hash, digest, NULL);
+  for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, EVP_MD_CTX* sums,
                                char hex[US_HASH_CHARS]) {
   const int64_t rows = d->column[US_COLUMN_PIXELS] < 0 ? 0 : d->info.rows;
   UsStatus status = US_OK;
@@ -372,14 +379,15 @@ UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
       int64_t n = rows - first < block ? rows - first : block;
       status = us_dataset_pixels(d, first, n, frames);
       if (status == US_OK) EVP_DigestUpdate(hash, frames, (size_t)n * bytes);
+      for (int64_t i = 0; sums && status == US_OK && i < n; i++) {
+        uint32_t sum = us_crc32c(0, frames + (size_t)i * bytes, bytes);
+        EVP_DigestUpdate(sums, &sum, sizeof(sum));
+      }
       if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), d->path);
     }
     us_progress_end(&bar);
     free(frames);
   }
-  US_TRY(status);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  EVP_DigestFinal_ex(hash, digest, NULL);
-  for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-  return US_OK;
+  if (status == US_OK) us_reader_hash_end(hash, hex);
+  return status;
 }

@@ -35,8 +35,8 @@ extern char** environ;
 
 // ---- the process ----
 
-// Starts the helper with its output in a pipe. Of Ctrl-C, which goes to all processes of a terminal,
-// it hears nothing: this process hears it.
+// Starts the helper with its output in a pipe. Of Ctrl-C, which goes to all processes of a
+// terminal, it hears nothing: this process hears it.
 static int start(UsVideo* v, const char* helper, const UsVideoAsk* ask) {
   char number[6][32];
   snprintf(number[0], sizeof(number[0]), "%d", ask->size);
@@ -112,7 +112,8 @@ UsStatus us_video_open(const char* path, const UsVideoAsk* ask, UsVideo** out) {
   UsStatus status = US_OK;
   if (!v->path || !v->buffer) status = us_fail(US_MEMORY, "%s: out of memory", path);
   int error = status == US_OK ? start(v, helper, ask) : 0;
-  if (error) status = us_fail(US_IO, "%s: %s: cannot be started: %s", path, helper, strerror(error));
+  if (error)
+    status = us_fail(US_IO, "%s: %s: cannot be started: %s", path, helper, strerror(error));
   if (status != US_OK) us_video_close(v);
   if (status == US_OK) *out = v;
   return status;
@@ -183,9 +184,11 @@ static UsStatus take_line(UsVideo* v, char line[kLine], int* more) {
 static UsStatus end_early(UsVideo* v, UsVideoNext* next) {
   int how = stop(v);
   char text[64];
-  snprintf(text, sizeof(text), "the decoder ended by signal %d", WIFSIGNALED(how) ? WTERMSIG(how) : 0);
+  snprintf(text, sizeof(text), "the decoder ended by signal %d",
+           WIFSIGNALED(how) ? WTERMSIG(how) : 0);
   if (v->story.faults == 0) {
-    note_fault(v, 0, WIFSIGNALED(how) && WTERMSIG(how) != SIGKILL ? text : "the decoder ended early");
+    note_fault(v, 0,
+               WIFSIGNALED(how) && WTERMSIG(how) != SIGKILL ? text : "the decoder ended early");
   }
   v->ended = 1;
   *next = US_VIDEO_CUT;
@@ -212,7 +215,8 @@ UsStatus us_video_next(UsVideo* v, uint8_t* pixels, double* time, UsVideoNext* n
       return us_fail(US_FORMAT, "%s: %s", v->path, line + 7);
     }
     double seconds = 0;
-    if (sscanf(line, "fault %lf %n", &seconds, &at) == 1 && at > 0) note_fault(v, seconds, line + at);
+    if (sscanf(line, "fault %lf %n", &seconds, &at) == 1 && at > 0)
+      note_fault(v, seconds, line + at);
     if (strcmp(line, "cut") == 0 || at > 0) {
       *next = US_VIDEO_CUT;
       return US_OK;

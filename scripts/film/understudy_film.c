@@ -61,11 +61,11 @@ typedef struct Film {
   struct SwsContext* scaler;
   uint8_t *scaled, *turned;  // (size, size, 3)
   // Time: the picture that is held until the next says up to when it is the nearest.
-  AVFrame* held;  // empty: none
-  double time;    // of the last picture; of `held` with steps
-  double start;   // of the first
-  double base;    // of the steps
-  int64_t steps;  // behind base that are out
+  AVFrame* held;   // empty: none
+  double time;     // of the last picture; of `held` with steps
+  double start;    // of the first
+  double base;     // of the steps
+  int64_t steps;   // behind base that are out
   int seen, lost;  // 1: there was a picture; 1: pictures may refer to what could not be read
   int out;         // frames made of `held`
   int64_t pictures, repeated, dropped;
@@ -302,7 +302,10 @@ static int open_input(Film* f, const char* path, const char** text) {
   f->format->pb = f->bytes;
   f->format->io_open = open_nothing;
   f->format->flags |= AVFMT_FLAG_CUSTOM_IO;
-  error = avformat_open_input(&f->format, path, NULL, NULL);
+  AVDictionary* options = NULL;
+  av_dict_set(&options, "protocol_whitelist", "none", 0);
+  error = avformat_open_input(&f->format, path, NULL, &options);
+  av_dict_free(&options);
   if (error < 0) return error;
   // What libav would make of any text.
   if (strcmp(f->format->iformat->name, "tty") == 0) return AVERROR_INVALIDDATA;
@@ -403,8 +406,11 @@ static void decode_clip(Film* f, const char* path) {
   reason[0] = 0;
   // Packets in, pictures out, to the end of the file.
   for (int ended = 0; on && !ended;) {
+    reason[0] = 0;
     error = av_read_frame(f->format, f->packet);
     ended = error < 0;
+    // Some containers go on behind what they could not read, and only say so.
+    if (!ended && reason[0]) fault(f, reason);
     if (error < 0 && error != AVERROR_EOF) fault(f, why(error));
     if (!ended && f->packet->stream_index != f->stream->index) {
       av_packet_unref(f->packet);

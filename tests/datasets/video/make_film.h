@@ -83,9 +83,9 @@ static inline int film_make(const MakeFilm* m) {
   const int is_picture = m->codec == AV_CODEC_ID_PNG;
   p->width = c->width = m->width;
   p->height = c->height = m->height;
-  p->format = c->pix_fmt = is_picture                        ? AV_PIX_FMT_RGB24
+  p->format = c->pix_fmt = is_picture                      ? AV_PIX_FMT_RGB24
                            : m->codec == AV_CODEC_ID_MJPEG ? AV_PIX_FMT_YUVJ420P
-                                                             : AV_PIX_FMT_YUV420P;
+                                                           : AV_PIX_FMT_YUV420P;
   c->time_base = (AVRational){1, m->rate};
   c->gop_size = 12;
   c->max_b_frames = 0;
