@@ -114,6 +114,69 @@ static void test_task_settings(void** state) {
   us_model_destroy(m);
 }
 
+// The names and numbers of the files in the notes of a folder: "data" or "pretrained/data".
+static cJSON* notes_of(const char* folder, const char* before) {
+  char path[512];
+  cJSON* json;
+  snprintf(path, sizeof(path), "%s/config.json", folder);
+  assert_int_equal(us_json_read(path, &json), US_OK);
+  cJSON* all = cJSON_GetObjectItem(json, "training");
+  if (before) all = cJSON_GetObjectItem(all, before);
+  cJSON* data = cJSON_DetachItemFromObject(all, "data");
+  cJSON_Delete(json);
+  return data;
+}
+
+// Film goes with trajectories, by weight, and what was pretrained on is known behind fine-tuning.
+static void test_film(void** state) {
+  char film[256];
+  snprintf(film, sizeof(film), "%s", toy_path("film.h5"));
+  UsDatasetInfo info = toy_info();
+  UsDatasetWriter* w;
+  info.action = 0;
+  assert_int_equal(us_dataset_create(film, &info, 4, TOY_ROWS, 1, &w), US_OK);
+  for (int e = 30; e < 34; e++) assert_int_equal(toy_append(w, e, TOY_ROWS), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  const char* const files[] = {data, film, NULL};
+  const double weights[] = {1, 3}, even[] = {2, 2}, none[] = {1, 0};
+  UsPretrainConfig p = small_pretrain();
+  UsTrainResult r;
+  p.data = files, p.out = toy_path("mixed"), p.weights = weights;
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+  cJSON* notes = notes_of(p.out, NULL);
+  const cJSON* second = cJSON_GetArrayItem(notes, 1);
+  assert_string_equal(cJSON_GetObjectItem(second, "file")->valuestring, "film.h5");
+  assert_true(cJSON_GetObjectItem(second, "frames")->valueint == 4 * TOY_ROWS);
+  assert_true(cJSON_GetObjectItem(second, "share")->valuedouble == 0.75);
+  cJSON_Delete(notes);
+  // Weights are the run's; alike they are none.
+  p.resume = 1, p.weights = NULL;
+  assert_int_equal(us_pretrain(&p, &r), US_FORMAT);
+  p.resume = 0, p.overwrite = 1, p.weights = even;
+  assert_int_equal(us_pretrain(&p, &r), US_OK);
+  p.resume = 1, p.overwrite = 0, p.weights = NULL;
+  assert_true(us_pretrain(&p, &r) == US_OK && r.complete);
+  p.weights = none;
+  assert_int_equal(us_pretrain(&p, &r), US_USAGE);
+  // Fine-tuning keeps what its start has seen, and takes no film itself.
+  UsFinetuneConfig f = small_finetune();
+  f.init = p.out, f.out = toy_path("tuned");
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  notes = notes_of(f.out, "pretrained");
+  assert_int_equal(cJSON_GetArraySize(notes), 2);
+  char frames[US_HASH_CHARS];
+  UsDataset* d;
+  assert_int_equal(us_dataset_open(film, &d), US_OK);
+  assert_int_equal(us_dataset_frames_hash(d, frames), US_OK);
+  us_dataset_close(d);
+  assert_string_equal(
+      cJSON_GetObjectItem(cJSON_GetArrayItem(notes, 1), "frames_sha256")->valuestring, frames);
+  cJSON_Delete(notes);
+  f.data = film, f.out = toy_path("none");
+  assert_int_equal(us_finetune(&f, &r), US_FORMAT);
+  assert_non_null(strstr(us_message(), "film"));
+}
+
 static void test_refusals(void** state) {
   UsFinetuneConfig f = small_finetune();
   UsTrainResult r;
@@ -144,9 +207,8 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),
-      cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings),
+      cmocka_unit_test(test_folders),       cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings), cmocka_unit_test(test_film),
       cmocka_unit_test(test_refusals),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);

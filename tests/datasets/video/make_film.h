@@ -31,12 +31,15 @@ static inline void film_colour_at(const MakeFilm* m, int frame, int x, int y, ui
   rgb[1] = rgb[2] = (uint8_t)(corner ? 10 : 4 * frame % 200);
 }
 
-// BT.601, limited range, of one pixel.
-static inline void film_yuv(const uint8_t* c, double yuv[3]) {
+// BT.601 of one pixel, in the limited range or, as JPEG has it, in the full one.
+static inline void film_yuv(const uint8_t* c, int full, double yuv[3]) {
   double r = c[0], g = c[1], b = c[2];
   yuv[0] = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255;
   yuv[1] = 128 + (-37.797 * r - 74.203 * g + 112 * b) / 255;
   yuv[2] = 128 + (112 * r - 93.786 * g - 18.214 * b) / 255;
+  if (!full) return;
+  yuv[0] = (yuv[0] - 16) * 255 / 219;
+  for (int i = 1; i < 3; i++) yuv[i] = 128 + (yuv[i] - 128) * 255 / 224;
 }
 
 static inline void film_draw(const MakeFilm* m, int frame, AVFrame* p) {
@@ -46,7 +49,7 @@ static inline void film_draw(const MakeFilm* m, int frame, AVFrame* p) {
       double yuv[3];
       if (m->colour) m->colour(frame, x, y, rgb);
       if (!m->colour) film_colour_at(m, frame, x, y, rgb);
-      film_yuv(rgb, yuv);
+      film_yuv(rgb, p->format == AV_PIX_FMT_YUVJ420P, yuv);
       if (p->format == AV_PIX_FMT_RGB24) {
         memcpy(p->data[0] + y * p->linesize[0] + 3 * x, rgb, 3);
         continue;

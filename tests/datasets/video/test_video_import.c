@@ -219,7 +219,7 @@ static void test_episodes(void** state) {
 // ---- pictures ----
 
 static void make_picture(const char* folder, int i, int width) {
-  char path[256];
+  char path[512];
   snprintf(path, sizeof(path), "%s/p%d.%s", folder, i, i % 2 ? "jpg" : "PNG");
   MakeFilm m = {.path = path,
                 .codec = i % 2 ? AV_CODEC_ID_MJPEG : AV_CODEC_ID_PNG,
