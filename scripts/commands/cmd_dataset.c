@@ -168,13 +168,15 @@ static UsStatus import(const char* path, const char* out, const UsImport* config
     US_TRY(us_cli_open_sim(task->name, NULL, &e));
     int action = us_env_info(e)->action, state = us_env_info(e)->state;
     us_env_close(e);
-    if (action != v.info.action || state != v.info.state) {
+    if (v.info.action && (action != v.info.action || state != v.info.state)) {
       printf(
           "  the task %s here has %d actions and states of %d numbers, the file %d and %d: models\n"
           "  can be trained, not evaluated\n",
           task->name, action, state, v.info.action, v.info.state);
     }
   }
+  if (!v.info.action)
+    printf("  no column of actions: film, which pretrain takes and finetune does not\n");
   if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
   return US_OK;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "datasets/training/training_job.h"
 #include "datasets/training_jobs.h"
 #include "env/task.h"
 #include "tests/datasets/toy_dataset.h"
@@ -177,6 +178,38 @@ static void test_film(void** state) {
   assert_non_null(strstr(us_message(), "film"));
 }
 
+// Samples come from files as their shares say, for validation from those that hold any back.
+static void test_shares(void** state) {
+  const char* const paths[] = {data, data, data};
+  enum { kSamples = 4000 };
+  UsTrainingData d = {.count = 3, .seed = 7, .share = {0.1, 0.3, 0.6}};
+  assert_int_equal(us_encoder_open(encoder, NULL, &d.encoder), US_OK);
+  // A latent of the file's own episode says where a sample is from.
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(us_dataset_open(paths[i], &d.data[i]), US_OK);
+    assert_int_equal(us_features_open(d.data[i], d.encoder, NULL, NULL, &d.features[i]), US_OK);
+    const UsSamplerConfig c = {.seed = 1, .frames = 2, .block = 1, .first = i, .episodes = 1};
+    assert_int_equal(us_sampler_create(d.data[i], d.features[i], &c, &d.train[i]), US_OK);
+    if (i == 1) continue;
+    assert_int_equal(us_sampler_create(d.data[i], d.features[i], &c, &d.held[i]), US_OK);
+  }
+  const double want[2][3] = {{0.1, 0.3, 0.6}, {1 / 7.0, 0, 6 / 7.0}};
+  for (int held = 0; held < 2; held++) {
+    int count[3] = {0};
+    for (int s = 0; s < kSamples; s++) {
+      float latents[2 * TOY_STATE], times[2];
+      UsBatch one = {.batch = 1, .frames = 2, .latents = latents, .times = times};
+      (held ? us_training_held_source : us_training_source)(&d, s, 0, &one);
+      // States are 100 e + t, less than 12, normalised by 900 and 500.
+      count[(int)floorf((latents[0] * 500 + 900) / 100 + 1e-3f)]++;
+    }
+    for (int i = 0; i < 3; i++) {
+      assert_true(fabs((double)count[i] / kSamples - want[held][i]) < 0.025);
+    }
+  }
+  us_training_data_close(&d);
+}
+
 static void test_refusals(void** state) {
   UsFinetuneConfig f = small_finetune();
   UsTrainResult r;
@@ -209,7 +242,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_folders),       cmocka_unit_test(test_every_setting_names_the_run),
       cmocka_unit_test(test_task_settings), cmocka_unit_test(test_film),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_shares),        cmocka_unit_test(test_refusals),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();

@@ -303,6 +303,42 @@ static void test_damage(void** state) {
   }
 }
 
+// Whatever bytes change, the import ends with a file that is good or with one line.
+static void test_mutations(void** state) {
+  char path[256], bad[256];
+  int refused = 0, all = 0;
+  for (int k = 0; k < kKinds; k += 2) {
+    snprintf(path, sizeof(path), "%s", toy_path(kinds[k].name));
+    snprintf(bad, sizeof(bad), "%s", toy_path("mutant-"));
+    strcat(bad, kinds[k].name);
+    MakeFilm m = clip(path, kinds[k].codec);
+    if (!film_make(&m)) continue;
+    for (uint32_t seed = 1; seed <= 12; seed++) {
+      copy_damaged(path, bad, 100, 0);
+      FILE* f = fopen(bad, "r+b");
+      fseek(f, 0, SEEK_END);
+      uint32_t size = (uint32_t)ftell(f), at = seed * 2654435761u;
+      for (int i = 0; i < 4; i++, at = at * 1664525u + 1013904223u) {
+        fseek(f, (long)((at >> 8) % (i < 2 ? size : 200)), SEEK_SET);
+        fputc((int)(at & 255), f);
+      }
+      fclose(f);
+      const char* const paths[] = {bad, NULL};
+      const UsImport c = {.size = kSide, .overwrite = 1, .keep_damaged = seed % 2};
+      UsVideoNotes n;
+      UsVerdict v;
+      UsStatus status = us_video_import(paths, out, &c, &n);
+      all++;
+      refused += status != US_OK;
+      if (status == US_OK) assert_int_equal(us_dataset_verify(out, kSide, kSide, &v), US_OK);
+      if (status == US_OK) continue;
+      int one = status == US_FORMAT && strstr(us_message(), bad) && !strchr(us_message(), '\n');
+      if (!one) fail_msg("%s: %s", bad, us_message());
+    }
+  }
+  assert_true(refused > 0 && refused < all);
+}
+
 static void write_text(const char* path, const char* text, size_t size) {
   FILE* f = fopen(path, "wb");
   fwrite(text, 1, size, f);
@@ -384,11 +420,12 @@ static void test_out(void** state) {
 int main(void) {
   snprintf(out, sizeof(out), "%s", toy_path("film.h5"));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),    cmocka_unit_test(test_crop_and_turn),
-      cmocka_unit_test(test_times),    cmocka_unit_test(test_episodes),
-      cmocka_unit_test(test_pictures), cmocka_unit_test(test_damage),
-      cmocka_unit_test(test_no_film),  cmocka_unit_test(test_helper),
-      cmocka_unit_test(test_is_film),  cmocka_unit_test(test_out),
+      cmocka_unit_test(test_kinds),     cmocka_unit_test(test_crop_and_turn),
+      cmocka_unit_test(test_times),     cmocka_unit_test(test_episodes),
+      cmocka_unit_test(test_pictures),  cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_mutations), cmocka_unit_test(test_no_film),
+      cmocka_unit_test(test_helper),    cmocka_unit_test(test_is_film),
+      cmocka_unit_test(test_out),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();
