@@ -499,7 +499,7 @@ int main(int argc, char** argv) {
   f.packet = av_packet_alloc();
   f.frame = av_frame_alloc();
   f.held = av_frame_alloc();
-  if (!f.scaled || !f.turned || !f.packet || !f.frame || !f.held) return 1;
+  if (!f.scaled || !f.turned || !f.packet || !f.frame || !f.held) _exit(1);
   // A folder has the steps that it is told.
   struct stat found;
   if (stat(argv[1], &found) == 0 && S_ISDIR(found.st_mode)) {
