@@ -154,6 +154,15 @@ static void test_crop_and_turn(void** state) {
   }
 }
 
+// Greys of which no two that follow each other are alike.
+static int jump(int frame) {
+  return 40 + 40 * (3 * frame % 5);
+}
+
+static void jump_colour(int frame, int x, int y, uint8_t* rgb) {
+  memset(rgb, jump(frame), 3);
+}
+
 static void test_times(void** state) {
   // Two ticks of 1/60 s, then one: uneven, and said to be.
   int stamps[kFrames];
@@ -162,6 +171,7 @@ static void test_times(void** state) {
   MakeFilm m = clip(path, AV_CODEC_ID_MPEG4);
   m.stamps = stamps;
   m.rate = 60;
+  m.colour = jump_colour;
   assert_true(film_make(&m));
   UsVideoNotes n;
   UsDataset* d = import_one(path, (UsImport){0}, &n);
@@ -180,7 +190,7 @@ static void test_times(void** state) {
       if (abs(stamps[i] - 6 * t) < abs(stamps[nearest] - 6 * t)) nearest = i;
     }
     assert_true(fabs(us_dataset_times(d)[t] - 0.1 * t) < 1e-9);
-    expect_pixel(d, t, 19, 19, 4 * nearest % 200, 4 * nearest % 200, 4 * nearest % 200);
+    expect_pixel(d, t, 19, 19, jump(nearest), jump(nearest), jump(nearest));
   }
   us_dataset_close(d);
   // Shorter steps repeat pictures, and it is counted.
@@ -280,7 +290,23 @@ static void grain(int frame, int x, int y, uint8_t* rgb) {
   for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)(h >> (8 + 8 * i));
 }
 
+// Every frame that was kept is the one of its time in the whole film.
+static void expect_same(UsDataset* d, const double* times, const uint8_t* pixels) {
+  static uint8_t frame[kBytes];
+  int others = 0;
+  for (int64_t row = 0; row < us_dataset_info(d)->rows; row++) {
+    int t = 0, sum = 0;
+    while (t < kFrames && fabs(times[t] - us_dataset_times(d)[row]) > 2e-3) t++;
+    assert_true(t < kFrames && us_dataset_pixels(d, row, 1, frame) == US_OK);
+    for (int i = 0; i < kBytes; i++) sum += abs(frame[i] - pixels[t * kBytes + i]);
+    others += sum > 2 * kBytes;
+  }
+  if (others > 0) fail_msg("%d frames differ", others);
+}
+
 static void test_damage(void** state) {
+  static uint8_t pixels[kFrames * kBytes];
+  static double times[kFrames];
   for (int k = 0; k < kKinds; k++) {
     char path[256], bad[256];
     snprintf(path, sizeof(path), "%s", toy_path(kinds[k].name));
@@ -289,6 +315,10 @@ static void test_damage(void** state) {
     MakeFilm m = clip(path, kinds[k].codec);
     m.colour = grain;
     if (!film_make(&m)) continue;
+    UsDataset* good = import_one(path, (UsImport){0}, NULL);
+    assert_int_equal(us_dataset_pixels(good, 0, kFrames, pixels), US_OK);
+    memcpy(times, us_dataset_times(good), sizeof(times));
+    us_dataset_close(good);
     for (int zero = 0; zero <= 50; zero += 50) {
       copy_damaged(path, bad, zero ? 100 : 55, zero);
       // Pictures without a code show no damage; where the file does not say how many they are.
@@ -298,6 +328,9 @@ static void test_damage(void** state) {
       int64_t rows = us_dataset_info(d)->rows;
       if (rows < 12 || rows >= kFrames) fail_msg("%s: %d rows", bad, (int)rows);
       if (kinds[k].whole) assert_true(n.damaged == 1 && strstr(n.damage, bad));
+      // AVI counts its pictures: behind some that are lost it is early.
+      int counted = kinds[k].codec == AV_CODEC_ID_MJPEG && zero;
+      if (kinds[k].whole && !counted) expect_same(d, times, pixels);
       us_dataset_close(d);
     }
   }
