@@ -5,7 +5,8 @@
 // frame before its action), in the layout that the field's loaders read.
 //
 //   pixels   uint8   (N, H, W, 3)   frame before the action of the row
-//   action   float32 (N, A)         NaN at an episode's last row, where no action follows
+//   action   float32 (N, A)         NaN at an episode's last row, where no action follows; a file
+//                                   without the column (A is 0) is film: it can be pretrained on
 //   proprio  float32 (N, P)
 //   state    float64 (N, S)         qpos, qvel, act
 //   reward   float32 (N), terminated, truncated uint8 (N)
@@ -16,10 +17,10 @@
 //                                   same in all its rows; only where something varies
 //   attributes of the root: task, seed, version, policy, camera, renderer (OpenGL's names of what
 //   drew the frames, where it is known), env_dt, finished, action_low and
-//   action_high (A), {action, proprio, state}_{mean, std, min, max}, and where something varies
-//   variation_names (V names, separated by commas) and variation_range; of collect's files also
-//   diverged: redraw, keep or stop. With keep an episode that diverged ends before the asked rows,
-//   its last row terminated and not truncated
+//   action_high (A; film has neither), {action, proprio, state}_{mean, std, min, max}, and where
+//   something varies variation_names (V names, separated by commas) and variation_range; of
+//   collect's files also diverged: redraw, keep or stop. With keep an episode that diverged ends
+//   before the asked rows, its last row terminated and not truncated
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
@@ -60,8 +61,8 @@ US_API const char* us_dataset_path(const UsDataset* d);
 // Episodes that the file has room for: more than info's while it is being written.
 US_API int64_t us_dataset_room(const UsDataset* d);
 
-// The small columns, in memory: episode lengths and offsets (E), actions (N, A), proprio (N, P),
-// NULL when P is 0, states (N, S), times (N), variation (N, V), NULL when V is 0.
+// The small columns, in memory: episode lengths and offsets (E), actions (N, A) and proprio (N, P),
+// NULL when A or P is 0, states (N, S), times (N), variation (N, V), NULL when V is 0.
 US_API const int32_t* us_dataset_lengths(const UsDataset* d);
 US_API const int64_t* us_dataset_offsets(const UsDataset* d);
 US_API const float* us_dataset_actions(const UsDataset* d);
@@ -81,6 +82,10 @@ US_API UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uin
 // ep_len), and names and numbers of what varies; the first call reads the whole file.
 US_API UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
 
+// SHA-256 over the episodes' lengths and the checksums of all frames, of a file without frames over
+// its states: trajectories and the film of them have the same. Found on the way of us_dataset_hash.
+US_API UsStatus us_dataset_frames_hash(UsDataset* d, char hex[US_HASH_CHARS]);
+
 // ---- writing ----
 
 typedef struct UsDatasetWriter UsDatasetWriter;
@@ -89,7 +94,7 @@ typedef struct UsDatasetWriter UsDatasetWriter;
 typedef struct UsEpisode {
   int rows;                   // T
   const uint8_t* pixels;      // (T, H, W, 3). Nullable when height is 0
-  const float* actions;       // (T, A)
+  const float* actions;       // (T, A). Nullable when A is 0
   const float* proprio;       // (T, P). Nullable when P is 0
   const double* states;       // (T, S)
   const float* rewards;       // (T)

@@ -17,7 +17,7 @@ typedef struct UsDatasetInfo {
   int64_t episodes;            // E
   int height, width;           // of pixels; 0: the file has none
   int checksums;               // 1: of the frames, pixels_crc; what is created has them
-  int action, proprio, state;  // A, P (0: the file has none), S
+  int action, proprio, state;  // A, P (0: the file has none; A 0: film), S
   int variation;               // V; 0: nothing varies
   char variation_names[512];   // of the V factors, separated by commas
   char variation_range[16];    // which the numbers were drawn from

@@ -13,10 +13,11 @@ US_C_BEGIN
 
 // What an import can be told, as worldmodel/base/settings.h describes a list. `task` has to be
 // given; a NULL column is the one of our name; dt 0: by the file's times or attribute; bound 0: by
-// the file's recorded bounds, or 1.
+// the file's recorded bounds, or 1. What is said of film is for us_video_import (datasets/video.h).
 #define US_IMPORT_SETTINGS(X)                                                                   \
   X(TEXT, task, 0, 0, 0, RESULT, "NAME", "import: what the trajectories are of")                \
-  X(REAL, dt, 0, 0, 1e3, RESULT, "S", "import: seconds between rows, where the file is silent") \
+  X(REAL, dt, 0, 0, 1e3, RESULT, "S",                                                           \
+    "import: seconds between rows, where the file is silent; of film equal steps")              \
   X(REAL, bound, 0, 0, 1e9, RESULT, "X",                                                        \
     "import, convert: the other program's actions lie in [-X, X]")                              \
   X(TEXT, pixels, 0, 0, 0, RESULT, "NAME", "import: the column of frames")                      \
@@ -24,6 +25,13 @@ US_C_BEGIN
   X(TEXT, state, 0, 0, 0, RESULT, "NAME", "import: the column of simulator states")             \
   X(FLAG, repair, 0, 0, 1, RESULT, NULL,                                                        \
     "import: undo the rotated actions of stable-worldmodel 0.1.1")                              \
+  X(REAL, fps, 0, 0, 1e3, RESULT, "N", "film: equal steps, so many a second")                   \
+  X(INT, size, 0, 0, 1 << 10, RESULT, "PX", "film: side of the frames; 0: 64")                  \
+  X(TEXT, crop, 0, 0, 0, RESULT, "W:H:X:Y",                                                     \
+    "film: the part of the pictures; default: the largest square in their middle")              \
+  X(INT, steps, 0, 0, 1 << 20, RESULT, "N", "film: rows after which an episode is cut; 0: 500") \
+  X(FLAG, keep_damaged, 0, 0, 1, RESULT, NULL,                                                  \
+    "film: keep what can be read of damaged files; default: refuse them")                       \
   X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "import, convert: replace an existing file")
 
 typedef struct UsImport {

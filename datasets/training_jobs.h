@@ -94,6 +94,7 @@ typedef struct UsFinetuneConfig {
 typedef struct UsPretrainConfig {
   US_PRETRAIN_SETTINGS(US_SETTING_FIELD)
   const char* const* data;            // files, NULL-terminated, at most US_TRAINING_FILES
+  const double* weights;              // (files) shares of the samples, > 0. Nullable: all alike
   const struct UsTask* const* tasks;  // known tasks, NULL-terminated. Nullable
 } UsPretrainConfig;
 

@@ -38,7 +38,8 @@ cblas worldmodel/ops/(cpu|cuda)/|scripts/
 mujoco/ env/|tasks/|scripts/
 hdf5 datasets/|scripts/commands/|scripts/probe/
 (cairo|popt) scripts/
-(GLFW|libav|libsw) scripts/view/
+GLFW scripts/view/
+(libav|libsw) scripts/(view|film|bench)/
 cmocka none
 LIST
 

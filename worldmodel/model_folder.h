@@ -76,6 +76,10 @@ US_API UsStatus us_model_save(const char* folder, const UsModelParts* parts);
 US_API UsStatus us_pretrained_open(const char* folder, UsDevice* device, UsPredictor** out,
                                    char encoder[US_HASH_CHARS]);
 
+// What it was trained on and how, as us_pretrained_save was told; the caller deletes it. *out is
+// NULL on failure, and where the folder does not say.
+US_API UsStatus us_pretrained_training(const char* folder, cJSON** out);
+
 // Writes such a folder. Nullable: training.
 US_API UsStatus us_pretrained_save(const char* folder, const UsPredictor* p, const char* encoder,
                                    const cJSON* training);

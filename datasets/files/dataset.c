@@ -78,33 +78,53 @@ const uint8_t* us_dataset_truncated(const UsDataset* d) {
   return d->c.truncated;
 }
 
-UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
+// Both hashes, since reading a whole file takes long.
+static UsStatus hash_all(UsDataset* d) {
   const UsDatasetInfo* info = &d->info;
   size_t rows = (size_t)info->rows;
+  size_t lengths = (size_t)info->episodes * sizeof(int32_t);
+  size_t states = rows * (size_t)info->state * sizeof(double);
   int64_t sizes[7] = {info->rows,   info->episodes, info->height, info->width,
                       info->action, info->proprio,  info->state};
-  hex[0] = 0;
-  // Reading a whole file takes long: it is done once.
-  if (!d->hash[0]) {
-    EVP_MD_CTX* context = EVP_MD_CTX_new();
-    if (!context) return us_fail(US_MEMORY, "%s: out of memory", d->path);
-    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+  EVP_MD_CTX *all = EVP_MD_CTX_new(), *frames = EVP_MD_CTX_new();
+  UsStatus status = all && frames && EVP_DigestInit_ex(all, EVP_sha256(), NULL) &&
+                            EVP_DigestInit_ex(frames, EVP_sha256(), NULL)
+                        ? US_OK
+                        : us_fail(US_MEMORY, "%s: out of memory", d->path);
+  if (status == US_OK) {
     // The order is fixed: trained models and feature caches name data by this hash. Sizes first, so
     // that no two shapes share their bytes.
-    EVP_DigestUpdate(context, sizes, sizeof(sizes));
-    EVP_DigestUpdate(context, d->c.ep_len, (size_t)info->episodes * sizeof(int32_t));
-    EVP_DigestUpdate(context, d->c.action, rows * (size_t)info->action * sizeof(float));
-    EVP_DigestUpdate(context, d->c.proprio, rows * (size_t)info->proprio * sizeof(float));
-    EVP_DigestUpdate(context, d->c.state, rows * (size_t)info->state * sizeof(double));
-    EVP_DigestUpdate(context, d->c.time, rows * sizeof(double));
+    EVP_DigestUpdate(all, sizes, sizeof(sizes));
+    EVP_DigestUpdate(all, d->c.ep_len, lengths);
+    EVP_DigestUpdate(all, d->c.action, rows * (size_t)info->action * sizeof(float));
+    EVP_DigestUpdate(all, d->c.proprio, rows * (size_t)info->proprio * sizeof(float));
+    EVP_DigestUpdate(all, d->c.state, states);
+    EVP_DigestUpdate(all, d->c.time, rows * sizeof(double));
     if (info->variation) {
-      EVP_DigestUpdate(context, info->variation_names, strlen(info->variation_names));
-      EVP_DigestUpdate(context, d->c.variation, rows * (size_t)info->variation * sizeof(float));
+      EVP_DigestUpdate(all, info->variation_names, strlen(info->variation_names));
+      EVP_DigestUpdate(all, d->c.variation, rows * (size_t)info->variation * sizeof(float));
     }
-    UsStatus status = us_reader_hash_frames(d, "hash", context, d->hash);
-    EVP_MD_CTX_free(context);
-    US_TRY(status);
+    // What is seen alone, whatever else is known of it.
+    EVP_DigestUpdate(frames, d->c.ep_len, lengths);
+    if (info->height == 0) EVP_DigestUpdate(frames, d->c.state, states);
+    status = us_reader_hash_frames(d, "hash", all, frames, d->hash);
+    if (status == US_OK) us_reader_hash_end(frames, d->frames);
   }
+  EVP_MD_CTX_free(all);
+  EVP_MD_CTX_free(frames);
+  return status;
+}
+
+UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
+  hex[0] = 0;
+  if (!d->hash[0]) US_TRY(hash_all(d));
   memcpy(hex, d->hash, US_HASH_CHARS);
+  return US_OK;
+}
+
+UsStatus us_dataset_frames_hash(UsDataset* d, char hex[US_HASH_CHARS]) {
+  hex[0] = 0;
+  if (!d->hash[0]) US_TRY(hash_all(d));
+  memcpy(hex, d->frames, US_HASH_CHARS);
   return US_OK;
 }

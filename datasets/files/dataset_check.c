@@ -65,7 +65,7 @@ UsStatus us_dataset_check_variation(const char* path, const UsDatasetInfo* info)
 UsStatus us_dataset_read_bounds(const char* path, hid_t file, int width, int unit,
                                 UsDatasetColumns* c) {
   int recorded = H5Aexists(file, "action_low") > 0 || H5Aexists(file, "action_high") > 0;
-  if (!recorded && !unit) return US_OK;
+  if (width == 0 || (!recorded && !unit)) return US_OK;  // film has none to bound
   // Without a word of the file the bounds are ours.
   c->low = calloc((size_t)width, sizeof(float));
   c->high = calloc((size_t)width, sizeof(float));

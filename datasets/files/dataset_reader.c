@@ -10,6 +10,7 @@
 
 #include "datasets/files/dataset_check.h"
 #include "datasets/hdf5/column_storage.h"
+#include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/progress.h"
 
 enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kWindowBytes = 4 << 20 };
@@ -85,11 +86,6 @@ static int is_to_leave(const UsDataset* d, UsColumnId id) {
   return leave;
 }
 
-// The column whose rows all others have; strictly read files have both.
-static UsColumnId leader_of_rows(const UsDataset* d) {
-  return d->film ? US_COLUMN_TIME : US_COLUMN_ACTION;
-}
-
 // Opens a column under its own name or the other that the list knows, or leaves it closed.
 static UsStatus open_column(UsDataset* d, UsColumnId id) {
   if (id == US_COLUMN_VARIATION && !d->info.variation_names[0]) return US_OK;
@@ -101,7 +97,9 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
       // the columns that the caller names.
       int needed = ((d->ours || d->strict) && us_columns[id].required) ||
                    (d->name[id] != us_columns[id].name && d->name[id] != other) ||
-                   id == US_COLUMN_ACTION || id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET;
+                   id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET ||
+                   // Film has no actions, and no bounds of any.
+                   (id == US_COLUMN_ACTION && H5Aexists(d->file, "action_low") > 0);
       if (!needed) return US_OK;
       return us_fail(
           US_FORMAT, "%s: expected a column %s at the root, found none%s", d->path, d->name[id],
@@ -123,13 +121,21 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
                  us_type_text(us_number(us_columns[id].type).stored, expected), found);
 }
 
+// The column whose rows all others have to have: of what is not film the actions.
+static UsColumnId find_leader(const UsDataset* d) {
+  if (d->column[US_COLUMN_ACTION] >= 0) return US_COLUMN_ACTION;
+  int id = 0;
+  while (id < US_COLUMN_COUNT && (us_columns[id].per == US_PER_EPISODE || d->column[id] < 0)) id++;
+  return (UsColumnId)id;
+}
+
 // Which program wrote the file: ours says so, stable-worldmodel shows by its chunks.
 static void name_writer(UsDataset* d) {
   if (d->ours) {
     snprintf(d->writer, sizeof(d->writer), "understudy %s", d->info.version);
     return;
   }
-  UsColumnId id = d->column[US_COLUMN_PIXELS] >= 0 ? US_COLUMN_PIXELS : leader_of_rows(d);
+  UsColumnId id = d->column[US_COLUMN_PIXELS] >= 0 ? US_COLUMN_PIXELS : find_leader(d);
   hid_t how = H5Dget_create_plist(d->column[id]);
   int filters = H5Pget_nfilters(how), chunked = H5Pget_layout(how) == H5D_CHUNKED;
   H5Pclose(how);
@@ -168,7 +174,7 @@ static UsStatus take_room(UsDataset* d, UsColumnId id, int64_t rows) {
 // Reads the columns of episodes and checks that they share out the rows.
 static UsStatus load_episodes(UsDataset* d) {
   int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
-  int64_t rows = (int64_t)d->extent[leader_of_rows(d)];
+  int64_t rows = (int64_t)d->extent[find_leader(d)];
   if (asked > rows) {
     return us_fail(US_FORMAT,
                    "%s: ep_len: expected at most one episode per row, found %lld of %lld", d->path,
@@ -185,14 +191,14 @@ static UsStatus load_episodes(UsDataset* d) {
 
 // Memory for windows: the longest episode, at least kWindowBytes; strictly all rows.
 static UsStatus make_window(UsDataset* d) {
-  // Bytes of a row in all columns that a window holds.
+  // Bytes of a row in all columns that a window holds; there may be none.
   size_t bytes = 0;
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (us_columns[id].per != US_PER_ROW || d->column[id] < 0) continue;
     bytes += us_column_width((UsColumnId)id, &d->info) * us_number(us_columns[id].type).bytes;
   }
   // As many rows as fit, but an episode is never cut.
-  d->room = (int64_t)(kWindowBytes / bytes) + 1;
+  d->room = bytes ? (int64_t)(kWindowBytes / bytes) + 1 : d->info.rows;
   if (d->strict || d->room > d->info.rows) d->room = d->info.rows;
   for (int64_t e = 0; e < d->info.episodes; e++) {
     if (d->c.ep_len[e] > d->room) d->room = d->c.ep_len[e];
@@ -215,13 +221,17 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
   d->strict = d->film || strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
   // All columns of rows have one number of rows, those of episodes one number of episodes.
+  if (find_leader(d) == US_COLUMN_COUNT) {
+    return us_fail(US_FORMAT, "%s: expected a column action or pixels at the root, found none",
+                   d->path);
+  }
   const char* taken[US_COLUMN_COUNT];
   int count = 0;
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (d->column[id] < 0) continue;
     taken[count++] = d->name[id];
     int per_episode = us_columns[id].per == US_PER_EPISODE;
-    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : leader_of_rows(d);
+    UsColumnId leader = per_episode ? US_COLUMN_EP_LEN : find_leader(d);
     if (d->extent[id] == d->extent[leader]) continue;
     return us_fail(US_FORMAT, "%s: %s: expected %llu rows as %s has, found %llu", d->path,
                    d->name[id], (unsigned long long)d->extent[leader], d->name[leader],
@@ -347,7 +357,13 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
                                  rows, pixels);
 }
 
-UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
+void us_reader_hash_end(EVP_MD_CTX* hash, char hex[US_HASH_CHARS]) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  EVP_DigestFinal_ex(hash, digest, NULL);
+  for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, EVP_MD_CTX* sums,
                                char hex[US_HASH_CHARS]) {
   const int64_t rows = d->column[US_COLUMN_PIXELS] < 0 ? 0 : d->info.rows;
   UsStatus status = US_OK;
@@ -367,14 +383,15 @@ UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
       int64_t n = rows - first < block ? rows - first : block;
       status = us_dataset_pixels(d, first, n, frames);
       if (status == US_OK) EVP_DigestUpdate(hash, frames, (size_t)n * bytes);
+      for (int64_t i = 0; sums && status == US_OK && i < n; i++) {
+        uint32_t sum = us_crc32c(0, frames + (size_t)i * bytes, bytes);
+        EVP_DigestUpdate(sums, &sum, sizeof(sum));
+      }
       if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), d->path);
     }
     us_progress_end(&bar);
     free(frames);
   }
-  US_TRY(status);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  EVP_DigestFinal_ex(hash, digest, NULL);
-  for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-  return US_OK;
+  if (status == US_OK) us_reader_hash_end(hash, hex);
+  return status;
 }

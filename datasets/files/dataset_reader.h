@@ -25,10 +25,11 @@ struct UsDataset {
   char* path;
   UsDatasetInfo info;  // sizes are 0 for columns that are not there; dt is 0 when not said
   int ours, strict, repair;
-  int film;                  // 1: the column of actions is left alone
-  char writer[96];           // which program wrote it, in words
-  char left[US_LEFT_CHARS];  // columns that are not read
-  char hash[US_HASH_CHARS];  // "": not computed yet
+  int film;                    // 1: the column of actions is left alone
+  char writer[96];             // which program wrote it, in words
+  char left[US_LEFT_CHARS];    // columns that are not read
+  char hash[US_HASH_CHARS];    // "": not computed yet
+  char frames[US_HASH_CHARS];  // us_dataset_frames_hash, known with hash
   hid_t file;
   hid_t column[US_COLUMN_COUNT];      // -1: not there
   hsize_t extent[US_COLUMN_COUNT];    // rows of a column as the file has it
@@ -47,9 +48,15 @@ UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict
 // *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.
 UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more);
 
-// Adds all frames to a hash, each compared with its checksum on the way, and ends the hash. `job`
-// names the progress.
-UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash,
+// 1 if a folder holds what DINO-WM writes with PyTorch.
+int us_torch_folder(const char* path);
+
+// Adds all frames to a hash, each compared with its checksum on the way, and ends the hash; their
+// checksums are added to `sums`. `job` names the progress. Nullable: sums.
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, EVP_MD_CTX* sums,
                                char hex[US_HASH_CHARS]);
+
+// Ends a hash.
+void us_reader_hash_end(EVP_MD_CTX* hash, char hex[US_HASH_CHARS]);
 
 #endif  // UNDERSTUDY_DATASET_READER_H_

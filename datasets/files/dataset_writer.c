@@ -274,7 +274,7 @@ UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t e
 
 UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t episodes, int rows,
                            int overwrite, UsDatasetWriter** out) {
-  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 1 && info->proprio >= 0);
+  US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 0 && info->proprio >= 0);
   US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
   return us_writer_create(path, info, episodes, episodes * rows, rows, 0, overwrite, out);
 }

@@ -38,9 +38,7 @@ typedef struct Transfer {
 } Transfer;
 
 // DINO-WM keeps a folder with states.pth, actions.pth and a file of frames per episode.
-static UsStatus refuse_folder(const char* path) {
-  struct stat found;
-  if (stat(path, &found) != 0 || !S_ISDIR(found.st_mode)) return US_OK;
+int us_torch_folder(const char* path) {
   DIR* folder = opendir(path);
   int torch = 0;
   for (struct dirent* e; folder && (e = readdir(folder));) {
@@ -48,7 +46,14 @@ static UsStatus refuse_folder(const char* path) {
     torch |= (ending && strcmp(ending, ".pth") == 0) || strcmp(e->d_name, "obses") == 0;
   }
   if (folder) closedir(folder);
-  if (!torch) return us_fail(US_FORMAT, "%s: expected an HDF5 file, found a folder", path);
+  return torch;
+}
+
+static UsStatus refuse_folder(const char* path) {
+  struct stat found;
+  if (stat(path, &found) != 0 || !S_ISDIR(found.st_mode)) return US_OK;
+  if (!us_torch_folder(path))
+    return us_fail(US_FORMAT, "%s: expected an HDF5 file, found a folder", path);
   return us_fail(US_FORMAT,
                  "%s: expected an HDF5 file, found a folder of PyTorch files as DINO-WM writes "
                  "them; convert it first: torch.load each .pth, write pixels, action, state, "
@@ -67,7 +72,7 @@ static UsStatus make_room(Transfer* m) {
   // Frames and actions are changed or read anew both ways.
   size_t n = (size_t)m->longest;
   m->pixels = calloc(n, us_column_width(US_COLUMN_PIXELS, from) + 1);
-  m->actions = calloc(n, (size_t)from->action * sizeof(float));
+  m->actions = calloc(n, (size_t)from->action * sizeof(float) + 1);
   if (!m->pixels || !m->actions) {
     return us_fail(US_MEMORY, "%s: out of memory for its longest episode", m->path);
   }
@@ -88,8 +93,8 @@ static UsStatus make_room(Transfer* m) {
   }
   // How the file's actions become numbers in [-1, 1]: by the bound that is asked for or by the
   // recorded bounds.
-  m->shift = calloc((size_t)from->action, sizeof(float));
-  m->scale = calloc((size_t)from->action, sizeof(float));
+  m->shift = calloc((size_t)from->action + 1, sizeof(float));
+  m->scale = calloc((size_t)from->action + 1, sizeof(float));
   if (!m->shift || !m->scale) return us_fail(US_MEMORY, "%s: out of memory", m->path);
   for (int i = 0; i < from->action; i++) {
     m->scale[i] = m->config->bound > 0 ? (float)m->config->bound : 1;
@@ -285,6 +290,11 @@ UsStatus us_dataset_import(const char* path, const char* out, const UsImport* co
   memset(notes, 0, sizeof(*notes));
   US_TRY(us_settings_check(us_import_settings, config));
   if (!config->task) return us_fail(US_USAGE, "import: expected a task");
+  if (config->fps > 0 || config->size || config->crop || config->steps || config->keep_damaged) {
+    return us_fail(US_USAGE,
+                   "--fps, --size, --crop, --steps and --keep-damaged are for film, not for HDF5 "
+                   "files");
+  }
   return transfer(&m, out, config->overwrite, verdict);
 }
 

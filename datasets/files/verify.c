@@ -43,7 +43,7 @@ static UsStatus verify(UsDataset* d, EVP_MD_CTX* hash, int height, int width, Us
   } while (more);
   // The hash that training records reads every frame of ours.
   if (d->ours) return us_dataset_hash(d, out->hash);
-  return us_reader_hash_frames(d, "verify", hash, out->hash);
+  return us_reader_hash_frames(d, "verify", hash, NULL, out->hash);
 }
 
 UsStatus us_dataset_verify(const char* path, int height, int width, UsVerdict* out) {

@@ -255,7 +255,8 @@ int us_attributes_write(hid_t file, const UsDatasetInfo* info, double exchange) 
 #undef X
   bad |= us_attribute_write(file, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, 0, &info->seed);
   bad |= us_attribute_write(file, "env_dt", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, &info->dt);
-  // Bounds of the actions, the same for every number of an action.
+  // Bounds of the actions, the same for every number of an action; film has none.
+  if (info->action == 0) return bad ? -1 : 0;
   float* bound = malloc((size_t)info->action * sizeof(float));
   for (int sign = -1; bound && sign <= 1; sign += 2) {
     for (int i = 0; i < info->action; i++)

@@ -35,7 +35,7 @@ typedef enum UsColumnPer { US_PER_ROW, US_PER_FRAME, US_PER_EPISODE } UsColumnPe
 // per, numbers a row: a member of UsDatasetInfo (of pixels the height, before width and 3), or ONE.
 #define US_COLUMNS(X)                                            \
   X(PIXELS, pixels, NULL, U8, U8, 0, FRAME, OF(height))          \
-  X(ACTION, action, NULL, F32, F32, 1, ROW, OF(action))          \
+  X(ACTION, action, NULL, F32, F32, 0, ROW, OF(action))          \
   X(PROPRIO, proprio, NULL, F32, F32, 0, ROW, OF(proprio))       \
   X(STATE, state, NULL, F64, F32, 1, ROW, OF(state))             \
   X(REWARD, reward, NULL, F32, F32, 1, ROW, ONE)                 \

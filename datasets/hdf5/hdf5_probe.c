@@ -1,9 +1,7 @@
-#define _GNU_SOURCE
 #include "datasets/hdf5/hdf5_probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -14,26 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "worldmodel/base/file.h"
+#include "worldmodel/base/helper.h"
 
 enum { kSeconds = 10, kBytesPerSecond = 20 << 20 };  // time a child has
 
 extern char** environ;
-
-// Where the helper lies: where the caller says, or by the library's own place as it is installed
-// (US_PROBE_FROM_LIB) or built.
-static UsStatus find_helper(const char* path, char helper[PATH_MAX]) {
-  static const char* const places[] = {US_PROBE_FROM_LIB, "understudy-probe",
-                                       "../understudy-probe"};
-  int count = sizeof(places) / sizeof(*places);
-  if (us_file_beside(getenv("UNDERSTUDY_PROBE"), count, places, X_OK, helper, PATH_MAX)) {
-    return US_OK;
-  }
-  return us_fail(US_IO,
-                 "%s: cannot be looked at safely: expected the helper understudy-probe where the "
-                 "library was installed or where UNDERSTUDY_PROBE says, found none",
-                 path);
-}
 
 // Starts the helper without input and output. Of Ctrl-C, which goes to all processes of a terminal,
 // it hears nothing: this process hears it.
@@ -66,8 +49,8 @@ static int start(const char* helper, const char* path, unsigned seconds, pid_t* 
 UsStatus us_hdf5_probe(const char* path) {
   struct stat found = {0};
   stat(path, &found);
-  char helper[PATH_MAX];
-  US_TRY(find_helper(path, helper));
+  char helper[US_HELPER_CHARS];
+  US_TRY(us_helper_find("probe", path, helper));
   // Large files take longer to read.
   unsigned seconds = kSeconds + (unsigned)(found.st_size / kBytesPerSecond);
   pid_t child;

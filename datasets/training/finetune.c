@@ -45,6 +45,7 @@ static UsStatus adopt(UsTrainingJob* j, int* adopted) {
   }
   us_predictor_destroy(source);
   *adopted = !why;
+  if (!why) US_TRY(us_pretrained_training(init ? init : "default", &j->pretrained));
   if (!why) return US_OK;
   if (must) return us_fail(US_FORMAT, "%s: %s", name, why);
   us_log("starting from scratch: %s %s", name, why);

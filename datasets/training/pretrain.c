@@ -21,6 +21,7 @@ UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
                      .list = settings,
                      .c = {US_PRETRAIN_SETTINGS(US_TRAINING_COPY)},
                      .paths = config->data,
+                     .weights = config->weights,
                      .tasks = config->tasks};
   // Data, encoder, features, a predictor with first weights; training.
   UsStatus status = us_training_prepare(&j);

@@ -12,6 +12,25 @@ enum { kDefaultBlock = 5 };
 
 // ---- opening ----
 
+// What part of the samples comes from each file.
+static UsStatus share_out(UsTrainingJob* j) {
+  UsTrainingData* d = &j->data;
+  double sum = 0;
+  d->alike = 1;
+  for (int i = 0; i < d->count; i++) {
+    double weight = j->weights ? j->weights[i] : 1;
+    if (!(weight > 0) || !isfinite(weight)) {
+      return us_fail(US_USAGE, "--data: expected a weight above 0 for %s, found %g",
+                     us_dataset_path(d->data[i]), weight);
+    }
+    d->share[i] = weight;
+    d->alike &= weight == d->share[0];
+    sum += weight;
+  }
+  for (int i = 0; i < d->count; i++) d->share[i] /= sum;
+  return US_OK;
+}
+
 UsStatus us_training_data_open(UsTrainingJob* j) {
   UsTrainingData* d = &j->data;
   // Files: what they hold is checked before anything long begins.
@@ -28,7 +47,12 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
                      us_dataset_path(d->data[i]), a->width, a->height, us_dataset_path(d->data[0]),
                      b->width, b->height);
     }
-    // So are trajectories in which nothing acts, as those of a model without controls.
+    // So are film, and trajectories in which nothing acts, as those of a model without controls.
+    if (j->acts && b->action == 0) {
+      return us_fail(US_FORMAT,
+                     "%s: expected a column action, found film without one (pretrain takes film)",
+                     us_dataset_path(d->data[i]));
+    }
     const float* actions = us_dataset_actions(d->data[i]);
     int64_t at = 0, numbers = b->rows * b->action;
     while (j->acts && at < numbers && !(fabsf(actions[at]) > 0)) at++;  // NaN in last rows
@@ -43,6 +67,7 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
     d->trained[i] = b->episodes > held ? b->episodes - held : b->episodes;
     US_TRY(us_dataset_hash(d->data[i], d->hash[i]));
   }
+  US_TRY(share_out(j));
   // A task that is not known here has no settings, no more.
   const char* task = us_dataset_info(d->data[0])->task;
   if (us_scene_find(task, task, j->tasks, &j->task) != US_OK) j->task = NULL;
@@ -77,7 +102,6 @@ void us_training_data_close(UsTrainingData* d) {
 
 UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
   UsTrainingData* d = &j->data;
-  d->holds = 1;
   for (int i = 0; i < d->count; i++) {
     // The first episodes train, those behind them are held back.
     int64_t behind = us_dataset_info(d->data[i])->episodes - d->trained[i];
@@ -97,24 +121,42 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
     UsStatus status =
         behind > 0 ? us_sampler_create(d->data[i], d->features[i], &last, &d->held[i]) : US_FORMAT;
     if (status != US_OK && status != US_FORMAT) return status;
-    d->holds &= status == US_OK;
+    d->holds |= status == US_OK;
   }
   return US_OK;
 }
 
-// Which dataset a sample comes from; training and validation have streams of their own.
-static int pick_dataset(const UsTrainingData* d, int64_t step, int b, uint32_t stream) {
-  if (d->count == 1) return 0;
+// Which dataset a sample comes from, of those with a sampler; training and validation have streams
+// of their own.
+static UsSampler* pick(const UsTrainingData* d, UsSampler* const* from, int64_t step, int b,
+                       uint32_t stream) {
   UsRng r = us_rng(d->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, stream);
-  return (int)us_rng_below(&r, (uint32_t)d->count);
+  double all = 0;
+  int have = 0, last = 0;
+  for (int i = 0; i < d->count; i++) {
+    if (!from[i]) continue;
+    all += d->share[i];
+    have++;
+    last = i;
+  }
+  if (have == 1) return from[last];
+  if (have == d->count && d->alike) return from[us_rng_below(&r, (uint32_t)d->count)];
+  // A number below the sum of the shares, and the file whose share it falls into.
+  double x = all * us_rng_uniform(&r);
+  for (int i = 0; i < last; i++) {
+    if (!from[i]) continue;
+    x -= d->share[i];
+    if (x < 0) return from[i];
+  }
+  return from[last];
 }
 
 void us_training_source(void* data, int64_t step, int b, UsBatch* out) {
   const UsTrainingData* d = data;
-  us_sampler_source(d->train[pick_dataset(d, step, b, 2)], step, b, out);
+  us_sampler_source(pick(d, d->train, step, b, 2), step, b, out);
 }
 
 void us_training_held_source(void* data, int64_t step, int b, UsBatch* out) {
   const UsTrainingData* d = data;
-  us_sampler_source(d->held[pick_dataset(d, step, b, 3)], step, b, out);
+  us_sampler_source(pick(d, d->held, step, b, 3), step, b, out);
 }

@@ -20,10 +20,12 @@ typedef struct UsTrainingData {
   UsSampler* held[US_TRAINING_FILES];
   char hash[US_TRAINING_FILES][US_HASH_CHARS];
   int64_t trained[US_TRAINING_FILES];  // episodes that train; those behind are held back
+  double share[US_TRAINING_FILES];     // of the samples; all together 1
+  int alike;                           // 1: all shares are the same
   UsEncoder* encoder;
   uint64_t seed;
   int block;  // K
-  int holds;  // 1: every dataset has a held-back episode that is long enough
+  int holds;  // 1: a dataset has a held-back episode that is long enough
 } UsTrainingData;
 
 // Trajectories without actions, and what an inverse model says that was done in them.
@@ -54,6 +56,7 @@ typedef struct UsTrainingJob {
   const UsSetting* list;  // the settings of the job in c: what the key is made of
   UsTrainingConfig c;
   const char* const* paths;  // NULL-terminated
+  const double* weights;     // of the files. NULL: all alike
   int acts;                  // 1: the predictor knows actions, one block between frames
   const struct UsTask* const* tasks;
   const char* given;  // names of settings that the task's own do not replace; NULL: none are
@@ -67,7 +70,8 @@ typedef struct UsTrainingJob {
   UsTrainConfig train;  // a job adds to it what is its own before us_training_run
   UsPredictor* p;
   UsTrainer* t;
-  int64_t steps;  // taken for the weights that p has
+  cJSON* pretrained;  // what the predictor that p started from was trained on. NULL: none, unknown
+  int64_t steps;      // taken for the weights that p has
   char key[48];
 } UsTrainingJob;
 
@@ -115,7 +119,8 @@ UsStatus us_training_data_encode(UsTrainingJob* j);
 // Makes the samplers: T = frames at K or varied gaps, held-back ones of `held` frames.
 UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held);
 
-// UsBatchSources over a UsTrainingData: a sample of any of the datasets, all alike.
+// UsBatchSources over a UsTrainingData: a sample of any of the datasets, drawn by their shares;
+// held back ones of those that have any.
 void us_training_source(void* data, int64_t step, int b, UsBatch* out);
 void us_training_held_source(void* data, int64_t step, int b, UsBatch* out);
 

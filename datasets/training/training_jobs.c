@@ -97,6 +97,10 @@ static void make_key(UsTrainingJob* j) {
   for (int i = 0; i < j->data.count; i++) {
     cJSON_AddItemToArray(files, cJSON_CreateString(j->data.hash[i]));
   }
+  cJSON* shares = j->data.alike ? NULL : cJSON_AddArrayToObject(all, "shares");
+  for (int i = 0; shares && i < j->data.count; i++) {
+    cJSON_AddItemToArray(shares, cJSON_CreateNumber(j->data.share[i]));
+  }
   if (j->film.data) cJSON_AddStringToObject(all, "film", j->film.hash);
   // The text of all this, hashed; the seed stands beside it for people.
   char* text = cJSON_PrintUnformatted(all);
@@ -203,8 +207,21 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
     const char* slash = strrchr(path, '/');
     cJSON_AddStringToObject(file, "file", slash ? slash + 1 : path);
     cJSON_AddStringToObject(file, "sha256", j->data.hash[i]);
-    cJSON_AddStringToObject(file, "task", us_dataset_info(j->data.data[i])->task);
+    // What an evaluation knows it by, without its actions too; the hash is known by now.
+    char frames[US_HASH_CHARS];
+    if (us_dataset_frames_hash(j->data.data[i], frames) == US_OK) {
+      cJSON_AddStringToObject(file, "frames_sha256", frames);
+    }
+    const UsDatasetInfo* info = us_dataset_info(j->data.data[i]);
+    cJSON_AddStringToObject(file, "task", info->task);
+    // What a simulator collected, it collects again.
+    if (strcmp(info->version, "import") != 0) {
+      cJSON_AddStringToObject(file, "policy", info->policy);
+      us_json_add(file, "seed", (double)info->seed);
+    }
     us_json_add(file, "episodes", (double)j->data.trained[i]);
+    us_json_add(file, "frames", (double)info->rows);
+    if (!j->data.alike) us_json_add(file, "share", j->data.share[i]);
     cJSON_AddItemToArray(files, file);
   }
   // What was asked for, and what became of it.
@@ -216,6 +233,10 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   us_json_add(json, "frames", j->train.frames);
   char device[256];
   cJSON_AddStringToObject(json, "device", us_device_text(j->device, device, sizeof(device)));
+  // What was seen before, so that an evaluation can refuse it too.
+  if (j->pretrained) {
+    cJSON_AddItemToObject(json, "pretrained", cJSON_Duplicate(j->pretrained, 1));
+  }
   if (j->film.data) us_training_film_notes(j, json);
   // How well it does.
   if (v.measured) {
@@ -237,6 +258,7 @@ void us_training_end(UsTrainingJob* j, int whole) {
   us_training_film_close(&j->film);
   us_training_data_close(&j->data);
   us_device_close(j->device);
+  cJSON_Delete(j->pretrained);
   us_pool_destroy(j->pool);
   us_lock_release(j->lock);
 }

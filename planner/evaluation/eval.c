@@ -153,16 +153,12 @@ static int mentions(const cJSON* json, const char* text) {
   return 0;
 }
 
-// Refuses data that the model's folder says it was trained on.
-static UsStatus check_held_out(const EvalJob* j, const char* folder) {
-  char path[4096];
-  cJSON* config;
-  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
-  const cJSON *training = cJSON_GetObjectItemCaseSensitive(config, "training"), *item;
-  int seen = mentions(training, j->data_hash);
-  // So is what was collected with the seed and policy of the held-out file: its episodes start with
-  // the same ones.
+// 1 if notes of training name this data: by its content, by its frames (film of it), or by the seed
+// and policy that it was collected with, since its episodes start with the same ones.
+static int has_seen(const EvalJob* j, const cJSON* training) {
   const UsDatasetInfo* held = us_dataset_info(j->data);
+  int seen = mentions(training, j->data_hash) || mentions(training, j->frames_hash);
+  const cJSON* item;
   cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
     const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
     const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
@@ -170,11 +166,23 @@ static UsStatus check_held_out(const EvalJob* j, const char* folder) {
     if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
     seen |= task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy);
   }
+  return seen;
+}
+
+// Refuses data that the model's folder says it, or the predictor that it started from, was trained
+// on.
+static UsStatus check_held_out(const EvalJob* j, const char* folder) {
+  char path[4096];
+  cJSON* config;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  const cJSON* before = cJSON_GetObjectItemCaseSensitive(training, "pretrained");
+  const int pretrained = has_seen(j, before), trained = pretrained || has_seen(j, training);
   cJSON_Delete(config);
-  if (!seen) return US_OK;
+  if (!trained) return US_OK;
   return us_fail(US_FORMAT,
-                 "%s: expected held-out trajectories, found those that %s was trained on",
-                 j->c.data, folder);
+                 "%s: expected held-out trajectories, found those that %s was %strained on",
+                 j->c.data, folder, pretrained ? "pre" : "");
 }
 
 static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
@@ -305,6 +313,12 @@ static UsStatus open_all(EvalJob* j) {
   if (!c->tasks) return us_fail(US_USAGE, "an evaluation needs a list of tasks");
   // The data, whose task has a say in what was left open.
   US_TRY(us_dataset_open(c->data, &j->data));
+  if (us_dataset_info(j->data)->action == 0) {
+    return us_fail(US_FORMAT,
+                   "%s: expected trajectories with actions and states, found film: no simulator "
+                   "can start from it",
+                   c->data);
+  }
   US_TRY(find_task(j));
   US_TRY(settle(j));
   // The output: it can be written, and nobody else writes it.
@@ -323,6 +337,7 @@ static UsStatus open_all(EvalJob* j) {
   // The envs: models, none of which has seen this data, then the truth, which renders what they
   // see, and the oracle.
   US_TRY(us_dataset_hash(j->data, j->data_hash));
+  US_TRY(us_dataset_frames_hash(j->data, j->frames_hash));
   US_TRY(open_model(j, US_ROW_model, c->model));
   US_TRY(open_model(j, US_ROW_state, c->state_model));
   US_TRY(open_sims(j));

@@ -8,6 +8,7 @@
 
 #include "datasets/exchange.h"
 #include "datasets/verify.h"
+#include "datasets/video.h"
 #include "env/env.h"
 #include "env/task.h"
 #include "scripts/cli/cli.h"
@@ -102,6 +103,7 @@ static void print_info(UsDataset* d) {
   } else {
     printf("  pixels       none\n");
   }
+  if (info->action == 0) printf("  actions      none: film, which pretrain takes\n");
   print_ranges("action", us_dataset_actions(d), NULL, info->rows, info->action);
   print_ranges("proprio", us_dataset_proprio(d), NULL, info->rows, info->proprio);
   print_ranges("state", NULL, us_dataset_states(d), info->rows, info->state);
@@ -131,7 +133,9 @@ static UsStatus verify(const char* path, const char* model) {
   US_TRY(us_dataset_verify(path, height, width, &v));
   printf("%s: good: %lld episodes, %lld rows, content %.16s, written by %s%s%s%s%s\n", path,
          (long long)v.info.episodes, (long long)v.info.rows, v.hash, us_shown(v.writer),
-         v.info.height && !v.info.checksums ? "; its frames have no checksums" : "",
+         v.info.action == 0                   ? "; film without actions"
+         : v.info.height && !v.info.checksums ? "; its frames have no checksums"
+                                              : "",
          v.left[0] ? "; not read: " : "", us_shown(v.left),
          v.ours ? "" : "; dataset import makes it ours");
   return US_OK;
@@ -164,14 +168,45 @@ static UsStatus import(const char* path, const char* out, const UsImport* config
     US_TRY(us_cli_open_sim(task->name, NULL, &e));
     int action = us_env_info(e)->action, state = us_env_info(e)->state;
     us_env_close(e);
-    if (action != v.info.action || state != v.info.state) {
+    if (v.info.action && (action != v.info.action || state != v.info.state)) {
       printf(
           "  the task %s here has %d actions and states of %d numbers, the file %d and %d: models\n"
           "  can be trained, not evaluated\n",
           task->name, action, state, v.info.action, v.info.state);
     }
   }
+  if (!v.info.action)
+    printf("  no column of actions: film, which pretrain takes and finetune does not\n");
   if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
+  return US_OK;
+}
+
+// Film as a dataset, and what was made of it.
+static UsStatus import_film(const char* const* paths, const char* out, const UsImport* config) {
+  UsVideoNotes n;
+  US_TRY(us_video_import(paths, out, config, &n));
+  printf("%s: %lld episodes, %lld rows %.4g s apart, from %d clip%s of %lld pictures\n", out,
+         (long long)n.episodes, (long long)n.rows, n.dt, n.clips, n.clips == 1 ? "" : "s",
+         (long long)n.pictures);
+  const int even = config->dt > 0 || config->fps > 0;
+  if (n.irregular) {
+    printf("  the pictures of %d clip%s are unevenly apart (%.3g to %.3g s): %s\n", n.irregular,
+           n.irregular == 1 ? "" : "s", n.low, n.high,
+           even ? "the nearest was taken at each step"
+                : "their own times are kept; --fps makes steps equal");
+  }
+  if (n.repeated) {
+    printf("  %lld rows repeat the one before: steps are shorter than the film's\n",
+           (long long)n.repeated);
+  }
+  if (n.dropped) {
+    printf("  %lld pictures without a later time than the one before were left out\n",
+           (long long)n.dropped);
+  }
+  if (n.damaged) printf("  damaged, what can be read is kept: %d of them\n", n.damaged);
+  if (n.skipped) printf("  left out, nothing can be read: %d of them\n", n.skipped);
+  if (n.damage[0]) printf("  %s\n", us_shown(n.damage));
+  printf("  no actions: pretrain takes this file, finetune and eval do not\n");
   return US_OK;
 }
 
@@ -208,12 +243,21 @@ static const char help[] =
     "         size that it sees.\n"
     "import   writes another program's HDF5 file into one of ours, and says which columns it "
     "does not\n"
-    "         take over and which it has to make up.\n"
+    "         take over and which it has to make up. Or film: clips of any kind that libav reads "
+    "and\n"
+    "         folders of pictures (PNG, JPEG), in the order of their names. A clip is an episode, "
+    "cut\n"
+    "         after --steps rows and where it jumps in time; its frames are the largest square in "
+    "the\n"
+    "         middle (--crop), --size pixels a side; rows have the clip's own times, or equal "
+    "steps\n"
+    "         with --fps. Such a file has no actions: pretrain takes it, finetune does not.\n"
     "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
     "Examples:\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"
     "  understudy dataset verify runs/train.h5 --model runs/model\n"
-    "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n";
+    "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n"
+    "  understudy dataset import a.mp4 b.mkv pictures/ --fps 10 --out runs/film.h5\n";
 
 typedef struct Options {
   char *out, *model;
@@ -228,11 +272,14 @@ static const struct {
 } verbs[] = {{"info", 0}, {"preview", 1}, {"verify", 0}, {"import", 1}, {"convert", 1}};
 enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
 
-// Runs a verb whose use was checked.
-static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
+// Runs a verb whose use was checked; further files are film.
+static UsStatus run_verb(const char* verb, const char* const* paths, const Options* o) {
   const UsImport* c = &o->import;
+  const char* path = paths[0];
   if (strcmp(verb, "verify") == 0) return verify(path, o->model);
-  if (strcmp(verb, "import") == 0) return import(path, o->out, c);
+  if (strcmp(verb, "import") == 0) {
+    return paths[1] || us_video_is(path) ? import_film(paths, o->out, c) : import(path, o->out, c);
+  }
   if (strcmp(verb, "convert") == 0) {
     char left[US_LEFT_CHARS];
     US_TRY(us_dataset_convert(path, o->out, c->bound, c->overwrite, left));
@@ -251,7 +298,9 @@ static UsStatus run_verb(const char* verb, const char* path, const Options* o) {
 }
 
 // The exit code of wrong use, -1 when all is fine.
-static int check_use(const char* command, const char* verb, const char* path, const Options* o) {
+static int check_use(const char* command, const char* verb, const char* const* paths,
+                     const Options* o) {
+  const char* path = verb[0] ? paths[0] : NULL;
   int k = 0;
   while (k < kVerbs && strcmp(verbs[k].name, verb) != 0) k++;
   if (k == kVerbs) {
@@ -265,8 +314,18 @@ static int check_use(const char* command, const char* verb, const char* path, co
     return us_cli_usage(command, "expected --episodes from 1 to %d, found %d", kMostEpisodes,
                         o->episodes);
   }
+  // Trajectories are of a task, film may be of anything, in any number of clips.
   const char* task = o->import.task;
-  if (strcmp(verb, "import") == 0 && (!task || !task[0] || strlen(task) > 63)) {
+  const int import = strcmp(verb, "import") == 0, film = import && us_video_is(path);
+  for (int i = 1; paths[i]; i++) {
+    if (film && us_video_is(paths[i])) continue;
+    if (film || import) {
+      return us_cli_usage(command, "import: expected one HDF5 file or only film, found \"%s\"",
+                          paths[i]);
+    }
+    return us_cli_usage(command, "unexpected argument \"%s\"", paths[i]);
+  }
+  if (import && (task ? !task[0] || strlen(task) > 63 : !film)) {
     return us_cli_usage(command, "import: expected --task, a name of at most 63 bytes");
   }
   return -1;
@@ -283,15 +342,18 @@ int us_cmd_dataset(int argc, const char** argv) {
       {"model", 0, POPT_ARG_STRING, &o.model, 0, "verify: a model's or encoder's folder", "DIR"},
       POPT_TABLEEND};
   us_cli_rows(us_import_settings, &o.import, table);
-  // The words are a verb and a file.
-  const char* words[3];
-  int code = us_cli_parse(argc, argv, table, "info|preview|verify|import|convert FILE [options]",
-                          help, words, 2);
-  if (code < 0) code = check_use(argv[0], words[0] ? words[0] : "", words[0] ? words[1] : NULL, &o);
+  // The words are a verb and files.
+  const char** words = calloc((size_t)argc + 1, sizeof(*words));
+  int code = words ? us_cli_parse(argc, argv, table,
+                                  "info|preview|verify|import|convert FILE... [options]", help,
+                                  words, argc)
+                   : us_cli_fail(argv[0], us_fail(US_MEMORY, "out of memory"));
+  if (code < 0) code = check_use(argv[0], words[0] ? words[0] : "", words + 1, &o);
   if (code < 0) {
-    UsStatus status = run_verb(words[0], words[1], &o);
+    UsStatus status = run_verb(words[0], words + 1, &o);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
+  free(words);
   us_cli_free(us_import_settings, &o.import);
   free(o.out);
   free(o.model);

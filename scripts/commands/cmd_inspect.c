@@ -120,21 +120,23 @@ static UsStatus inspect_mjcf(const char* path) {
 
 // ---- folders ----
 
-// What the config of a folder says of its training.
-static void print_training(const cJSON* config) {
-  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+// What a member of a folder's config says of training, and of what came before it.
+static void print_training(const char* how, const cJSON* config, const char* name) {
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, name);
   const cJSON* file;
+  if (!training) return;
   // The files, each with its content's hash.
   cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(training, "data")) {
-    const char* name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "file"));
+    const char* file_name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "file"));
     const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "sha256"));
     const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "task"));
     double episodes = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(file, "episodes"));
-    printf("  trained on %s (%s), %g episodes, content %.16s\n", us_shown(name), us_shown(task),
-           episodes, us_shown(hash));
+    printf("  %s on %s (%s), %g episodes, content %.16s\n", how, us_shown(file_name),
+           us_shown(task), episodes, us_shown(hash));
   }
   const cJSON* steps = cJSON_GetObjectItemCaseSensitive(training, "steps");
-  if (cJSON_IsNumber(steps)) printf("  trained for %g steps\n", steps->valuedouble);
+  if (cJSON_IsNumber(steps)) printf("  %s for %g steps\n", how, steps->valuedouble);
+  print_training("pretrained", training, "pretrained");
 }
 
 // Kind, tokens, and what it sees: states or frames.
@@ -180,7 +182,7 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
     printf("  %s, context %d, blocks of %d steps x %d actions\n", w->cls->kind, w->context,
            w->block, w->action);
   }
-  print_training(config);
+  print_training("trained", config, "training");
   us_model_destroy(m);
   return US_OK;
 }
@@ -193,7 +195,7 @@ static UsStatus inspect_pretrained(const char* folder, const cJSON* config) {
   printf("%s: ", folder);
   print_predictor("pretrained ", p);
   printf("  of the encoder %.16s\n", us_shown(encoder));
-  print_training(config);
+  print_training("trained", config, "training");
   us_predictor_destroy(p);
   return US_OK;
 }

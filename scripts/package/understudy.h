@@ -41,6 +41,7 @@
 #include "datasets/dataset.h"
 #include "datasets/exchange.h"
 #include "datasets/verify.h"
+#include "datasets/video.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/tensor_file.h"
 

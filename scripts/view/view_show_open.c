@@ -62,6 +62,10 @@ static UsStatus check_data(UsShow* s) {
     return us_fail(US_FORMAT, "%s: expected trajectories of the task \"%s\", found \"%s\"",
                    s->config.data, sim->task, d->task);
   }
+  if (d->action == 0) {
+    return us_fail(US_FORMAT, "%s: expected trajectories with actions, found film without",
+                   s->config.data);
+  }
   if (d->state != sim->state || d->action != sim->action) {
     return us_fail(US_FORMAT,
                    "%s: expected states of %d and actions of %d numbers as %s has, found %d and %d",

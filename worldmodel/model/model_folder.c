@@ -275,22 +275,38 @@ UsStatus us_model_save(const char* folder, const UsModelParts* parts) {
 
 // ---- pretrained predictors ----
 
+// The config of a folder, or with "default" of the one that the library carries, when it was built
+// with one; path names the config in messages.
+static UsStatus read_pretrained(const char* folder, char path[kPath], cJSON** json) {
+  snprintf(path, kPath, "assets/predictor");
+  if (strcmp(folder, "default") != 0) {
+    US_TRY(us_folder_check(folder));
+    return us_json_read(us_path_join(path, kPath, folder, "config.json"), json);
+  }
+  if (!&us_asset_predictor_config_json_size || !&us_asset_predictor_model_size) {
+    return us_fail(US_IO, "%s: this build has no pretrained predictor", path);
+  }
+  return us_json_parse(path, (const char*)us_asset_predictor_config_json,
+                       us_asset_predictor_config_json_size, json);
+}
+
+UsStatus us_pretrained_training(const char* folder, cJSON** out) {
+  char path[kPath];
+  cJSON* json = NULL;
+  *out = NULL;
+  US_TRY(read_pretrained(folder, path, &json));
+  *out = cJSON_DetachItemFromObjectCaseSensitive(json, "training");
+  cJSON_Delete(json);
+  return US_OK;
+}
+
 UsStatus us_pretrained_open(const char* folder, UsDevice* device, UsPredictor** out,
                             char encoder[US_HASH_CHARS]) {
   *out = NULL;
   cJSON* json = NULL;
-  char path[kPath] = "assets/predictor";
-  // "default" is the one that the library carries, when it was built with one.
+  char path[kPath];
   const int carried = strcmp(folder, "default") == 0;
-  if (!carried) {
-    US_TRY(us_folder_check(folder));
-    US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &json));
-  } else if (!&us_asset_predictor_config_json_size || !&us_asset_predictor_model_size) {
-    return us_fail(US_IO, "%s: this build has no pretrained predictor", path);
-  } else {
-    US_TRY(us_json_parse(path, (const char*)us_asset_predictor_config_json,
-                         us_asset_predictor_config_json_size, &json));
-  }
+  US_TRY(read_pretrained(folder, path, &json));
   // Sizes from the config, weights that fit them.
   UsPredictorConfig c;
   UsStatus status = check_format(path, json, format_pretrained);

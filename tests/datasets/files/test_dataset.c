@@ -301,7 +301,7 @@ static void test_not_a_dataset(void** state) {
   refuse(path, "expected an HDF5 file");
   hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
   H5Fclose(file);
-  refuse(path, "expected a column action");
+  refuse(path, "expected a column state");
 }
 
 static void test_truncated(void** state) {
@@ -447,6 +447,49 @@ static void test_other_names_and_types(void** state) {
   us_dataset_close(d);
 }
 
+// A file that was made without actions is film; one that has lost them is damaged.
+static void test_film(void** state) {
+  const char* path = toy_path("film.h5");
+  UsDatasetInfo info = toy_info();
+  UsDatasetWriter* w;
+  UsDataset *d, *whole;
+  char a[US_HASH_CHARS], b[US_HASH_CHARS], c[US_HASH_CHARS];
+  info.action = 0;
+  assert_int_equal(us_dataset_create(path, &info, 3, TOY_ROWS, 1, &w), US_OK);
+  for (int e = 0; e < 3; e++) assert_int_equal(toy_append(w, e, TOY_ROWS - e), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  d = open_good(path);
+  assert_true(us_dataset_info(d)->action == 0 && us_dataset_info(d)->rows == 3 * TOY_ROWS - 3);
+  assert_null(us_dataset_actions(d));
+  assert_int_equal(us_dataset_hash(d, a), US_OK);
+  assert_int_equal(us_dataset_frames_hash(d, b), US_OK);
+  us_dataset_close(d);
+  hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  assert_true(H5Lexists(file, "action", H5P_DEFAULT) == 0 && H5Aexists(file, "action_low") == 0);
+  H5Fclose(file);
+  // Trajectories of the same frames have other content and the same frames.
+  info.action = TOY_ACTION;
+  assert_int_equal(us_dataset_create(toy_path("whole.h5"), &info, 3, TOY_ROWS, 1, &w), US_OK);
+  for (int e = 0; e < 3; e++) assert_int_equal(toy_append(w, e, TOY_ROWS - e), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  whole = open_good(toy_path("whole.h5"));
+  assert_int_equal(us_dataset_frames_hash(whole, c), US_OK);
+  assert_string_equal(b, c);
+  assert_int_equal(us_dataset_hash(whole, c), US_OK);
+  assert_string_not_equal(a, c);
+  us_dataset_close(whole);
+  // One more frame is another film.
+  assert_int_equal(us_dataset_create(toy_path("whole.h5"), &info, 3, TOY_ROWS, 1, &w), US_OK);
+  for (int e = 0; e < 3; e++) assert_int_equal(toy_append(w, e, TOY_ROWS - e / 2), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  whole = open_good(toy_path("whole.h5"));
+  assert_int_equal(us_dataset_frames_hash(whole, c), US_OK);
+  assert_string_not_equal(b, c);
+  us_dataset_close(whole);
+  replace(path, "action", -1, 0, NULL);
+  refuse(path, "expected a column action");
+}
+
 static int teardown(void** state) {
   toy_folder_remove();
   return 0;
@@ -470,6 +513,7 @@ int main(void) {
       cmocka_unit_test(test_columns_and_types),
       cmocka_unit_test(test_values),
       cmocka_unit_test(test_other_names_and_types),
+      cmocka_unit_test(test_film),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -360,6 +360,26 @@ static void test_convert_and_back(void** state) {
   us_dataset_close(b);
 }
 
+// Without actions another program's file is film, and so is ours for others.
+static void test_film(void** state) {
+  const char *path = toy_path("foreign.h5"), *out = toy_path("film.h5"),
+             *back = toy_path("back.h5");
+  Foreign f = foreign_make(SWM_010);
+  foreign_column(&f, "action")->name = NULL;
+  foreign_write(&f, path);
+  UsImport config = {.task = "toy", .dt = 0.1, .overwrite = 1};
+  UsDataset* d = import(path, out, &config);
+  assert_true(us_dataset_info(d)->action == 0 && us_dataset_info(d)->rows == FOREIGN_ROWS);
+  us_dataset_close(d);
+  assert_int_equal(us_dataset_convert(out, back, 1, 1, left), US_OK);
+  assert_int_equal(us_dataset_verify(back, FOREIGN_SIDE, FOREIGN_SIDE, &v), US_OK);
+  assert_true(v.info.action == 0 && v.info.rows == FOREIGN_ROWS);
+  // What is said of clips is not for such files.
+  config.fps = 10;
+  assert_int_equal(us_dataset_import(path, out, &config, &v, &notes), US_USAGE);
+  assert_non_null(strstr(us_message(), "film"));
+}
+
 static int teardown(void** state) {
   toy_folder_remove();
   return 0;
@@ -379,6 +399,7 @@ int main(void) {
       cmocka_unit_test(test_everything_is_said),
       cmocka_unit_test(test_added_columns),
       cmocka_unit_test(test_convert_and_back),
+      cmocka_unit_test(test_film),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -35,6 +35,9 @@ typedef struct Case {
 DROP(no_ep_len, "ep_len")
 DROP(no_ep_offset, "ep_offset")
 DROP(no_action, "action")
+CHANGE(lost_action, COLUMN("action")->name = NULL; f->bounded = 2)
+CHANGE(no_rows, for (int i = 0; i < f->count - 2; i++) f->column[i].name = NULL)
+CHANGE(only_pixels, for (int i = 1; i < f->count - 2; i++) f->column[i].name = NULL)
 DROP(no_pixels, "pixels")
 DROP(no_state, "state")
 DROP(no_proprio, "proprio")
@@ -248,7 +251,10 @@ static const Case corpus[] = {
     {"rotated actions", SWM_011, NULL, NULL, "rotated actions of stable-worldmodel 0.1.1"},
     {"no ep_len", SWM_010, no_ep_len, NULL, "expected a column ep_len"},
     {"no ep_offset", SWM_006, no_ep_offset, NULL, "expected a column ep_offset"},
-    {"no action", SWM_010, no_action, NULL, "expected a column action"},
+    {"good film", SWM_010, no_action, NULL, NULL},
+    {"lost actions", SWM_010, lost_action, NULL, "expected a column action"},
+    {"no rows", SWM_010, no_rows, NULL, "expected a column action or pixels"},
+    {"good pixels alone", SWM_010, only_pixels, NULL, NULL},
     {"unsigned ep_len", SWM_010, len_unsigned, NULL, "ep_len: expected signed 32-bit integer"},
     {"big-endian ep_len", SWM_010, len_big, NULL, "ep_len: expected signed 32-bit integer"},
     {"float ep_len", SWM_010, len_float, NULL, "found 32-bit float"},

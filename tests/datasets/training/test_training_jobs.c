@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "datasets/training/training_job.h"
 #include "datasets/training_jobs.h"
 #include "env/task.h"
 #include "tests/datasets/toy_dataset.h"
@@ -114,6 +115,101 @@ static void test_task_settings(void** state) {
   us_model_destroy(m);
 }
 
+// The names and numbers of the files in the notes of a folder: "data" or "pretrained/data".
+static cJSON* notes_of(const char* folder, const char* before) {
+  char path[512];
+  cJSON* json;
+  snprintf(path, sizeof(path), "%s/config.json", folder);
+  assert_int_equal(us_json_read(path, &json), US_OK);
+  cJSON* all = cJSON_GetObjectItem(json, "training");
+  if (before) all = cJSON_GetObjectItem(all, before);
+  cJSON* data = cJSON_DetachItemFromObject(all, "data");
+  cJSON_Delete(json);
+  return data;
+}
+
+// Film goes with trajectories, by weight, and what was pretrained on is known behind fine-tuning.
+static void test_film(void** state) {
+  char film[256];
+  snprintf(film, sizeof(film), "%s", toy_path("film.h5"));
+  UsDatasetInfo info = toy_info();
+  UsDatasetWriter* w;
+  info.action = 0;
+  assert_int_equal(us_dataset_create(film, &info, 4, TOY_ROWS, 1, &w), US_OK);
+  for (int e = 30; e < 34; e++) assert_int_equal(toy_append(w, e, TOY_ROWS), US_OK);
+  assert_int_equal(us_dataset_finish(w), US_OK);
+  const char* const files[] = {data, film, NULL};
+  const double weights[] = {1, 3}, even[] = {2, 2}, none[] = {1, 0};
+  UsPretrainConfig p = small_pretrain();
+  UsTrainResult r;
+  p.data = files, p.out = toy_path("mixed"), p.weights = weights;
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+  cJSON* notes = notes_of(p.out, NULL);
+  const cJSON* second = cJSON_GetArrayItem(notes, 1);
+  assert_string_equal(cJSON_GetObjectItem(second, "file")->valuestring, "film.h5");
+  assert_true(cJSON_GetObjectItem(second, "frames")->valueint == 4 * TOY_ROWS);
+  assert_true(cJSON_GetObjectItem(second, "share")->valuedouble == 0.75);
+  cJSON_Delete(notes);
+  // Weights are the run's; alike they are none.
+  p.resume = 1, p.weights = NULL;
+  assert_int_equal(us_pretrain(&p, &r), US_FORMAT);
+  p.resume = 0, p.overwrite = 1, p.weights = even;
+  assert_int_equal(us_pretrain(&p, &r), US_OK);
+  p.resume = 1, p.overwrite = 0, p.weights = NULL;
+  assert_true(us_pretrain(&p, &r) == US_OK && r.complete);
+  p.weights = none;
+  assert_int_equal(us_pretrain(&p, &r), US_USAGE);
+  // Fine-tuning keeps what its start has seen, and takes no film itself.
+  UsFinetuneConfig f = small_finetune();
+  f.init = p.out, f.out = toy_path("tuned");
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  notes = notes_of(f.out, "pretrained");
+  assert_int_equal(cJSON_GetArraySize(notes), 2);
+  char frames[US_HASH_CHARS];
+  UsDataset* d;
+  assert_int_equal(us_dataset_open(film, &d), US_OK);
+  assert_int_equal(us_dataset_frames_hash(d, frames), US_OK);
+  us_dataset_close(d);
+  assert_string_equal(
+      cJSON_GetObjectItem(cJSON_GetArrayItem(notes, 1), "frames_sha256")->valuestring, frames);
+  cJSON_Delete(notes);
+  f.data = film, f.out = toy_path("none");
+  assert_int_equal(us_finetune(&f, &r), US_FORMAT);
+  assert_non_null(strstr(us_message(), "film"));
+}
+
+// Samples come from files as their shares say, for validation from those that hold any back.
+static void test_shares(void** state) {
+  const char* const paths[] = {data, data, data};
+  enum { kSamples = 4000 };
+  UsTrainingData d = {.count = 3, .seed = 7, .share = {0.1, 0.3, 0.6}};
+  assert_int_equal(us_encoder_open(encoder, NULL, &d.encoder), US_OK);
+  // A latent of the file's own episode says where a sample is from.
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(us_dataset_open(paths[i], &d.data[i]), US_OK);
+    assert_int_equal(us_features_open(d.data[i], d.encoder, NULL, NULL, &d.features[i]), US_OK);
+    const UsSamplerConfig c = {.seed = 1, .frames = 2, .block = 1, .first = i, .episodes = 1};
+    assert_int_equal(us_sampler_create(d.data[i], d.features[i], &c, &d.train[i]), US_OK);
+    if (i == 1) continue;
+    assert_int_equal(us_sampler_create(d.data[i], d.features[i], &c, &d.held[i]), US_OK);
+  }
+  const double want[2][3] = {{0.1, 0.3, 0.6}, {1 / 7.0, 0, 6 / 7.0}};
+  for (int held = 0; held < 2; held++) {
+    int count[3] = {0};
+    for (int s = 0; s < kSamples; s++) {
+      float latents[2 * TOY_STATE], times[2];
+      UsBatch one = {.batch = 1, .frames = 2, .latents = latents, .times = times};
+      (held ? us_training_held_source : us_training_source)(&d, s, 0, &one);
+      // States are 100 e + t, less than 12, normalised by 900 and 500.
+      count[(int)floorf((latents[0] * 500 + 900) / 100 + 1e-3f)]++;
+    }
+    for (int i = 0; i < 3; i++) {
+      assert_true(fabs((double)count[i] / kSamples - want[held][i]) < 0.025);
+    }
+  }
+  us_training_data_close(&d);
+}
+
 static void test_refusals(void** state) {
   UsFinetuneConfig f = small_finetune();
   UsTrainResult r;
@@ -144,10 +240,9 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),
-      cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_folders),       cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings), cmocka_unit_test(test_film),
+      cmocka_unit_test(test_shares),        cmocka_unit_test(test_refusals),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();

@@ -160,6 +160,31 @@ static void a_model_plans_and_its_training_data_are_refused(void** state) {
   assert_non_null(strstr(r.err, "true states"));
 }
 
+// What a model's start was pretrained on is no more held out than its own data.
+static void pretraining_data_are_refused(void** state) {
+  (void)state;
+  static const char* const sizes = "--steps 2 --batch 4 --width 16 --depth 1 --heads 2";
+  char encoder[512], path[512];
+  us_path_join(path, sizeof(path), folder, "other.h5");
+  assert_int_equal(oracle_collect("wall", 24, 40, 9, path), US_OK);
+  command(0, "finetune --data %s/train.h5 --encoder state --mode scratch %s --out %s/first", folder,
+          sizes, folder);
+  snprintf(encoder, sizeof(encoder), "%s/first/encoder", folder);
+  for (int seen = 0; seen < 2; seen++) {
+    command(
+        0, "pretrain --data %s/other.h5 --data %s/%s.h5:2 --encoder %s --gap 2 %s %s --out %s/pre",
+        folder, folder, seen ? "held" : "train", encoder, sizes, seen ? "--overwrite" : "", folder);
+    command(0, "finetune --data %s/train.h5 --encoder %s --init %s/pre %s %s --out %s/after",
+            folder, encoder, folder, sizes, seen ? "--overwrite" : "", folder);
+    Run r =
+        command(seen,
+                "eval --data %s/held.h5 --rows state --state-model %s/after --episodes 2 --json "
+                "%s/p%d.json",
+                folder, folder, folder, seen);
+    if (seen) assert_non_null(strstr(r.err, "was pretrained on"));
+  }
+}
+
 // A protocol's own rule stands in the report, in words and with its rates.
 static void reports_name_the_protocols_rule(void** state) {
   (void)state;
@@ -241,6 +266,7 @@ int main(void) {
       cmocka_unit_test(stopping_leaves_the_late_rules_empty),
       cmocka_unit_test(subgoals_are_noted_and_bounded),
       cmocka_unit_test(a_model_plans_and_its_training_data_are_refused),
+      cmocka_unit_test(pretraining_data_are_refused),
       cmocka_unit_test(reports_name_the_protocols_rule),
       cmocka_unit_test(tasks_bring_settings),
       cmocka_unit_test(wrong_words_are_refused),

@@ -25,6 +25,7 @@ static void test_libraries(void** state) {
     assert_false(needs("", of_viewer[i]));
     assert_true(needs("-view", of_viewer[i]));
   }
+  assert_true(needs("-film", "libavcodec") && !needs("-film", "libunderstudy"));
 }
 
 static void test_viewer_is_missing(void** state) {
