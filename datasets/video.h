@@ -18,7 +18,8 @@
 // Decoding happens in a process of its own, understudy-film, where libav reads what it can: a
 // damaged file crashes that process alone. It lies where the library's install put it, or where the
 // variable UNDERSTUDY_FILM of the environment says. Damage is US_FORMAT with the clip and the time
-// of it, or with `keep_damaged` a cut, and what could be read is kept.
+// of it. With `keep_damaged` it is a cut, and what could be read is kept but for the picture before
+// it: many codecs have no checks, and show damage only behind where it begins.
 //
 // Threads: as for datasets, calls come from one thread at a time.
 

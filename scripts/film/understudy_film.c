@@ -60,12 +60,14 @@ typedef struct Film {
   int known, width, height, turn, crop[4];
   struct SwsContext* scaler;
   uint8_t *scaled, *turned;  // (size, size, 3)
-  // Time: the picture that is held until the next says up to when it is the nearest.
+  // Time: the picture that is held until the next says up to when it is the nearest, and that it
+  // can be trusted.
   AVFrame* held;   // empty: none
-  double time;     // of the last picture; of `held` with steps
+  double time;     // of the last picture, which is `held`
   double start;    // of the first
   double base;     // of the steps
   int64_t steps;   // behind base that are out
+  int apart;       // 1: of a folder, whose pictures have nothing to do with each other
   int seen, lost;  // 1: there was a picture; 1: pictures may refer to what could not be read
   int out;         // frames made of `held`
   int64_t pictures, repeated, dropped;
@@ -231,9 +233,18 @@ static void put_steps(Film* f, double until) {
   }
 }
 
+// Hands out the held picture, the nearest up to a time.
+static void put_until(Film* f, double until) {
+  if (f->step > 0) {
+    put_steps(f, until);
+  } else {
+    put_held(f, f->time);
+  }
+}
+
 // Ends what belongs together.
 static void let_go(Film* f) {
-  if (f->held->buf[0] && f->step > 0) put_steps(f, f->time);
+  if (f->held->buf[0]) put_until(f, f->time);
   av_frame_unref(f->held);
   f->seen = 0;
 }
@@ -254,7 +265,7 @@ static void take(Film* f, AVFrame* p, double time) {
   if (f->seen) {
     f->low = f->low > 0 ? fmin(f->low, gap) : gap;
     f->high = fmax(f->high, gap);
-    if (f->step > 0) put_steps(f, f->time + gap / 2 - 2e-6);
+    put_until(f, f->time + gap / 2 - 2e-6);
   } else {
     f->base = time;
     f->steps = 0;
@@ -264,12 +275,13 @@ static void take(Film* f, AVFrame* p, double time) {
   f->out = 0;
   av_frame_unref(f->held);
   av_frame_move_ref(f->held, p);
-  if (f->step > 0) return;
-  put_held(f, time);
 }
 
+// Many codecs have no checks and show damage only behind where it begins, so the picture before it
+// goes too.
 static void fault(Film* f, const char* text) {
   double time = f->pictures ? f->time : 0;
+  if (!f->apart) av_frame_unref(f->held);
   let_go(f);
   f->lost = 1;
   say("fault %.9f %s", time, text);
@@ -330,7 +342,7 @@ static int open_input(Film* f, const char* path, const char** text) {
 }
 
 // Judges a picture and takes it at its time, or of a folder at `time`; 0 to end.
-static int look(Film* f, double time, int of_folder) {
+static int look(Film* f, double time) {
   AVFrame* p = f->frame;
   if (p->decode_error_flags || (p->flags & AV_FRAME_FLAG_CORRUPT)) {
     fault(f, reason[0] ? reason : "a picture is damaged");
@@ -348,7 +360,7 @@ static int look(Film* f, double time, int of_folder) {
     fault(f, text);
     return 1;
   }
-  if (!of_folder) {
+  if (!f->apart) {
     // The file's time stamp, or a picture's length behind the last one.
     AVRational rate = av_guess_frame_rate(f->format, f->stream, NULL);
     double each = rate.num > 0 && rate.den > 0 ? 1 / av_q2d(rate) : 0.04;
@@ -373,7 +385,7 @@ static int drain(Film* f) {
       fault(f, why(error));
       return 1;
     }
-    int on = look(f, 0, 0);
+    int on = look(f, 0);
     av_frame_unref(f->frame);
     if (!on) return 0;
   }
@@ -458,7 +470,7 @@ static int decode_picture(Film* f, const char* path, const char* name, double ti
     avcodec_send_packet(f->codec, NULL);
     error = avcodec_receive_frame(f->codec, f->frame);
   }
-  if (error >= 0) on = look(f, time, 1);
+  if (error >= 0) on = look(f, time);
   snprintf(text, sizeof(text), "%.60s: %s", name, why(error));
   if (error < 0) fault(f, text);
   f->lost = 0;  // no picture refers to another
@@ -503,6 +515,7 @@ int main(int argc, char** argv) {
   // A folder has the steps that it is told.
   struct stat found;
   if (stat(argv[1], &found) == 0 && S_ISDIR(found.st_mode)) {
+    f.apart = 1;
     decode_folder(&f, argv[1]);
   } else {
     decode_clip(&f, argv[1]);
