@@ -1,6 +1,7 @@
 #include "planner/statistics.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "worldmodel/base/status.h"
 
@@ -27,4 +28,27 @@ double us_mcnemar(int only_a, int only_b) {
     choices += log((double)(n - k)) - log((double)(k + 1));
   }
   return fmin(2 * tail, 1);
+}
+
+// The k-th smallest of n counts n - k times (k from 0), and none less than one before it. Tests are
+// few, so the next smallest is looked for instead of sorted.
+void us_holm(int n, const double* p, double* adjusted) {
+  enum { kTaken = 2 };  // above every probability
+  double least = 0;
+  double* left = n > 0 ? malloc((size_t)n * sizeof(double)) : NULL;
+  US_ASSERT(n == 0 || left);
+  for (int i = 0; i < n; i++) {
+    US_ASSERT(p[i] >= 0 && p[i] <= 1);
+    left[i] = p[i];
+  }
+  for (int k = 0; k < n; k++) {
+    int next = 0;
+    for (int i = 1; i < n; i++) {
+      if (left[i] < left[next]) next = i;
+    }
+    least = fmax(least, fmin((n - k) * left[next], 1));
+    adjusted[next] = least;
+    left[next] = kTaken;
+  }
+  free(left);
 }

@@ -13,6 +13,7 @@
   X(finetune, "train the action-conditioned predictor of a world model")   \
   X(eval, "plan in the model and in the simulator, and count successes")   \
   X(report, "draw the pictures of an evaluation")                          \
+  X(compare, "put evaluations beside each other, with tests")              \
   X(view, "watch or drive a task beside what its model imagines")          \
   X(inspect, "load a file or folder wholly and say what it is")            \
   X(bench, "measure rollouts, rendering and training against their parts")

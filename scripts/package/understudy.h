@@ -26,6 +26,7 @@
 #include "datasets/collect.h"        // a policy's trajectories: us_collect
 #include "datasets/encoder_jobs.h"   // encoders: us_encoder_train, us_encoder_probe
 #include "datasets/training_jobs.h"  // world models: us_pretrain, us_finetune
+#include "planner/compare.h"         // success rates beside each other: us_compare
 #include "planner/eval.h"            // success rates: us_eval
 #include "tasks/mjcf/mjcf.h"         // any MuJoCo model as a task
 #include "tasks/tasks.h"             // the built-in tasks

@@ -360,3 +360,80 @@ void us_chart_bars(FILE* f, UsBox box, const UsBars* bars) {
   stroke(f, a.area.x, round(bottom) + 0.5, a.area.x + a.area.width, round(bottom) + 0.5, 1,
          US_FAINT);
 }
+
+// ---- dots ----
+
+static const double kLane = 12, kGroupGap = 10;
+
+static const char* dots_name(const void* list, int i) {
+  return ((const UsDots*)list)->series_name[i];
+}
+
+// Height above the plot: title and legend; below it: ticks and label.
+static double dots_above(const UsDots* d, double width) {
+  double height = legend(NULL, 0, 0, width - 32, d->series, dots_name, d, 0);
+  return 14 + (d->title ? 28 : 0) + height + 8;
+}
+
+double us_chart_dots_height(const UsDots* d, double width) {
+  return dots_above(d, width) + kLane * d->count + kGroupGap * d->groups + (d->x_label ? 46 : 28);
+}
+
+static void draw_dot(FILE* f, const Axes* a, const UsDot* dot, double y, int color) {
+  if (isfinite(dot->low) && isfinite(dot->high)) {
+    double low = place_x(a, dot->low), high = place_x(a, dot->high);
+    stroke(f, low, y, high, y, 1.6, color);
+    stroke(f, low, y - 3, low, y + 3, 1.2, color);
+    stroke(f, high, y - 3, high, y + 3, 1.2, color);
+  }
+  if (isfinite(dot->second)) {
+    fprintf(f,
+            "<circle cx='%.1f' cy='%.1f' r='3' fill='#ffffff' stroke='#%06x' "
+            "stroke-width='1.4'/>\n",
+            place_x(a, dot->second), y, (unsigned)color);
+  }
+  if (isfinite(dot->value)) {
+    fprintf(f, "<circle cx='%.1f' cy='%.1f' r='4' fill='#%06x'/>\n", place_x(a, dot->value), y,
+            (unsigned)color);
+  }
+  if (isfinite(dot->cross)) {
+    double x = place_x(a, dot->cross);
+    stroke(f, x - 4, y - 4, x + 4, y + 4, 1.8, US_INK);
+    stroke(f, x - 4, y + 4, x + 4, y - 4, 1.8, US_INK);
+  }
+}
+
+void us_chart_dots(FILE* f, UsBox box, const UsDots* d) {
+  // From above: title, legend, plot; names of groups take their room at the left.
+  if (d->title) say(f, box.x + 16, box.y + 21, kTitleSize, US_INK, US_LEFT, d->title);
+  legend(f, box.x + 16, box.y + 14 + (d->title ? 28 : 0), box.width - 32, d->series, dots_name, d,
+         1);
+  double names = 0, top = box.y + dots_above(d, box.width);
+  for (int g = 0; g < d->groups; g++) {
+    names = fmax(names, text_width(kTickSize, d->group_name[g]));
+  }
+  Axes a = {.x_high = d->x_high, .y_high = 1};
+  double left = round(box.x + 16 + names + 12);
+  a.area = (UsBox){left, top, fmax(box.x + box.width - 24 - left, 10),
+                   kLane * d->count + kGroupGap * d->groups};
+  // Faint lines at the ticks, then the groups, each below a line of its own.
+  double tick[kMaxTicks], bottom = a.area.y + a.area.height;
+  int ticks = linear_ticks(0, d->x_high, 10, tick);
+  for (int i = 0; i < ticks; i++) {
+    double x = round(place_x(&a, tick[i])) + 0.5;
+    stroke(f, x, top, x, bottom, 1, US_GRID);
+  }
+  draw_x_axis(f, &a, d->x_label);
+  double y = top;
+  for (int g = 0, i = 0; g < d->groups; g++) {
+    double begin = y;
+    stroke(f, box.x + 16, round(begin) + 0.5, left + a.area.width, round(begin) + 0.5, 1, US_GRID);
+    y += kGroupGap / 2;
+    for (; i < d->count && d->dot[i].group == g; i++, y += kLane) {
+      draw_dot(f, &a, &d->dot[i], y + kLane / 2, us_picture_color(d->dot[i].series));
+    }
+    y += kGroupGap / 2;
+    say(f, left - 12, (begin + y) / 2, kTickSize, US_INK, US_RIGHT, d->group_name[g]);
+  }
+  stroke(f, left, round(bottom) + 0.5, left + a.area.width, round(bottom) + 0.5, 1, US_FAINT);
+}

@@ -55,4 +55,26 @@ typedef struct UsBars {
 // A bar chart with intervals and value labels inside `box`.
 void us_chart_bars(FILE* out, UsBox box, const UsBars* bars);
 
+// A figure of one group and one series.
+typedef struct UsDot {
+  int group, series;
+  double value, low, high;  // a dot and its interval; low, high NaN: none
+  double second, cross;     // more figures of it, a ring and a cross; NaN: none
+} UsDot;
+
+typedef struct UsDots {
+  const char* title;    // Nullable
+  const char* x_label;  // Nullable
+  double x_high;        // end of the axis, which starts at 0
+  int groups, series, count;
+  const char* const* group_name;   // (groups), left of the axis
+  const char* const* series_name;  // (series), in the legend
+  const UsDot* dot;                // (count), groups in ascending order; a line each
+} UsDots;
+
+// A chart of dots with intervals, groups one below the other, in a box of the height that
+// us_chart_dots_height says.
+void us_chart_dots(FILE* out, UsBox box, const UsDots* dots);
+double us_chart_dots_height(const UsDots* dots, double width);
+
 #endif  // UNDERSTUDY_CHART_H_

@@ -46,10 +46,26 @@ static void mcnemar_exact(void** state) {
   assert_float_equal(us_mcnemar(2000, 2000), 1, 1e-9);
 }
 
+static void holm_step_down(void** state) {
+  (void)state;
+  // In any order; the third and fourth are tied by the step down; nothing exceeds 1.
+  double p[] = {0.01, 0.04, 0.03, 0.005}, adjusted[4];
+  us_holm(4, p, adjusted);
+  const double known[] = {0.03, 0.06, 0.06, 0.02};
+  for (int i = 0; i < 4; i++) assert_float_equal(adjusted[i], known[i], 1e-15);
+  // R: p.adjust(c(0.9, 0.02, 0.02, 0.6, 0.0001), "holm"), in place.
+  double more[] = {0.9, 0.02, 0.02, 0.6, 0.0001};
+  const double corrected[] = {1, 0.08, 0.08, 1, 0.0005};
+  us_holm(5, more, more);
+  for (int i = 0; i < 5; i++) assert_float_equal(more[i], corrected[i], 1e-15);
+  us_holm(0, NULL, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(wilson_intervals),
       cmocka_unit_test(mcnemar_exact),
+      cmocka_unit_test(holm_step_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# scripts/steps.sh: a step is run once; where its command, or that of a step whose output it takes, is
+# another, it is run anew; one that fails says why and is not done; time that is up is no failure.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "$1"; exit 1; }
+. scripts/steps.sh
+UNDERSTUDY_BUILD=$work steps_begin test "$work/out" 0
+
+echo one >../one
+echo two >../two
+plan() {
+  steps_plan
+  step a/first cp "../$1" a/first
+  step second cp a/first:3 second
+  step third cp ../one third
+}
+ran() { steps_run test 2>&1 | grep -c ' cp ' || true; }
+mkdir a
+cp ../one a/first:3  # a word with a weight stands for the file before it
+plan one
+[ "$(ran)" = 3 ] || fail "not every step was run"
+[ "$(ran)" = 0 ] || fail "a step was run twice"
+[ "$(steps_json)" = '"cp ../one a/first", "cp a/first:3 second", "cp ../one third"' ] || fail "$(steps_json)"
+plan two
+! steps_done second || fail "done with another first step"
+steps_done third || fail "a step that takes nothing of it is not done"
+[ "$(ran)" = 2 ] || fail "expected the first step and the second anew"
+[ "$(cat a/first)" = two ] || fail "the first step is the old one"
+
+steps_plan
+step missing cp ../none missing
+step after cp ../one after
+rc=0
+steps_run test >log/test 2>&1 || rc=$?
+[ $rc = 1 ] && grep -q "failed: cp: .*none.*No such file" log/test || fail "$rc: $(cat log/test)"
+[ ! -e after ] && ! steps_done missing || fail "it went on behind a step that failed"
+
+plan one
+STEPS_UNTIL=$(date +%s)
+rc=0
+steps_run test >log/test || rc=$?
+[ $rc = 75 ] || fail "expected 75 for time that is up, found $rc"

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# scripts/table4.sh in its tiny form: table4.sh BUILD. Whole, and killed at several moments, it comes to
+# the same table; nothing that it started outlives it; one run at a time; what was made otherwise is made
+# anew; a program without a column's options fails in one line and the other cells are run.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+UNDERSTUDY_BUILD=$(realpath "$1")
+export UNDERSTUDY_BUILD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+table="scripts/table4.sh --tiny --threads 1"
+fail() { echo "$1"; exit 1; }
+# Processes that work in a folder.
+inside() {
+  local p
+  for p in /proc/[0-9]*; do [ "$(readlink "$p/cwd")" != "$1" ] || tr '\0' ' ' <"$p/cmdline"; done
+}
+
+[ "$(scripts/table4.sh --list "$work/list" | wc -l)" -le 90 ] || fail "more than 90 cells"
+$table "$work/whole" >"$work/log" 2>&1 || {
+  cat "$work/log"
+  if grep -q 'OpenGL' "$work/log"; then exit 77; fi
+  exit 1
+}
+grep -q '^| pusht, 4 labelled | `full` | [0-9.]* \[' "$work/whole/table4.md" || fail "no row of full: $(cat "$work/whole/table4.md")"
+grep -q 'understudy finetune --data shared/pusht-4-seed11.h5' "$work/whole/table4.json" || fail "no commands in table4.json"
+grep -q '</svg>' "$work/whole/table4.svg" || fail "no picture"
+
+# Killed after 0.3 s, 0.6 s, and so on, until a run gets to its end.
+pause=0 kills=0
+while :; do
+  $table "$work/killed" >"$work/log" 2>&1 &
+  script=$!
+  pause=$((pause + 3))
+  sleep "$((pause / 10)).$((pause % 10))"
+  kill -9 $script 2>/dev/null || { wait $script || fail "$(cat "$work/log")"; break; }
+  wait $script 2>/dev/null || true
+  kills=$((kills + 1))
+  sleep 0.1
+  [ -z "$(inside "$work/killed")" ] || fail "a command outlived the script: $(inside "$work/killed")"
+done
+[ $kills -ge 2 ] || fail "it was killed $kills times"
+diff "$work/whole/table4.md" "$work/killed/table4.md" || fail "killed $kills times it came to another table"
+
+# A second run is told whose the folder is.
+rc=0
+(
+  flock 8
+  echo 4711 >&8
+  $table "$work/whole"
+) 8<>"$work/whole/lock" >"$work/log" 2>&1 || rc=$?
+[ $rc = 1 ] && grep -q 'another run is at work here, process 4711' "$work/log" || fail "two runs: $rc: $(cat "$work/log")"
+
+# A cell whose notes name another command is made anew, and that one alone.
+sed -i 1s/.*/other/ "$work"/whole/steps/cells+pusht-4-full+*
+$table "$work/whole" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+[ "$(grep -c 'was made otherwise: anew' "$work/log")" = 2 ] || fail "$(cat "$work/log")"
+[ "$(grep -c ': understudy' "$work/log")" = 2 ] || fail "$(cat "$work/log")"
+diff "$work/whole/table4.md" "$work/killed/table4.md" || fail "made anew it is another table"
+
+# Out of time at once: nothing is run, and that is no failure.
+$table --minutes 0.0001 "$work/late" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+grep -q 'the same command goes on' "$work/log" || fail "$(cat "$work/log")"
+
+# A program that lacks a column's option: one line, and the other cells.
+mkdir "$work/old"
+cat >"$work/old/understudy" <<EOF
+#!/bin/bash
+case "\$*" in *"--film "*) echo "understudy finetune: --film: unknown option" >&2; exit 2 ;; esac
+exec $UNDERSTUDY_BUILD/understudy "\$@"
+EOF
+chmod +x "$work/old/understudy"
+rc=0
+UNDERSTUDY_BUILD=$work/old $table "$work/lacking" >"$work/log" 2>&1 || rc=$?
+[ $rc = 1 ] || fail "a column failed, and the script ends with $rc"
+[ "$(grep -c 'pusht-4-labels: failed: understudy finetune: --film: unknown option' "$work/log")" = 1 ] || fail "$(cat "$work/log")"
+grep -q '| `labels` | not run' "$work/lacking/table4.md" && grep -q '| `full` | [0-9]' "$work/lacking/table4.md" || fail "$(cat "$work/lacking/table4.md")"
