@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +30,9 @@ struct UsVideo {
   UsVideoStory story;
 };
 
-extern char** environ;
-
 // ---- the process ----
 
-// Starts the helper with its output in a pipe. Of Ctrl-C, which goes to all processes of a
-// terminal, it hears nothing: this process hears it.
+// Starts the helper with its output in a pipe.
 static int start(UsVideo* v, const char* helper, const UsVideoAsk* ask) {
   char number[6][32];
   snprintf(number[0], sizeof(number[0]), "%d", ask->size);
@@ -54,24 +50,7 @@ static int start(UsVideo* v, const char* helper, const UsVideoAsk* ask) {
   int pipes[2];
   if (pipe2(pipes, O_CLOEXEC) != 0) return errno;
   fcntl(pipes[1], F_SETPIPE_SZ, kBuffer);  // fewer turns; a smaller pipe does as well
-  // Signals, input and output of the child.
-  sigset_t blocked;
-  sigemptyset(&blocked);
-  sigaddset(&blocked, SIGINT);
-  sigaddset(&blocked, SIGTERM);
-  sigaddset(&blocked, SIGHUP);
-  posix_spawnattr_t how;
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_init(&how);
-  posix_spawn_file_actions_init(&files);
-  posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
-  posix_spawnattr_setsigmask(&how, &blocked);
-  posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&files, pipes[1], STDOUT_FILENO);
-  int error = posix_spawn(&v->child, helper, &files, &how, words, environ);
-  posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&how);
+  int error = us_helper_start(words, pipes[1], &v->child);
   close(pipes[1]);
   v->fd = pipes[0];
   if (error) v->child = 0;
