@@ -19,7 +19,7 @@ enum { kPath = 4096, kLooks = 10 };
 UsStatus us_training_film_open(UsTrainingJob* j) {
   UsTrainingFilm* f = &j->film;
   UsDataset* data = j->data.data[0];
-  US_TRY(us_dataset_open_film(j->c.film, &f->data));
+  US_TRY(us_training_file_open(j->c.film, 1, &f->data));
   const UsDatasetInfo *a = us_dataset_info(data), *b = us_dataset_info(f->data);
   // Frames of another size or pace say something else about actions.
   if (a->height != b->height || a->width != b->width) {
@@ -36,6 +36,14 @@ UsStatus us_training_film_open(UsTrainingJob* j) {
                    us_dataset_path(data));
   }
   US_TRY(us_dataset_hash(f->data, f->hash));
+  // The trajectories themselves, held-back ones among them, would judge what they trained.
+  char frames[2][US_HASH_CHARS];
+  US_TRY(us_dataset_frames_hash(f->data, frames[0]));
+  US_TRY(us_dataset_frames_hash(data, frames[1]));
+  if (strcmp(frames[0], frames[1]) == 0) {
+    return us_fail(US_USAGE, "--film: expected other trajectories than %s, found its frames in %s",
+                   us_dataset_path(data), j->c.film);
+  }
   const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
   return us_features_open(f->data, j->data.encoder, &place, j->pool, &f->features);
 }
@@ -307,13 +315,8 @@ UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result
 void us_training_film_notes(const UsTrainingJob* j, cJSON* notes) {
   const UsTrainingFilm* f = &j->film;
   const UsInverseFigures* g = &f->figures;
-  const char* path = us_dataset_path(f->data);
-  const char* slash = strrchr(path, '/');
-  cJSON* film = cJSON_AddObjectToObject(notes, "film");
-  cJSON_AddStringToObject(film, "file", slash ? slash + 1 : path);
-  cJSON_AddStringToObject(film, "sha256", f->hash);
-  cJSON_AddStringToObject(film, "task", us_dataset_info(f->data)->task);
-  us_json_add(film, "episodes", (double)us_dataset_info(f->data)->episodes);
+  cJSON_AddItemToObject(notes, "film",
+                        us_training_file_notes(f->data, us_dataset_info(f->data)->episodes));
   // How good the labels are, then what was made of them.
   cJSON* labels = cJSON_AddObjectToObject(notes, "labels");
   cJSON_AddStringToObject(labels, "model", us_inverse_kind_name(g->kind));

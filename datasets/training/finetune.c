@@ -1,5 +1,6 @@
 // us_finetune: the predictor of one task with its actions, and all that makes a model folder whole.
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,18 @@ static UsStatus save(const UsTrainingJob* j, UsValidation v) {
 
 // ---- the job ----
 
+// What a film needs says nothing without one.
+static UsStatus check_film_settings(const UsFinetuneConfig* c) {
+  const UsFinetuneConfig own = us_finetune_defaults();
+  const char* name = c->label_steps != own.label_steps         ? "label-steps"
+                     : c->last_steps != own.last_steps         ? "last-steps"
+                     : fabsf(c->last_rate - own.last_rate) > 0 ? "last-rate"
+                     : fabsf(c->sure - own.sure) > 0           ? "sure"
+                                                               : NULL;
+  if (c->film || !name) return US_OK;
+  return us_fail(US_USAGE, "--%s: expected --film too, found none", name);
+}
+
 UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   const char* mode = config->mode ? config->mode : config->film ? "scratch" : "full";
@@ -116,6 +129,7 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   if (!known) {
     return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
   }
+  US_TRY(check_film_settings(config));
   const char* const paths[] = {config->data, NULL};
   UsTrainingJob j = {.label = "finetune",
                      .list = settings,

@@ -5,6 +5,7 @@
 
 #include "datasets/encoder_jobs.h"
 #include "datasets/training/training_job.h"
+#include "datasets/video.h"
 #include "env/scene.h"
 #include "worldmodel/base/rng.h"
 
@@ -31,6 +32,13 @@ static UsStatus share_out(UsTrainingJob* j) {
   return US_OK;
 }
 
+UsStatus us_training_file_open(const char* path, int film, UsDataset** out) {
+  UsStatus status = film ? us_dataset_open_film(path, out) : us_dataset_open(path, out);
+  if (status == US_OK || !us_file_exists(path) || !us_video_is(path)) return status;
+  return us_fail(US_FORMAT,
+                 "%s: expected a dataset, found none; `dataset import` makes one of film", path);
+}
+
 UsStatus us_training_data_open(UsTrainingJob* j) {
   UsTrainingData* d = &j->data;
   // Files: what they hold is checked before anything long begins.
@@ -38,7 +46,7 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
     if (i == US_TRAINING_FILES) {
       return us_fail(US_USAGE, "--data: expected at most %d files", US_TRAINING_FILES);
     }
-    US_TRY(us_dataset_open(j->paths[i], &d->data[i]));
+    US_TRY(us_training_file_open(j->paths[i], 0, &d->data[i]));
     d->count = i + 1;
     // Frames of another size are refused: one encoder reads them all.
     const UsDatasetInfo *a = us_dataset_info(d->data[0]), *b = us_dataset_info(d->data[i]);
@@ -50,7 +58,8 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
     // So are film, and trajectories in which nothing acts, as those of a model without controls.
     if (j->acts && b->action == 0) {
       return us_fail(US_FORMAT,
-                     "%s: expected a column action, found film without one (pretrain takes film)",
+                     "%s: expected a column action, found film without one (pretrain "
+                     "and --film take it)",
                      us_dataset_path(d->data[i]));
     }
     const float* actions = us_dataset_actions(d->data[i]);

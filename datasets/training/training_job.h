@@ -98,7 +98,9 @@ typedef struct UsTrainingStage {
 UsStatus us_training_begin(UsTrainingJob* j, UsTrainResult* result);
 UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsValidation* v);
 
-// What was trained on, for config.json.
+// What was trained on, for config.json: of a file name and content (a path is nobody's business),
+// and how many of its episodes; of a job all.
+cJSON* us_training_file_notes(UsDataset* data, int64_t episodes);
 cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v);
 
 // Makes a finished folder that is overwritten an unfinished one: what is written next, up to the
@@ -109,6 +111,10 @@ void us_training_clear(const UsTrainingJob* j);
 void us_training_end(UsTrainingJob* j, int whole);
 
 // ---- the stages of the data ----
+
+// Opens a file whose actions are, or of a film are not, to be read. What is no dataset but may be
+// film as people have it is told the way to one.
+UsStatus us_training_file_open(const char* path, int film, UsDataset** out);
 
 // Opens and hashes the files and finds the task of the first.
 UsStatus us_training_data_open(UsTrainingJob* j);

@@ -196,31 +196,35 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
 
 // ---- the folder ----
 
+cJSON* us_training_file_notes(UsDataset* data, int64_t episodes) {
+  cJSON* file = cJSON_CreateObject();
+  const UsDatasetInfo* info = us_dataset_info(data);
+  const char* path = us_dataset_path(data);
+  const char* slash = strrchr(path, '/');
+  cJSON_AddStringToObject(file, "file", slash ? slash + 1 : path);
+  // What an evaluation knows it by, without its actions too; the hashes are known by now.
+  char hash[US_HASH_CHARS];
+  if (us_dataset_hash(data, hash) == US_OK) cJSON_AddStringToObject(file, "sha256", hash);
+  if (us_dataset_frames_hash(data, hash) == US_OK) {
+    cJSON_AddStringToObject(file, "frames_sha256", hash);
+  }
+  cJSON_AddStringToObject(file, "task", info->task);
+  // What a simulator collected, it collects again.
+  if (strcmp(info->version, "import") != 0) {
+    cJSON_AddStringToObject(file, "policy", info->policy);
+    us_json_add(file, "seed", (double)info->seed);
+  }
+  us_json_add(file, "episodes", (double)episodes);
+  us_json_add(file, "frames", (double)info->rows);
+  return file;
+}
+
 cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   cJSON* json = cJSON_CreateObject();
   cJSON_AddStringToObject(json, "key", j->key);
-  // The data, by name and content; a path is nobody's business.
   cJSON* files = cJSON_AddArrayToObject(json, "data");
   for (int i = 0; i < j->data.count; i++) {
-    cJSON* file = cJSON_CreateObject();
-    const char* path = us_dataset_path(j->data.data[i]);
-    const char* slash = strrchr(path, '/');
-    cJSON_AddStringToObject(file, "file", slash ? slash + 1 : path);
-    cJSON_AddStringToObject(file, "sha256", j->data.hash[i]);
-    // What an evaluation knows it by, without its actions too; the hash is known by now.
-    char frames[US_HASH_CHARS];
-    if (us_dataset_frames_hash(j->data.data[i], frames) == US_OK) {
-      cJSON_AddStringToObject(file, "frames_sha256", frames);
-    }
-    const UsDatasetInfo* info = us_dataset_info(j->data.data[i]);
-    cJSON_AddStringToObject(file, "task", info->task);
-    // What a simulator collected, it collects again.
-    if (strcmp(info->version, "import") != 0) {
-      cJSON_AddStringToObject(file, "policy", info->policy);
-      us_json_add(file, "seed", (double)info->seed);
-    }
-    us_json_add(file, "episodes", (double)j->data.trained[i]);
-    us_json_add(file, "frames", (double)info->rows);
+    cJSON* file = us_training_file_notes(j->data.data[i], j->data.trained[i]);
     if (!j->data.alike) us_json_add(file, "share", j->data.share[i]);
     cJSON_AddItemToArray(files, file);
   }

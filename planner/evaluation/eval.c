@@ -143,29 +143,20 @@ static UsStatus find_task(EvalJob* j) {
                  passive);
 }
 
-// 1 if a text stands anywhere in a JSON value.
-static int mentions(const cJSON* json, const char* text) {
-  if (cJSON_IsString(json)) return !strcmp(json->valuestring, text);
-  const cJSON* item;
-  cJSON_ArrayForEach(item, json) {
-    if (mentions(item, text)) return 1;
-  }
-  return 0;
-}
-
-// 1 if notes of training name this data: by its content, by its frames (film of it), or by the seed
-// and policy that it was collected with, since its episodes start with the same ones.
-static int has_seen(const EvalJob* j, const cJSON* training) {
+// 1 if notes of training name this data, at any depth: by its content, by its frames (film of it),
+// or by the seed and policy that it was collected with, since its episodes start with the same
+// ones.
+static int has_seen(const EvalJob* j, const cJSON* notes) {
   const UsDatasetInfo* held = us_dataset_info(j->data);
-  int seen = mentions(training, j->data_hash) || mentions(training, j->frames_hash);
+  const char* text = cJSON_GetStringValue(notes);
+  if (text) return strcmp(text, j->data_hash) == 0 || strcmp(text, j->frames_hash) == 0;
+  const cJSON* seed = cJSON_GetObjectItemCaseSensitive(notes, "seed");
+  const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "task"));
+  const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "policy"));
+  int seen = cJSON_IsNumber(seed) && seed->valuedouble == (double)held->seed && task && policy &&
+             !strcmp(task, held->task) && !strcmp(policy, held->policy);
   const cJSON* item;
-  cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(training, "data")) {
-    const cJSON* seed = cJSON_GetObjectItemCaseSensitive(item, "seed");
-    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "task"));
-    const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "policy"));
-    if (!cJSON_IsNumber(seed) || seed->valuedouble != (double)held->seed) continue;
-    seen |= task && policy && !strcmp(task, held->task) && !strcmp(policy, held->policy);
-  }
+  cJSON_ArrayForEach(item, notes) seen |= has_seen(j, item);
   return seen;
 }
 

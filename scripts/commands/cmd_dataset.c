@@ -103,7 +103,8 @@ static void print_info(UsDataset* d) {
   } else {
     printf("  pixels       none\n");
   }
-  if (info->action == 0) printf("  actions      none: film, which pretrain takes\n");
+  if (info->action == 0)
+    printf("  actions      none: film, which pretrain and finetune --film take\n");
   print_ranges("action", us_dataset_actions(d), NULL, info->rows, info->action);
   print_ranges("proprio", us_dataset_proprio(d), NULL, info->rows, info->proprio);
   print_ranges("state", NULL, us_dataset_states(d), info->rows, info->state);
@@ -176,7 +177,7 @@ static UsStatus import(const char* path, const char* out, const UsImport* config
     }
   }
   if (!v.info.action)
-    printf("  no column of actions: film, which pretrain takes and finetune does not\n");
+    printf("  no column of actions: film, which pretrain and finetune --film take\n");
   if (!v.info.state) printf("  no column of states: no simulator can start from these rows\n");
   return US_OK;
 }
@@ -206,7 +207,7 @@ static UsStatus import_film(const char* const* paths, const char* out, const UsI
   if (n.damaged) printf("  damaged, what can be read is kept: %d of them\n", n.damaged);
   if (n.skipped) printf("  left out, nothing can be read: %d of them\n", n.skipped);
   if (n.damage[0]) printf("  %s\n", us_shown(n.damage));
-  printf("  no actions: pretrain takes this file, finetune and eval do not\n");
+  printf("  no actions: pretrain and finetune --film take this file, eval does not\n");
   return US_OK;
 }
 
@@ -251,7 +252,7 @@ static const char help[] =
     "the\n"
     "         middle (--crop), --size pixels a side; rows have the clip's own times, or equal "
     "steps\n"
-    "         with --fps. Such a file has no actions: pretrain takes it, finetune does not.\n"
+    "         with --fps. Such a file has no actions: pretrain and finetune --film take it.\n"
     "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
     "Examples:\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"

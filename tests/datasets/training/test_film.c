@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +72,7 @@ static void write_world(const char* path, uint64_t seed, int episodes, Actions k
 static UsFinetuneConfig small(const char* out) {
   UsFinetuneConfig c = us_finetune_defaults();
   c.data = known, c.film = film, c.encoder = encoder, c.out = toy_path(out);
-  c.steps = 24, c.last_steps = 12, c.label_steps = 60, c.batch = 8, c.rate = 5e-3f;
+  c.steps = 24, c.last_steps = 12, c.label_steps = 30, c.batch = 8, c.rate = 5e-3f;
   c.width = 16, c.depth = 1, c.heads = 2, c.block = 1, c.threads = 1, c.rollout = 2;
   return c;
 }
@@ -113,7 +114,15 @@ static void test_labels_and_notes(void** state) {
   assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(notes, "chosen")), r.chosen);
   assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(notes, "stages")), 2);
   assert_true(cJSON_IsNumber(cJSON_GetObjectItem(labels, "rank_correlation")));
-  assert_non_null(cJSON_GetObjectItem(cJSON_GetObjectItem(notes, "film"), "sha256"));
+  // By which an evaluation knows the film again, whatever its actions.
+  const cJSON* of_film = cJSON_GetObjectItem(notes, "film");
+  UsDataset* d;
+  char hash[US_HASH_CHARS];
+  assert_int_equal(us_dataset_open(film, &d), US_OK);
+  assert_int_equal(us_dataset_frames_hash(d, hash), US_OK);
+  us_dataset_close(d);
+  assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(of_film, "frames_sha256")), hash);
+  assert_non_null(cJSON_GetObjectItem(of_film, "seed"));
   cJSON_Delete(json);
   // Nothing passing stays, and the run is known again.
   static const char* const passing[] = {"checkpoint.safetensors", "checkpoint-full.safetensors",
@@ -199,21 +208,47 @@ static void test_bad_labels(void** state) {
   cJSON_Delete(json);
 }
 
-static void refused(const char* path, const char* expected) {
-  UsFinetuneConfig c = small("film-refused");
+static void refused_so(const UsFinetuneConfig* c, UsStatus status, const char* expected) {
   UsTrainResult r;
-  c.film = path;
-  assert_int_equal(us_finetune(&c, &r), US_FORMAT);
+  assert_int_equal(us_finetune(c, &r), status);
   if (!strstr(us_message(), expected) || strchr(us_message(), '\n')) fail_msg("%s", us_message());
+}
+
+static void refused(const char* path, UsStatus status, const char* expected) {
+  UsFinetuneConfig c = small("film-refused");
+  c.film = path;
+  refused_so(&c, status, expected);
 }
 
 static void test_refusals(void** state) {
   char other[256];
   snprintf(other, sizeof(other), "%s", toy_path("odd.h5"));
   write_world(other, 2, 3, TRUE_ACTIONS, 0.1, TOY_SIDE);
-  refused(other, "expected env steps of 0.05 s");
+  refused(other, US_FORMAT, "expected env steps of 0.05 s");
   write_world(other, 2, 3, TRUE_ACTIONS, 0.05, 2 * TOY_SIDE);
-  refused(other, "expected frames of 4 x 4");
+  refused(other, US_FORMAT, "expected frames of 4 x 4");
+  refused(toy_path("nothing.h5"), US_IO, "No such file");
+  // The trajectories themselves, under other actions too.
+  refused(known, US_USAGE, "expected other trajectories");
+  write_world(other, 1, kKnown, GARBAGE, 0.05, TOY_SIDE);
+  refused(other, US_USAGE, "expected other trajectories");
+  // A clip is told the way to a dataset, for either option.
+  snprintf(other, sizeof(other), "%s", toy_path("clip.mp4"));
+  FILE* f = fopen(other, "wb");
+  fputs("no film at all", f);
+  fclose(f);
+  refused(other, US_FORMAT, "`dataset import` makes one of film");
+  UsFinetuneConfig c = small("film-refused");
+  c.data = other;
+  refused_so(&c, US_FORMAT, "`dataset import` makes one of film");
+  // What is for film alone.
+  c = small("film-refused");
+  c.film = NULL;
+  refused_so(&c, US_USAGE, "--label-steps: expected --film");
+  c.label_steps = us_finetune_defaults().label_steps,
+  c.last_steps = us_finetune_defaults().last_steps;
+  c.sure = 0.5f;
+  refused_so(&c, US_USAGE, "--sure: expected --film");
 }
 
 int main(void) {

@@ -183,6 +183,21 @@ static void pretraining_data_are_refused(void** state) {
                 folder, folder, folder, seen);
     if (seen) assert_non_null(strstr(r.err, "was pretrained on"));
   }
+  // A film is one, too, and so is what was collected with its seed and policy.
+  us_path_join(path, sizeof(path), folder, "alike.h5");
+  assert_int_equal(oracle_collect("wall", 6, 30, 7, path), US_OK);
+  command(0,
+          "finetune --data %s/train.h5 --film %s/held.h5 --encoder %s %s --last-steps 2 "
+          "--label-steps 20 --out %s/named",
+          folder, folder, encoder, sizes, folder);
+  static const char* const names[] = {"held", "alike"};
+  for (int i = 0; i < 2; i++) {
+    Run r = command(1,
+                    "eval --data %s/%s.h5 --rows state --state-model %s/named --episodes 2 --json "
+                    "%s/p2.json",
+                    folder, names[i], folder, folder);
+    assert_non_null(strstr(r.err, "was trained on"));
+  }
 }
 
 // A protocol's own rule stands in the report, in words and with its rates.
