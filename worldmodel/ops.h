@@ -122,6 +122,17 @@ US_API void us_ops_gelu_back(UsDevice* d, size_t count, const float* x, const fl
 // x (count) = x within [low, high], where it is a number at all.
 US_API void us_ops_clip(UsDevice* d, size_t count, float low, float high, float* x);
 
+// Draws from normal distributions: y (rows, width) = m + exp(l) noise, where a row of x (rows, 2
+// width) has all means m, then all logarithms l of deviations. noise (rows, width).
+US_API void us_ops_draw(UsDevice* d, int rows, int width, const float* x, const float* noise,
+                        float* y);
+
+// Backward of us_ops_draw and of a penalty, scale times the divergences from the standard normal
+// distribution, (m^2 + exp(2 l) - 1) / 2 - l each: dx (rows, 2 width); sum (1) = the penalty, in
+// double. Nullable: dy (0), then noise is not looked at; dx; sum.
+US_API void us_ops_draw_back(UsDevice* d, int rows, int width, float scale, const float* x,
+                             const float* noise, const float* dy, float* dx, double* sum);
+
 // ---- rows and columns ----
 
 // y (rows, width) = (x - mean) / sqrt(var + eps) gain + bias; stats (rows, 2) keeps mean and

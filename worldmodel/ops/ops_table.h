@@ -33,6 +33,12 @@
     (d, count, x, dy, dx))                                                                         \
   X(void, clip, (UsDevice * d, size_t count, float low, float high, float* x),                     \
     (d, count, low, high, x))                                                                      \
+  X(void, draw, (UsDevice * d, int rows, int width, const float* x, const float* noise, float* y), \
+    (d, rows, width, x, noise, y))                                                                 \
+  X(void, draw_back,                                                                               \
+    (UsDevice * d, int rows, int width, float scale, const float* x, const float* noise,           \
+     const float* dy, float* dx, double* sum),                                                     \
+    (d, rows, width, scale, x, noise, dy, dx, sum))                                                \
   X(void, norm,                                                                                    \
     (UsDevice * d, int rows, int width, float eps, const float* x, const float* gain,              \
      const float* bias, float* y, float* stats),                                                   \

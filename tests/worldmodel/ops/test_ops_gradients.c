@@ -282,11 +282,25 @@ static void test_losses(void** state) {
   check("unweighted", loss_plain, 100, x, dx);
 }
 
+static double loss_draw(void) {
+  put_all();
+  us_ops_draw(test_device(), 20, 3, t.x, t.w, t.y);
+  us_ops_draw_back(test_device(), 20, 3, 0.3f, t.x, NULL, NULL, NULL, t.sum);
+  return project(60) + sum_of();
+}
+
+static void test_draw(void** state) {
+  fresh();
+  us_ops_draw_back(test_device(), 20, 3, 0.3f, t.x, t.w, t.c, t.dx, t.sum);
+  get_gradients();
+  check("draw", loss_draw, 120, x, dx);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, drop_tensors_of)
   const struct CMUnitTest tests[] = {
       TEST(linear), TEST(gelu),   TEST(norm),   TEST(columns), TEST(add_rows),
-      TEST(concat), TEST(rotate), TEST(attend), TEST(losses),
+      TEST(concat), TEST(rotate), TEST(attend), TEST(losses),  TEST(draw),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,17 @@ static void call_clip(Run* r) {
   us_ops_clip(r->d, (size_t)r->rows * (size_t)r->width, -0.5f, 0.25f, result(r, r->rows, r->width));
 }
 
+static void call_draw(Run* r) {
+  us_ops_draw(r->d, r->rows, r->width, in(r, r->rows, 2 * r->width, 1), in(r, r->rows, r->width, 2),
+              result(r, r->rows, r->width));
+}
+
+static void call_draw_back(Run* r) {
+  us_ops_draw_back(r->d, r->rows, r->width, 0.3f, in(r, r->rows, 2 * r->width, 1),
+                   in(r, r->rows, r->width, 2), in(r, r->rows, r->width, 3),
+                   result(r, r->rows, 2 * r->width), NULL);
+}
+
 static void call_norm(Run* r) {
   us_ops_norm(r->d, r->rows, r->width, 1e-5f, in(r, r->rows, r->width, 1), in(r, 1, r->width, 2),
               in(r, 1, r->width, 3), result(r, r->rows, r->width), result(r, r->rows, 2));
@@ -364,6 +375,8 @@ static void check(void (*call)(Run* r)) {
   X(gelu)            \
   X(gelu_back)       \
   X(clip)            \
+  X(draw)            \
+  X(draw_back)       \
   X(norm)            \
   X(norm_back)       \
   X(norm_back_alone) \

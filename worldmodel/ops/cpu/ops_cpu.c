@@ -93,6 +93,31 @@ US_CLONES void us_cpu_gelu_back(UsDevice* d, size_t count, const float* x, const
   }
 }
 
+// ---- draws ----
+
+void us_cpu_draw(UsDevice* d, int rows, int width, const float* x, const float* noise, float* y) {
+  size_t w = (size_t)width;
+  for (size_t i = 0; i < (size_t)rows * w; ++i) {
+    const float* m = x + i / w * 2 * w + i % w;
+    y[i] = m[0] + expf(m[w]) * noise[i];
+  }
+}
+
+void us_cpu_draw_back(UsDevice* d, int rows, int width, float scale, const float* x,
+                      const float* noise, const float* dy, float* dx, double* sum) {
+  size_t w = (size_t)width;
+  double all = 0.0;
+  for (size_t i = 0; i < (size_t)rows * w; ++i) {
+    size_t at = i / w * 2 * w + i % w;
+    float m = x[at], l = x[at + w], s = expf(l);
+    all += (double)(0.5f * (m * m + s * s - 1.0f) - l);
+    if (!dx) continue;
+    dx[at] = scale * m + (dy ? dy[i] : 0.0f);
+    dx[at + w] = scale * (s * s - 1.0f) + (dy ? dy[i] * noise[i] * s : 0.0f);
+  }
+  if (sum) *sum = all * (double)scale;
+}
+
 // ---- losses and distances ----
 
 // Smooth L1 of d: d^2 / (2 beta) inside the threshold, |d| - beta/2

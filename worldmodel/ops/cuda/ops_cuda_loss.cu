@@ -39,6 +39,30 @@ static __global__ void smooth_l1(size_t count, float beta, float scale, const fl
   if (threadIdx.x == 0) part[blockIdx.x] = sum;
 }
 
+static __global__ void draw(size_t count, unsigned width, const float* x, const float* noise,
+                            float* y) {
+  size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+  if (i >= count) return;
+  const float* m = x + i / width * 2 * width + i % width;
+  y[i] = m[0] + expf(m[width]) * noise[i];
+}
+
+static __global__ void draw_back(size_t count, unsigned width, float scale, const float* x,
+                                 const float* noise, const float* dy, float* dx, double* part) {
+  size_t first = (size_t)blockIdx.x * US_CHUNK;
+  double sum = 0;
+  for (size_t i = first + threadIdx.x; i < first + US_CHUNK && i < count; i += THREADS) {
+    size_t at = i / width * 2 * width + i % width;
+    float m = x[at], l = x[at + width], s = expf(l);
+    sum += (double)(0.5f * (m * m + s * s - 1.0f) - l);
+    if (!dx) continue;
+    dx[at] = scale * m + (dy ? dy[i] : 0.0f);
+    dx[at + width] = scale * (s * s - 1.0f) + (dy ? dy[i] * noise[i] * s : 0.0f);
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0 && part) part[blockIdx.x] = sum;
+}
+
 static __global__ void squared_error(size_t count, float scale, const float* x, const float* target,
                                      const float* weight, float* dx, double* part) {
   size_t first = (size_t)blockIdx.x * US_CHUNK;
@@ -85,6 +109,29 @@ void us_cuda_squared_error(UsDevice* d, size_t count, float scale, const float* 
            sum ? part : NULL);
   }
   if (sum) US_RUN(c, sum_parts, 1, THREADS, 0, (int)chunks, (double)scale, part, sum);
+}
+
+void us_cuda_draw(UsDevice* d, int rows, int width, const float* x, const float* noise, float* y) {
+  size_t count = (size_t)rows * (size_t)width;
+  if (count == 0) return;
+  US_RUN(us_cuda(d), draw, us_blocks(count, THREADS), THREADS, 0, count, (unsigned)width, x, noise,
+         y);
+}
+
+void us_cuda_draw_back(UsDevice* d, int rows, int width, float scale, const float* x,
+                       const float* noise, const float* dy, float* dx, double* sum) {
+  UsCuda* c = us_cuda(d);
+  size_t count = (size_t)rows * (size_t)width;
+  unsigned chunks = us_blocks(count, US_CHUNK);
+  double* part = (double*)us_cuda_scratch(c, chunks * sizeof(double));
+  if (!part) return;
+  if (count > 0) {
+    US_RUN(c, draw_back, chunks, THREADS, 0, count, (unsigned)width, scale, x, noise, dy, dx,
+           sum ? part : NULL);
+  }
+  if (sum) {
+    US_RUN(c, sum_parts, 1, THREADS, 0, count > 0 ? (int)chunks : 0, (double)scale, part, sum);
+  }
 }
 
 // A warp has a row.
