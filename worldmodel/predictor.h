@@ -97,6 +97,10 @@ US_API UsWorldModel* us_predictor_model(const UsPredictor* p);
 US_API const UsParamList* us_predictor_list(const UsPredictor* p);
 US_API float* us_predictor_params(const UsPredictor* p);
 
+// Moves the weights to params (floats of the list), tensor memory of the caller's on the same
+// device that must outlive p, so that other tensors may lie behind them in one array.
+US_API void us_predictor_move(UsPredictor* p, float* params);
+
 // Draws first weights from a seed.
 US_API UsStatus us_predictor_init(UsPredictor* p, uint64_t seed);
 
@@ -145,6 +149,12 @@ US_API void us_tape_destroy(UsTape* t);
 // mean nothing.
 US_API void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
                               int action_only, float* gradient, double* sums);
+
+// Where the tape keeps the actions of its shard, (B, T - 1, K, A), tensor memory: a shard whose
+// actions are NULL takes what the caller has left there, and a us_predictor_loss with a gradient
+// then leaves that of these actions at us_tape_action_gradient, of the same shape.
+US_API float* us_tape_actions(UsTape* t);
+US_API const float* us_tape_action_gradient(const UsTape* t);
 
 // Those of the last us_predictor_loss whose sums the tape keeps.
 US_API UsLosses us_tape_losses(UsTape* t);

@@ -165,7 +165,7 @@ UsStatus us_predictor_create(const char* name, const UsPredictorConfig* config, 
 void us_predictor_destroy(UsPredictor* p) {
   if (!p) return;
   us_params_free(&p->list);
-  us_ops_free(p->base.device, p->params);
+  if (!p->moved) us_ops_free(p->base.device, p->params);
   us_ops_free(p->base.device, p->norm);
   free(p->block);
   free(p);
@@ -182,6 +182,13 @@ const UsParamList* us_predictor_list(const UsPredictor* p) {
 }
 float* us_predictor_params(const UsPredictor* p) {
   return p->params;
+}
+
+void us_predictor_move(UsPredictor* p, float* params) {
+  us_ops_copy(p->base.device, p->params, params, p->list.floats);
+  if (!p->moved) us_ops_free(p->base.device, p->params);
+  p->params = params;
+  p->moved = 1;
 }
 
 UsStatus us_predictor_init(UsPredictor* p, uint64_t seed) {

@@ -71,6 +71,7 @@ struct UsPredictor {
   PredictorOffsets at;
   PredictorBlock* block;  // (depth)
   float* params;          // list.floats, tensor memory
+  int moved;              // 1: params are somebody else's
   float* norm;            // tensor memory (4, D): gain and bias to z, gain and bias back to x
 };
 

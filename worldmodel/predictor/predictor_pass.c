@@ -191,7 +191,8 @@ static void block_backward(const UsPredictor* p, int l, const Pass* s, const Tem
                        grad(g->action, b->aup_w), grad(g->action, b->aup_b));
     us_ops_norm_back(p->base.device, rows, j, a->joined, x + b->norm3_gain, a->stats3, t->dn, t->dj,
                      grad(g->action, b->norm3_gain), grad(g->action, b->norm3_bias));
-    us_ops_concat_back(p->base.device, rows, w, j - w, predictor_tokens(&p->c), t->dj, t->dx, NULL);
+    us_ops_concat_back(p->base.device, rows, w, j - w, predictor_tokens(&p->c), t->dj, t->dx,
+                       g->acts ? t->da : NULL);
     us_ops_add(p->base.device, count, 1, t->dx, t->dq);
   }
 
@@ -232,7 +233,7 @@ void pass_backward(const UsPredictor* p, const Pass* s, const Temps* m, const fl
   // Blocks in reverse; keys and values hand their gradients to the frames that they came from.
   for (int l = n - 1; l >= 0 && !us_interrupted(); l--) {
     block_backward(p, l, s, m, g);
-    sink(arg, l, m->dk, m->dv);
+    sink(arg, l, m->dk, m->dv, g->acts ? m->da : NULL);
   }
   // What is left belongs to the start of q.
   if (g->trunk) us_ops_add_rows_back(p->base.device, rows, 1, w, m->dq, g->trunk + p->at.query);

@@ -61,6 +61,7 @@ typedef struct Temps {
   float *dq, *dn, *dx, *dj;  // (rows, w), (rows, j), (rows, j), (rows, j)
   float* dh;                 // (rows, max(h, u))
   float *dk, *dv;            // (batch, tk, w)
+  float* da;                 // (rows / G, past + 1, K A)
 } Temps;
 
 // Keys and values of `rows` tokens in all blocks, and their gradients.
@@ -84,6 +85,7 @@ typedef struct KvPlace {
 typedef struct Gradient {
   float* trunk;
   float* action;
+  int acts;  // 1: the sink gets that of the actions
 } Gradient;
 
 // Takes a pass's arrays, or a cache's for `rows` tokens. A pass that borrows, or one without
@@ -94,8 +96,9 @@ void kv_place(const UsPredictorConfig* c, UsArena* a, int rows, KvCache* out);
 // Fills s->out from s->last, s->actions, s->angles and the layers' k and v.
 void pass_forward(const UsPredictor* p, const Pass* s);
 
-// Receives block l's gradients of the turned keys and of the values, dk and dv (batch, tk, w).
-typedef void (*PassSink)(void* arg, int l, const float* dk, const float* dv);
+// Receives block l's gradients of the turned keys and of the values, dk and dv (batch, tk, w), and
+// of the actions, da (rows / G, past + 1, K A), where they are asked for, else NULL.
+typedef void (*PassSink)(void* arg, int l, const float* dk, const float* dv, const float* da);
 
 // From dout (rows, D): parameter gradients, keys' and values' gradients to the sink, block by
 // block, and dlast (rows, D), the gradient of s->last. Nullable: dlast.

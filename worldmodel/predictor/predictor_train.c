@@ -32,6 +32,7 @@ struct UsTape {
   float* key_angles;   // (B, T - 1, G, pairs, 2)
   float** own_angles;  // (fed) (B, G, pairs, 2) of frame C + i
   float* all_actions;  // (B, T - 1, K, A)
+  float* dactions;     // (B, T - 1, K, A) their gradient
   float* dout;         // (rows, D)
   float* dlast;        // (rows, D)
   float* dfed;         // (B, G, D)
@@ -73,6 +74,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   t->times = US_TAKE(m, float, (b * frames * turns));
   t->key_angles = US_TAKE(m, float, (b * frames * turns));
   t->all_actions = US_TAKE(m, float, (b * frames * (size_t)predictor_block(c)));
+  t->dactions = US_TAKE(m, float, (b * frames * (size_t)predictor_block(c)));
   // Gradients.
   t->dout = US_TAKE(m, float, (b * frames * numbers));
   t->dlast = US_TAKE(m, float, (b * frames * numbers));
@@ -95,6 +97,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   t->temps.dh = US_TAKE(m, float, (rows * (size_t)(h > u ? h : u)));
   t->temps.dk = US_TAKE(m, float, (keys * (size_t)w));
   t->temps.dv = US_TAKE(m, float, (keys * (size_t)w));
+  t->temps.da = US_TAKE(m, float, (rows / g * (size_t)predictor_inputs(c)));
 }
 
 static void place_host(const UsPredictorConfig* c, UsTape* t) {
@@ -224,18 +227,42 @@ static void gather(const UsPredictor* p, const UsTape* t, int i, int l) {
   }
 }
 
+// What is between two arrays of actions, those of the samples and those of a pass: rows of
+// `numbers` of a target, `missing` of whose first blocks lie before the first frame and stay 0.
+typedef struct Share {
+  size_t from, to;  // floats into the samples' and into the pass's
+  int numbers;
+} Share;
+
+// The share of target k of pass i.
+static Share share_of(const UsPredictorConfig* c, const UsTape* t, int i, int k) {
+  int ka = predictor_block(c), from = i ? c->context + i : t->c.first;
+  int first = from + k - 1 - c->past, missing = first < 0 ? -first : 0;
+  return (Share){.from = (size_t)((first + missing) * ka),
+                 .to = (size_t)(k * predictor_inputs(c) + missing * ka),
+                 .numbers = (c->past + 1 - missing) * ka};
+}
+
 typedef struct Sink {
   const UsPredictor* p;
   const UsTape* t;
   int i;  // pass
 } Sink;
 
-// Adds gradients of block l's keys and values in pass i to the frames they came from.
-static void scatter(void* arg, int l, const float* dk, const float* dv) {
+// Adds gradients of block l's keys and values in pass i to the frames they came from, and that of
+// its actions to the samples'.
+static void scatter(void* arg, int l, const float* dk, const float* dv, const float* da) {
   const UsPredictor* p = ((Sink*)arg)->p;
   const UsTape* t = ((Sink*)arg)->t;
   int i = ((Sink*)arg)->i;
   const Pass* s = &t->pass[i];
+  int count = s->tq / predictor_tokens(&p->c), ka = predictor_block(&p->c);
+  for (int k = 0; da && k < count; k++) {
+    Share a = share_of(&p->c, t, i, k);
+    us_ops_add_blocks(p->base.device, s->batch, a.numbers, da + a.to,
+                      (size_t)(count * predictor_inputs(&p->c)), t->dactions + a.from,
+                      (size_t)(t->seen * ka));
+  }
   if (i == 0) {
     size_t keys = (size_t)s->batch * (size_t)s->tk * (size_t)p->c.width;
     us_ops_add(p->base.device, keys, 1, dk, t->real.dk + (size_t)l * keys);
@@ -278,7 +305,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
   t->weighted = shard->weight != NULL;
   if (t->weighted) us_ops_put(p->base.device, t->weight, shard->weight, (size_t)b);
-  if (ka > 0)
+  if (ka > 0 && shard->actions)
     us_ops_put(p->base.device, t->all_actions, shard->actions,
                (size_t)(b * (frames - 1)) * (size_t)ka);
 
@@ -296,11 +323,9 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
                        s->angles, (size_t)count * turn);
     // Actions (B, count, past + 1, K A); blocks before the first frame stay 0.
     for (int k = 0; k < count && ka > 0; k++) {
-      int first = from + k - 1 - c->past, missing = first < 0 ? -first : 0;
-      us_ops_copy_blocks(t->device, b, (c->past + 1 - missing) * ka,
-                         t->all_actions + (size_t)((first + missing) * ka), (size_t)(t->seen * ka),
-                         s->actions + (size_t)(k * inputs + missing * ka),
-                         (size_t)(count * inputs));
+      Share a = share_of(c, t, i, k);
+      us_ops_copy_blocks(t->device, b, a.numbers, t->all_actions + a.from, (size_t)(t->seen * ka),
+                         s->actions + a.to, (size_t)(count * inputs));
     }
     if (i < t->fed) {
       us_ops_copy_blocks(p->base.device, b, (int)turn, t->times + (size_t)(c->context + i) * turn,
@@ -375,12 +400,13 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
                        int action_only, float* gradient, double* sums) {
   const UsPredictorConfig* c = &p->c;
   US_ASSERT(shard->batch == t->c.batch && shard->frames == t->c.frames);
-  US_ASSERT(c->action == 0 || shard->actions);
   int g = predictor_tokens(c), b = t->c.batch, count = t->c.frames - t->c.first;
   size_t one = (size_t)g * (size_t)c->dim;
   double numbers = (double)total * (double)one;
   double teacher_scale = 1 / (numbers * count), roll_scale = t->fed ? 1 / (numbers * t->fed) : 0;
-  const Gradient grads = {.trunk = action_only ? NULL : gradient, .action = gradient};
+  const Gradient grads = {.trunk = action_only ? NULL : gradient,
+                          .action = gradient,
+                          .acts = c->action > 0 && !shard->actions};
 
   if (!sums) sums = t->sums;
   // Forward: all predictions of the shard.
@@ -391,6 +417,7 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
   if (gradient) {
     clear_kv(p, b * t->seen * g, &t->real);
     for (int i = 0; i < t->fed; i++) clear_kv(p, b * g, &t->own[i]);
+    us_ops_zero(p->base.device, t->dactions, (size_t)(b * t->seen * predictor_block(c)));
   }
   for (int i = t->fed; i >= 1; i--) {
     pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL, sums + i);
@@ -426,6 +453,14 @@ UsLosses us_losses_of(const UsLossConfig* config, const double* sums) {
 UsLosses us_tape_losses(UsTape* t) {
   us_ops_get_sums(t->device, t->sums, t->seen_sums, (size_t)t->fed + 1);
   return us_losses_of(&t->c, t->seen_sums);
+}
+
+float* us_tape_actions(UsTape* t) {
+  return t->all_actions;
+}
+
+const float* us_tape_action_gradient(const UsTape* t) {
+  return t->dactions;
 }
 
 // ---- what the last call predicted ----
