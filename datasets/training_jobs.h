@@ -21,6 +21,10 @@
 // alone; and where labels are bad, `alone` starts anew without the film. The held-back trajectories
 // choose.
 //
+// With `latent_actions` us_pretrain tells its predictor codes of what happened
+// (worldmodel/latent.h) in place of actions, frames a block apart; its folder keeps them.
+// us_finetune drops the blocks that read codes and starts from the rest as from any other folder.
+//
 // A run that was stopped leaves checkpoint.safetensors in its folder; with `resume` the next one
 // goes on from there to the same bits. The key of a run hashes what its result depends on: the
 // settings so marked, the data, the encoder; another key is refused. A run holds the lock of its
@@ -34,6 +38,7 @@
 #include "datasets/encoder_jobs.h"
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/settings.h"
+#include "worldmodel/latent.h"
 #include "worldmodel/predictor.h"
 #include "worldmodel/train.h"
 
@@ -78,8 +83,19 @@ struct UsTask;
   X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
   US_TRAINING_SETTINGS(X)
 
+#define US_LATENT_SETTINGS(X)                                                                  \
+  X(FLAG, latent_actions, 0, 0, 1, RESULT, NULL,                                               \
+    "tell the predictor what happened in a few numbers an env step, which are learnt with it") \
+  X(INT, latent_dim, 2, 1, US_LATENT_NUMBERS, RESULT, "N",                                     \
+    "with --latent-actions: so many numbers")                                                  \
+  X(FLOAT, latent_weight, 3e-4, 0, 1e6, RESULT, "X",                                           \
+    "with --latent-actions: weight of what they say, in nats")
+
 #define US_PRETRAIN_SETTINGS(X)                                             \
   X(INT, gap, 10, 1, 1 << 10, RESULT, "N", "most env steps between frames") \
+  US_LATENT_SETTINGS(X)                                                     \
+  X(INT, block, 0, 0, 1 << 10, RESULT, "K",                                 \
+    "with --latent-actions: env steps between frames; 0: the task's")       \
   US_TRAINING_SETTINGS(X)
 
 // Start from us_finetune_defaults() or us_pretrain_defaults().
@@ -112,6 +128,8 @@ typedef struct UsTrainResult {
   UsValidation validation;  // the last, or best with `patience`
   const char* chosen;       // with `film`: the stage that was kept, both, full or alone; else NULL
   double label_r2, label_correlation;  // with `film`: of the labels, on held-back trajectories
+  int coded;                           // 1: with `latent_actions`, of which `latent` was measured
+  UsLatentFigures latent;
 } UsTrainResult;
 
 // What the caller wants to stop is US_INTERRUPTED and goes on with `resume`; a loss that is not

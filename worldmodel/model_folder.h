@@ -13,7 +13,8 @@
 //
 // and, for people, log.jsonl and loss.svg. config.json is written last: a folder with it is whole.
 //
-// A pretrained predictor (without actions) is a smaller folder: config.json, model.safetensors.
+// A pretrained predictor (without actions) is a smaller folder: config.json, model.safetensors, and
+// latent.safetensors where its actions are latent ones (latent.h).
 //
 // Threads: an open model is constant and may be used from several threads.
 

@@ -1,4 +1,5 @@
-// us_pretrain: a predictor without actions, from datasets of any tasks.
+// us_pretrain: a predictor without actions, or with codes in their place, from datasets of any
+// tasks.
 
 #include "datasets/training/training_job.h"
 #include "worldmodel/model_folder.h"
@@ -13,6 +14,26 @@ UsPretrainConfig us_pretrain_defaults(void) {
   UsPretrainConfig c = {0};
   us_settings_default(us_pretrain_settings, &c);
   return c;
+}
+
+// With latent actions: what the codes are worth, and their weights beside the predictor's.
+static UsStatus finish_codes(UsTrainingJob* j, cJSON* notes, UsTrainResult* result) {
+  enum { kBatch = 64, kBatches = 8 };
+  const UsTrainData held = {us_training_held_source, &j->data, 0};
+  if (!j->latent) return US_OK;
+  US_TRY(us_folder_make(j->c.out));
+  US_TRY(us_latent_save(j->latent, j->c.out));
+  if (!j->data.holds) return US_OK;
+  UsLatentFigures* f = &result->latent;
+  US_TRY(us_latent_measure(j->latent, held, kBatch, kBatches, j->train.horizon, f));
+  result->coded = 1;
+  cJSON* json = cJSON_AddObjectToObject(notes, "latent");
+  us_json_add(json, "one_step_to_copy_last", f->own.one_step);
+  us_json_add(json, "open_loop_to_copy_last", f->own.open_loop);
+  us_json_add(json, "shuffled_one_step_to_copy_last", f->shuffled.one_step);
+  us_json_add(json, "shuffled_open_loop_to_copy_last", f->shuffled.open_loop);
+  us_json_add(json, "nats", f->nats);
+  return US_OK;
 }
 
 UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
@@ -30,7 +51,10 @@ UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
   if (status == US_OK && !result->complete) {
     cJSON* notes = us_training_notes(&j, result->validation);
     us_training_clear(&j);
-    status = us_pretrained_save(j.c.out, j.p, us_encoder_info(j.data.encoder)->hash, notes);
+    status = finish_codes(&j, notes, result);
+    if (status == US_OK) {
+      status = us_pretrained_save(j.c.out, j.p, us_encoder_info(j.data.encoder)->hash, notes);
+    }
     cJSON_Delete(notes);
   }
   us_training_end(&j, status == US_OK);

@@ -88,6 +88,7 @@ UsStatus us_training_data_encode(UsTrainingJob* j) {
   int own = j->task ? j->task->block : kDefaultBlock;
   d->seed = j->c.seed;
   d->block = j->c.block ? j->c.block : own;
+  d->latent = j->c.latent_actions ? j->c.latent_dim : 0;
   // One encoder for all, and what it makes of their frames.
   US_TRY(us_dataset_encoder(j->c.encoder, d->data[0], j->tasks, j->pool, j->device, &d->encoder));
   const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
@@ -114,17 +115,25 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
   for (int i = 0; i < d->count; i++) {
     // The first episodes train, those behind them are held back.
     int64_t behind = us_dataset_info(d->data[i])->episodes - d->trained[i];
+    // In the place of an env step's action latent actions have the frame behind it.
+    size_t one =
+        (size_t)us_features_tokens(d->features[i]) * (size_t)us_features_dim(d->features[i]);
+    const float* next = d->latent ? us_features_row(d->features[i], 0) + one : NULL;
     const UsSamplerConfig train = {.seed = j->c.seed,
                                    .frames = frames,
                                    .block = d->block,
-                                   .gap_max = j->c.gap,
-                                   .episodes = d->trained[i]};
+                                   .gap_max = d->latent ? 0 : j->c.gap,
+                                   .episodes = d->trained[i],
+                                   .actions = next,
+                                   .action = (int)one};
     const UsSamplerConfig last = {.seed = j->c.seed,
                                   .use = US_SAMPLE_HELD,
                                   .frames = held,
                                   .block = d->block,
                                   .first = d->trained[i],
-                                  .episodes = behind};
+                                  .episodes = behind,
+                                  .actions = next,
+                                  .action = (int)one};
     US_TRY(us_sampler_create(d->data[i], d->features[i], &train, &d->train[i]));
     // Without a held-back episode that is long enough nothing is measured.
     UsStatus status =
@@ -160,12 +169,28 @@ static UsSampler* pick(const UsTrainingData* d, UsSampler* const* from, int64_t 
   return from[last];
 }
 
+// A sample of s; for latent actions the frames of its env steps and, behind them, the noise of
+// their codes, drawn from (seed, US_RNG_NOISE, step, b, 9), or 0 where nothing trains.
+static void fill(const UsTrainingData* d, UsSampler* s, int64_t step, int b, int noisy,
+                 UsBatch* out) {
+  UsBatch sample = *out;
+  size_t one = (size_t)us_features_tokens(d->features[0]) * (size_t)us_features_dim(d->features[0]);
+  size_t steps = (size_t)(out->frames - 1) * (size_t)d->block, noise = steps * (size_t)d->latent;
+  // The sampler knows no noise, so each sample begins later than it thinks.
+  if (d->latent) sample.actions += (size_t)b * noise;
+  us_sampler_source(s, step, b, &sample);
+  if (!d->latent) return;
+  float* to = sample.actions + ((size_t)b + 1) * steps * one;
+  UsRng r = us_rng(d->seed, US_RNG_NOISE, (uint64_t)step, (uint64_t)b, 9);
+  for (size_t i = 0; i < noise; i++) to[i] = noisy ? us_rng_normal(&r) : 0;
+}
+
 void us_training_source(void* data, int64_t step, int b, UsBatch* out) {
   const UsTrainingData* d = data;
-  us_sampler_source(pick(d, d->train, step, b, 2), step, b, out);
+  fill(d, pick(d, d->train, step, b, 2), step, b, 1, out);
 }
 
 void us_training_held_source(void* data, int64_t step, int b, UsBatch* out) {
   const UsTrainingData* d = data;
-  us_sampler_source(pick(d, d->held, step, b, 3), step, b, out);
+  fill(d, pick(d, d->held, step, b, 3), step, b, 0, out);
 }

@@ -24,8 +24,9 @@ typedef struct UsTrainingData {
   int alike;                           // 1: all shares are the same
   UsEncoder* encoder;
   uint64_t seed;
-  int block;  // K
-  int holds;  // 1: a dataset has a held-back episode that is long enough
+  int block;   // K
+  int latent;  // L numbers of a latent action, of which the predictor reads K; 0: none
+  int holds;   // 1: a dataset has a held-back episode that is long enough
 } UsTrainingData;
 
 // Trajectories without actions, and what an inverse model says that was done in them.
@@ -45,6 +46,7 @@ typedef struct UsTrainingFilm {
 // UsTrainingConfig, its values those of its `config`, by US_TRAINING_COPY.
 typedef struct UsTrainingConfig {
   US_FINETUNE_SETTINGS(US_SETTING_FIELD)
+  US_LATENT_SETTINGS(US_SETTING_FIELD)
   int gap;  // of us_pretrain: the most env steps between frames; 0: a block
 } UsTrainingConfig;
 
@@ -69,6 +71,7 @@ typedef struct UsTrainingJob {
   UsTrainingFilm film;
   UsTrainConfig train;  // a job adds to it what is its own before us_training_run
   UsPredictor* p;
+  UsLatent* latent;  // whose predictor p is; NULL: p is the job's
   UsTrainer* t;
   cJSON* pretrained;  // what the predictor that p started from was trained on. NULL: none, unknown
   int64_t steps;      // taken for the weights that p has
@@ -78,6 +81,9 @@ typedef struct UsTrainingJob {
 // Checks what does not need the data, takes the folder, opens datasets, encoder and features, and
 // makes the predictor with first weights. End with us_training_end in every case.
 UsStatus us_training_prepare(UsTrainingJob* j);
+
+// What trains: the predictor, or the latent actions that it is part of.
+UsWorldModel* us_training_model(const UsTrainingJob* j);
 
 // Trains, or says in result->complete that the folder holds this finished run. `ready`: 1 when the
 // predictor has weights and normalisation of its own to start from. The same with labels of a film.

@@ -70,9 +70,9 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   // The predictor for these tokens and actions, of the sizes that the run chose, with first
   // weights.
   const UsEncoderInfo* e = us_encoder_info(j->data.encoder);
+  int action = j->acts ? us_dataset_info(j->data.data[0])->action : j->data.latent;
   UsPredictorConfig c =
-      us_predictor_config_default(e->grid_h, e->grid_w, e->dim, j->acts ? j->data.block : 1,
-                                  j->acts ? us_dataset_info(j->data.data[0])->action : 0);
+      us_predictor_config_default(e->grid_h, e->grid_w, e->dim, action ? j->data.block : 1, action);
 #define X(type, name, ...) c.name = j->c.name;
   US_PREDICTOR_SETTINGS(X)
 #undef X
@@ -81,7 +81,13 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   c.residual = !j->c.no_residual;
   c.device = j->device;
   US_TRY(us_predictor_create("options", &c, &j->p));
-  return us_predictor_init(j->p, j->c.seed);
+  US_TRY(us_predictor_init(j->p, j->c.seed));
+  if (!j->data.latent) return US_OK;
+  return us_latent_create(j->p, j->c.latent_weight, j->c.seed, &j->latent);
+}
+
+UsWorldModel* us_training_model(const UsTrainingJob* j) {
+  return j->latent ? us_latent_model(j->latent) : us_predictor_model(j->p);
 }
 
 // ---- running ----
@@ -145,7 +151,7 @@ static void drop_passing(const UsTrainingJob* j, int from) {
 
 UsStatus us_training_begin(UsTrainingJob* j, UsTrainResult* result) {
   // Samples for training and validation.
-  j->train = us_train_defaults(us_predictor_model(j->p), &j->train);
+  j->train = us_train_defaults(us_training_model(j), &j->train);
   int held_frames = us_predictor_config(j->p)->context + j->train.horizon;
   US_TRY(us_training_data_sample(j, j->train.frames, held_frames));
   // A folder that is whole needs no trainer.
@@ -163,8 +169,7 @@ UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsVal
   us_trainer_destroy(j->t);
   j->t = NULL;
   // The trainer and its way through all steps.
-  US_TRY(us_trainer_create(us_predictor_model(j->p), &stage->train, stage->data, held, j->pool,
-                           &j->t));
+  US_TRY(us_trainer_create(us_training_model(j), &stage->train, stage->data, held, j->pool, &j->t));
   // Weights without a normalisation take that of their data.
   if (!stage->ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
   const UsTrainRun run = {.label = stage->label,
@@ -258,7 +263,8 @@ void us_training_clear(const UsTrainingJob* j) {
 void us_training_end(UsTrainingJob* j, int whole) {
   if (whole) drop_passing(j, 0);
   us_trainer_destroy(j->t);
-  us_predictor_destroy(j->p);
+  if (!j->latent) us_predictor_destroy(j->p);
+  us_latent_destroy(j->latent);
   us_training_film_close(&j->film);
   us_training_data_close(&j->data);
   us_device_close(j->device);

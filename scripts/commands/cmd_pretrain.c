@@ -14,6 +14,8 @@ static const char help[] =
     "its\n"
     "weight says. Frames of a sample are 1 .. --gap env steps apart, their times are told in "
     "seconds.\n"
+    "With --latent-actions the predictor is told what happened, in a few numbers an env step that\n"
+    "are learnt with it, frames a block apart.\n"
     "`understudy finetune --init DIR` starts from the result; the one that travels inside the "
     "program\n"
     "(assets/predictor) was made like this.\n\n"

@@ -41,5 +41,12 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
         "true errors %.2f; kept: stage %s\n",
         out, r->label_r2, r->label_correlation, r->chosen);
   }
+  // With latent actions: whether they are used, which those of another sample would not tell.
+  if (r->coded) {
+    printf(
+        "%s: told what happened in another sample: next frame %.3f, frame %d %.3f; a code says "
+        "%.2f nats of an env step\n",
+        out, r->latent.shuffled.one_step, r->horizon, r->latent.shuffled.open_loop, r->latent.nats);
+  }
   return 0;
 }

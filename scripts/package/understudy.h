@@ -58,6 +58,7 @@
 #include "tasks/policies.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/inverse.h"
+#include "worldmodel/latent.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/predictor.h"
 #include "worldmodel/train.h"

@@ -211,6 +211,82 @@ static void test_shares(void** state) {
   us_training_data_close(&d);
 }
 
+// A sample of latent actions: behind every env step its frame, as the file has it, then the noise
+// of its codes, of a training sample alone, and the same whatever the batch.
+static void check_sample(const UsTrainingData* d, int held, int batch, int s, const float* want) {
+  enum { kFrames = 3, kBlock = 2, kSteps = (kFrames - 1) * kBlock, kEach = TOY_STATE + 3 };
+  float latents[4 * kFrames * TOY_STATE], times[4 * kFrames], fill[4 * kSteps * kEach];
+  UsBatch b = {batch, kFrames, latents, times, fill, NULL};
+  (held ? us_training_held_source : us_training_source)((void*)d, 5, s, &b);
+  const float *z = latents + s * kFrames * TOY_STATE, *to = fill + s * kSteps * kEach;
+  for (int k = 1; k <= kSteps; k++) {
+    // A toy state is its row's number, plus what the episode is.
+    assert_true(fabsf((to[(k - 1) * TOY_STATE] - z[0]) * 500 - (float)k) < 1e-2f);
+    if (k % kBlock) continue;
+    assert_memory_equal(to + (k - 1) * TOY_STATE, z + k / kBlock * TOY_STATE,
+                        TOY_STATE * sizeof(float));
+  }
+  const float* noise = to + kSteps * TOY_STATE;
+  for (int i = 0; i < 3 * kSteps; i++) assert_true(held ? noise[i] == 0 : noise[i] == want[i]);
+}
+
+static void test_latent_samples(void** state) {
+  UsTrainingJob j = {.c = {.seed = 7, .gap = 9, .latent_actions = 1, .latent_dim = 3, .block = 2}};
+  UsTrainingData* d = &j.data;
+  d->count = 1, d->block = 2, d->latent = 3, d->seed = 7, d->trained[0] = 19, d->share[0] = 1;
+  d->alike = 1;
+  assert_int_equal(us_encoder_open(encoder, NULL, &d->encoder), US_OK);
+  assert_int_equal(us_dataset_open(data, &d->data[0]), US_OK);
+  assert_int_equal(us_features_open(d->data[0], d->encoder, NULL, NULL, &d->features[0]), US_OK);
+  assert_int_equal(us_training_data_sample(&j, 3, 3), US_OK);
+  float want[12];
+  UsRng r = us_rng(7, US_RNG_NOISE, 5, 1, 9);
+  for (int i = 0; i < 12; i++) want[i] = us_rng_normal(&r);
+  check_sample(d, 0, 2, 1, want);
+  check_sample(d, 0, 4, 1, want);
+  check_sample(d, 1, 4, 3, NULL);
+  us_training_data_close(d);
+}
+
+// The folder of latent actions opens as such, and fine-tuning starts from it in every mode.
+static void test_latent_actions(void** state) {
+  UsPretrainConfig p = small_pretrain();
+  UsTrainResult r;
+  UsLatent* m;
+  p.latent_actions = 1, p.latent_dim = 3, p.block = 1, p.out = toy_path("latent");
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+  assert_true(r.coded && r.latent.shuffled.measured && isfinite(r.latent.nats));
+  cJSON* json;
+  char path[512];
+  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), p.out, "config.json"), &json),
+                   US_OK);
+  const cJSON* notes = cJSON_GetObjectItem(json, "training");
+  assert_true(cJSON_IsTrue(cJSON_GetObjectItem(notes, "latent_actions")));
+  assert_true(cJSON_IsNumber(
+      cJSON_GetObjectItem(cJSON_GetObjectItem(notes, "latent"), "shuffled_one_step_to_copy_last")));
+  cJSON_Delete(json);
+  assert_int_equal(us_latent_open(p.out, NULL, &m), US_OK);
+  assert_int_equal(us_predictor_config(us_latent_predictor(m))->action, 3);
+  us_latent_destroy(m);
+  // The action blocks are those of the task.
+  const char* const modes[] = {"full", "action-only"};
+  for (int i = 0; i < 2; i++) {
+    UsFinetuneConfig f = small_finetune();
+    UsModel* model;
+    f.init = p.out, f.mode = modes[i], f.out = toy_path(modes[i]);
+    if (us_finetune(&f, &r) != US_OK) fail_msg("%s", us_message());
+    assert_int_equal(us_model_open(f.out, NULL, &model), US_OK);
+    assert_int_equal(us_model_info(model)->action, TOY_ACTION);
+    us_model_destroy(model);
+  }
+  // Another size of the codes is another run.
+  p.resume = 1, p.latent_dim = 2;
+  assert_int_equal(us_pretrain(&p, &r), US_FORMAT);
+  p.latent_dim = 3;
+  assert_int_equal(us_pretrain(&p, &r), US_OK);
+  assert_true(r.complete);
+}
+
 static void test_refusals(void** state) {
   UsFinetuneConfig f = small_finetune();
   UsTrainResult r;
@@ -241,9 +317,10 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),       cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings), cmocka_unit_test(test_film),
-      cmocka_unit_test(test_shares),        cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_folders),        cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings),  cmocka_unit_test(test_film),
+      cmocka_unit_test(test_shares),         cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_latent_samples), cmocka_unit_test(test_latent_actions),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();
