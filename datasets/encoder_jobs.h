@@ -39,7 +39,7 @@ US_API UsStatus us_dataset_encoder(const char* name, UsDataset* data,
   X(INT, frames, 60000, 1, 2000000, RESULT, "N", "frames kept in memory, over all datasets") \
   X(REAL, minutes, 0, 0, 1e9, FREE, "M", "stop and save after so long; 0: at the last step") \
   US_DEVICE_SETTINGS(X)                                                                      \
-  X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on from the checkpoint in --out")
+  X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on from the checkpoint in --out, if it is there")
 
 // Start from us_encoder_train_defaults().
 typedef struct UsEncoderTrainConfig {
@@ -65,7 +65,8 @@ US_API UsEncoderTrainConfig us_encoder_train_defaults(void);
 
 // Trains an encoder as an autoencoder on the frames of all datasets and writes config.json,
 // model.safetensors, decoder.safetensors, checkpoint.safetensors and log.jsonl. The folder is
-// locked meanwhile. US_INTERRUPTED saves first; `resume` goes on. Nullable: result.
+// locked meanwhile. US_INTERRUPTED saves first; `resume` goes on, or begins where nothing is there.
+// Nullable: result.
 US_API UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTrainResult* result);
 
 // ---- probing ----

@@ -14,21 +14,10 @@ case "${1:-}" in -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 scripts/build.sh release >/dev/null
 understudy=build/release/understudy
 
-# How much is collected: training trajectories, their env steps, held-out ones. What planning and
-# fine-tuning need stands in the task's table.
-settings() {
-  train=600 steps=200 heldout=600 heldout_steps=60
-  case "$1" in
-    pusht) train=1200 ;;
-    arm_reach) steps=100 ;;
-    arm_cube) steps=150 ;;
-    rope | granular) steps=20 heldout_steps=14 ;;  # an env step is a whole push
-  esac
-}
-
+. scripts/sizes.sh
 for task in "$@"; do
   [[ "$task" =~ ^[a-z0-9_]+$ ]] || { echo "demo: \"$task\" is not the name of a task" >&2; exit 2; }
-  settings "$task"
+  demo_sizes "$task"
   out=runs/demo/$task
   mkdir -p "$out"
   begin=$SECONDS

@@ -14,10 +14,9 @@
 # A step is done when a note in OUT/steps says so, with the hash of its command and of the steps whose
 # outputs its words name. Where the hash is another, the output is made anew. Commands go on where a
 # kill left them (--resume); they die with the script, and what is left of its time is theirs.
-# Where a script is a step of another, both end at the same time.
+# Where a script is a step of another, both end at the same time. STEPS_THREADS: threads of the commands.
 
 export LC_ALL=C
-steps_threads=()   # words that change no result, behind the commands of understudy
 declare -A step_key
 
 steps_begin() {
@@ -30,7 +29,8 @@ steps_begin() {
   cd "$2"
   mkdir -p steps log
   exec 9<>lock
-  flock -n 9 || { echo "$steps_name: $2: another run is at work here, process $(head -n 1 lock)" >&2; exit 1; }
+  # Commands of a run that was killed hold it until they are gone, which is soon.
+  flock -w 3 9 || { echo "$steps_name: $2: another run is at work here, process $(head -n 1 lock)" >&2; exit 1; }
   echo $$ >lock
   # The end of this run in seconds since 1970, at most that of the script it is a step of.
   local until=0
@@ -55,7 +55,8 @@ step() {
   plan_line+=("$*")
 }
 
-# The note of a step, whose lines are its hash, done or begun, and seconds.
+# The note of a step, whose lines are its hash, done or begun, seconds, and KB of its largest process
+# where time(1) is there.
 steps_note() { echo "steps/${1//\//+}"; }
 
 # Says whether a step of the plan is done.
@@ -65,7 +66,7 @@ steps_done() {
   [ "${note[0]:-}" = "${step_key[$1]}" ] && [ "${note[1]:-}" = done ]
 }
 
-# Seconds that the steps below a folder took; with a second word also what they are counted from.
+# Seconds that the steps below a folder took.
 steps_seconds() {
   local total=0 f note
   for f in "steps/${1//\//+}"*; do
@@ -76,19 +77,20 @@ steps_seconds() {
   echo $total
 }
 
-steps_write() {  # output state seconds
+steps_write() {  # output state seconds memory
   local note
   note=$(steps_note "$1")
-  printf '%s\n' "${step_key[$1]}" "$2" "$3" >"$note.new"
+  printf '%s\n' "${step_key[$1]}" "$2" "$3" "$4" >"$note.new"
   mv "$note.new" "$note"
 }
 
 # One step, to its end, to the end of time, or to its failure.
 steps_run_one() {
   local output=$1 line=$2 label=$3 note=() spent=0 left=0 began rc=0 log words
+  local memory=0 used=0 dies="setpriv --pdeathsig KILL"
   [ ! -e "$(steps_note "$output")" ] || mapfile -t note <"$(steps_note "$output")"
   if [ "${note[0]:-${step_key[$output]}}" = "${step_key[$output]}" ]; then
-    spent=${note[2]:-0}
+    spent=${note[2]:-0} memory=${note[3]:-0}
   else
     echo "$label: $output was made otherwise: anew"
     rm -rf "$output" "$output".* "${output%.h5}".features-*
@@ -97,23 +99,28 @@ steps_run_one() {
     left=$((STEPS_UNTIL - $(date +%s)))
     [ $left -gt 0 ] || return 75
   fi
-  steps_write "$output" begun "$spent"
+  steps_write "$output" begun "$spent" "$memory"
   mkdir -p "$(dirname "$output")"
   read -ra words <<<"$line"
-  [ "${words[0]}" != understudy ] || words+=("${steps_threads[@]}")
+  if [ "${words[0]}" = understudy ]; then
+    [[ ${words[1]} == bench || -z ${STEPS_THREADS:-} || $line == *" --threads "* ]] || words+=(--threads "$STEPS_THREADS")
+    # A script that is a step looks at the clock itself.
+    [ $left = 0 ] || words=(timeout --foreground -s INT -k 60 "$left" $dies "${words[@]}")
+  fi
+  [ ! -x /usr/bin/time ] || words=(/usr/bin/time -q -f %M -o steps/memory $dies "${words[@]}")
   log=log/${output//\//+}.log
   echo "$label: ${line:0:110}"
   began=$SECONDS
-  # Both die with this script, whatever it dies of; a script that is a step looks at the clock itself.
-  if [ "${words[0]}" = understudy ] && [ $left != 0 ]; then
-    words=(timeout --foreground -s INT -k 60 "$left" setpriv --pdeathsig KILL "${words[@]}")
-  fi
-  setpriv --pdeathsig KILL "${words[@]}" >>"$log" 2>&1 9>&- </dev/null || rc=$?
+  rm -f steps/memory
+  # All of them die with this script, whatever it dies of.
+  $dies "${words[@]}" >>"$log" 2>&1 </dev/null || rc=$?
   spent=$((spent + SECONDS - began))
+  if [ -s steps/memory ]; then used=$(tail -n 1 steps/memory); fi
+  [ "$used" -le "$memory" ] || memory=$used
   if [ $rc = 0 ]; then
-    steps_write "$output" "done" "$spent"
+    steps_write "$output" "done" "$spent" "$memory"
   else
-    steps_write "$output" begun "$spent"
+    steps_write "$output" begun "$spent" "$memory"
     [ $rc != 124 ] || rc=75
     [ $rc = 75 ] || echo "$label: failed: $(tail -n 1 "$log")" >&2
   fi

@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
     --minutes) minutes=${2:?--minutes M}; shift ;;
     --list) list=1 ;;
     --cell) only+=("${2:?--cell NAME}"); shift ;;
-    --threads) steps_threads=(--threads "${2:?--threads N}"); shift ;;
+    --threads) export STEPS_THREADS=${2:?--threads N}; shift ;;
     --tiny) tiny=1 ;;
     -*) echo "table4: expected an option of --help, found \"$1\"" >&2; exit 2 ;;
     *) out=$1 ;;
@@ -144,7 +144,7 @@ film_of() {  # task film column
     - | embedded) return ;;
     others)
       others=shared/without-$1
-      step "$others" assets.sh --without "$1" "$others"
+      step "$others" assets.sh --without "$1" --film 1 "$others"
       encoder="--encoder $others/encoder" init=$others/predictor file=$others/enc_arm_cube.h5
       [ "$3" = latent ] || return 0
       file=$(echo "$others"/enc_{pointmaze,pointmaze_medium,wall,wall_random,reacher,arm_cube}.h5) ;;
@@ -273,7 +273,7 @@ aggregate() {
 
 mapfile -t every < <(cells)
 for name in "${only[@]}"; do
-  printf '%s\n' "${every[@]}" | grep -q "^$name " || { echo "table4: --cell: there is no cell \"$name\" (see --list)" >&2; exit 2; }
+  [[ " ${every[*]%% *} " == *" $name "* ]] || { echo "table4: --cell: there is no cell \"$name\" (see --list)" >&2; exit 2; }
 done
 if [ $list = 1 ]; then
   mkdir -p "$out"
@@ -294,7 +294,7 @@ failed=() over=0 number=0 took=0 finished=0
 for line in "${every[@]}"; do
   name=${line%% *}
   number=$((number + 1))
-  if [ ${#only[@]} -gt 0 ] && ! printf '%s\n' "${only[@]}" | grep -qx -- "$name"; then continue; fi
+  if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then continue; fi
   plan_cell $line
   if [ ! -e "cells/$name/eval.json" ] || ! steps_done "cells/$name/eval.json"; then
     # What is left, by the mean of the cells so far.

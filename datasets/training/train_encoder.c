@@ -75,9 +75,10 @@ static UsStatus start(Run* r) {
 
   // Where an earlier run stopped, and the log behind its lines.
   us_path_join(r->checkpoint, sizeof(r->checkpoint), c->out, "checkpoint.safetensors");
-  if (c->resume) US_TRY(us_autoencoder_load(r->a, r->checkpoint));
+  int resumes = c->resume && us_file_exists(r->checkpoint);
+  if (resumes) US_TRY(us_autoencoder_load(r->a, r->checkpoint));
   us_path_join(path, sizeof(path), c->out, "log.jsonl");
-  r->log = fopen(path, c->resume ? "a" : "w");
+  r->log = fopen(path, resumes ? "a" : "w");
   return r->log ? US_OK : us_fail(US_IO, "%s: cannot be written", path);
 }
 

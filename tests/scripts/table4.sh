@@ -51,6 +51,10 @@ rc=0
 ) 8<>"$work/whole/lock" >"$work/log" 2>&1 || rc=$?
 [ $rc = 1 ] && grep -q 'another run is at work here, process 4711' "$work/log" || fail "two runs: $rc: $(cat "$work/log")"
 
+rc=0
+scripts/table4.sh --cell none "$work/whole" >"$work/log" 2>&1 || rc=$?
+[ $rc = 2 ] && grep -q 'there is no cell "none"' "$work/log" || fail "a cell that is not there: $rc: $(cat "$work/log")"
+
 # A cell whose notes name another command is made anew, and that one alone.
 sed -i 1s/.*/other/ "$work"/whole/steps/cells+pusht-4-full+*
 $table "$work/whole" >"$work/log" 2>&1 || fail "$(cat "$work/log")"

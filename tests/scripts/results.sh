@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# scripts/results.sh in its tiny form, killed once: results.sh BUILD. Rows have their old and their new
+# form and the commands that make them; what was not run has no new form.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+UNDERSTUDY_BUILD=$(realpath "$1")
+export UNDERSTUDY_BUILD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+results="scripts/results.sh --tiny --threads 1 --row wall --row candidates --row memory --row rollout --row physics"
+fail() { echo "$1"; exit 1; }
+
+$results "$work/out" >"$work/log" 2>&1 &
+script=$!
+sleep 1
+kill -9 $script || fail "it was done before it was killed"
+wait $script 2>/dev/null || true
+sleep 0.1
+$results "$work/out" >"$work/log" 2>&1 || {
+  cat "$work/log"
+  if grep -q 'OpenGL' "$work/log"; then exit 77; fi
+  exit 1
+}
+n='[0-9.]+'
+grep -qE "^  old  \| \`wall\` \| $n / $n \| \*\*$n\*\* \[" "$work/log" || fail "no old row: $(cat "$work/log")"
+grep -qE "^  new  \| \`wall\` \| $n / $n \| \*\*$n\*\* \[$n, $n\] / $n \| $n \| $n / $n \| $n / $n \(2\) \|$" "$work/log" || fail "no new row: $(cat "$work/log")"
+grep -qE "^  new  \| candidate-steps a core-second \| [1-9][0-9]* \|" "$work/log" || fail "no candidate-steps: $(cat "$work/log")"
+grep -qE "^  new  \| rollout, .* \| [1-9][0-9]* % \|" "$work/log" || fail "no rollout: $(cat "$work/log")"
+grep -qE "^  new  \| physics .* \| $n \([1-9][0-9]*\) \|" "$work/log" || fail "no physics: $(cat "$work/log")"
+# The row is what the evaluation says.
+rate=$(awk '/"model":\t\{/ { on = 1 } on && /"first_hit":/ { hit = 1 } hit && /"rate":/ { printf "%.1f", 100 * $2; exit }' "$work/out/wall/eval.json")
+grep -q "^  new  | \`wall\` | .* | \*\*$rate\*\*" "$work/log" || fail "expected $rate: $(cat "$work/log")"
+"$UNDERSTUDY_BUILD/understudy" inspect "$work/out/results.json" >/dev/null || fail "results.json is not JSON"
+grep -q 'understudy finetune --data wall/train.h5' "$work/out/results.json" || fail "no commands"
+grep -A 2 '"name": "film"' "$work/out/results.json" | grep -q '"new": null' || fail "a row that was not run has figures"
