@@ -18,8 +18,9 @@
 // `data` and names the actions of the film, whose own it never reads. Stages follow, each with a
 // checkpoint of its own: `both` trains on all, where the film counts as far as its labels are to be
 // trusted and `data` is drawn twice as often as its share; `full` goes on with the true actions
-// alone; and where labels are bad, `alone` starts anew without the film. The held-back trajectories
-// choose.
+// alone; and where labels are bad, `alone` starts anew without the film. The last tenth of `data`,
+// at least two trajectories, is held back and chooses: `both`, or where labels are bad `alone`, is
+// kept unless the errors of another stage are less beyond twice their standard error.
 //
 // With `latent_actions` us_pretrain tells its predictor codes of what happened
 // (worldmodel/latent.h) in place of actions, frames a block apart; its folder keeps them.

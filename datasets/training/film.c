@@ -57,6 +57,11 @@ void us_training_film_close(UsTrainingFilm* f) {
   free(f->weight);
 }
 
+// Labelled trajectories that are held back, for the inverse model as for the predictor.
+static int64_t held_back(const UsTrainingJob* j) {
+  return us_dataset_info(j->data.data[0])->episodes - j->data.trained[0];
+}
+
 // ---- labels on disk ----
 
 // The figures that a file of labels has in its metadata.
@@ -128,10 +133,6 @@ static UsStatus find_labels(UsTrainingJob* j) {
   UsTrainingFilm* f = &j->film;
   const UsDataset* data = j->data.data[0];
   const UsDatasetInfo* info = us_dataset_info(data);
-  // Held back is what the predictor is measured on, and a tenth in any case, at least two.
-  int64_t held = info->episodes - j->data.trained[0], tenth = (info->episodes + 9) / 10;
-  if (tenth < 2 && info->episodes > 3) tenth = 2;
-  if (held < tenth) held = tenth;
   const UsTracks known = {info->episodes, us_dataset_lengths(data), us_dataset_offsets(data),
                           us_features_row(j->data.features[0], 0), us_dataset_actions(data)};
   const UsTracks film = {us_dataset_info(f->data)->episodes, us_dataset_lengths(f->data),
@@ -139,7 +140,7 @@ static UsStatus find_labels(UsTrainingJob* j) {
   const UsInverseConfig config = {
       .dim = us_features_tokens(f->features) * us_features_dim(f->features),
       .action = info->action,
-      .held = held,
+      .held = held_back(j),
       .steps = j->c.label_steps,
       .seed = j->c.seed,
       .device = j->device};
@@ -195,6 +196,7 @@ typedef struct Kept {
   float* params;  // (floats)
   float* mean;    // (D)
   float scale;
+  double* error;  // (held) of each held-back trajectory
   UsValidation v;
   int64_t steps;
 } Kept;
@@ -204,7 +206,10 @@ static UsStatus keep(const UsTrainingJob* j, Kept* k) {
   const UsWorldModel* m = us_predictor_model(j->p);
   k->params = malloc(floats * sizeof(float));
   k->mean = malloc((size_t)m->dim * sizeof(float));
-  if (!k->params || !k->mean) return us_fail(US_MEMORY, "%s: out of memory", j->c.out);
+  k->error = calloc((size_t)held_back(j) + 1, sizeof(double));
+  if (!k->params || !k->mean || !k->error) {
+    return us_fail(US_MEMORY, "%s: out of memory", j->c.out);
+  }
   us_ops_get(m->device, us_predictor_params(j->p), k->params, floats);
   us_predictor_norm(j->p, k->mean, &k->scale);
   return US_OK;
@@ -233,7 +238,8 @@ static UsStatus run_stage(UsTrainingJob* j, const char* name, UsTrainingStage* s
   cJSON_AddItemToArray(j->film.stages, note);
   us_log("stage %s: %lld steps; held-back errors of copy-last: next frame %.3f, open loop %.3f",
          name, (long long)j->steps, k->v.one_step, k->v.open_loop);
-  return keep(j, k);
+  US_TRY(keep(j, k));
+  return us_training_film_judge(j, k->error);
 }
 
 // All stages; kept[0] is what they start from, and *count becomes the number of all.
@@ -272,6 +278,28 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
   return run_stage(j, "alone", &s, 0, &kept[3]);
 }
 
+// Of the stages kept[1 .. count - 1] the one without the film where its labels are bad, else the
+// first, unless another is better.
+static const Kept* choose(UsTrainingJob* j, const Kept* kept, int count) {
+  const double* error[3];
+  UsStageGain gain[3];
+  int stages = count - 1, first = stages > 2 ? 2 : 0;
+  for (int i = 0; i < stages; i++) error[i] = kept[1 + i].error;
+  int best = us_training_film_choose(stages, first, held_back(j), error, gain);
+  // What was compared, in words and for config.json.
+  for (int i = 0; i < stages; i++) {
+    cJSON* note = cJSON_GetArrayItem(j->film.stages, i);
+    if (i == first || !isfinite(gain[i].high)) continue;
+    us_log("stage %s: %.3f of the open-loop error of %s on the same trajectories, up to %.3f",
+           kept[1 + i].name, gain[i].ratio, kept[1 + first].name, gain[i].high);
+    cJSON_AddStringToObject(note, "compared_with", kept[1 + first].name);
+    us_json_add(note, "open_loop_ratio", gain[i].ratio);
+    us_json_add(note, "open_loop_ratio_at_most", gain[i].high);
+  }
+  us_log("taken: stage %s", kept[1 + best].name);
+  return &kept[1 + best];
+}
+
 UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   UsTrainingFilm* f = &j->film;
   US_TRY(us_training_begin(j, result));
@@ -287,25 +315,22 @@ UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result
   US_TRY(us_sampler_create(f->data, f->features, &config, &f->train));
   f->stages = cJSON_CreateArray();
   Kept kept[4] = {{0}};
-  int count = 0, best = 2;
+  int count = 0;
   UsStatus status = run_stages(j, ready, kept, &count);
-  // The least error over several frames; without held-back ones the last word is that of truth.
-  for (int i = 1; status == US_OK && i < count; i++) {
-    if (kept[i].v.open_loop < kept[best].v.open_loop) best = i;
-  }
   if (status == US_OK) {
-    restore(j, &kept[best]);
-    f->chosen = result->chosen = kept[best].name;
-    result->validation = kept[best].v;
-    result->steps = j->steps = kept[best].steps;
+    const Kept* best = choose(j, kept, count);
+    restore(j, best);
+    f->chosen = result->chosen = best->name;
+    result->validation = best->v;
+    result->steps = j->steps = best->steps;
     result->horizon = j->train.horizon;
     result->label_r2 = fmax(f->figures.linear, f->figures.network);
     result->label_correlation = f->figures.correlation;
-    us_log("taken: stage %s", f->chosen);
   }
   for (int i = 0; i < count; i++) {
     free(kept[i].params);
     free(kept[i].mean);
+    free(kept[i].error);
   }
   return status;
 }

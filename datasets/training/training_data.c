@@ -71,8 +71,10 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
                      "takes such trajectories)",
                      us_dataset_path(d->data[i]));
     }
-    // The last twentieth of the episodes is held back.
-    int64_t held = (b->episodes + 19) / 20;
+    // The last twentieth of the episodes is held back; a tenth where they have to judge labels too,
+    // at least two.
+    int64_t part = j->c.film ? 10 : 20, held = (b->episodes + part - 1) / part;
+    if (j->c.film && held < 2 && b->episodes > 3) held = 2;
     d->trained[i] = b->episodes > held ? b->episodes - held : b->episodes;
     US_TRY(us_dataset_hash(d->data[i], d->hash[i]));
   }

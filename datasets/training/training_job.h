@@ -146,6 +146,21 @@ UsStatus us_training_film_open(UsTrainingJob* j);
 // Fits the inverse model and names the actions, or reads what a run before found.
 UsStatus us_training_film_label(UsTrainingJob* j);
 
+// A stage's errors as shares of those of another, in the geometric mean over trajectories, and
+// what lies two standard errors from it. Not finite without trajectories to compare on.
+typedef struct UsStageGain {
+  double ratio, low, high;
+} UsStageGain;
+
+// Open-loop errors of the weights that the last stage left, of each held-back trajectory of the
+// data, into error; NaN where one is too short.
+UsStatus us_training_film_judge(UsTrainingJob* j, double* error);
+
+// The stage to be kept, of (stages, episodes) errors: `first`, or one that is better beyond the
+// noise of the trajectories. gain: (stages), to `first`.
+int us_training_film_choose(int stages, int first, int64_t episodes, const double* const* error,
+                            UsStageGain* gain);
+
 // Adds what became of it to the notes.
 void us_training_film_notes(const UsTrainingJob* j, cJSON* notes);
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "datasets/training_jobs.h"
+#include "datasets/training/training_job.h"
 #include "tests/datasets/toy_dataset.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/progress.h"
@@ -198,14 +198,35 @@ static void test_bad_labels(void** state) {
   assert_int_equal(us_json_read(name, &json), US_OK);
   const cJSON* stages = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "training"), "stages");
   assert_int_equal(cJSON_GetArraySize(stages), 3);
-  // The least error is kept.
-  const cJSON* stage;
-  double least = INFINITY;
-  cJSON_ArrayForEach(stage, stages) {
-    least = fmin(least, cJSON_GetObjectItem(stage, "open_loop_to_copy_last")->valuedouble);
-  }
-  assert_true(r.validation.open_loop == least);
+  // Stages are compared with `alone`, and replace it beyond noise alone.
+  const cJSON* both = cJSON_GetArrayItem(stages, 0);
+  const cJSON* most = cJSON_GetObjectItem(both, "open_loop_ratio_at_most");
+  assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(both, "compared_with")), "alone");
+  assert_true(cJSON_IsNumber(most));
+  assert_string_not_equal(r.chosen, most->valuedouble < 1 ? "alone" : "both");
   cJSON_Delete(json);
+}
+
+// A stage replaces the first choice when it is better on trajectory after trajectory, not by one.
+static void test_choice(void** state) {
+  enum { kHeld = 4 };
+  static const double first[kHeld] = {0.2, 0.5, 0.1, 0.4}, steady[kHeld] = {0.16, 0.41, 0.08, 0.31},
+                      lucky[kHeld] = {0.21, 0.52, 0.1, 0.02}, best[kHeld] = {0.1, 0.26, 0.05, 0.2},
+                      none[kHeld] = {NAN, NAN, NAN, NAN}, one[kHeld] = {0.01, NAN, NAN, NAN};
+  UsStageGain g[3];
+  const double* const errors[] = {first, steady, lucky};
+  assert_int_equal(us_training_film_choose(3, 0, kHeld, errors, g), 1);
+  assert_true(g[0].ratio == 1 && fabs(g[1].ratio - 0.7985) < 1e-3 && g[2].ratio < g[1].ratio);
+  assert_true(g[1].high < 0.85 && g[1].low > 0.75 && g[2].high > 1);
+  assert_int_equal(us_training_film_choose(3, 2, kHeld, errors, g), 2);
+  // The best of the better ones, wherever it stands.
+  const double* const more[] = {best, steady, first};
+  assert_int_equal(us_training_film_choose(3, 2, kHeld, more, g), 0);
+  const double* const turned[] = {steady, best, first};
+  assert_int_equal(us_training_film_choose(3, 2, kHeld, turned, g), 1);
+  // One trajectory says nothing beyond noise, none says nothing.
+  const double* const few[] = {one, none, first};
+  assert_int_equal(us_training_film_choose(3, 2, kHeld, few, g), 2);
 }
 
 static void refused_so(const UsFinetuneConfig* c, UsStatus status, const char* expected) {
@@ -265,7 +286,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_labels_and_notes), cmocka_unit_test(test_own_actions_are_never_read),
       cmocka_unit_test(test_stopped_anywhere), cmocka_unit_test(test_bad_labels),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_choice),           cmocka_unit_test(test_refusals),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();
