@@ -27,6 +27,8 @@ static char known[256], film[256], encoder[256];
 // What stands in the column of actions.
 typedef enum Actions { TRUE_ACTIONS, NO_NUMBERS, GARBAGE } Actions;
 
+static double wobble;  // s by which every other row is late
+
 // A point that actions push about, seen as four linear numbers of its place.
 static void write_world(const char* path, uint64_t seed, int episodes, Actions kind, double dt,
                         int side) {
@@ -46,7 +48,7 @@ static void write_world(const char* path, uint64_t seed, int episodes, Actions k
     for (int t = 0; t < kRows; t++) {
       double* s = states + t * TOY_STATE;
       s[0] = p[0], s[1] = p[1], s[2] = p[0] - p[1] + 1, s[3] = 0.5 * p[1];
-      times[t] = dt * t;
+      times[t] = dt * t + (t % 2 ? wobble : 0);
       for (int i = 0; i < TOY_ACTION; i++) {
         double a = us_rng_range(&r, -1, 1);
         float* out = &actions[t * TOY_ACTION + i];
@@ -246,6 +248,11 @@ static void test_refusals(void** state) {
   snprintf(other, sizeof(other), "%s", toy_path("odd.h5"));
   write_world(other, 2, 3, TRUE_ACTIONS, 0.1, TOY_SIDE);
   refused(other, US_FORMAT, "expected env steps of 0.05 s");
+  // One step that is longer, of a pace that is right on average.
+  wobble = 0.02;
+  write_world(other, 2, 3, TRUE_ACTIONS, 0.05, TOY_SIDE);
+  refused(other, US_FORMAT, "found one of 0.07 s");
+  wobble = 0;
   write_world(other, 2, 3, TRUE_ACTIONS, 0.05, 2 * TOY_SIDE);
   refused(other, US_FORMAT, "expected frames of 4 x 4");
   refused(toy_path("nothing.h5"), US_IO, "No such file");
