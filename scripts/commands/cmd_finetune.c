@@ -14,7 +14,10 @@ static const char help[] =
     "With --film an inverse model, fitted to FILE's trajectories, names the actions of others "
     "that\n"
     "were only filmed (their own action column is never read), and the predictor trains on both,\n"
-    "then on the true actions; held-back trajectories choose between the stages.\n\n"
+    "then on the true actions; held-back trajectories, a tenth of FILE's, choose between the\n"
+    "stages. A film's frames and env steps are as FILE's (`understudy dataset import` makes one "
+    "of\n"
+    "clips).\n\n"
     "The folder DIR is complete: config, weights, encoder, start contexts, log, loss curve. The "
     "last\n"
     "twentieth of the episodes is held back to measure errors on. Ctrl-C keeps the state of the "
@@ -22,6 +25,7 @@ static const char help[] =
     "--resume goes on to the same bits.\n\n"
     "Example:\n"
     "  understudy finetune --data runs/pm/train.h5 --out runs/pm/model\n"
+    "  understudy finetune --data runs/pm/few.h5 --film runs/pm/film.h5 --out runs/pm/labels\n"
     "  understudy finetune --data runs/pm/train.h5 --mode scratch --encoder state --out "
     "runs/pm/state\n";
 
