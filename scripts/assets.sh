@@ -5,9 +5,9 @@
 #   scripts/assets.sh [options] OUT     makes OUT/encoder and OUT/predictor
 #     --minutes M        end after so long (120; 0: when all is done); the next run goes on from there
 #     --film N           the predictor's film is so many times the encoder's frames (10)
-#     --grid             OUT/grid too, an encoder of 8 x 8 tokens
+#     --grid             OUT/grid too, an encoder of 8 x 8 tokens, in half as many steps
 #     --without TASK     leave this task out, wherever its scene is seen
-#     --encoder-steps N  of both encoders (22000)
+#     --encoder-steps N  (22000)
 #     --steps N          of the predictor (6000)
 #     --pretrain WORDS   more options of understudy pretrain
 #     --threads N        threads of each command (all); change no result
@@ -100,7 +100,7 @@ while read -r task episodes length share learns; do
 done < <(tasks)
 step encoder understudy encoder train --data "${frames[@]}" --out encoder --steps "$encoder_steps" $sizes --resume
 step predictor understudy pretrain --data "${films[@]}" --encoder encoder --out predictor --steps "$steps" $small $pretrain --resume
-[ $grid = 0 ] || step grid understudy encoder train --data "${frames[@]}" --out grid --steps "$encoder_steps" $cells --resume
+[ $grid = 0 ] || step grid understudy encoder train --data "${frames[@]}" --out grid --steps $((encoder_steps / 2)) $cells --resume
 
 rc=0
 steps_run assets || rc=$?

@@ -1,8 +1,9 @@
 #ifndef UNDERSTUDY_AUTOENCODER_H_
 #define UNDERSTUDY_AUTOENCODER_H_
 
-// Self-supervised training of a `vit` encoder with a global vector: an autoencoder whose latent is
-// anchored to targets that have the right metric (anchor.h), and disturbed by noise.
+// Self-supervised training of a `vit` encoder with a head: an autoencoder whose latent, a vector,
+// is anchored to targets that have the right metric (anchor.h), and disturbed by noise. A latent of
+// tokens, one a cell of the grid, has no anchor.
 //
 //   z = vit(frame);  y = decoder(z + noise * normal);  z* = anchor(frame), of unit average variance
 //   loss = pixels * mean of w (y - frame)^2 + anchor * mean (z - z*)^2,  w = 1 + foreground where
@@ -43,7 +44,8 @@ US_C_BEGIN
 // Start from us_autoencoder_defaults().
 typedef struct UsAutoencoderConfig {
   US_AUTOENCODER_SETTINGS(US_SETTING_FIELD)
-  UsVitConfig vit;  // with a head of merge, global_dim and norm; without an anchor norm bounds it
+  // With a head; without an anchor its norm bounds the latent. An anchor needs a global vector.
+  UsVitConfig vit;
 } UsAutoencoderConfig;
 
 // Frames of one dataset: frames (count, height, width, 3), not owned, kept until destroy.

@@ -9,7 +9,7 @@
 //   t = layernorm(x), patch tokens only                    (P, width)
 //   merge:  c = W_m [m x m neighbours of t] + b_m          (P / m^2, merge_dim)
 //   global: z = W_g [all c] + b_g                          (global_dim)
-//   norm:   z = (z - mean) / std * gain + bias, over the numbers of z
+//   norm:   z = (z - mean) / std * gain + bias, over the numbers of z, or of each c
 //
 // The head is what the config asks for: none of it (G = P tokens of `width`), merge alone
 // (G = P / m^2 tokens of merge_dim) or merge and global (G = 1 token of global_dim).
@@ -39,7 +39,7 @@ typedef struct UsVitConfig {
   int merge;              // m; 0: no head
   int merge_dim;          // numbers of a merged token
   int global_dim;         // D of the global vector; 0: the merged tokens are the output
-  int norm;               // 1: layer norm over the global vector
+  int norm;               // 1: layer norm over the global vector, or over each merged token
   float eps;              // of layer norms
   float mean[3], std[3];  // a channel enters as (x / 255 - mean) / std
   UsDevice* device;       // NULL: the CPU
@@ -63,9 +63,8 @@ typedef struct UsVitConfig {
   X(global_w, "head.global.weight", US_PARAM_NORMAL | US_PARAM_DECAY, c->global_dim,             \
     us_vit_cells(c) * c->merge_dim, 0, 0)                                                        \
   X(global_b, "head.global.bias", 0, c->global_dim, 0, 0, 0)                                     \
-  X(latent_gain, "head.norm.weight", US_PARAM_ONE | US_PARAM_FIXED, c->norm ? c->global_dim : 0, \
-    0, 0, 0)                                                                                     \
-  X(latent_bias, "head.norm.bias", US_PARAM_FIXED, c->norm ? c->global_dim : 0, 0, 0, 0)
+  X(latent_gain, "head.norm.weight", US_PARAM_ONE | US_PARAM_FIXED, us_vit_normed(c), 0, 0, 0)   \
+  X(latent_bias, "head.norm.bias", US_PARAM_FIXED, us_vit_normed(c), 0, 0, 0)
 
 // Offsets of the tensors; those of dimension 0 are absent.
 typedef struct UsVitOffsets {
@@ -88,9 +87,11 @@ typedef struct UsVit {
 
 typedef struct UsVitWork UsVitWork;
 
-// Patches P of a frame, and merged cells of a frame (0 without a head).
+// Patches P of a frame, merged cells of a frame (0 without a head), and the numbers that the head's
+// norm is over (0 without).
 US_API int us_vit_patches(const UsVitConfig* c);
 US_API int us_vit_cells(const UsVitConfig* c);
+US_API int us_vit_normed(const UsVitConfig* c);
 
 // Checks a config; `name` stands for the file in messages.
 US_API UsStatus us_vit_check(const char* name, const UsVitConfig* c);

@@ -69,7 +69,13 @@ static UsStatus start(Run* r) {
 #define X(type, name, ...) a.name = c->name;
   US_AUTOENCODER_SETTINGS(X)
 #undef X
-  a.vit.norm = c->anchor <= 0;
+  if (c->grid) {
+    a.anchor = 0;
+    a.vit.merge = 1;
+    a.vit.merge_dim = c->dim;
+    a.vit.global_dim = 0;
+  }
+  a.vit.norm = a.anchor <= 0;
   a.vit.device = r->device;
   US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
 

@@ -24,7 +24,7 @@ static UsStatus draw(void* user, const UsEncoder* e, int sets, const UsFrameSet*
   UsPicture* p;
   US_TRY(us_picture_create((int)(kShown * (w + 4) * scale), (int)(sets * cell_h * scale), &p));
   // Room for a dataset's frames, their latents and reconstructions.
-  float* z = malloc(kShown * (size_t)info->dim * sizeof(float));
+  float* z = malloc(kShown * (size_t)(info->tokens * info->dim) * sizeof(float));
   uint8_t* seen = malloc(2 * kShown * bytes);
   UsStatus status = z && seen ? US_OK : us_fail(US_MEMORY, "%s: out of memory for a picture", path);
   // Frames spread over a dataset, and what the decoder makes of their latents.

@@ -7,7 +7,7 @@ UNDERSTUDY_BUILD=$(realpath "$1")
 export UNDERSTUDY_BUILD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-assets="scripts/assets.sh --tiny --threads 1"
+assets="scripts/assets.sh --tiny --threads 1 --grid"
 fail() { echo "$1"; exit 1; }
 
 UNDERSTUDY_ASSETS=$work/assets $assets --take "$work/whole" >"$work/log" 2>&1 || {
@@ -15,7 +15,7 @@ UNDERSTUDY_ASSETS=$work/assets $assets --take "$work/whole" >"$work/log" 2>&1 ||
   if grep -q 'OpenGL' "$work/log"; then exit 77; fi
   exit 1
 }
-for f in encoder/{config.json,model.safetensors,decoder.safetensors} predictor/{config.json,model.safetensors}; do
+for f in {encoder,grid}/{config.json,model.safetensors,decoder.safetensors} predictor/{config.json,model.safetensors}; do
   cmp "$work/whole/$f" "$work/assets/$f" || fail "not taken: $f"
 done
 [ -e "$work/assets/encoder/training.jsonl" ] && [ -s "$work/assets/predictor/training.jsonl" ] || fail "logs are missing"
@@ -31,7 +31,7 @@ while :; do
   kills=$((kills + 1))
 done
 [ $kills -ge 1 ] || fail "it was never killed"
-for f in encoder/{config.json,model.safetensors,decoder.safetensors} predictor/model.safetensors; do
+for f in {encoder,grid}/{config.json,model.safetensors,decoder.safetensors} predictor/model.safetensors; do
   cmp "$work/whole/$f" "$work/killed/$f" || fail "killed $kills times, $f is another"
 done
 

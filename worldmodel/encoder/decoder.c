@@ -1,4 +1,4 @@
-// c = global(z); x = scatter(merge(c)) + pos; x = block_n(x); patches = pixels(norm(x))
+// c = global(z), or z; x = scatter(merge(c)) + pos; x = block_n(x); patches = pixels(norm(x))
 
 #include "worldmodel/encoder/decoder.h"
 
@@ -14,7 +14,7 @@ struct UsDecoderWork {
   int frames;
   int training;
   float* memory;
-  float* cells;   // (frames, cells, merge_dim)
+  float* cells;   // (frames, cells, merge_dim), of a global vector
   float* spread;  // (frames, cells, m m hidden)
   int* scatter;   // (frames, P / m): us_vit_gather's indices
   int* gather;    // (frames, P / m), training
@@ -31,7 +31,7 @@ struct UsDecoderWork {
 
 UsStatus us_decoder_create(const UsVitConfig* config, UsDecoder** out) {
   *out = NULL;
-  US_ASSERT(config->global_dim > 0 && config->merge > 0);
+  US_ASSERT(config->merge > 0);
   UsDecoder* d = calloc(1, sizeof(UsDecoder));
   if (!d) return us_fail(US_MEMORY, "out of memory for a decoder");
   const UsVitConfig* c = &d->config;
@@ -47,7 +47,7 @@ UsStatus us_decoder_create(const UsVitConfig* config, UsDecoder** out) {
   // Tensors outside the blocks, then block by block.
   d->block = calloc((size_t)c->layers, sizeof(UsBlock));
 #define X(field, name, flags, rows, columns) \
-  d->at.field = us_params_add(&d->params, "", name, flags, rows, columns, 0, 0);
+  if ((rows) > 0) d->at.field = us_params_add(&d->params, "", name, flags, rows, columns, 0, 0);
   US_DECODER_PARAMS(X)
 #undef X
   for (int i = 0; i < c->layers && d->block; i++) {
@@ -131,9 +131,12 @@ const float* us_decoder_forward(const UsDecoder* d, const float* w, UsDecoderWor
   const UsVitConfig* c = &d->config;
   int n = k->frames, cells = us_vit_cells(c), p = us_vit_patches(c), h = c->hidden;
   // The vector to cells, every cell to the patches in it, at their places.
-  us_ops_linear(k->device, n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
-                w + d->at.global_b, k->cells);
-  us_ops_linear(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
+  if (c->global_dim) {
+    us_ops_linear(k->device, n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
+                  w + d->at.global_b, k->cells);
+    latents = k->cells;
+  }
+  us_ops_linear(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, latents,
                 w + d->at.merge_w, w + d->at.merge_b, k->spread);
   us_vit_gather(c, h, n, k->scatter, k->spread, k->x[0]);
   us_ops_add_rows(k->device, n * p, p, h, w + d->at.positions, k->x[0]);
@@ -166,9 +169,10 @@ void us_decoder_backward(const UsDecoder* d, const float* w, UsDecoderWork* k, c
   // Positions, patches back to their cells, cells back to the vector.
   us_ops_add_rows_back(k->device, n * p, p, h, k->dx, g + d->at.positions);
   us_vit_gather(c, h, n, k->gather, k->dx, k->dspread);
-  us_ops_linear_back(k->device, n * cells, c->merge * c->merge * h, c->merge_dim, k->cells,
-                     w + d->at.merge_w, k->dspread, k->dcells, g + d->at.merge_w,
-                     g + d->at.merge_b);
+  us_ops_linear_back(k->device, n * cells, c->merge * c->merge * h, c->merge_dim,
+                     c->global_dim ? k->cells : latents, w + d->at.merge_w, k->dspread,
+                     c->global_dim ? k->dcells : dlatents, g + d->at.merge_w, g + d->at.merge_b);
+  if (!c->global_dim) return;
   us_ops_linear_back(k->device, n, cells * c->merge_dim, c->global_dim, latents, w + d->at.global_w,
                      k->dcells, dlatents, g + d->at.global_w, g + d->at.global_b);
 }

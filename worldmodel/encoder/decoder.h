@@ -1,9 +1,9 @@
 #ifndef UNDERSTUDY_DECODER_H_
 #define UNDERSTUDY_DECODER_H_
 
-// From a global vector back to a frame, the mirror of vit.h with a head of merged cells:
+// From a latent back to a frame, the mirror of vit.h with a head:
 //
-//   c = W_g z + b_g                        (cells, merge_dim)
+//   c = W_g z + b_g                        (cells, merge_dim); c = z without a global vector
 //   x = [m x m neighbours of W_m c + b_m] + pos     (P, hidden)
 //   x = block_n(x)
 //   patches = W_p norm(x) + b_p            (P, 3, patch, patch), in the encoder's units
@@ -16,8 +16,8 @@
 // field, name in the checkpoint, flags, rows, columns
 #define US_DECODER_PARAMS(X)                                                                      \
   X(global_w, "decoder.global.weight", US_PARAM_NORMAL | US_PARAM_DECAY,                          \
-    us_vit_cells(c) * c->merge_dim, c->global_dim)                                                \
-  X(global_b, "decoder.global.bias", 0, us_vit_cells(c) * c->merge_dim, 0)                        \
+    c->global_dim ? us_vit_cells(c) * c->merge_dim : 0, c->global_dim)                            \
+  X(global_b, "decoder.global.bias", 0, c->global_dim ? us_vit_cells(c) * c->merge_dim : 0, 0)    \
   X(merge_w, "decoder.merge.weight", US_PARAM_NORMAL | US_PARAM_DECAY,                            \
     c->merge * c->merge * c->hidden, c->merge_dim)                                                \
   X(merge_b, "decoder.merge.bias", 0, c->merge * c->merge * c->hidden, 0)                         \
@@ -44,7 +44,7 @@ typedef struct UsDecoder {
 
 typedef struct UsDecoderWork UsDecoderWork;
 
-// A decoder for an encoder with a global vector. On failure *out is NULL.
+// A decoder for an encoder with a head. Tensors of no rows are absent. On failure *out is NULL.
 UsStatus us_decoder_create(const UsVitConfig* c, UsDecoder** out);
 
 // NULL is fine.
@@ -54,11 +54,11 @@ void us_decoder_destroy(UsDecoder* d);
 UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int training);
 void us_decoder_work_destroy(UsDecoderWork* k);
 
-// Patches (frames, P, 3, patch, patch), tensor memory of the work, of latents (frames, D).
+// Patches (frames, P, 3, patch, patch), tensor memory of the work, of latents (frames, G, D).
 const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
                                 const float* latents);
 
-// dlatents (frames, D) of dpatches, which is overwritten; adds to gradient (params.floats).
+// dlatents (frames, G, D) of dpatches, which is overwritten; adds to gradient (params.floats).
 void us_decoder_backward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
                          const float* latents, float* dpatches, float* dlatents, float* gradient);
 

@@ -14,7 +14,7 @@ enum { kTileTokens = 256 };
 
 typedef struct Vit {
   UsVit* vit;
-  UsDecoder* decoder;  // NULL: the head has no global vector
+  UsDecoder* decoder;  // NULL: there is no head
   int grid;            // side of the checkpoint's position grid
   int biases;          // 1: the checkpoint has biases of queries, keys and values
 } Vit;
@@ -25,11 +25,11 @@ typedef struct Work {
   UsVitWork* vit;          // of a tile
   uint8_t* tile;           // (tile, height, width, 3): a tile that is not full
   UsDecoderWork* decoder;  // of one frame; NULL: none
-  float* latent;           // (D) tensor memory
+  float* latent;           // (G, D) tensor memory
   float* patches;          // (P, 3, patch, patch) ordinary memory
 } Work;
 
-// Sizes from the config, a ViT of them, and a decoder where the latent is one vector.
+// Sizes from the config, a ViT of them, and a decoder where there is a head.
 static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   Vit* s = calloc(1, sizeof(Vit));
   if (!s) return us_fail(US_MEMORY, "%s: out of memory for an encoder", name);
@@ -55,8 +55,8 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   } else {
     while (2 * e->tile * s->vit->tokens <= kTileTokens) e->tile *= 2;
   }
-  // Pictures are drawn of vectors alone.
-  if (!c.global_dim) return US_OK;
+  // Pictures are drawn of what our own heads made.
+  if (!c.merge) return US_OK;
   US_TRY(us_decoder_create(&c, &s->decoder));
   e->decoder_params = &s->decoder->params;
   return US_OK;
@@ -132,7 +132,7 @@ static void* work_create(const UsEncoder* e) {
   int ok = k->vit && k->tile;
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
-    k->latent = us_ops_alloc(e->device, (size_t)e->info.dim);
+    k->latent = us_ops_alloc(e->device, (size_t)(e->info.tokens * e->info.dim));
     k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
     ok = k->decoder && k->latent && k->patches;
   }
@@ -161,7 +161,7 @@ static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
 static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
   const Vit* s = e->self;
   Work* k = work;
-  us_ops_put(e->device, k->latent, latents, (size_t)e->info.dim);
+  us_ops_put(e->device, k->latent, latents, (size_t)(e->info.tokens * e->info.dim));
   const float* out = us_decoder_forward(s->decoder, e->decoder_weights, k->decoder, k->latent);
   us_ops_get(e->device, out, k->patches, (size_t)e->info.height * (size_t)e->info.width * 3);
   us_decoder_pixels(&s->vit->config, k->patches, pixels);

@@ -28,14 +28,14 @@ struct UsVitWork {
   float* cells;         // (frames, cells, m m hidden)
   float* merged;        // (frames, cells, merge_dim)
   float* global;        // (frames, D)
-  float* global_stats;  // (frames, 2)
-  float* latent;        // (frames, D)
+  float* latent_stats;  // (frames, G, 2): of the head's norm
+  float* latent;        // (frames, G, D)
   UsBlockTemps temps;   // training
   float* dx;            // (frames, T, hidden), training
   float* dbody;         // (frames, P, hidden), training
   float* dcells;        // (frames, cells, m m hidden), training
   float* dmerged;       // (frames, cells, merge_dim), training
-  float* dglobal;       // (frames, D), training
+  float* dnormed;       // (frames, G, D), training: before the head's norm
 };
 
 int us_vit_patches(const UsVitConfig* c) {
@@ -44,6 +44,10 @@ int us_vit_patches(const UsVitConfig* c) {
 
 int us_vit_cells(const UsVitConfig* c) {
   return c->merge ? us_vit_patches(c) / (c->merge * c->merge) : 0;
+}
+
+int us_vit_normed(const UsVitConfig* c) {
+  return !c->norm ? 0 : c->global_dim ? c->global_dim : c->merge_dim;
 }
 
 // Every condition that the shapes below rely on.
@@ -69,7 +73,7 @@ UsStatus us_vit_check(const char* name, const UsVitConfig* c) {
     return us_fail(US_FORMAT, "%s: expected whole cells of %d x %d patches, found %d x %d patches",
                    name, c->merge, c->merge, c->width / c->patch, c->height / c->patch);
   }
-  if ((c->global_dim && !c->merge) || (c->norm && !c->global_dim)) {
+  if ((c->global_dim && !c->merge) || (c->norm && !c->merge)) {
     return us_fail(US_FORMAT,
                    "%s: expected a head with \"merge\" before \"global_dim\" and \"norm\"", name);
   }
@@ -151,8 +155,11 @@ static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   k->cells = US_TAKE(a, float, gathered);
   k->merged = US_TAKE(a, float, merged);
   k->global = US_TAKE(a, float, global);
-  k->global_stats = US_TAKE(a, float, n * 2);
-  k->latent = c->norm ? US_TAKE(a, float, global) : k->global;
+  // What the norm takes, and its own output where there is one.
+  float* output = c->global_dim ? k->global : k->merged;
+  size_t rows_normed = c->norm ? n * (size_t)v->out_tokens : 0;
+  k->latent_stats = US_TAKE(a, float, rows_normed * 2);
+  k->latent = c->norm ? US_TAKE(a, float, rows_normed*(size_t)v->out_dim) : output;
   if (!k->training) return;
   // Gradients on the way back.
   k->scatter = US_TAKE(a, int, cells ? patches / (size_t)c->merge : 0);
@@ -161,7 +168,7 @@ static void place(const UsVit* v, UsVitWork* k, UsArena* a) {
   k->dbody = US_TAKE(a, float, body);
   k->dcells = US_TAKE(a, float, gathered);
   k->dmerged = US_TAKE(a, float, merged);
-  k->dglobal = US_TAKE(a, float, global);
+  k->dnormed = US_TAKE(a, float, rows_normed*(size_t)v->out_dim);
 }
 
 UsVitWork* us_vit_work_create(const UsVit* v, int frames, int training) {
@@ -272,17 +279,19 @@ const float* us_vit_forward(const UsVit* v, const float* w, UsVitWork* k, const 
   if (v->prefix) {
     us_ops_copy_blocks(k->device, n, p * h, k->normed + prefix, frame, k->body, (size_t)(p * h));
   }
-  // The head: neighbours merged, then all of them into one vector, which may be normed.
+  // The head: neighbours merged, then all of them into one vector; either may be normed.
   if (!c->merge) return k->body;
   us_vit_gather(c, h, n, k->gather, k->body, k->cells);
   us_ops_linear(k->device, n * cells, c->merge_dim, c->merge * c->merge * h, k->cells,
                 w + v->at.merge_w, w + v->at.merge_b, k->merged);
-  if (!c->global_dim) return k->merged;
-  us_ops_linear(k->device, n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
-                w + v->at.global_b, k->global);
+  if (c->global_dim) {
+    us_ops_linear(k->device, n, c->global_dim, cells * c->merge_dim, k->merged, w + v->at.global_w,
+                  w + v->at.global_b, k->global);
+  }
   if (c->norm) {
-    us_ops_norm(k->device, n, c->global_dim, c->eps, k->global, w + v->at.latent_gain,
-                w + v->at.latent_bias, k->latent, k->global_stats);
+    us_ops_norm(k->device, n * v->out_tokens, v->out_dim, c->eps,
+                c->global_dim ? k->global : k->merged, w + v->at.latent_gain, w + v->at.latent_bias,
+                k->latent, k->latent_stats);
   }
   return k->latent;
 }
@@ -293,17 +302,16 @@ static void head_backward(const UsVit* v, const float* w, UsVitWork* k, float* d
   int n = k->frames, cells = us_vit_cells(c);
   // Without a vector the output is the merged cells.
   const float* dmerged = doutput;
-  // The vector: norm, then the matrix over all cells.
+  if (c->norm) {
+    us_ops_norm_back(k->device, n * v->out_tokens, v->out_dim,
+                     c->global_dim ? k->global : k->merged, w + v->at.latent_gain, k->latent_stats,
+                     doutput, k->dnormed, g + v->at.latent_gain, g + v->at.latent_bias);
+    dmerged = k->dnormed;
+  }
+  // The vector: the matrix over all cells.
   if (c->global_dim) {
-    const float* dglobal = doutput;
-    if (c->norm) {
-      us_ops_norm_back(k->device, n, c->global_dim, k->global, w + v->at.latent_gain,
-                       k->global_stats, doutput, k->dglobal, g + v->at.latent_gain,
-                       g + v->at.latent_bias);
-      dglobal = k->dglobal;
-    }
     us_ops_linear_back(k->device, n, c->global_dim, cells * c->merge_dim, k->merged,
-                       w + v->at.global_w, dglobal, k->dmerged, g + v->at.global_w,
+                       w + v->at.global_w, dmerged, k->dmerged, g + v->at.global_w,
                        g + v->at.global_b);
     dmerged = k->dmerged;
   }

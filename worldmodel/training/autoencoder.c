@@ -77,6 +77,11 @@ void us_autoencoder_defaults(int height, int width_px, int dim, int width, int d
   us_settings_default(settings, out);
 }
 
+// Numbers of a frame's latent.
+static size_t latent_size(const UsAutoencoder* a) {
+  return (size_t)(a->vit->out_tokens * a->vit->out_dim);
+}
+
 static size_t frame_bytes(const UsVitConfig* c) {
   return (size_t)c->height * (size_t)c->width * 3;
 }
@@ -101,7 +106,7 @@ static UsStatus mean_image(const UsFrameSet* set, size_t bytes, uint8_t* mean) {
 // Lays everything out but what models and optimiser take themselves: tensors, and ordinary memory.
 static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
   const UsAutoencoderConfig* c = &a->config;
-  size_t frames = (size_t)c->shard_frames, latents = frames * (size_t)c->vit.global_dim;
+  size_t frames = (size_t)c->shard_frames, latents = frames * latent_size(a);
   size_t bytes = frame_bytes(&c->vit), pixels = frames * bytes;
   a->weights = US_TAKE(tensors, float, a->floats);
   a->set = US_TAKE(host, UsFrameSet, a->sets);
@@ -180,8 +185,10 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   *out = NULL;
   US_TRY(us_vit_check("encoder", &config->vit));
   US_TRY(us_settings_check(settings, config));
-  if (!config->vit.global_dim || sets < 1) {
-    return us_fail(US_USAGE, "expected a global vector and at least one set of frames");
+  if (!config->vit.merge || (config->anchor > 0 && !config->vit.global_dim) || sets < 1) {
+    return us_fail(US_USAGE,
+                   "expected a head, with a global vector for an anchor, and at least one set of "
+                   "frames");
   }
   // Frames are drawn from every set.
   for (int i = 0; i < sets; i++) {
@@ -252,7 +259,7 @@ static void draw_item(void* arg, int sample, int worker) {
   if (us_interrupted()) return;
   const UsAutoencoderConfig* c = &a->config;
   Shard* s = &a->shard[sample / c->shard_frames];
-  size_t f = (size_t)(sample % c->shard_frames), d = (size_t)c->vit.global_dim;
+  size_t f = (size_t)(sample % c->shard_frames), d = latent_size(a);
   size_t bytes = frame_bytes(&c->vit);
   // Sets take turns, so that each has its share; the draw is named by step and sample.
   int set = sample % a->sets;
@@ -283,7 +290,7 @@ static void shard_item(void* arg, int i, int worker) {
   float* gradient = us_optimiser_gradient(a->optimiser, i);
   double* losses = us_optimiser_losses(a->optimiser) + 2 * (size_t)i;
   size_t count = (size_t)c->shard_frames * frame_bytes(&c->vit);
-  size_t latents = (size_t)(c->shard_frames * c->vit.global_dim);
+  size_t latents = (size_t)c->shard_frames * latent_size(a);
   const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
   us_ops_zero_bytes(a->device, losses, 2 * sizeof(double));
 
@@ -428,13 +435,14 @@ UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path) {
 
 // ---- the finished encoder ----
 
-// mean (D) of the latents of up to 4096 frames and their deviation over all numbers.
+// mean (D) of the tokens of up to 4096 frames and their deviation over all numbers.
 static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, UsPool* pool,
                                   double* mean, double* deviation) {
-  size_t d = (size_t)a->config.vit.global_dim, bytes = frame_bytes(&a->config.vit);
+  size_t d = (size_t)a->vit->out_dim, g = (size_t)a->vit->out_tokens;
+  size_t bytes = frame_bytes(&a->config.vit);
   // Frames of every set alike.
   int each = 4096 / a->sets, total = 0;
-  float* z = calloc((size_t)a->sets * (size_t)each * d, sizeof(float));
+  float* z = calloc((size_t)a->sets * (size_t)each * g * d, sizeof(float));
   uint8_t* frames = malloc((size_t)each * bytes);
   UsStatus status =
       z && frames ? US_OK : us_fail(US_MEMORY, "out of memory for statistics of latents");
@@ -445,9 +453,10 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
       size_t at = (size_t)((int64_t)i * a->set[s].count / n);
       memcpy(frames + (size_t)i * bytes, a->set[s].frames + at * bytes, bytes);
     }
-    status = us_encoder_encode(e, n, frames, NULL, z + (size_t)total * d, pool);
+    status = us_encoder_encode(e, n, frames, NULL, z + (size_t)total * g * d, pool);
     total += n;
   }
+  total *= (int)g;  // tokens
   // Mean of each number, then the squares around it, over all numbers.
   double squares = 0;
   for (size_t j = 0; j < d && status == US_OK; j++) {
@@ -466,15 +475,17 @@ static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, Us
 }
 
 // Folds y = (z - mean) / deviation into the encoder's last norm, and z = y deviation + mean into
-// the decoder's first layer; host: weights of both.
+// the decoder's first layer, that of the vector or that of the cells; host: weights of both.
 static void fold(const UsAutoencoder* a, const double* mean, double deviation, float* host) {
-  int d = a->config.vit.global_dim;
+  const UsVitConfig* c = &a->config.vit;
+  const UsDecoderOffsets* at = &a->decoder->at;
+  int d = a->vit->out_dim;
   float* gain = host + a->vit->at.latent_gain;
   float* bias = host + a->vit->at.latent_bias;
   float* decoder = host + a->vit->params.floats;
-  float* w = decoder + a->decoder->at.global_w;
-  float* b = decoder + a->decoder->at.global_b;
-  int rows = us_vit_cells(&a->config.vit) * a->config.vit.merge_dim;
+  float* w = decoder + (c->global_dim ? at->global_w : at->merge_w);
+  float* b = decoder + (c->global_dim ? at->global_b : at->merge_b);
+  int rows = c->global_dim ? us_vit_cells(c) * c->merge_dim : c->merge * c->merge * c->hidden;
   for (int i = 0; i < d; i++) {
     // The norm gives latents of mean 0 and deviation 1.
     bias[i] = (float)((bias[i] - mean[i]) / deviation);
@@ -494,7 +505,7 @@ static void fold(const UsAutoencoder* a, const double* mean, double deviation, f
 UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder** out) {
   *out = NULL;
   float* host = malloc(a->floats * sizeof(float));
-  double* mean = calloc((size_t)a->config.vit.global_dim, sizeof(double));
+  double* mean = calloc((size_t)a->vit->out_dim, sizeof(double));
   UsStatus status =
       host && mean ? US_OK : us_fail(US_MEMORY, "out of memory for the finished encoder");
   // With a norm an encoder of the weights as they are measures its latents, whose scale is folded

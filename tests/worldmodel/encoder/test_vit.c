@@ -53,8 +53,9 @@ typedef struct Check {
   uint8_t* pixels;
   UsDecoder* decoder;
   UsDecoderWork* decoder_work;
-  float* latents;        // (kFrames, 5)
+  float* latents;        // (numbers)
   float* latents_there;  // tensor memory
+  int numbers;           // of the latents of all frames
 } Check;
 
 static void fill_normal(int stream, size_t count, float* x) {
@@ -158,6 +159,9 @@ static void test_gradients_registers(void** state) {
 static void test_gradients_merged(void** state) {
   check_vit(tiny(0, 0, 2, 0, 0));
 }
+static void test_gradients_grid(void** state) {
+  check_vit(tiny(0, 0, 1, 0, 1));
+}
 static void test_gradients_global(void** state) {
   check_vit(tiny(0, 0, 2, 5, 1));
 }
@@ -167,28 +171,28 @@ static void test_gradients_all(void** state) {
 
 static double decoder_loss(Check* k) {
   us_ops_put(test_device(), k->there, k->weights, k->params->floats);
-  us_ops_put(test_device(), k->latents_there, k->latents, kFrames * 5);
+  us_ops_put(test_device(), k->latents_there, k->latents, (size_t)k->numbers);
   return weighted_sum(k,
                       us_decoder_forward(k->decoder, k->there, k->decoder_work, k->latents_there));
 }
 
-static void test_gradients_decoder(void** state) {
-  UsVitConfig c = tiny(0, 0, 2, 5, 1);
-  Check k = {.loss = decoder_loss};
+static void check_decoder(UsVitConfig c, int latent) {
+  const int numbers = kFrames * latent;
+  Check k = {.loss = decoder_loss, .numbers = numbers};
   assert_int_equal(us_decoder_create(&c, &k.decoder), US_OK);
   k.decoder_work = us_decoder_work_create(k.decoder, kFrames, 1);
   start(&k, &k.decoder->params, kFrames * 8 * 12 * 3);
-  k.latents = host_bytes(kFrames * 5 * sizeof(float));
-  k.latents_there = tensor(NULL, kFrames * 5);
-  fill_normal(2, kFrames * 5, k.latents);
-  float *gradient = tensor(NULL, k.params->floats), *dlatents_there = tensor(NULL, kFrames * 5);
+  k.latents = host_bytes((size_t)numbers * sizeof(float));
+  k.latents_there = tensor(NULL, (size_t)numbers);
+  fill_normal(2, (size_t)numbers, k.latents);
+  float *gradient = tensor(NULL, k.params->floats), *dlatents_there = tensor(NULL, (size_t)numbers);
   decoder_loss(&k);
   us_decoder_backward(k.decoder, k.there, k.decoder_work, k.latents_there, tensor(k.c, k.count),
                       dlatents_there, gradient);
   k.gradient = fetched(gradient, k.params->floats);
-  float* dlatents = fetched(dlatents_there, kFrames * 5);
+  float* dlatents = fetched(dlatents_there, (size_t)numbers);
   check_tensors(&k);
-  for (int i = 0; i < kFrames * 5; i++) {  // the latents' own gradient
+  for (int i = 0; i < numbers; i++) {  // the latents' own gradient
     float kept = k.latents[i];
     k.latents[i] = kept + 4e-3f;
     double up = decoder_loss(&k);
@@ -201,6 +205,13 @@ static void test_gradients_decoder(void** state) {
   drop_tensors();
   us_decoder_work_destroy(k.decoder_work);
   us_decoder_destroy(k.decoder);
+}
+
+static void test_gradients_decoder(void** state) {
+  check_decoder(tiny(0, 0, 2, 5, 1), 5);
+}
+static void test_gradients_decoder_of_cells(void** state) {
+  check_decoder(tiny(0, 0, 2, 0, 1), 6 * 3);
 }
 
 // Cells hold their neighbours' tokens, row by row, and scattering is the inverse.
@@ -316,9 +327,11 @@ int main(void) {
       cmocka_unit_test(test_gradients_plain),
       cmocka_unit_test(test_gradients_registers),
       cmocka_unit_test(test_gradients_merged),
+      cmocka_unit_test(test_gradients_grid),
       cmocka_unit_test(test_gradients_global),
       cmocka_unit_test(test_gradients_all),
       cmocka_unit_test(test_gradients_decoder),
+      cmocka_unit_test(test_gradients_decoder_of_cells),
       cmocka_unit_test(test_gather),
       cmocka_unit_test(test_config),
       cmocka_unit_test(test_config_round_trip),

@@ -144,6 +144,15 @@ static void test_learns_metric(void** state) {
   free(z);
 }
 
+// The config of a grid of 4 x 4 tokens.
+static UsAutoencoderConfig grid_config(int steps) {
+  UsAutoencoderConfig c = config(steps, 0);
+  c.vit.merge = 1;
+  c.vit.merge_dim = kDim;
+  c.vit.global_dim = 0;
+  return c;
+}
+
 // Pictures through the weights as they were trained: a checkpoint's, without the folded scale.
 static UsEncoder* raw_encoder(UsAutoencoder* a, const UsVitConfig* vit) {
   char path[] = "/tmp/us_raw_XXXXXX";
@@ -167,12 +176,12 @@ static UsEncoder* raw_encoder(UsAutoencoder* a, const UsVitConfig* vit) {
   return e;
 }
 
-// Folding the scale leaves pictures as they were, and a latent decodes to the frame it came from.
-static void test_pictures(void** state) {
-  if (emulated()) skip();
-  UsAutoencoderConfig c = config(250, 0);
+// Folding the scale leaves pictures as they were, and a latent of so many tokens decodes to the
+// frame it came from.
+static void check_pictures(UsAutoencoderConfig c, int tokens) {
+  enum { kMost = 16 * kDim };
   UsAutoencoder* a = create(&c);
-  float z[kDim];
+  float z[kMost];
   uint8_t drawn[kBytes], expected[kBytes];
   int inside = 0, outside = 0;
   for (int late = 0; late < 2;
@@ -180,6 +189,8 @@ static void test_pictures(void** state) {
     while (us_autoencoder_steps(a) < (late ? 250 : 2)) step(a, NULL);
     UsEncoder *e, *raw = raw_encoder(a, &c.vit);
     assert_int_equal(us_autoencoder_encoder(a, NULL, &e), US_OK);
+    assert_int_equal(us_encoder_info(e)->tokens, tokens);
+    assert_int_equal(us_encoder_info(e)->dim, kDim);
     for (int i = 0; i < 20; i++) {
       us_encoder_encode(raw, 1, frames + i * kBytes, NULL, z, NULL);
       us_encoder_decode(raw, 1, z, expected, NULL);
@@ -195,6 +206,36 @@ static void test_pictures(void** state) {
   }
   assert_true(inside / 20 > 160);
   assert_true(outside / 20 < 130);
+  us_autoencoder_destroy(a);
+}
+
+static void test_pictures(void** state) {
+  if (emulated()) skip();
+  check_pictures(config(250, 0), 1);
+}
+
+// Tokens of a grid have zero mean and unit average variance, and draw their frame.
+static void test_grid(void** state) {
+  SKIP_SLOW();
+  enum { kTokens = 16 };
+  check_pictures(grid_config(250), kTokens);
+  UsAutoencoderConfig c = grid_config(20);
+  UsAutoencoder* a = create(&c);
+  UsEncoder* e;
+  for (int i = 0; i < 20; i++) step(a, NULL);
+  assert_int_equal(us_autoencoder_encoder(a, NULL, &e), US_OK);
+  assert_int_equal(us_encoder_info(e)->grid_h, 4);
+  float* z = malloc(kFrames * kTokens * kDim * sizeof(float));
+  us_encoder_encode(e, kFrames, frames, NULL, z, NULL);
+  double mean[kDim] = {0}, variance = 0;
+  for (int i = 0; i < kFrames * kTokens * kDim; i++) {
+    mean[i % kDim] += (double)z[i] / (kFrames * kTokens);
+    variance += (double)z[i] * (double)z[i] / (kFrames * kTokens * kDim);
+  }
+  for (int j = 0; j < kDim; j++) assert_true(fabs(mean[j]) < 1e-3);
+  assert_true(fabs(variance - 1) < 1e-3);
+  free(z);
+  us_encoder_destroy(e);
   us_autoencoder_destroy(a);
 }
 
@@ -333,6 +374,10 @@ static void test_refused(void** state) {
   assert_int_equal(us_autoencoder_create(&c, &set, 1, &a), US_FORMAT);
   c = config(0, 0);
   assert_int_equal(us_autoencoder_create(&c, &set, 1, &a), US_USAGE);
+  c = grid_config(10);  // tokens have no anchor
+  c.anchor = 1;
+  assert_int_equal(us_autoencoder_create(&c, &set, 1, &a), US_USAGE);
+  assert_non_null(strstr(us_message(), "anchor"));
 }
 
 int main(void) {
@@ -340,7 +385,7 @@ int main(void) {
       cmocka_unit_test(test_learns),   cmocka_unit_test(test_learns_metric),
       cmocka_unit_test(test_pictures), cmocka_unit_test(test_bits),
       cmocka_unit_test(test_refused),  cmocka_unit_test(test_wide_is_alike),
-      cmocka_unit_test(test_diverges),
+      cmocka_unit_test(test_diverges), cmocka_unit_test(test_grid),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
