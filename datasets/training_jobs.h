@@ -29,7 +29,8 @@
 // A run that was stopped leaves checkpoint.safetensors in its folder; with `resume` the next one
 // goes on from there to the same bits. The key of a run hashes what its result depends on: the
 // settings so marked, the data, the encoder; another key is refused. A run holds the lock of its
-// folder. It may go on on another device, to the same results but for rounding.
+// folder. It may go on on another device, to the same results but for rounding. With `fast`
+// features are kept as bfloat16 (datasets/features.h) on any device, which is part of the key.
 //
 // Settings are lists as worldmodel/base/settings.h describes them, from which structs, defaults,
 // checks, command-line options, the notes in config.json and the key come.

@@ -57,6 +57,7 @@ typedef struct UsTrainData {
   UsBatchSource fill;
   void* source;
   int weighted;  // 1: it fills the samples' weights too; of `held` they are not looked at
+  int bfloat;    // 1: it fills features as bfloat16
 } UsTrainData;
 
 enum { US_TRAIN_UNREAD = 50 };  // most steps between two looks at their figures

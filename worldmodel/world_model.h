@@ -89,6 +89,7 @@ typedef struct UsLossConfig {
   int rollout;   // k, 1 <= k <= T - C; 0 or 1: none
   float weight;  // of the rollout loss; 0: 1
   float beta;    // threshold of smooth L1; 0: 1
+  int bfloat;    // 1: shards have their features in `bfloats`
 } UsLossConfig;
 
 typedef struct UsLosses {

@@ -25,6 +25,7 @@ struct UsTape {
   KvCache* own;        // (fed) of (B, G) tokens of predicted frame C + i
   float** fedback;     // (fed) (B, G, D) prediction of frame C + i
   float* raw;          // (B, T, G, D)
+  uint16_t* bfloats;   // (B, T, G, D) where they come so
   float* tokens;       // (B, T, G, D) normalised
   float* keyed;        // (B, T - 1, G, D) the frames that are keys
   float* targets;      // (B, T, G, D) at most, gathered targets of a pass
@@ -67,6 +68,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
     t->own_angles[i] = US_TAKE(m, float, (b * turns));
   }
   // The shard as it comes, normalised, and cut into what passes read.
+  if (t->c.bfloat) t->bfloats = US_TAKE(m, uint16_t, (b * frames * numbers));
   t->raw = US_TAKE(m, float, (b * frames * numbers));
   t->tokens = US_TAKE(m, float, (b * frames * numbers));
   t->keyed = US_TAKE(m, float, (b * frames * numbers));
@@ -301,7 +303,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
     predictor_time_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
   }
   us_ops_put(p->base.device, t->times, t->angles, (size_t)(b * frames) * turn);
-  us_ops_put(p->base.device, t->raw, shard->latents, (size_t)(b * frames) * one);
+  us_batch_put(t->device, shard, (size_t)(b * frames) * one, t->bfloats, t->raw);
   us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
   t->weighted = shard->weight != NULL;
   if (t->weighted) us_ops_put(p->base.device, t->weight, shard->weight, (size_t)b);
