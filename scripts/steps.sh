@@ -121,7 +121,8 @@ steps_run_one() {
     steps_write "$output" "done" "$spent" "$memory"
   else
     steps_write "$output" begun "$spent" "$memory"
-    [ $rc != 124 ] || rc=75
+    # Stopped when time was up, or killed where it did not stop.
+    if [ $rc = 124 ] || { [ $rc = 137 ] && [ "$STEPS_UNTIL" != 0 ] && [ "$(date +%s)" -ge "$STEPS_UNTIL" ]; }; then rc=75; fi
     [ $rc = 75 ] || echo "$label: failed: $(tail -n 1 "$log")" >&2
   fi
   return $rc
