@@ -109,6 +109,8 @@ steps_run_one() {
   fi
   [ ! -x /usr/bin/time ] || words=(/usr/bin/time -q -f %M -o steps/memory $dies "${words[@]}")
   log=log/${output//\//+}.log
+  # What cannot go on says everything again.
+  [[ $line == *" --resume"* ]] || rm -f "$log"
   echo "$label: ${line:0:110}"
   began=$SECONDS
   rm -f steps/memory
