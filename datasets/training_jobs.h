@@ -83,6 +83,8 @@ struct UsTask;
   X(FLOAT, sure, 0.8, -1e6, 2, RESULT, "X",                                                       \
     "with --film: R^2 of labels from which training without them is not tried")                   \
   X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
+  X(FLAG, no_balance, 0, 0, 1, RESULT, NULL,                                                      \
+    "do not bring actions to the scale of a pretrained predictor's queries")                      \
   US_TRAINING_SETTINGS(X)
 
 #define US_LATENT_SETTINGS(X)                                                                  \
@@ -93,11 +95,11 @@ struct UsTask;
   X(FLOAT, latent_weight, 3e-4, 0, 1e6, RESULT, "X",                                           \
     "with --latent-actions: weight of what they say, in nats")
 
-#define US_PRETRAIN_SETTINGS(X)                                             \
-  X(INT, gap, 10, 1, 1 << 10, RESULT, "N", "most env steps between frames") \
-  US_LATENT_SETTINGS(X)                                                     \
-  X(INT, block, 0, 0, 1 << 10, RESULT, "K",                                 \
-    "with --latent-actions: env steps between frames; 0: the task's")       \
+#define US_PRETRAIN_SETTINGS(X)                                                                 \
+  X(INT, gap, 10, 0, 1 << 10, RESULT, "N", "most env steps between frames; 0: a block, always") \
+  US_LATENT_SETTINGS(X)                                                                         \
+  X(INT, block, 0, 0, 1 << 10, RESULT, "K",                                                     \
+    "with --latent-actions or --gap 0: env steps between; 0: the task's")                       \
   US_TRAINING_SETTINGS(X)
 
 // Start from us_finetune_defaults() or us_pretrain_defaults().

@@ -96,6 +96,10 @@ US_API void us_trainer_destroy(UsTrainer* t);
 // model's normalisation. Fails with US_INTERRUPTED or US_MEMORY alone.
 US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);
 
+// Prepares action blocks with first weights for the actions of the first batch (world_model.h,
+// balance). Fails with US_INTERRUPTED or US_MEMORY alone.
+US_API UsStatus us_trainer_balance(UsTrainer* t);
+
 // One step. `progress` in [0, 1] places it on the cosine. 0: the caller wants to stop; the step is
 // not counted, and the weights are as they were. At most US_TRAIN_UNREAD steps are taken between
 // two calls of us_trainer_figures. Neither allocates.

@@ -165,6 +165,10 @@ struct UsWorldModelClass {
   // Mean squared errors (normalised) of the open-loop predictions of the last loss, frame C + j in
   // errors[0][j], and of repeating frame C - 1, in errors[1][j]: (2, max(k, 1)), tensor memory.
   void (*errors)(UsTape* t, double* errors);
+
+  // Prepares action blocks with first weights for the actions that the last loss on the tape saw.
+  // Nullable: there is nothing to prepare.
+  UsStatus (*balance)(UsWorldModel* m, const UsTape* t);
 };
 
 #define X(kind) extern US_API const UsWorldModelClass us_world_model_##kind;

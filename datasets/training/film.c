@@ -274,7 +274,8 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
                        .checkpoint = "checkpoint.safetensors",
                        .train = j->train,
                        .data = {both_source, j, 1, 0},
-                       .ready = ready};
+                       .ready = ready,
+                       .fresh = ready && !j->c.no_balance};
   *count = 2;
   US_TRY(run_stage(j, "both", &s, 0, &kept[1]));
   // On the true actions, gently, looking often and keeping the best.
@@ -283,6 +284,7 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
   last.checkpoint = "checkpoint-full.safetensors";
   last.data = known;
   last.ready = 1;
+  last.fresh = 0;
   last.train.steps = last.train.patience = j->c.last_steps;
   last.train.minutes = 0;
   last.train.rate *= j->c.last_rate;

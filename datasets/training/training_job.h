@@ -98,6 +98,7 @@ typedef struct UsTrainingStage {
   UsTrainConfig train;
   UsTrainData data;  // bfloat is the device's
   int ready;         // as above
+  int fresh;         // 1: its action blocks have first weights, which are to be balanced
 } UsTrainingStage;
 
 // What comes before the first stage: samplers and key; then look at result->complete.

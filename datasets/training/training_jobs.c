@@ -176,6 +176,9 @@ UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsVal
   US_TRY(us_trainer_create(us_training_model(j), &stage->train, train, held, j->pool, &j->t));
   // Weights without a normalisation take that of their data.
   if (!stage->ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
+  // The queries of a trunk that was trained before drown actions that are not brought to their
+  // scale.
+  if (stage->fresh) US_TRY(us_trainer_balance(j->t));
   const UsTrainRun run = {.label = stage->label,
                           .log = in_folder(j, log, stage->log),
                           .checkpoint = in_folder(j, checkpoint, stage->checkpoint),
@@ -195,7 +198,8 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
                           .checkpoint = passing[0],
                           .train = j->train,
                           .data = {us_training_source, &j->data, 0, 0},
-                          .ready = ready};
+                          .ready = ready,
+                          .fresh = ready && !j->c.no_balance};
   snprintf(only.key, sizeof(only.key), "%s", j->key);
   US_TRY(us_training_stage(j, &only, &result->validation));
   result->steps = j->steps;

@@ -5,6 +5,7 @@
 // before it. A pass keeps what its backward needs; the tape owns the passes and the keys and values
 // of real and of predicted frames, from which passes gather theirs.
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -463,6 +464,32 @@ float* us_tape_actions(UsTape* t) {
 
 const float* us_tape_action_gradient(const UsTape* t) {
   return t->dactions;
+}
+
+UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t) {
+  PREDICTOR_SIZES(&p->c);
+  const Pass* s = &t->pass[0];
+  UsDevice* device = p->base.device;
+  size_t rows = (size_t)s->rows, stats = 2 * rows, inputs = (size_t)predictor_inputs(&p->c);
+  size_t numbers = rows / (size_t)predictor_tokens(&p->c) * inputs;
+  float* host = malloc((stats + numbers + inputs) * sizeof(float));
+  if (!host) return us_fail(US_MEMORY, "out of memory for the scale of actions");
+  // The actions as the blocks see them.
+  double squares = 0;
+  us_ops_get(device, s->actions, host + stats, numbers);
+  for (size_t i = 0; i < numbers; i++) squares += (double)host[stats + i] * (double)host[stats + i];
+  for (int l = 0; l < n && squares > 0; l++) {
+    // What the joint norm multiplies them by, row by row (mean, 1 / deviation).
+    double factor = 0;
+    us_ops_get(device, s->layer[l].stats3, host, stats);
+    for (size_t r = 0; r < rows; r++) factor += (double)host[2 * r + 1] / (double)rows;
+    float gain = (float)(1 / (factor * sqrt(squares / (double)numbers)));
+    for (size_t i = 0; i < inputs; i++) host[stats + numbers + i] = gain;
+    us_ops_put(device, p->params + p->block[l].norm3_gain + (size_t)w, host + stats + numbers,
+               inputs);
+  }
+  free(host);
+  return US_OK;
 }
 
 // ---- what the last call predicted ----

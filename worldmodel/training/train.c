@@ -400,7 +400,7 @@ UsValidation us_trainer_validate(UsTrainer* t) {
   return (UsValidation){model[0] / copy[0], model[1] / copy[1], 1};
 }
 
-// ---- normalisation ----
+// ---- before the first step ----
 
 UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   const UsWorldModel* m = t->m;
@@ -438,4 +438,14 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   free(sum);
   free(mean);
   return status;
+}
+
+UsStatus us_trainer_balance(UsTrainer* t) {
+  if (!t->m->cls->balance || t->m->action == 0) return US_OK;
+  // One shard is enough: so many rows tell a deviation well.
+  fill(t, &t->train, 1, 0, &t->batch);
+  UsBatch shard = slice(t, &t->batch, 0);
+  t->m->cls->loss(t->m, t->worker[0].tape, &shard, t->c.batch, 0, NULL, NULL);
+  US_TRY(us_interrupt_check("training"));
+  return t->m->cls->balance(t->m, t->worker[0].tape);
 }

@@ -322,6 +322,68 @@ static void test_wide_is_alike(void** state) {
   for (int k = 0; k < 3; k++) drop(all[k]);
 }
 
+// The gains with which block l of r reads actions; every number of them the same.
+static float action_gain(const Run* r, int l) {
+  char name[64];
+  float* x = weights(r);
+  snprintf(name, sizeof(name), "blocks.%d.norm3.weight", l);
+  const UsParam* gain = us_params_find(us_predictor_list(r->p), name);
+  const float* at = x + gain->offset + us_predictor_config(r->p)->width;
+  float first = at[0], before = at[-1];
+  for (size_t i = 0; i < gain->count - (size_t)us_predictor_config(r->p)->width; i++) {
+    assert_true(at[i] == first);
+  }
+  assert_true(before == 1);  // those of the query are left
+  free(x);
+  return first;
+}
+
+// Everything that is added to the queries `times` larger, which changes no prediction.
+static void enlarge(Run* r, float times) {
+  static const char* const names[] = {"query",       "seed.weight",       "seed.bias",
+                                      ".out.weight", ".out.bias",         ".down.weight",
+                                      ".down.bias",  ".action_down.bias", ".action_down.weight"};
+  const UsParamList* list = us_predictor_list(r->p);
+  float* x = weights(r);
+  for (int i = 0; i < list->count; i++) {
+    const UsParam* t = &list->param[i];
+    size_t length = strlen(t->name);
+    int adds = 0;
+    for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++) {
+      size_t n = strlen(names[k]);
+      adds |= length >= n && strcmp(t->name + length - n, names[k]) == 0;
+    }
+    for (size_t k = 0; adds && k < t->count; k++) x[t->offset + k] *= times;
+  }
+  us_ops_put(us_predictor_model(r->p)->device, us_predictor_params(r->p), x, list->floats);
+  free(x);
+}
+
+// Queries that are larger drown actions in the norm that they share; their gains make up for it,
+// and change no prediction of blocks that have not learned yet.
+static void test_balance(void** state) {
+  UsTrainConfig c = config();
+  Run plain = make(&c, 1, toy_source, (void*)&train_seed);
+  Run large = make(&c, 1, toy_source, (void*)&train_seed);
+  enlarge(&large, 1000);
+  Run* const both[] = {&plain, &large};
+  for (int k = 0; k < 2; k++) {
+    us_trainer_normalise(both[k]->t, 2);
+    UsValidation before = us_trainer_validate(both[k]->t);
+    assert_int_equal(us_trainer_balance(both[k]->t), US_OK);
+    UsValidation after = us_trainer_validate(both[k]->t);
+    assert_true(before.one_step == after.one_step && before.open_loop == after.open_loop);
+  }
+  // Uniform actions have the rms 1 / sqrt(3); with large queries alone the deviation grows as they.
+  for (int l = 0; l < 2; l++) {
+    float small = action_gain(&plain, l), much = action_gain(&large, l);
+    assert_true(small > 0.9f && small < 20);
+    assert_true(much > 300 * small && much < 3000 * small);
+  }
+  drop(&plain);
+  drop(&large);
+}
+
 // Steps go on without the host; it waits once for figures, and once for a validation.
 static void test_waits_for_nothing(void** state) {
   UsDevice* d = wide_device();
@@ -615,6 +677,7 @@ int main(void) {
       cmocka_unit_test(test_bfloats),
       cmocka_unit_test(test_device_fails),
       cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_balance),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
