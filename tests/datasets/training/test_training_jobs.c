@@ -51,6 +51,18 @@ static void test_folders(void** state) {
   assert_true(r.complete);
 }
 
+// Gaps vary up to --gap, whatever a block is; with 0 they are blocks, and fit into no toy episode.
+static void test_gaps(void** state) {
+  UsPretrainConfig p = small_pretrain();
+  UsTrainResult r;
+  p.out = toy_path("gaps");
+  p.block = 100, p.gap = 0;
+  assert_int_equal(us_pretrain(&p, &r), US_FORMAT);
+  assert_non_null(strstr(us_message(), "expected an episode of at least 501 rows"));
+  p.gap = 2;
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+}
+
 // Another value of a setting, within its range.
 static void change(const UsSetting* s, void* config) {
   void* at = (char*)config + s->at;
@@ -369,10 +381,15 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),        cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings),  cmocka_unit_test(test_film),
-      cmocka_unit_test(test_shares),         cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_latent_samples), cmocka_unit_test(test_latent_actions),
+      cmocka_unit_test(test_folders),
+      cmocka_unit_test(test_gaps),
+      cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings),
+      cmocka_unit_test(test_film),
+      cmocka_unit_test(test_shares),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_latent_samples),
+      cmocka_unit_test(test_latent_actions),
       cmocka_unit_test(test_fast),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
