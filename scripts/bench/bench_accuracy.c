@@ -3,7 +3,7 @@
 // loop, as ratios to repeating the last known frame, and by how much a model's differ from those of
 // the first model on the same windows, each with twice its standard error over episodes.
 //
-//   bench_errors DATA FIRST MODEL...       from episode FIRST of DATA on
+//   bench_accuracy DATA FIRST MODEL...       from episode FIRST of DATA on
 
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ typedef struct Errors {
 
 static void check(UsStatus status) {
   if (status == US_OK) return;
-  fprintf(stderr, "bench_errors: %s\n", us_message());
+  fprintf(stderr, "bench_accuracy: %s\n", us_message());
   exit(1);
 }
 
@@ -45,7 +45,7 @@ static int measure(UsDataset* data, int first, const char* folder, Errors* out) 
   b.actions = malloc(kWindows * (size_t)frames * move * sizeof(float));
   UsTape* t = p && world->dim <= kDim ? us_tape_create(p, &config) : NULL;
   if (!b.latents || !b.times || !b.actions || !t) {
-    fprintf(stderr, "bench_errors: %s: not a predictor, or too large\n", folder);
+    fprintf(stderr, "bench_accuracy: %s: not a predictor, or too large\n", folder);
     exit(1);
   }
   int episodes = 0;
@@ -92,7 +92,7 @@ static void ratio(int n, const Errors* x, const Errors* y, int copies, int k, do
 
 int main(int argc, char** argv) {
   static Errors all[2][kEpisodes];
-  if (argc < 4) return fprintf(stderr, "bench_errors DATA FIRST MODEL...\n"), 2;
+  if (argc < 4) return fprintf(stderr, "bench_accuracy DATA FIRST MODEL...\n"), 2;
   UsDataset* data;
   check(us_dataset_open(argv[1], &data));
   printf("%-28s %-16s %-16s %-18s %s\n", "model", "next frame", "frame 5", "next, of first",
