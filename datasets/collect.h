@@ -44,7 +44,8 @@ typedef enum UsDiverged {
   X(INT, steps, 200, 1, 1000000, RESULT, "N", "env steps an episode")                        \
   X(SEED, seed, 0, 0, 0, RESULT, "S", "names all random numbers")                            \
   X(TEXT, policy, NULL, 0, 0, RESULT, "NAME", "a policy of the task; default: its first")    \
-  X(INT, size, 0, 8, 2048, RESULT, "PX", "pixels of a frame's side; default: the task's")    \
+  X(INT, size, -1, 0, 2048, RESULT, "PX",                                                    \
+    "pixels of a frame's side, 0: no frames; default: the task's")                           \
   X(INT, threads, 0, 0, 4096, FREE, "N", "threads; default: one per processor")              \
   X(TEXT, gl, NULL, 0, 0, RESULT, "WHAT", US_GL_HELP)                                        \
   X(TEXT, vary, NULL, 0, 0, RESULT, "LIST", "factors of variation to draw; help lists them") \
@@ -73,11 +74,14 @@ typedef struct UsCollectResult {
   int64_t redrawn;         // episodes that diverged and were drawn anew
   int64_t cut;             // episodes that diverged and are kept up to there
   int complete;            // 1: all episodes had been there, and nothing was done
-  int height, width;       // of frames
-  double seconds;          // that the new rows took
-  long long warnings;      // of MuJoCo
-  char warned[256];        // their kinds, each with its count
-  char features[1024];     // the file of the features; "" without `encode`
+  int height, width;       // of frames; 0: none were drawn
+  // Share of pixels that change within a second, or an episode where that is shorter: a mean over
+  // the new episodes; NaN where there are no frames or episodes of one row.
+  double changing;
+  double seconds;       // that the new rows took
+  long long warnings;   // of MuJoCo
+  char warned[256];     // their kinds, each with its count
+  char features[1024];  // the file of the features; "" without `encode`
 } UsCollectResult;
 
 // The defaults of the program.

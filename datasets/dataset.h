@@ -15,7 +15,8 @@
 //   pixels_crc  uint32  (N)         CRC-32C of the row's frame; files of before have none
 //   variation float32 (N, V)        numbers of the episode's factors of variation (env/vary.h), the
 //                                   same in all its rows; only where something varies
-//   attributes of the root: task, seed, version, policy, camera, renderer (OpenGL's names of what
+//   attributes of the root: task, seed, version, policy, camera (and camera_pose, of a task that
+//   brings a model: frames of the same task are drawn from there), renderer (OpenGL's names of what
 //   drew the frames, where it is known), env_dt, finished, action_low and
 //   action_high (A; film has neither), {action, proprio, state}_{mean, std, min, max}, and where
 //   something varies variation_names (V names, separated by commas) and variation_range; of

@@ -10,6 +10,7 @@ typedef struct UsDatasetInfo {
   char version[64];  // of the program that wrote it
   char policy[64];
   char camera[64];
+  char camera_pose[256];  // see UsEnvInfo; "": the task says it
   char renderer[512];  // what drew the frames; of several versions, "A; from episode N: B"; "": not
                        // known
   uint64_t seed;

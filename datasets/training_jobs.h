@@ -131,6 +131,10 @@ typedef struct UsTrainResult {
   int horizon;              // frames of the open-loop error
   UsValidation validation;  // the last, or best with `patience`
   const char* chosen;       // with `film`: the stage that was kept, both, full or alone; else NULL
+  // Why it may have gone badly: the share of pixels of the first file that change within a second
+  // (NaN: it has no frames), and 1 where the embedded encoder was not trained on its kind of scene.
+  double changing;
+  int unseen;
   double label_r2, label_correlation;  // with `film`: of the labels, on held-back trajectories
   int coded;                           // 1: with `latent_actions`, of which `latent` was measured
   UsLatentFigures latent;

@@ -57,6 +57,9 @@ typedef struct UsEnvConfig {
   UsPool* pool;  // not owned, must outlive the env. Nullable: one thread
   // What a simulator renders with, a word of env/gl.h; copied. Nullable: software
   const char* gl;
+  // Of a simulator: the scene's camera that frames are of, and its pose, as UsEnvInfo says them.
+  // Nullable: the task's own, the pose that it has in the scene
+  const char *camera, *camera_pose;
   struct UsDevice* device;  // where a model computes, not owned either. Nullable: the CPU
 } UsEnvConfig;
 
@@ -70,8 +73,12 @@ typedef struct UsEnvInfo {
   int state;        // S
   int observation;  // O, width of UsStep.observation
   int height, width;
-  int context;    // frames that the next step depends on: 1 for a simulator, C for a model
-  double dt;      // s an env step
+  int context;  // frames that the next step depends on: 1 for a simulator, C for a model
+  double dt;    // s an env step
+  // A simulator: the name of the camera that frames are of and, where the task brings a model, its
+  // pose for who is to see the same: place, rotation, field of view, near plane. A model: those of
+  // what it was trained on, "" where its folder does not say
+  char camera[64], camera_pose[256];
   char hash[65];  // a model: SHA-256 over everything that a rollout depends on, in hex
   // Where the memory of us_env_latents and us_env_rollout_device lies; NULL: the kind has neither.
   struct UsDevice* device;

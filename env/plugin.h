@@ -13,6 +13,10 @@
 //   const UsPlugin* us_plugin(void) { return &plugin; }
 //
 // A plugin stays loaded until the program ends: envs keep pointers into its tables.
+//
+// Plugins of MuJoCo itself (actuators, sensors, signed distance fields), which scenes name in
+// <extension>, are libraries that register themselves. Those that come with MuJoCo are found beside
+// its library; others are named with --plugin too.
 // Threads: from one thread at a time.
 
 #include "env/task.h"
@@ -45,8 +49,15 @@ US_API UsStatus us_task_check(const char* file, const UsTask* t);
 // list. Nullable: p and everything in it (refused), known (an empty list).
 US_API UsStatus us_plugin_check(const char* file, const UsPlugin* p, const UsTask* const* known);
 
-// Loads the library at `path` and checks it. On failure *out is NULL. Nullable: known.
+// Loads the library at `path` and checks it; one of MuJoCo's plugins is a plugin without tasks.
+// Such libraries are told apart by their file's name: one that is loaded is not loaded again, and
+// those named here come before those of us_engine_plugins. On failure *out is NULL. Nullable:
+// known.
 US_API UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPlugin** out);
+
+// Loads MuJoCo's own plugins from the folder `plugin` beside its library, where that is; further
+// calls do nothing.
+US_API void us_engine_plugins(void);
 
 US_C_END
 

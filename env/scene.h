@@ -28,6 +28,19 @@ US_API UsStatus us_scene_check_state(const char* what, const mjModel* m);
 // as who sleeps is no part of a state. On failure *out is NULL; the caller owns it.
 US_API UsStatus us_scene_compile(const UsTask* task, mjModel** out);
 
+enum { US_POSE_CHARS = 256 };
+
+// The camera that models without a fixed one are given, whose place no file of theirs says.
+#define US_SCENE_CAMERA "understudy_free"
+
+// The pose of a camera as text: place (m), rotation (a quaternion), field of view and near plane,
+// to the last bit.
+US_API void us_scene_pose(const mjModel* m, int camera, char pose[US_POSE_CHARS]);
+
+// Gives the camera of this name its pose. Another name is US_USAGE with those that there are, a
+// text that is no pose US_FORMAT. `what` is for messages. Nullable: pose (it stays as it is).
+US_API UsStatus us_scene_aim(const char* what, mjModel* m, const char* camera, const char* pose);
+
 US_C_END
 
 #endif  // UNDERSTUDY_SCENE_H_

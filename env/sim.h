@@ -20,8 +20,8 @@ US_API const UsTask* us_sim_task(const UsEnv* e);
 // The compiled model as the task has it, before any variation; owned by the env.
 US_API const mjModel* us_sim_model(const UsEnv* e);
 
-// Why nothing can be planned in a task of this model, for messages; NULL: it can.
-US_API const char* us_sim_passive(const mjModel* m);
+// Why nothing can be planned in a task that brings its model, for messages; NULL: it can.
+US_API const char* us_sim_passive(const UsTask* t);
 
 // The compiled model in the present variation of a slot; owned by the env, valid until the slot is
 // varied again.

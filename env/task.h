@@ -17,12 +17,17 @@
 #include "worldmodel/base/rng.h"
 #include "worldmodel/base/settings.h"
 
-enum { US_TASK_ABI = 4, US_POLICY_MEMORY = 128, US_TASK_MEASURES = 256, US_TASK_ACTIONS = 64 };
+enum {
+  US_TASK_ABI = 4,
+  US_POLICY_MEMORY = 128,
+  US_TASK_MEASURES = 1 << 14,
+  US_TASK_ACTIONS = 1 << 12
+};
 enum { US_FACTORS = 32 };  // most factors of variation of a task, the general ones included
 
 // A behaviour policy for collecting: writes action (A), each in [-1, 1]. `memory`
-// (US_POLICY_MEMORY) is the episode's own, zero at its start; rng is the stream of this episode and
-// step.
+// (us_task_memory: US_POLICY_MEMORY, or one more than A where that is more) is the episode's own,
+// zero at its start; rng is the stream of this episode and step.
 typedef struct UsPolicy {
   const char* name;
   const char* summary;
@@ -98,6 +103,11 @@ typedef struct UsTask {
   // A compiled model in place of `scene`, owned by whoever made the task. Nullable.
   const mjModel* model;
 } UsTask;
+
+// Numbers of a policy's memory in this task: more than US_POLICY_MEMORY where it has more actions.
+static inline int us_task_memory(const UsTask* t) {
+  return t->action < US_POLICY_MEMORY ? US_POLICY_MEMORY : t->action + 1;
+}
 
 // Writes a task's settings for `job` into a config that this list describes, but for those whose
 // names stand in `given`, separated by spaces. Names that the list does not have belong to another

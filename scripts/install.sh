@@ -41,7 +41,7 @@ fi
 
 version=4.0.0
 target=deps/mujoco
-if [ ! -e "$target/libmujoco.so.$version" ]; then
+if [ ! -e "$target/libmujoco.so.$version" ] || [ ! -d "$target/plugin" ]; then
   echo "install: MuJoCo $version from its wheel"
   command -v pip3 >/dev/null || apt_install python3-pip
   folder=$(mktemp -d)
@@ -52,7 +52,7 @@ if [ ! -e "$target/libmujoco.so.$version" ]; then
     --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
     --dest "$folder" "mujoco-core==$version"
   echo "1cea4f32972ade944fef7a9b586272a83352bf0c6404455d7ea56d7f9edaa136  $(ls "$folder"/*.whl)" | sha256sum --check --quiet
-  unzip -q "$folder"/*.whl 'mujoco/include/*' "mujoco/libmujoco.so.$version" \
+  unzip -q "$folder"/*.whl 'mujoco/include/*' 'mujoco/plugin/*' "mujoco/libmujoco.so.$version" \
     'mujoco_core-*.dist-info/licenses/*' -d "$folder/wheel"
   mkdir -p deps
   rm -rf "$target"

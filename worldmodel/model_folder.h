@@ -28,11 +28,14 @@
 US_C_BEGIN
 
 typedef struct UsModelInfo {
-  char task[64];             // of the data that it was trained on
-  double dt;                 // s an env step; frames are dt * block apart
-  int block, action;         // K, A
-  int height, width;         // of frames; 0 when the encoder reads states
-  int contexts;              // n start contexts
+  char task[64];      // of the data that it was trained on
+  double dt;          // s an env step; frames are dt * block apart
+  int block, action;  // K, A
+  int height, width;  // of frames; 0 when the encoder reads states
+  int contexts;       // n start contexts
+  // The camera of the frames that it was trained on and its pose (env.h); "" where the folder does
+  // not say.
+  char camera[64], camera_pose[256];
   char hash[US_HASH_CHARS];  // SHA-256 over everything that imagination depends on
 } UsModelInfo;
 
@@ -61,6 +64,7 @@ US_API const float* us_model_past(const UsModel* m);
 typedef struct UsModelParts {
   const char* task;
   double dt;
+  const char *camera, *camera_pose;  // Nullable, and then not written
   const UsWorldModel* model;
   const UsEncoder* encoder;
   int contexts;           // n

@@ -75,9 +75,12 @@ typedef struct Collect {
   int policy;
   UsVary vary;
   UsVaryRange range;
-  int slots, rows;  // N, T
-  size_t frame;     // bytes of a frame
-  int64_t done;     // episodes in the file
+  int slots, rows;       // N, T
+  size_t frame;          // bytes of a frame
+  int64_t done;          // episodes in the file
+  UsDatasetInfo before;  // of a file that is gone on with
+  double changed;        // a sum of shares, of so many pairs of frames
+  int64_t compared;
   UsCollectResult* result;
   UsArena arena;
   int plays;  // slots that play
@@ -133,11 +136,11 @@ static UsStatus look(Collect* c, int t) {
   }
   // Numbers straight into their rows, frames through a buffer: slots that play are packed there.
   US_TRY(us_env_look(c->env, c->plays, c->slot, c->obs));
-  US_TRY(us_env_render(c->env, c->plays, c->slot, c->frames));
+  if (c->frame) US_TRY(us_env_render(c->env, c->plays, c->slot, c->frames));
   for (int i = 0; i < c->plays; i++) {
     size_t row = at(c, c->slot[i], t);
     c->times[row] = c->obs[i].time;
-    memcpy(c->pixels + row * c->frame, c->frames + (size_t)i * c->frame, c->frame);
+    if (c->frame) memcpy(c->pixels + row * c->frame, c->frames + (size_t)i * c->frame, c->frame);
     c->length[c->slot[i]] = t + 1;
   }
   return US_OK;
@@ -247,6 +250,19 @@ static UsStatus list_again(Collect* c, int n) {
   return US_OK;
 }
 
+// Adds up how much of an episode's frames changes within a second.
+static void note_changes(Collect* c, const UsEpisode* e) {
+  const UsEnvInfo* info = us_env_info(c->env);
+  const size_t pixels = c->frame / 3;
+  int second = (int)fmax(1, round(1 / info->dt));
+  if (second > e->rows - 1) second = e->rows - 1;
+  for (int t = second; second > 0 && pixels && t < e->rows; t += second) {
+    const uint8_t* now = e->pixels + (size_t)t * c->frame;
+    c->changed += us_frame_change(pixels, now - (size_t)second * c->frame, now);
+    c->compared++;
+  }
+}
+
 // Plays episodes c->done .. c->done + n - 1 and appends them.
 static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
   const UsEnvInfo* info = us_env_info(c->env);
@@ -277,6 +293,7 @@ static UsStatus collect_batch(Collect* c, int n, UsProgress* bar) {
                    .times = c->times + row,
                    .variation = c->variation + row * (size_t)c->vary.count};
     US_TRY(us_dataset_append(c->writer, &e));
+    note_changes(c, &e);
     c->done++;
   }
   return US_OK;
@@ -300,31 +317,42 @@ static UsStatus open_env(Collect* c) {
   const UsCollectConfig* o = c->o;
   c->rows = o->steps + 1;
   int side = o->size;
-  for (const UsTask* const* t = o->tasks; side == 0 && *t; t++) {
+  for (const UsTask* const* t = o->tasks; side < 0 && *t; t++) {
     if (strcmp((*t)->name, o->task) == 0) side = (*t)->size;
   }
-  if (side == 0) side = 64;
+  if (side < 0) side = 64;
   // As many slots as keep the threads busy, as the memory allows, and as there are episodes; one
   // always fits.
   size_t episode = (size_t)c->rows * (size_t)side * (size_t)side * 3;
-  int fit = (int)(pixel_room / episode), slots = 8 * us_pool_threads(c->pool);
+  int fit = episode ? (int)(pixel_room / episode) : kMostSlots,
+      slots = 8 * us_pool_threads(c->pool);
   if (slots < kFewestSlots) slots = kFewestSlots;
   if (slots > kMostSlots) slots = kMostSlots;
   if (slots > fit) slots = fit > 0 ? fit : 1;
   c->slots = slots < o->episodes ? slots : o->episodes;
   UsEnvConfig config = {.slots = c->slots,
                         .block = 1,
-                        .height = o->size,
-                        .width = o->size,
-                        .pixels = 1,
+                        .height = o->size > 0 ? o->size : 0,
+                        .width = o->size > 0 ? o->size : 0,
+                        .pixels = o->size != 0,
                         .pool = c->pool,
                         .gl = o->gl};
+  // A file that is gone on with says where its frames are seen from.
+  UsDataset* before = NULL;
+  if (o->resume && us_file_exists(o->out) && us_dataset_open(o->out, &before) == US_OK) {
+    c->before = *us_dataset_info(before);
+    us_dataset_close(before);
+    if (c->before.camera_pose[0] && strcmp(c->before.task, o->task) == 0) {
+      config.camera = c->before.camera;
+      config.camera_pose = c->before.camera_pose;
+    }
+  }
   char name[4096];
   snprintf(name, sizeof(name), "sim:%s", o->task);
   US_TRY(us_env_open(name, o->tasks, &config, &c->env));
   const UsEnvInfo* info = us_env_info(c->env);
   if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
-  c->frame = us_frame_bytes(info->height, info->width);
+  c->frame = o->size ? us_frame_bytes(info->height, info->width) : 0;
   // The batch is measured first and placed then.
   layout(&c->arena, c);
   US_TRY(us_machine_need_memory(o->out, (double)c->arena.size));
@@ -342,8 +370,8 @@ static UsStatus open_file(Collect* c) {
   US_TRY(us_folder_make_above(o->out));
   UsDatasetInfo d = {.version = US_VERSION,
                      .seed = o->seed,
-                     .height = info->height,
-                     .width = info->width,
+                     .height = c->frame ? info->height : 0,
+                     .width = c->frame ? info->width : 0,
                      .action = info->action,
                      .proprio = info->proprio,
                      .state = info->state,
@@ -351,9 +379,10 @@ static UsStatus open_file(Collect* c) {
                      .dt = info->dt};
   snprintf(d.task, sizeof(d.task), "%s", c->task->name);
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
-  snprintf(d.camera, sizeof(d.camera), "%s", c->task->camera);
+  snprintf(d.camera, sizeof(d.camera), "%s", info->camera);
+  snprintf(d.camera_pose, sizeof(d.camera_pose), "%s", info->camera_pose);
   snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->how]);
-  US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
+  if (c->frame) US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
@@ -437,8 +466,15 @@ static UsStatus collect(Collect* c) {
   result->complete = !c->writer;
   UsStatus status = c->writer ? record(c) : US_OK;
   result->episodes = c->done;
-  result->height = us_env_info(c->env)->height;
-  result->width = us_env_info(c->env)->width;
+  result->height = c->frame ? us_env_info(c->env)->height : 0;
+  result->width = c->frame ? us_env_info(c->env)->width : 0;
+  result->changing = c->compared ? c->changed / (double)c->compared : NAN;
+  if (result->changing < US_FRAME_FEW) {
+    us_log(
+        "%s: only %.2f %% of the pixels change within a second: camera %s hardly sees what moves "
+        "(--camera; understudy inspect FILE.xml --png shows what others see)",
+        c->o->out, 100 * result->changing, us_env_info(c->env)->camera);
+  }
   result->warnings = us_sim_warnings(c->env, result->warned, sizeof(result->warned));
   return status == US_OK && c->o->encode ? encode(c) : status;
 }
@@ -462,6 +498,12 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
   US_TRY(us_settings_check(us_collect_settings, config));
   US_TRY(find_diverged(config->diverged, &how));
   US_TRY(us_gl_check(config->gl));
+  if (config->size > 0 && config->size < 8) {
+    return us_fail(US_USAGE, "--size: expected 0 (no frames) or 8 to 2048, found %d", config->size);
+  }
+  if (config->size == 0 && config->encode && strcmp(config->encode, "state") != 0) {
+    return us_fail(US_USAGE, "--encode %s: expected frames, found --size 0", config->encode);
+  }
   if (!config->encode && (config->device || config->fast)) {
     return us_fail(US_USAGE, "--device: expected --encode too, which is what it does");
   }

@@ -31,6 +31,7 @@ UsStatus us_resume_check(const UsDataset* d, const UsDatasetInfo* want, int rows
   } text[] = {{"task", want->task, found->task},
               {"policy", want->policy, found->policy},
               {"camera", want->camera, found->camera},
+              {"camera_pose", want->camera_pose, found->camera_pose},
               {"version", want->version, found->version},
               {"variation", want->variation_names, found->variation_names},
               {"diverged", want->diverged, found->diverged},

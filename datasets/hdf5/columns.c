@@ -227,6 +227,7 @@ int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size
   X(version, 1, 0)         \
   X(policy, 1, 1)          \
   X(camera, 1, 0)          \
+  X(camera_pose, 0, 0)     \
   X(renderer, 0, 1)        \
   X(diverged, 0, 0)        \
   X(variation_names, 0, 1) \

@@ -92,6 +92,8 @@ static UsStatus save(const UsTrainingJob* j, UsValidation v) {
   UsStatus status = draw_contexts(j, &context, &past);
   const UsModelParts parts = {.task = info->task,
                               .dt = info->dt,
+                              .camera = info->camera_pose[0] ? info->camera : NULL,
+                              .camera_pose = info->camera_pose[0] ? info->camera_pose : NULL,
                               .model = us_predictor_model(j->p),
                               .encoder = j->data.encoder,
                               .contexts = kContexts,

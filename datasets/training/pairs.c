@@ -39,7 +39,7 @@ static UsStatus add_pair(Drawer* d, int64_t episode, int64_t start, int* gave) {
   UsPair pair = {start - d->block, start, start + d->ahead, (int32_t)episode, 0, 0};
   int width = us_dataset_info(d->data)->state;
   const double* states = us_dataset_states(d->data);
-  double from[US_TASK_MEASURES], to[US_TASK_MEASURES];
+  double from[d->task->measure], to[d->task->measure];
   const mjModel* m = us_sim_model(d->sim);
   US_TRY(us_sim_measure(d->sim, 1, states + pair.start * width, from));
   US_TRY(us_sim_measure(d->sim, 1, states + pair.goal * width, to));

@@ -2,12 +2,14 @@
 
 #include "datasets/training/training_job.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "env/task.h"
+#include "worldmodel/base/frame.h"
 
 enum { kPath = 4096, kNormalise = 32 };
 
@@ -150,7 +152,39 @@ static void drop_passing(const UsTrainingJob* j, int from) {
   }
 }
 
+// How much of the first file's frames changes within a second, by some pairs of them.
+static UsStatus find_changing(const UsTrainingJob* j, double* changing) {
+  enum { kPairs = 32 };
+  UsDataset* d = j->data.data[0];
+  const UsDatasetInfo* info = us_dataset_info(d);
+  const size_t frame = us_frame_bytes(info->height, info->width);
+  int pairs = 0, second = info->dt > 0 ? (int)(1 / info->dt + 0.5) : j->data.block;
+  *changing = NAN;
+  uint8_t* two = frame ? malloc(2 * frame) : NULL;
+  double sum = 0;
+  UsStatus status = US_OK;
+  for (int i = 0; two && i < kPairs && status == US_OK; i++) {
+    // Of an episode's first second and of its last.
+    int64_t e = i * info->episodes / kPairs, at = us_dataset_offsets(d)[e];
+    int length = us_dataset_lengths(d)[e], gap = second < length - 1 ? second : length - 1;
+    if (i % 2) at += length - 1 - gap;
+    if (gap < 1) continue;
+    status = us_dataset_pixels(d, at, 1, two);
+    if (status == US_OK) status = us_dataset_pixels(d, at + gap, 1, two + frame);
+    sum += us_frame_change(frame / 3, two, two + frame);
+    pairs++;
+  }
+  free(two);
+  if (pairs) *changing = sum / pairs;
+  return status;
+}
+
 UsStatus us_training_begin(UsTrainingJob* j, UsTrainResult* result) {
+  // What the result may have to be explained by.
+  const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
+  US_TRY(find_changing(j, &result->changing));
+  int own = info->camera_pose[0] || (j->task && j->task->model) || !strcmp(info->version, "import");
+  result->unseen = own && strcmp(j->c.encoder, "default") == 0;
   // Samples for training and validation.
   j->train = us_train_defaults(us_training_model(j), &j->train);
   int held_frames = us_predictor_config(j->p)->context + j->train.horizon;

@@ -159,6 +159,8 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   UsEnvInfo* info = &m->base.info;
   snprintf(info->name, sizeof(info->name), "%s", name);
   snprintf(info->task, sizeof(info->task), "%s", from->task);
+  snprintf(info->camera, sizeof(info->camera), "%s", from->camera);
+  snprintf(info->camera_pose, sizeof(info->camera_pose), "%s", from->camera_pose);
   snprintf(info->hash, sizeof(info->hash), "%s", from->hash);
   info->slots = config->slots;
   info->block = from->block;

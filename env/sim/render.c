@@ -11,7 +11,7 @@
 #include "env/trap.h"
 #include "worldmodel/base/frame.h"
 
-enum { MOST_GEOMS = 2000, MESSAGE = 512, CHUNK = 16 };
+enum { FEWEST_GEOMS = 2000, MESSAGE = 512, CHUNK = 16 };
 enum { FINE = 2 };  // fine pixels of a pixel's side: frames are drawn larger and averaged
 
 // What one worker draws with.
@@ -46,7 +46,9 @@ static void make_scene(void* arg) {
   Painter* p = arg;
   const mjModel* m = p->render->model;
   p->data = mj_makeData(m);
-  mjv_makeScene(m, &p->scene, MOST_GEOMS);
+  // Room for all that a model shows, a geom of which may be drawn twice.
+  int most = (int)(2 * m->ngeom + m->nsite + m->nwrap + m->nlight);
+  mjv_makeScene(m, &p->scene, most > FEWEST_GEOMS ? most : FEWEST_GEOMS);
   const int off[] = {mjRND_SHADOW, mjRND_REFLECTION, mjRND_SKYBOX, mjRND_FOG, mjRND_HAZE};
   for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) p->scene.flags[off[i]] = 0;
   mjr_makeContext(m, &p->context, mjFONTSCALE_50);

@@ -43,7 +43,7 @@ static UsStatus sync_models(Sim* s, int n, const int* slots) {
 static UsStatus open_render(Sim* s) {
   const UsEnvInfo* i = &s->env.info;
   if (s->render) return US_OK;
-  return us_render_open(i->name, s->gl, s->model, s->task->camera, i->height, i->width, s->env.pool,
+  return us_render_open(i->name, s->gl, s->model, i->camera, i->height, i->width, s->env.pool,
                         &s->render);
 }
 
@@ -78,17 +78,37 @@ static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
 
 // ---- save and restore ----
 
-// A slot's bytes: its row, then its Slot.
+// Points a slot to its piece of what slots keep.
+static void place_kept(Sim* s, int slot) {
+  Slot* p = &s->slot[slot];
+  const int measure = s->task->measure;
+  p->goal = sim_kept(s, slot);
+  p->measure = p->goal + measure;
+  p->memory = p->measure + measure;
+  p->proprio = (float*)(p->memory + us_task_memory(s->task));
+}
+
+// A slot's bytes: its row, its Slot, what it keeps.
 static void sim_save(UsEnv* e, int slot, void* bytes) {
   Sim* s = sim_of(e);
-  memcpy(bytes, sim_row(s, slot), sizeof(double) * (size_t)s->row);
-  memcpy((char*)bytes + sizeof(double) * (size_t)s->row, &s->slot[slot], sizeof(Slot));
+  char* at = bytes;
+  memcpy(at, sim_row(s, slot), sizeof(double) * (size_t)s->row);
+  at += sizeof(double) * (size_t)s->row;
+  Slot plain = s->slot[slot];
+  plain.goal = plain.measure = plain.memory = NULL;  // where they lie is this env's
+  plain.proprio = NULL;
+  memcpy(at, &plain, sizeof(Slot));
+  memcpy(at + sizeof(Slot), sim_kept(s, slot), sizeof(double) * (size_t)s->keeps);
 }
 
 static void sim_restore(UsEnv* e, int slot, const void* bytes) {
   Sim* s = sim_of(e);
-  memcpy(sim_row(s, slot), bytes, sizeof(double) * (size_t)s->row);
-  memcpy(&s->slot[slot], (const char*)bytes + sizeof(double) * (size_t)s->row, sizeof(Slot));
+  const char* at = bytes;
+  memcpy(sim_row(s, slot), at, sizeof(double) * (size_t)s->row);
+  at += sizeof(double) * (size_t)s->row;
+  memcpy(&s->slot[slot], at, sizeof(Slot));
+  memcpy(sim_kept(s, slot), at + sizeof(Slot), sizeof(double) * (size_t)s->keeps);
+  place_kept(s, slot);
   sync_models(s, 1, &slot);
 }
 
@@ -99,6 +119,8 @@ static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
     if (targets[i] == slot) continue;
     memcpy(sim_row(s, targets[i]), sim_row(s, slot), sizeof(double) * (size_t)s->row);
     s->slot[targets[i]] = s->slot[slot];
+    memcpy(sim_kept(s, targets[i]), sim_kept(s, slot), sizeof(double) * (size_t)s->keeps);
+    place_kept(s, targets[i]);
   }
   sync_models(s, n, targets);
 }
@@ -109,6 +131,7 @@ static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
 static void layout(UsArena* a, Sim* s) {
   const int n = s->env.info.slots;
   s->slot = US_TAKE(a, Slot, n);
+  s->kept = US_TAKE(a, double, (size_t)n*(size_t)s->keeps);
   s->ids = US_TAKE(a, int, n > SCRATCH ? n : SCRATCH);
   s->played = US_TAKE(a, int, n);
   s->blank = US_TAKE(a, double, s->row);
@@ -145,10 +168,11 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   s->qvel_at = (int)(mjb_stateComponent(s->slots, mjSTATE_QVEL, NULL) - start);
   s->act_at = (int)(mjb_stateComponent(s->slots, mjSTATE_ACT, NULL) - start);
   // Memory of the slots, then the models of their variations.
+  s->keeps = 2 * s->task->measure + us_task_memory(s->task) + (s->task->proprio + 1) / 2;
   layout(&s->arena, s);
   US_TRY(us_arena_alloc(&s->arena));
   layout(&s->arena, s);
-  s->env.save_size = sizeof(double) * (size_t)s->row + sizeof(Slot);
+  s->env.save_size = sizeof(double) * (size_t)(s->row + s->keeps) + sizeof(Slot);
   s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
   if (!s->variants) return us_fail(US_MEMORY, "%s: out of memory for variations", name);
   // MuJoCo makes one row of the start, which is then every slot's.
@@ -161,6 +185,7 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   for (int i = 0; i < s->env.info.slots; i++) {
     memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
     s->slot[i].stale = 1;
+    place_kept(s, i);
     s->played[s->plays++] = i;
   }
   return us_sim_settle(s);
@@ -175,7 +200,14 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   US_TRY(us_task_check_table(NULL, task));
   mjModel* model = NULL;
   US_TRY(us_scene_compile(task, &model));
-  Sim* s = calloc(1, sizeof(*s));
+  // The camera that was asked for, where it was.
+  const char* camera = config->camera ? config->camera : task->camera;
+  UsStatus aimed = config->camera ? us_scene_aim(name, model, camera, config->camera_pose) : US_OK;
+  Sim* s = aimed == US_OK ? calloc(1, sizeof(*s)) : NULL;
+  if (aimed != US_OK) {
+    mj_deleteModel(model);
+    return aimed;
+  }
   if (!s) {
     mj_deleteModel(model);
     return us_fail(US_MEMORY, "%s: out of memory", name);
@@ -190,6 +222,9 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   UsEnvInfo* i = &s->env.info;
   snprintf(i->name, sizeof(i->name), "%s", name);
   snprintf(i->task, sizeof(i->task), "%s", task->name);
+  snprintf(i->camera, sizeof(i->camera), "%s", camera);
+  int posed = task->model ? mj_name2id(model, mjOBJ_CAMERA, camera) : -1;
+  if (posed >= 0) us_scene_pose(model, posed, i->camera_pose);
   i->slots = config->slots;
   i->block = config->block ? config->block : task->block;
   i->action = task->action;
@@ -239,8 +274,11 @@ const UsTask* us_sim_task(const UsEnv* e) {
   return sim_of((UsEnv*)e)->task;
 }
 
-const char* us_sim_passive(const mjModel* m) {
-  return m->nu == 0 ? "no controls" : m->nq == 0 ? "no joints" : NULL;
+const char* us_sim_passive(const UsTask* t) {
+  const mjModel* m = t->model;
+  if (!m) return NULL;
+  // Without controls, actions may still be about bodies of motion capture.
+  return m->nu == 0 && t->action == 1 ? "no controls" : m->nq == 0 ? "no joints" : NULL;
 }
 
 const mjModel* us_sim_model(const UsEnv* e) {

@@ -24,13 +24,14 @@ typedef struct Slot {
   int steps;  // env steps since the episode began
   int now;    // of them, those before the one that was played last
   int has_goal;
-  int good;   // 0: diverged, see us_sim_diverged
-  int stale;  // what follows has to be read again from the state
-  double goal[US_TASK_MEASURES];
-  double measure[US_TASK_MEASURES];
-  double memory[US_POLICY_MEMORY];
-  float proprio[US_TASK_MEASURES];
+  int good;                // 0: diverged, see us_sim_diverged
+  int stale;               // what follows has to be read again from the state
   float vary[US_FACTORS];  // numbers of the factors, by us_sim_factors
+  // What follows is as long as the task says: the slot's own piece of Sim.kept.
+  double* goal;     // (M)
+  double* measure;  // (M)
+  double* memory;   // (us_task_memory)
+  float* proprio;   // (P)
 } Slot;
 
 typedef struct Sim {
@@ -47,7 +48,9 @@ typedef struct Sim {
   int row;                                // R, numbers in a state row
   int time_at, qpos_at, qvel_at, act_at;  // places in a row
   UsArena arena;
-  Slot* slot;     // (N)
+  Slot* slot;    // (N)
+  double* kept;  // (N, keeps) what slots keep beside their row, see Slot
+  int keeps;
   int* ids;       // (max(N, SCRATCH)) a selection for MuJoCo
   int* played;    // (N) the slots that steps play
   int plays;      // how many those are
@@ -62,6 +65,11 @@ static inline Sim* sim_of(UsEnv* e) {
 
 static inline double* sim_row(Sim* s, int slot) {
   return mjb_state(s->slots) + (size_t)slot * (size_t)s->row;
+}
+
+// Where a slot's piece of Sim.kept begins.
+static inline double* sim_kept(Sim* s, int slot) {
+  return s->kept + (size_t)slot * (size_t)s->keeps;
 }
 
 // ---- sim_run.c ----

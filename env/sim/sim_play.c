@@ -52,7 +52,7 @@ static int is_good(const UsTask* t, const mjModel* m, const mjData* d, const dou
 // One env step with its position kinematics current before and after. action (A)
 static void env_step(const UsTask* t, const mjModel* m, mjData* d, const float* action) {
   // Actions are clipped here, once for every task.
-  float clipped[US_TASK_ACTIONS];
+  float clipped[t->action];
   for (int i = 0; i < t->action; i++) clipped[i] = fminf(fmaxf(action[i], -1.0f), 1.0f);
   if (t->control) {
     t->control(m, d, clipped);
@@ -128,10 +128,12 @@ void us_sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
   int n = 0;
   for (int i = 0; i < e->info.slots; i++) {
     if (mask && !mask[i]) continue;
-    // A fresh slot, which keeps the variation it was put into.
-    Slot fresh = {.seed = seeds[i], .stale = 1};
-    memcpy(fresh.vary, s->slot[i].vary, sizeof(fresh.vary));
-    s->slot[i] = fresh;
+    // A fresh slot, which keeps the variation it was put into, and its place for what it keeps.
+    Slot* slot = &s->slot[i];
+    slot->seed = seeds[i];
+    slot->steps = slot->now = slot->has_goal = slot->good = 0;
+    slot->stale = 1;
+    memset(sim_kept(s, i), 0, sizeof(double) * (size_t)s->keeps);
     memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
     // A new episode ends the error of the one before.
     s->ids[n++] = i;
@@ -234,7 +236,7 @@ static void rollout_one(const mjModel* m, mjData* d, int sim, void* arg) {
   const Slot* slot = &s->slot[c->slots[item / (size_t)c->samples]];
   const float* action = c->actions + item * (size_t)c->horizon * (size_t)s->env.info.block * a;
   float* rewards = c->rewards + item * (size_t)c->horizon;
-  double measure[US_TASK_MEASURES];
+  double measure[s->task->measure];
   // The calling thread is one of those that play, and passes on that it was asked to stop.
   if (us_interrupted()) __atomic_store_n(c->wanted, 1, __ATOMIC_RELAXED);
   if (__atomic_load_n(c->wanted, __ATOMIC_RELAXED)) return;

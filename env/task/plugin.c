@@ -1,7 +1,9 @@
 // Checks of a task's table, field by field, and loading tasks from a shared library.
 
+#define _GNU_SOURCE  // dladdr
 #include "env/plugin.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <math.h>
 #include <stdarg.h>
@@ -233,7 +235,37 @@ static UsStatus refuse_library(const char* path, const char* file) {
                  at + (*at == ' '));
 }
 
+// Files' names of MuJoCo's plugins that are loaded, of which one registers once.
+enum { LIBRARIES = 32 };
+static char loaded[LIBRARIES][64];
+static int loaded_count;
+
+static const char* file_name(const char* path) {
+  const char* slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+static int is_loaded(const char* path) {
+  for (int i = 0; i < loaded_count; i++) {
+    if (strncmp(loaded[i], file_name(path), sizeof(loaded[i]) - 1) == 0) return 1;
+  }
+  return 0;
+}
+
+// Opens a library; *engine: how many plugins of MuJoCo it registered.
+static void* open_library(const char* file, int* engine) {
+  const int before = mjp_pluginCount();
+  void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+  *engine = library ? mjp_pluginCount() - before : 0;
+  if (*engine && loaded_count < LIBRARIES) {
+    snprintf(loaded[loaded_count++], sizeof(loaded[0]), "%.63s", file_name(file));
+  }
+  return library;
+}
+
 UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPlugin** out) {
+  static const UsTask* const none[] = {NULL};
+  static const UsPlugin engine_only = {sizeof(UsPlugin), US_PLUGIN_ABI, mjVERSION_HEADER, none};
   US_ASSERT(path && out);
   *out = NULL;
   char file[4096];  // with a slash, so that dlopen does not search for it
@@ -243,18 +275,49 @@ UsStatus us_plugin_load(const char* path, const UsTask* const* known, const UsPl
     return us_fail(US_IO, "%s: expected a shared library, found: %m", path);
   }
   // It stays loaded: its tasks are used until the process ends.
-  void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-  if (!library) return refuse_library(path, file);
+  int engine = is_loaded(file);
+  void* library = engine ? NULL : open_library(file, &engine);
+  if (!library && !engine) return refuse_library(path, file);
   const UsPlugin* (*entry)(void) = NULL;
-  *(void**)&entry = dlsym(library, "us_plugin");
+  if (library) *(void**)&entry = dlsym(library, "us_plugin");
+  if (!entry && engine) {
+    *out = &engine_only;
+    return US_OK;
+  }
   UsStatus status = entry ? US_OK : refuse_library(path, file);
-  // What is refused is closed again.
+  // What is refused is closed again, but for what MuJoCo knows of by now.
   const UsPlugin* p = entry ? entry() : NULL;
   if (status == US_OK) status = us_plugin_check(path, p, known);
   if (status != US_OK) {
-    dlclose(library);
+    if (!engine) dlclose(library);
     return status;
   }
   *out = p;
   return US_OK;
+}
+
+// ---- MuJoCo's own ----
+
+static void load_engine_plugins(void) {
+  // The folder is found from where MuJoCo itself was loaded from.
+  Dl_info info;
+  char folder[4096], file[5000];
+  if (!dladdr((void*)mj_version, &info) || !info.dli_fname) return;
+  const char* slash = strrchr(info.dli_fname, '/');
+  int n = slash ? (int)(slash - info.dli_fname) : 1, engine;
+  snprintf(folder, sizeof(folder), "%.*s/plugin", n, slash ? info.dli_fname : ".");
+  DIR* d = opendir(folder);
+  for (struct dirent* e; d && (e = readdir(d));) {
+    const char* end = strrchr(e->d_name, '.');
+    if (!end || strcmp(end, ".so") != 0 || is_loaded(e->d_name)) continue;
+    snprintf(file, sizeof(file), "%s/%s", folder, e->d_name);
+    open_library(file, &engine);  // what cannot be opened is missed where a model names it
+  }
+  if (d) closedir(d);
+}
+
+void us_engine_plugins(void) {
+  static int done;
+  if (!done) load_engine_plugins();
+  done = 1;
 }

@@ -2,6 +2,7 @@
 
 #include "env/scene.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -127,5 +128,42 @@ UsStatus us_scene_compile(const UsTask* task, mjModel** out) {
   c.model->opt.disableflags |= mjDSBL_AUTORESET;
   c.model->opt.enableflags &= ~mjENBL_SLEEP;
   *out = c.model;
+  return US_OK;
+}
+
+// ---- cameras ----
+
+void us_scene_pose(const mjModel* m, int camera, char pose[US_POSE_CHARS]) {
+  const mjtNum *p = m->cam_pos + 3 * camera, *q = m->cam_quat + 4 * camera;
+  snprintf(pose, US_POSE_CHARS, "%.17g %.17g %.17g %.17g %.17g %.17g %.17g %.17g %.9g", p[0], p[1],
+           p[2], q[0], q[1], q[2], q[3], m->cam_fovy[camera], (double)m->vis.map.znear);
+}
+
+UsStatus us_scene_aim(const char* what, mjModel* m, const char* camera, const char* pose) {
+  char names[MESSAGE] = "";
+  int id = mj_name2id(m, mjOBJ_CAMERA, camera), end = 0;
+  for (int i = 0; i < m->ncam; i++) {
+    size_t used = strlen(names);
+    const char* name = mj_id2name(m, mjOBJ_CAMERA, i);
+    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", name ? name : "-");
+  }
+  if (id < 0) {
+    return us_fail(US_USAGE, "%s: there is no camera named %s; there are: %s", what, camera,
+                   names[0] ? names : "none");
+  }
+  if (!pose || !pose[0]) return US_OK;
+  double x[9];
+  int n = sscanf(pose, "%lf %lf %lf %lf %lf %lf %lf %lf %lf%n", x, x + 1, x + 2, x + 3, x + 4,
+                 x + 5, x + 6, x + 7, x + 8, &end);
+  int good = n == 9 && pose[end] == 0 && x[7] > 0 && x[8] > 0;
+  for (int i = 0; i < 9 && good; i++) good = isfinite(x[i]);
+  if (!good) {
+    return us_fail(US_FORMAT, "%s: expected a pose of camera %s in 9 numbers, found \"%.60s\"",
+                   what, camera, pose);
+  }
+  mju_copy3(m->cam_pos + 3 * id, x);
+  mju_copy4(m->cam_quat + 4 * id, x + 3);
+  m->cam_fovy[id] = x[7];
+  m->vis.map.znear = (float)x[8];
   return US_OK;
 }

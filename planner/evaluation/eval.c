@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "env/scene.h"
 #include "env/sim.h"
 #include "planner/evaluation/eval_job.h"
 #include "worldmodel/base/file.h"
@@ -124,8 +125,10 @@ static UsStatus settle(EvalJob* j) {
 static UsStatus find_task(EvalJob* j) {
   const char* name = us_dataset_info(j->data)->task;
   if (j->c.task && strcmp(j->c.task, name) != 0) {
-    return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"",
-                   j->c.data, j->c.task, name);
+    int mjcf = strncmp(name, "mjcf-", 5) == 0;
+    return us_fail(US_USAGE, "%s: expected trajectories of the task \"%s\", found \"%s\"%s",
+                   j->c.data, j->c.task, name,
+                   mjcf ? " (its file as it was, and beside it what collect was told)" : "");
   }
   // The data names its task, which has to be in the list.
   const UsTask* const* t = j->c.tasks;
@@ -137,7 +140,7 @@ static UsStatus find_task(EvalJob* j) {
   }
   // A model without controls has nothing to plan with.
   j->result->task = *t;
-  const char* passive = (*t)->model ? us_sim_passive((*t)->model) : NULL;
+  const char* passive = us_sim_passive(*t);
   if (!passive) return US_OK;
   return us_fail(US_UNSUPPORTED, "task %s: expected a model that can be moved, found %s", name,
                  passive);
@@ -203,6 +206,33 @@ static UsStatus find_renderer(EvalJob* j, const char* sim) {
   return US_OK;
 }
 
+// Frames are of the camera of the file, whose goals are frames too, and which is that of the model;
+// where the file does not say, of the model's.
+static UsStatus find_camera(const EvalJob* j, const UsEnvInfo* model, UsEnvConfig* config) {
+  const UsDatasetInfo* data = us_dataset_info(j->data);
+  if (!j->result->task->model) return US_OK;
+  int placed = data->camera_pose[0] || strcmp(data->camera, US_SCENE_CAMERA) != 0;
+  int said = data->camera[0] && placed;
+  if (!said && !model->camera[0] && !placed) {
+    return us_fail(US_FORMAT,
+                   "%s: expected the pose of camera %s, found frames of an earlier version without "
+                   "it: collect them anew",
+                   j->c.data, data->camera);
+  }
+  if (!said && !model->camera[0]) return US_OK;
+  config->camera = said ? data->camera : model->camera;
+  config->camera_pose = said ? data->camera_pose : model->camera_pose;
+  int same = !said || !model->camera[0] || !data->camera_pose[0] ||
+             (strcmp(model->camera, data->camera) == 0 &&
+              strcmp(model->camera_pose, data->camera_pose) == 0);
+  if (same) return US_OK;
+  return us_fail(US_FORMAT,
+                 "%s: expected frames of camera %s (%s), as %s was trained on, found those of %s "
+                 "(%s)",
+                 j->c.data, model->camera, model->camera_pose, j->c.model, data->camera,
+                 data->camera_pose);
+}
+
 // The truth plays the blocks of the models and renders the frames that they see.
 static UsStatus open_sims(EvalJob* j) {
   const int* on = j->result->on;
@@ -214,6 +244,7 @@ static UsStatus open_sims(EvalJob* j) {
   if (on[US_ROW_model]) {
     config.height = us_env_info(like)->height;
     config.width = us_env_info(like)->width;
+    US_TRY(find_camera(j, us_env_info(like), &config));
   }
   char name[256];
   snprintf(name, sizeof(name), "sim:%s", j->result->task->name);

@@ -54,6 +54,9 @@ static UsStatus draw_films(const EvalJob* j, const UsResult* r, int n, const int
   // A simulator of its own with the size of film frames; the truth draws what models see.
   UsEnvConfig config = {
       .slots = 1, .block = r->block, .height = j->c.film_size, .pixels = 1, .gl = j->c.gl};
+  const UsEnvInfo* truth = us_env_info(j->sim);
+  config.camera = truth->camera;
+  if (truth->camera_pose[0]) config.camera_pose = truth->camera_pose;
   UsEnv* sim;
   US_TRY(us_env_open(us_env_info(j->sim)->name, j->c.tasks, &config, &sim));
   size_t size = us_eval_film_bytes(j, r->blocks);

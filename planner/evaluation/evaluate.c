@@ -10,6 +10,8 @@
 #include "planner/evaluation/evaluate_inner.h"
 #include "worldmodel/ops.h"
 
+static const double slow = 60;  // s; a row that takes longer says so
+
 // ---- memory ----
 
 static void layout(Run* r) {
@@ -185,8 +187,18 @@ static UsStatus show(Run* r, int b) {
 
 // ---- a batch of episodes ----
 
+// Says how long a slow row will take, once its first block is played; `done` were there before.
+static void tell_time(const Run* r, double seconds) {
+  const int all = r->result->count, batches = (all - r->first + r->slots - 1) / r->slots;
+  double left = seconds * r->result->blocks * batches / r->e->planner->config.replan;
+  if (left < slow) return;
+  us_log("%s: about %.0f minutes for %d episodes, by the first block", r->e->label, ceil(left / 60),
+         all - r->first);
+}
+
 // Plays a batch of episodes from their starts to the end of the budget.
-static UsStatus play_batch(Run* r, UsProgress* progress) {
+static UsStatus play_batch(Run* r, UsProgress* progress, int first) {
+  const double start_time = us_seconds();
   int blocks = r->result->blocks, steps = blocks * r->block;
   const size_t length = (size_t)r->replan * r->length;
   US_TRY(check_engine(r, us_evaluate_place(r)));
@@ -213,6 +225,7 @@ static UsStatus play_batch(Run* r, UsProgress* progress) {
     list_live(r);
     // What the next plan starts from.
     if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
+    if (first && b == 0) tell_time(r, us_seconds() - start_time);
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
   }
   // What the whole history of success says by every rule.
@@ -237,7 +250,7 @@ static UsStatus run(Run* r) {
     r->n = all - r->first < r->slots ? all - r->first : r->slots;
     Clock start = clock_now();
     int64_t plans = p->plans, steps = p->candidate_steps;
-    status = play_batch(r, &progress);
+    status = play_batch(r, &progress, r->first == done);
     if (status == US_INTERRUPTED) {
       status = us_fail(status, "stopped after %d of %d episodes%s", r->first, r->result->count,
                        r->e->keep ? "; --resume goes on" : "");

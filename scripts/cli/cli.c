@@ -19,7 +19,14 @@
 #include "worldmodel/base/status.h"
 #include "worldmodel/base/text.h"
 
-enum { kHelp = 1, kPlugin, kValue, kOptions = 96, kTasks = 512 };  // kValue + i: option i
+enum {
+  kHelp = 1,
+  kPlugin,
+  kValue,
+  kOptions = 96,
+  kTasks = 512,
+  kPending = 64
+};                      // kValue + i: option i
 enum { kText = 3072 };  // bytes of a text: names of files behind a folder's fit into 4096
 
 int us_cli_fail(const char* command, UsStatus status) {
@@ -98,12 +105,35 @@ static UsStatus add_plugin(const char* path) {
   return US_OK;
 }
 
-// Takes the value of --plugin, or a task's name, of which `mjcf:<path>` becomes that of its task.
-static UsStatus add_tasks(const char* text, char** task) {
-  static const char mjcf[] = "mjcf:";
+// What is said beside the MJCF files of a command line, which are opened when all of it is read.
+static UsMjcfConfig robot;
+static const char mjcf[] = "mjcf:";
+static struct {
+  char* text;   // "mjcf:<path>"
+  char** task;  // where the name of its task goes; NULL: nowhere
+} pending[kPending];
+static int pending_count;
+
+static void forget_pending(void) {
+  while (pending_count > 0) free(pending[--pending_count].text);
+}
+
+// Takes the value of --plugin or --task: a library at once, a file of a robot for later.
+static UsStatus take_tasks(const char* text, char** task) {
   if (strncmp(text, mjcf, strlen(mjcf)) != 0) return task ? US_OK : add_plugin(text);
+  if (pending_count == kPending) {
+    return us_fail(US_UNSUPPORTED, "%s: expected at most %d files of robots", text, kPending);
+  }
+  pending[pending_count].text = strdup(text);
+  pending[pending_count].task = task;
+  return pending[pending_count++].text ? US_OK : us_fail(US_MEMORY, "out of memory");
+}
+
+// Opens a file; where a task was asked for, its name stands in place of the file's.
+static UsStatus open_mjcf(const char* text, char** task) {
   const UsTask* t;
-  US_TRY(us_mjcf_open(text + strlen(mjcf), &t));
+  robot.path = text + strlen(mjcf);
+  US_TRY(us_mjcf_open_as(&robot, &t));
   // A file that was named before, by --plugin or --task, is there already.
   const UsTask* known = us_cli_task(t->name);
   if (known || task_count == kTasks) {
@@ -113,11 +143,23 @@ static UsStatus add_tasks(const char* text, char** task) {
   } else {
     tasks[task_count++] = opened[opened_count++] = known = t;
   }
-  // Where a task was asked for, its name stands in place of the file's.
   if (!task) return US_OK;
   free(*task);
   *task = strdup(known->name);
   return *task ? US_OK : us_fail(US_MEMORY, "out of memory");
+}
+
+static UsStatus open_pending(void) {
+  UsStatus status = US_OK;
+  for (int i = 0; i < pending_count && status == US_OK; i++) {
+    status = open_mjcf(pending[i].text, pending[i].task);
+  }
+  forget_pending();
+  return status;
+}
+
+const struct UsMjcfConfig* us_cli_robot(void) {
+  return &robot;
 }
 
 // ---- numbers ----
@@ -315,10 +357,10 @@ static int parse_options(const char* command, poptContext context, const Options
     *help = found == kHelp;
     char* text = poptGetOptArg(context);
     const struct poptOption* o = found >= kValue ? all->asked[found - kValue] : NULL;
-    // A task may be a file, which is opened here, so that what follows knows it.
+    // A task may be a file.
     int is_task = o && o->longName && strcmp(o->longName, "task") == 0;
     if (found == kPlugin || (is_task && text[0])) {
-      UsStatus status = add_tasks(text, is_task ? o->arg : NULL);
+      UsStatus status = take_tasks(text, is_task ? o->arg : NULL);
       if (status != US_OK) code = us_cli_fail(command, status);
     } else if (o && text) {
       code = is_whole(o)  ? read_whole(command, o, text)
@@ -339,11 +381,16 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
                  const char* help, const char** words, int max_words) {
   const struct poptOption common[] = {
       {"plugin", 0, POPT_ARG_STRING, NULL, kPlugin,
-       "a library with more tasks, or mjcf:FILE.xml; may be repeated", "FILE.so"},
+       "more tasks: a library, or mjcf:FILE.xml; or plugins of MuJoCo", "FILE.so"},
       {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL},
       POPT_TABLEEND};
+  us_cli_free(us_mjcf_settings, &robot);
+  us_settings_default(us_mjcf_settings, &robot);
+  static struct poptOption robots[US_CLI_ROWS] = {POPT_TABLEEND};
+  if (!robots[0].longName) us_cli_rows(us_mjcf_settings, &robot, robots);
   const struct poptOption all[] = {
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)table, 0, "Options:", NULL},
+      {NULL, 0, POPT_ARG_INCLUDE_TABLE, robots, 0, "Beside mjcf:FILE.xml:", NULL},
       {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void*)common, 0, "Every command:", NULL},
       POPT_TABLEEND};
   // Everything in one flat table, in which popt returns at each option with a value.
@@ -351,6 +398,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   flatten(&options, all);
   // What the last command line added is gone.
   start_tasks();
+  forget_pending();
   given[0] = 0;
   if (words) words[0] = NULL;
   // Texts become paths, to which names of files are added.
@@ -380,5 +428,16 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
     words[n] = NULL;
   }
   poptFreeContext(context);
+  // The files of robots, with all that was said of them.
+  for (const UsSetting* s = us_mjcf_settings; code < 0 && s->name; s++) {
+    char word[64];
+    snprintf(word, sizeof(word), "%s ", s->name);
+    if (pending_count > 0 || n > 0 || !strstr(given, word)) continue;
+    code = us_cli_usage(argv[0], "--%s: expected mjcf:FILE.xml, which it stands beside", s->name);
+  }
+  if (code < 0) {
+    UsStatus status = open_pending();
+    if (status != US_OK) code = us_cli_fail(argv[0], status);
+  }
   return code;
 }

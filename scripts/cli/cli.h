@@ -42,7 +42,7 @@ int us_cli_main(int argc, const char** argv, int (*run)(int argc, const char** a
 // `help` the paragraphs that --help prints around the option table, with an example.
 // Values are read by the rules above, `--plugin FILE.so` and `--help` belong to every command. A
 // value of --plugin or --task that is `mjcf:<path>` adds the task of that MJCF file (mjcf.h), whose
-// name --task then holds.
+// name --task then holds; US_MJCF_SETTINGS are options beside it.
 // Left-over words are refused unless `words` is not NULL: then they are stored there,
 // NULL-terminated, at most max_words of them. Returns -1 to go on, else the exit code: 0 after
 // --help, 2 after a one-line message.
@@ -66,6 +66,11 @@ struct UsTask;
 // The tasks to open simulators from: the built-in ones and those of the plugins and MJCF files
 // that the last us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
 const struct UsTask* const* us_cli_tasks(void);
+
+struct UsMjcfConfig;
+
+// What the last command line said beside the MJCF files that it named (--camera, --step, ...).
+const struct UsMjcfConfig* us_cli_robot(void);
 
 // The one of them with this name, or NULL.
 const struct UsTask* us_cli_task(const char* name);

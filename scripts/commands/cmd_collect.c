@@ -1,5 +1,6 @@
 // understudy collect: record trajectories of a task.
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,10 @@ static const char help[] =
     "train\n"
     "draws from [-0.7, 0.7], test from the held-out outer part, 0.75 to 1 on both sides, all from\n"
     "everything.\n\n"
+    "What moves has to be seen: the last line says how much of the frames changes within a second. "
+    "Of a\n"
+    "robot's file --camera chooses what they are of; --size 0 records states alone, without "
+    "OpenGL.\n\n"
     "Frames are drawn by Mesa's software renderer, with the same bits on every machine. --gl gpu "
     "draws\n"
     "them on the first GPU that works, gpu:N on the N-th that `understudy --version` lists. The "
@@ -51,9 +56,13 @@ static const char help[] =
 static void print_recorded(const UsCollectConfig* c, const UsCollectResult* r) {
   struct stat file;
   double bytes = stat(c->out, &file) == 0 ? (double)file.st_size : 0;
-  printf("%s: %lld episodes, %lld rows of %d x %d, %.0f frames/s, %.1f MB", c->out,
-         (long long)r->episodes, (long long)r->rows, r->width, r->height,
-         (double)(r->rows - r->before) / r->seconds, bytes / 1e6);
+  printf("%s: %lld episodes, %lld rows", c->out, (long long)r->episodes, (long long)r->rows);
+  if (r->height) printf(" of %d x %d", r->width, r->height);
+  printf(", %.0f %s/s, %.1f MB", (double)(r->rows - r->before) / r->seconds,
+         r->height ? "frames" : "rows", bytes / 1e6);
+  if (isfinite(r->changing)) {
+    printf(", %.3g %% of pixels change within a second", 100 * r->changing);
+  }
   if (r->redrawn) printf("; %lld drawn anew after diverging", (long long)r->redrawn);
   if (r->cut) printf("; %lld cut short by diverging", (long long)r->cut);
   if (r->warnings) {

@@ -74,6 +74,7 @@ static void print_info(UsDataset* d) {
   printf("  seed         %llu\n", (unsigned long long)info->seed);
   printf("  version      %s\n", known(info->version));
   printf("  camera       %s\n", known(info->camera));
+  if (info->camera_pose[0]) printf("  its pose     %s\n", us_shown(info->camera_pose));
   if (info->height) printf("  renderer     %s\n", known(info->renderer));
   if (info->variation) {
     printf("  varies       %s\n", us_shown(info->variation_names));

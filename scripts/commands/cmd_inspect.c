@@ -8,9 +8,8 @@
 #include <sys/stat.h>
 
 #include "datasets/verify.h"
-#include "env/sim.h"
 #include "scripts/cli/cli.h"
-#include "tasks/mjcf/mjcf.h"
+#include "scripts/commands/inspect_robot.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/text.h"
 #include "worldmodel/encoder.h"
@@ -95,26 +94,6 @@ static UsStatus inspect_dataset(const char* path) {
   if (i->variation)
     printf("  varies %s (range %s)\n", us_shown(i->variation_names), us_shown(i->variation_range));
   if (!i->finished) printf("  its writer was stopped: only whole episodes are counted\n");
-  return US_OK;
-}
-
-// ---- MJCF ----
-
-static UsStatus inspect_mjcf(const char* path) {
-  const UsTask* t;
-  US_TRY(us_mjcf_open(path, &t));
-  // Sizes, what an env step is, and whether anything in it can be moved.
-  const mjModel* m = t->model;
-  const char* passive = us_sim_passive(m);
-  printf("%s: MJCF, the task %s (--task mjcf:%s)\n", path, t->name, path);
-  printf("  %d bodies, %d joints, %d actuators with %d controls, state %d + %d + %d\n",
-         (int)m->nbody - 1, (int)m->njnt, (int)m->nactuator, (int)m->nu, (int)m->nq, (int)m->nv,
-         (int)m->na);
-  printf("  %.4g s an env step (%d physics steps), blocks of %d, camera %s, %d x %d\n",
-         m->opt.timestep * t->frame_skip, t->frame_skip, t->block, t->camera, t->size, t->size);
-  printf("  solved where no joint is farther than %g of its scale from the goal\n", t->radius);
-  if (passive) printf("  %s: trajectories can be collected, not planned\n", passive);
-  us_mjcf_close(t);
   return US_OK;
 }
 
@@ -258,27 +237,37 @@ static UsStatus inspect_json(const char* path) {
   return US_OK;
 }
 
-static UsStatus inspect(const char* path) {
-  // Folders first, then files by their ending and their first bytes.
+// The first byte of a text that is no blank, behind a byte order mark.
+static int first_letter(const unsigned char* head, size_t n) {
+  size_t i = n > 2 && head[0] == 0xef && head[1] == 0xbb && head[2] == 0xbf ? 3 : 0;
+  while (i < n && strchr(" \t\r\n", head[i]) && head[i]) i++;
+  return i < n ? head[i] : 0;
+}
+
+static UsStatus inspect(const char* path, const char* png) {
+  // Folders first, then files by their first bytes, which tell all kinds apart.
   struct stat found;
-  unsigned char head[9] = {0};
+  unsigned char head[256] = {0};
   if (stat(path, &found) == 0 && S_ISDIR(found.st_mode)) return inspect_folder(path);
   FILE* f = fopen(path, "rb");
-  size_t n = f && stat(path, &found) == 0 && S_ISREG(found.st_mode) ? fread(head, 1, 9, f) : 0;
+  size_t n = f && stat(path, &found) == 0 && S_ISREG(found.st_mode) ? fread(head, 1, 256, f) : 0;
   if (f) fclose(f);
   const char* end = strrchr(path, '.');
   int named = end && (!strcmp(end, ".h5") || !strcmp(end, ".hdf5"));
-  if (end && !strcmp(end, ".xml")) return inspect_mjcf(path);
+  int letter = first_letter(head, n);
+  if (letter == '<' || (n == 0 && end && !strcmp(end, ".xml"))) return us_inspect_robot(path, png);
   if (named || H5Fis_hdf5(path) > 0) return inspect_dataset(path);
   // What PyTorch writes is told by name.
-  int zip = n == 9 && head[0] == 'P' && head[1] == 'K';
-  if (zip || (n == 9 && head[0] == 0x80 && head[1] < 6 && head[8] != '{')) {
+  int zip = n > 8 && head[0] == 'P' && head[1] == 'K';
+  if (zip || (n > 8 && head[0] == 0x80 && head[1] < 6 && head[8] != '{')) {
     return us_fail(US_FORMAT,
                    "%s: expected safetensors, HDF5 or a folder, found %s: save the weights with "
                    "safetensors",
                    path, zip ? "a zip archive such as PyTorch's" : "a Python pickle");
   }
-  return end && !strcmp(end, ".json") ? inspect_json(path) : inspect_tensors(path);
+  int tensors = n > 8 && head[8] == '{' && letter != '{' && letter != '[';
+  int json = !tensors && (letter == '{' || letter == '[' || (end && !strcmp(end, ".json")));
+  return json ? inspect_json(path) : inspect_tensors(path);
 }
 
 static const char help[] =
@@ -286,19 +275,32 @@ static const char help[] =
     "predictor\n"
     "or a world model wholly, checks every number, and prints sizes, hashes and what it was "
     "trained\n"
-    "on; of an MJCF file (.xml), what task it is. Exit code 1 and one line when it is not what it\n"
+    "on. What a file is, its first bytes say. Exit code 1 and one line when it is not what it "
     "says.\n\n"
+    "Of a robot's file (MJCF or URDF) it prints what task becomes of it: what each action drives, "
+    "what\n"
+    "moves under random actions, and how much of its picture each camera sees change; * is the "
+    "one\n"
+    "that frames will be of. --png draws what they see. --camera and the other options beside\n"
+    "mjcf:FILE.xml are tried out here.\n\n"
     "Example:\n"
-    "  understudy inspect runs/model\n";
+    "  understudy inspect runs/model\n"
+    "  understudy inspect robot.xml --png robot.png\n";
 
 int us_cmd_inspect(int argc, const char** argv) {
-  const struct poptOption table[] = {POPT_TABLEEND};
+  char* png = NULL;
+  const struct poptOption table[] = {
+      {"png", 0, POPT_ARG_STRING, &png, 0, "of a robot: a picture of what its cameras see", "FILE"},
+      POPT_TABLEEND};
   const char* words[2];
-  int code = us_cli_parse(argc, argv, table, "FILE|FOLDER", help, words, 1);
-  if (code >= 0) return code;
-  if (!words[0]) return us_cli_usage(argv[0], "expected a file or folder");
-  // HDF5 is silent: what is wrong with a file is told in one line.
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-  UsStatus status = inspect(words[0]);
-  return status == US_OK ? 0 : us_cli_fail(argv[0], status);
+  int code = us_cli_parse(argc, argv, table, "FILE|FOLDER [options]", help, words, 1);
+  if (code < 0 && !words[0]) code = us_cli_usage(argv[0], "expected a file or folder");
+  if (code < 0) {
+    // HDF5 is silent: what is wrong with a file is told in one line.
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    UsStatus status = inspect(words[0], png);
+    code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
+  }
+  free(png);
+  return code;
 }

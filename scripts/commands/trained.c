@@ -5,6 +5,23 @@
 
 #include "scripts/cli/cli.h"
 #include "scripts/report/loss_curve.h"
+#include "worldmodel/base/frame.h"
+
+// The likeliest reason of a bad error, and what to do.
+static void print_reason(const UsTrainResult* r) {
+  if (r->changing < US_FRAME_FEW) {
+    printf(
+        "the frames hardly change (%.2f %% of the pixels within a second), so their camera does "
+        "not see what moves (collect --camera; inspect FILE.xml --png)\n",
+        100 * r->changing);
+  } else if (r->unseen) {
+    printf(
+        "the embedded encoder has not seen this scene (train one by understudy encoder train, or "
+        "look at finetune --encoder state first)\n");
+  } else {
+    printf("more steps or more trajectories may be needed\n");
+  }
+}
 
 int us_cli_trained(const char* command, const char* out, UsStatus status, const UsTrainResult* r) {
   // A run that was killed before its picture is whole; the next one draws what is missing.
@@ -34,6 +51,13 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
     printf("; no held-back episode is long enough to measure errors");
   }
   printf("\n");
+  if ((isfinite(v->one_step) && v->one_step > 1) || (isfinite(v->open_loop) && v->open_loop > 1)) {
+    printf("%s: above 1 is worse than repeating the last frame: ", out);
+    print_reason(r);
+  } else if (v->measured && r->changing < US_FRAME_FEW) {
+    printf("%s: there is little to learn: ", out);
+    print_reason(r);
+  }
   // With a film: what its labels were worth, and which stage they led to.
   if (r->chosen) {
     printf(

@@ -46,6 +46,15 @@ static UsStatus open_sim(UsShow* s) {
     config.width = model->width;
     config.pixels = 1;
   }
+  // They are of the camera that the model knows, or else of the data's.
+  const UsDatasetInfo* data = s->own->data ? us_dataset_info(s->own->data) : NULL;
+  if (model && model->camera[0]) {
+    config.camera = model->camera;
+    config.camera_pose = model->camera_pose;
+  } else if (data && data->camera_pose[0] && strcmp(data->task, task) == 0) {
+    config.camera = data->camera;
+    config.camera_pose = data->camera_pose;
+  }
   US_TRY(us_cli_open_sim(task, &config, &s->sim));
   s->own->task = us_sim_task(s->sim);
   if (!model || strcmp(model->task, us_env_info(s->sim)->task) == 0) return US_OK;

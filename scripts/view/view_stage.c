@@ -32,7 +32,6 @@ struct UsStage {
 
 static UsStatus set_up(UsStage* s, const UsShow* show) {
   const UsEnvInfo* info = us_env_info(show->sim);
-  const UsTask* task = us_sim_task(show->sim);
   // Panels have the proportions of the task's frames.
   s->panel = s->side * info->width / info->height;
   s->goal_height = s->side / kGoalShare;
@@ -54,7 +53,7 @@ static UsStatus set_up(UsStage* s, const UsShow* show) {
   // The scene draws the variation that is the truth's now.
   s->looks = show->looks;
   return us_view_scene_open(info->name, show->config.gl, us_sim_slot_model(show->sim, 0),
-                            task->camera, s->side, s->panel, &s->scene);
+                            info->camera, s->side, s->panel, &s->scene);
 }
 
 UsStatus us_stage_open(const UsShow* show, int side, int bare, UsStage** out) {

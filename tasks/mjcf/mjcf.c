@@ -10,13 +10,20 @@
 
 #include "env/plugin.h"
 #include "env/scene.h"
+#include "env/trap.h"
+#include "tasks/mjcf/mjcf_adapt.h"
+#include "tasks/mjcf/mjcf_camera.h"
 #include "tasks/mjcf/mjcf_file.h"
+#include "tasks/mjcf/mjcf_measure.h"
+#include "tasks/mjcf/mjcf_mocap.h"
 #include "tasks/mjcf/mjcf_start.h"
 #include "tasks/policies.h"
 
 enum { NAME = 64, STEM = 47, TEXT = 256 };
-static const double turn = 2 * M_PI;  // rad
-static const double step = 0.05;      // s
+static const double step = 0.05;  // s
+
+#define US_SETTING_OF UsMjcfConfig
+const UsSetting us_mjcf_settings[] = {US_MJCF_SETTINGS(US_SETTING_ROW) US_SETTING_END};
 
 typedef struct Mjcf {
   UsTask task;
@@ -24,73 +31,14 @@ typedef struct Mjcf {
   char name[NAME], summary[TEXT];
 } Mjcf;
 
-// The threshold of success, as a share of the joints' scales.
-static double radius_of(const mjModel* m) {
-  return us_mjcf_custom(m, "understudy_radius", 0.02);
-}
-
-// ---- distances ----
-
-// Angle (rad) between two rotations; chords are exact at 0.
-static double angle_of(const double* a, const double* b) {
-  double same = 0, other = 0;
-  for (int i = 0; i < 4; i++) {
-    same += (a[i] - b[i]) * (a[i] - b[i]);
-    other += (a[i] + b[i]) * (a[i] + b[i]);
-  }
-  return 4 * asin(fmin(sqrt(fmin(same, other)) / 2, 1));
-}
-
-// Shares of the scales by which joints differ.
-typedef struct Gap {
-  double squares, most;
-  int joints;
-} Gap;
-
-static void add(Gap* g, double share) {
-  g->squares += share * share;
-  g->most = fmax(g->most, share);
-  g->joints++;
-}
-
-// A free joint counts twice, as a place and as a rotation.
-static Gap gap_of(const mjModel* m, const double* a, const double* b) {
-  Gap g = {0};
-  for (int j = 0; j < m->njnt; j++) {
-    const double *x = a + m->jnt_qposadr[j], *y = b + m->jnt_qposadr[j];
-    double off = x[0] - y[0];
-    switch (m->jnt_type[j]) {
-      case mjJNT_FREE:
-        add(&g, sqrt(off * off + (x[1] - y[1]) * (x[1] - y[1]) + (x[2] - y[2]) * (x[2] - y[2])) /
-                    m->stat.extent);
-        add(&g, angle_of(x + 3, y + 3) / turn);
-        break;
-      case mjJNT_BALL:
-        add(&g, angle_of(x, y) / turn);
-        break;
-      case mjJNT_HINGE:
-        // Full turns do not count.
-        if (!m->jnt_limited[j]) off = remainder(off, turn);
-        // fall through
-      default:
-        add(&g, fabs(off) / us_mjcf_scale(m, j));
-    }
-  }
-  return g;
-}
-
-// Root mean square over the joints.
-static double distance(const mjModel* m, const double* a, const double* goal) {
-  Gap g = gap_of(m, a, goal);
-  return g.joints ? sqrt(g.squares / g.joints) : 0;
-}
-
-// Every joint on its own.
-static int success(const mjModel* m, const double* a, const double* goal) {
-  return gap_of(m, a, goal).most <= radius_of(m);
-}
-
 // ---- actions, measures, policies ----
+
+// Numbers of an action: controls, then those of bodies of motion capture.
+static int actions_of(const mjModel* m) {
+  int n = (int)m->nu, mocap = us_mjcf_mocap_count(m);
+  for (int i = 0; i < mocap; i++) n += us_mjcf_mocap_actions(m, i);
+  return n;
+}
 
 // Actions fill the range of their control.
 static void control(const mjModel* m, mjData* d, const float* action) {
@@ -100,23 +48,25 @@ static void control(const mjModel* m, mjData* d, const float* action) {
     double a = fmin(fmax(gain * (double)action[i], -1), 1);
     d->ctrl[i] = m->actuator_ctrllimited[i] ? range[0] + (a + 1) / 2 * (range[1] - range[0]) : a;
   }
+  us_mjcf_mocap_control(m, d, gain, action + m->nu);
 }
 
 static void read_proprio(const mjModel* m, const mjData* d, float* out) {
-  for (int i = 0; i < m->nq + m->nv && i < US_TASK_MEASURES; i++) {
+  for (int i = 0; i < m->nq + m->nv; i++) {
     out[i] = (float)(i < m->nq ? d->qpos[i] : d->qvel[i - m->nq]);
   }
 }
 
-static void read_measure(const mjModel* m, const mjData* d, double* out) {
-  if (m->nq == 0) out[0] = 0;
-  mju_copy(out, d->qpos, (int)m->nq);
+static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
+                       float* action) {
+  us_policy_held(rng, memory, actions_of(m), action);
 }
 
 // memory (A): a walk of deviation 1 that forgets in 10 env steps.
 static void act_smooth(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                        float* action) {
-  for (int i = 0; i < m->nu; i++) {
+  int n = actions_of(m);
+  for (int i = 0; i < n; i++) {
     memory[i] = 0.9 * memory[i] + sqrt(1 - 0.9 * 0.9) * (double)us_rng_normal(rng);
     action[i] = (float)fmin(fmax(memory[i], -1), 1);
   }
@@ -128,7 +78,7 @@ static void act_none(const mjModel* m, const mjData* d, UsRng* rng, double* memo
 }
 
 static const UsPolicy active[] = {
-    {"random", "uniform actions held for 1 to 7 steps, with noise", us_policy_random},
+    {"random", "uniform actions held for 1 to 7 steps, with noise", act_random},
     {"smooth", "actions that drift", act_smooth},
     {NULL, NULL, NULL},
 };
@@ -158,10 +108,10 @@ static int whole(double x) {
   return x > 0 && x < 1e9 ? (int)lround(x) : 0;
 }
 
-// The task's table; its texts lie in c.
-static void fill_table(Mjcf* c, const char* camera) {
+// The task's table, but for its camera; its texts lie in c.
+static void fill_table(Mjcf* c) {
   const mjModel* m = c->model;
-  int nq = (int)m->nq, nv = (int)m->nv, nu = (int)m->nu;
+  int nq = (int)m->nq, nv = (int)m->nv, actions = actions_of(m);
   int skip =
       whole(us_mjcf_custom(m, "understudy_step", fmax(step, m->opt.timestep)) / m->opt.timestep);
   c->task = (UsTask){.struct_size = sizeof(UsTask),
@@ -170,56 +120,68 @@ static void fill_table(Mjcf* c, const char* camera) {
                      .name = c->name,
                      .summary = c->summary,
                      .model = m,
-                     .camera = camera,
+                     .camera = US_MJCF_CAMERA,
                      .frame_skip = skip,
                      .block = whole(us_mjcf_custom(m, "understudy_block", 5)),
-                     .action = nu ? nu : 1,
-                     .proprio = nq + nv < US_TASK_MEASURES ? nq + nv : US_TASK_MEASURES,
-                     .measure = nq ? nq : 1,
+                     .action = actions ? actions : 1,
+                     .proprio = nq + nv,
+                     .measure = us_mjcf_measure_size(m),
                      .size = whole(us_mjcf_custom(m, "understudy_size", 64)),
-                     .radius = radius_of(m),
+                     .radius = us_mjcf_radius(m),
                      .reset = us_mjcf_reset,
                      .control = control,
                      .read_proprio = nq ? read_proprio : NULL,
-                     .read_measure = read_measure,
-                     .distance = distance,
-                     .success = success,
-                     .policies = nu ? active : passive};
+                     .read_measure = us_mjcf_measure_read,
+                     .distance = us_mjcf_distance,
+                     .success = us_mjcf_success,
+                     .policies = actions ? active : passive};
 }
 
-// Compiled, checked, given camera and light, then its table as that of any task.
-static UsStatus open_file(const char* path, Mjcf* c) {
-  char hash[US_HASH_CHARS];
-  US_TRY(us_mjcf_compile(path, &c->model, hash));
+// The camera is the caller's or the file's wish, or else its first, or else ours.
+static UsStatus choose_camera(const char* path, const char* first, Mjcf* c) {
   mjModel* m = c->model;
-  // Sizes that a task can have.
+  int ours = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA), wished = -1, id;
+  const char* wish = us_mjcf_text(m, "understudy_camera");
+  if (wish) {
+    char names[400];
+    wished = strcmp(wish, "free") == 0 ? ours : mj_name2id(m, mjOBJ_CAMERA, wish);
+    us_mjcf_names(m, mjOBJ_CAMERA, names, sizeof(names));
+    if (wished < 0) {
+      return us_fail(US_USAGE, "%s: --camera (understudy_camera): expected free%s%s, found \"%s\"",
+                     path, names[0] ? " or one of " : ", as the file has no other", names, wish);
+    }
+  }
+  US_TRY(us_mjcf_choose_camera(path, &c->task, mj_name2id(m, mjOBJ_CAMERA, first), ours, m, &id));
+  c->task.camera = mj_id2name(m, mjOBJ_CAMERA, wished >= 0 ? wished : id);
+  return US_OK;
+}
+
+static void fill_mocap(void* arg) {
+  us_mjcf_mocap_fill(arg);
+}
+
+// Compiled, checked, its table filled as that of any task, then given light and a camera.
+static UsStatus open_file(const UsMjcfConfig* config, Mjcf* c) {
+  char hash[US_HASH_CHARS], first[64], found[TEXT * 2];
+  const char* path = config->path;
+  // A setting at 0 was not said.
+  UsMjcfConfig said = *config;
+  if (said.step == 0) said.step = step;
+  if (said.gain == 0) said.gain = 1;
+  US_TRY(us_settings_check(us_mjcf_settings, &said));
+  US_TRY(us_mjcf_compile(config, &c->model, first, hash));
+  mjModel* m = c->model;
   if (m->ngeom == 0 && m->njnt == 0 && m->nflex == 0) {
     return us_fail(US_MUJOCO, "%s: expected a model with bodies, found an empty world%s", path,
                    " (a fragment that others include?)");
   }
-  if (m->nu > US_TASK_ACTIONS) {
-    return us_fail(US_UNSUPPORTED, "%s: expected at most %d controls, found %d", path,
-                   US_TASK_ACTIONS, (int)m->nu);
-  }
-  if (m->nq > US_TASK_MEASURES) {
-    return us_fail(US_UNSUPPORTED, "%s: expected at most %d numbers in qpos, found %d", path,
-                   US_TASK_MEASURES, (int)m->nq);
-  }
   US_TRY(us_scene_check_state(path, m));
-  // The camera is the file's wish, or else its first, or else ours.
-  int text = mj_name2id(m, mjOBJ_TEXT, "understudy_camera");
-  int ours = mj_name2id(m, mjOBJ_CAMERA, US_MJCF_CAMERA);
-  int id = ours > 0 || m->ncam == 1 ? 0 : 1;
-  if (text >= 0) {
-    const char* wish = m->text_data + m->text_adr[text];
-    id = strcmp(wish, "free") == 0 ? ours : mj_name2id(m, mjOBJ_CAMERA, wish);
-    if (id < 0) {
-      return us_fail(US_MUJOCO,
-                     "%s: understudy_camera: expected free or a camera of the model, found \"%s\"",
-                     path, wish);
-    }
+  // What the names in it mean, what is hidden, where bodies of motion capture may go.
+  US_TRY(us_mjcf_measure_fill(path, m));
+  US_TRY(us_mjcf_hide(path, m));
+  if (us_trap_run(fill_mocap, m, found, sizeof(found))) {
+    return us_fail(US_MUJOCO, "%s: MuJoCo cannot simulate the model: %s", path, found);
   }
-  US_TRY(us_mjcf_frame(path, m));
   // Without lights of its own, a scene would be dim or black.
   if (m->nlight == 0) m->vis.headlight.active = 1;
   for (int i = 0; i < 3 && m->nlight == 0; i++) {
@@ -229,15 +191,20 @@ static UsStatus open_file(const char* path, Mjcf* c) {
   make_name(path, hash, c->name);
   snprintf(c->summary, sizeof(c->summary), "%.160s: %d controls, %d joints", path, (int)m->nu,
            (int)m->njnt);
-  fill_table(c, mj_id2name(m, mjOBJ_CAMERA, id));
-  return us_task_check_table(path, &c->task);
+  fill_table(c);
+  US_TRY(us_task_check_table(path, &c->task));
+  return choose_camera(path, first, c);
 }
 
 UsStatus us_mjcf_open(const char* path, const UsTask** out) {
+  return us_mjcf_open_as(&(UsMjcfConfig){.path = path}, out);
+}
+
+UsStatus us_mjcf_open_as(const UsMjcfConfig* config, const UsTask** out) {
   *out = NULL;
   Mjcf* c = calloc(1, sizeof(*c));
-  if (!c) return us_fail(US_MEMORY, "%s: out of memory", path);
-  UsStatus status = open_file(path, c);
+  if (!c) return us_fail(US_MEMORY, "%s: out of memory", config->path);
+  UsStatus status = open_file(config, c);
   if (status != US_OK) {
     us_mjcf_close(&c->task);
     return status;
@@ -251,4 +218,55 @@ void us_mjcf_close(const UsTask* task) {
   Mjcf* c = (Mjcf*)task;  // its first member
   mj_deleteModel(c->model);
   free(c);
+}
+
+// ---- what it is, for people ----
+
+// What an actuator drives: its transmission's object, by name or number.
+static void name_target(const mjModel* m, int i, char* out, size_t size) {
+  static const int types[] = {[mjTRN_JOINT] = mjOBJ_JOINT,      [mjTRN_JOINTINPARENT] = mjOBJ_JOINT,
+                              [mjTRN_SLIDERCRANK] = mjOBJ_SITE, [mjTRN_TENDON] = mjOBJ_TENDON,
+                              [mjTRN_SITE] = mjOBJ_SITE,        [mjTRN_BODY] = mjOBJ_BODY};
+  int trn = m->actuator_trntype[i], id = m->actuator_trnid[2 * i];
+  int known = trn >= 0 && trn < (int)(sizeof(types) / sizeof(*types));
+  const char* name = known ? mj_id2name(m, types[trn], id) : NULL;
+  const char* type = known ? mju_type2Str(types[trn]) : "?";
+  if (name && name[0]) {
+    snprintf(out, size, "%s %.40s", type, name);
+  } else {
+    snprintf(out, size, "%s %d", type, id);
+  }
+}
+
+void us_mjcf_control(const UsTask* task, int action, UsMjcfControl* out) {
+  const mjModel* m = task->model;
+  *out = (UsMjcfControl){.low = -1, .high = 1};
+  // A control of an actuator.
+  for (int i = 0; i < m->nactuator && action < m->nu; i++) {
+    int first = m->actuator_ctrladr[i];
+    if (action < first || action >= first + m->actuator_ctrlnum[i]) continue;
+    const char* name = mj_id2name(m, mjOBJ_ACTUATOR, i);
+    snprintf(out->name, sizeof(out->name), "%.60s", name && name[0] ? name : "-");
+    name_target(m, i, out->what, sizeof(out->what));
+    out->scaled = m->actuator_ctrllimited[action];
+    if (!out->scaled) return;
+    out->low = m->actuator_ctrlrange[2 * action];
+    out->high = m->actuator_ctrlrange[2 * action + 1];
+    return;
+  }
+  // A body of motion capture.
+  int at = action - (int)m->nu, mocap = us_mjcf_mocap_count(m);
+  for (int i = 0; i < mocap && at >= 0; at -= us_mjcf_mocap_actions(m, i++)) {
+    if (at >= us_mjcf_mocap_actions(m, i)) continue;
+    const char* name = mj_id2name(m, mjOBJ_BODY, us_mjcf_mocap_body(m, i));
+    snprintf(out->name, sizeof(out->name), "%.60s", name && name[0] ? name : "-");
+    snprintf(out->what, sizeof(out->what), at < 3 ? "step along %c, m" : "turn about %c, rad",
+             "xyz"[at % 3]);
+    out->scaled = 1;
+    out->high = at < 3 ? US_MOCAP_STEP : US_MOCAP_TURN;
+    out->low = -out->high;
+    return;
+  }
+  snprintf(out->name, sizeof(out->name), "-");
+  snprintf(out->what, sizeof(out->what), "nothing");
 }

@@ -1,4 +1,4 @@
-// Reading and compiling an MJCF file, and a hash of what it says.
+// Reading and compiling an MJCF or URDF file, and a hash of what it says.
 
 #include "tasks/mjcf/mjcf_file.h"
 
@@ -8,23 +8,53 @@
 
 #include <mujoco/mjxmacro.h>
 
+#include "env/plugin.h"
 #include "env/trap.h"
+#include "tasks/mjcf/mjcf_adapt.h"
+#include "tasks/mjcf/mjcf_measure.h"
+#include "tasks/mjcf/mjcf_mocap.h"
 
 enum { MESSAGE = 512 };
 static const size_t most_bytes = (size_t)64 << 20;  // of the file, without what it includes
 
 typedef struct Compile {
-  const char* path;
+  const UsMjcfConfig* config;
+  int urdf;
+  int first;   // line of the file's first camera; 0: there is none
+  char* name;  // (64) of that camera
   mjSpec* spec;
   mjModel* model;
   char found[MESSAGE];
 } Compile;
 
+// The name that the file's first camera has by now, which the file itself may not say.
+static void name_first(const Compile* c) {
+  mjsElement* found = mjs_findElement(c->spec, mjOBJ_CAMERA, c->name);
+  char line[32];
+  snprintf(line, sizeof(line), "line %d", c->first);
+  for (mjsElement* e = mjs_firstElement(c->spec, mjOBJ_CAMERA); e && !found && !c->name[0];
+       e = mjs_nextElement(c->spec, e)) {
+    const char *name = mjs_getString(mjs_getName(e)), *at = mjs_getString(mjs_asCamera(e)->info);
+    if (strncmp(name, "understudy_camera_", 18) == 0 && strcmp(at, line) == 0) found = e;
+  }
+  // Where it was copied under another name, the first of all.
+  if (!found) found = mjs_firstElement(c->spec, mjOBJ_CAMERA);
+  snprintf(c->name, 64, "%s", found ? mjs_getString(mjs_getName(found)) : "");
+}
+
+// Numbers that follow from the compiled model have their room in the next.
+static int add_rooms(const Compile* c) {
+  int mocap = us_mjcf_mocap_find(c->model), names = us_mjcf_measure_names(c->model);
+  if (mocap) us_mjcf_add_room(c->spec, US_MJCF_MOCAP, mocap * US_MOCAP_ROOM);
+  if (names) us_mjcf_add_room(c->spec, US_MJCF_MEASURED, names);
+  return mocap + names;
+}
+
 // Runs in a trap.
 static void compile(void* arg) {
   Compile* c = arg;
   mj_clearCache(mj_getCache());  // which misses that a mesh or image changed within a second
-  c->spec = mj_parseXML(c->path, NULL, c->found, sizeof(c->found));
+  c->spec = mj_parseXML(c->config->path, NULL, c->found, sizeof(c->found));
   mjSpec* spec = c->spec;
   if (!spec) return;
   // Tasks find their camera by its name.
@@ -34,8 +64,15 @@ static void compile(void* arg) {
     snprintf(name, sizeof(name), "understudy_camera_%d", i);
     if (!mjs_getString(mjs_getName(e))[0]) mjs_setName(e, name);
   }
+  name_first(c);
   mjs_setName(mjs_addCamera(mjs_findBody(spec, "world"), NULL)->element, US_MJCF_CAMERA);
+  us_mjcf_adapt_spec(spec, c->config, c->urdf);
   c->model = mj_compile(spec, NULL);
+  if (c->model && add_rooms(c)) {
+    mj_deleteModel(c->model);
+    c->model = mj_compile(spec, NULL);
+  }
+  if (c->model) us_mjcf_adapt_ranges(c->model);
   if (!c->model) snprintf(c->found, sizeof(c->found), "%s", mjs_getError(c->spec));
 }
 
@@ -108,22 +145,33 @@ static void hash(const mjModel* m, char hex[US_HASH_CHARS]) {
 
 // ---- files ----
 
-UsStatus us_mjcf_compile(const char* path, mjModel** out, char hex[US_HASH_CHARS]) {
-  *out = NULL;
-  us_trap_install();
-  // MuJoCo reads the file itself, so that what it includes is found; this says what it would not.
+// MuJoCo reads the file itself, so that what it includes is found; this says what it would not.
+static UsStatus look_at(const char* path, int* urdf) {
   void* data;
   size_t size;
+  char root[64] = "";
   US_TRY(us_file_read(path, most_bytes, &data, &size));
   int binary = memchr(data, 0, size) != NULL;
+  if (!binary) us_xml_root(data, root);  // a zero byte follows
   free(data);
   if (binary) {
     const char* end = strrchr(path, '.');
     return us_fail(US_FORMAT, "%s: expected MJCF, which is text, found %s", path,
                    end && strcmp(end, ".mjb") == 0 ? "a compiled model (MJB)" : "a binary file");
   }
+  *urdf = strcmp(root, "robot") == 0;
+  return US_OK;
+}
+
+UsStatus us_mjcf_compile(const UsMjcfConfig* config, mjModel** out, char* first,
+                         char hex[US_HASH_CHARS]) {
+  *out = NULL;
+  us_trap_install();
+  us_engine_plugins();
+  Compile c = {.config = config, .name = first};
+  US_TRY(look_at(config->path, &c.urdf));
+  c.first = us_xml_first_camera(config->path, first);
   // What was raised tells more than what was returned.
-  Compile c = {.path = path};
   char raised[MESSAGE] = "";
   if (us_trap_run(compile, &c, raised, sizeof(raised))) {
     memcpy(c.found, raised, sizeof(raised));
@@ -134,7 +182,8 @@ UsStatus us_mjcf_compile(const char* path, mjModel** out, char hex[US_HASH_CHARS
     hash(c.model, hex);
   } else {
     us_trap_line(c.found, sizeof(c.found), c.found);
-    status = us_fail(US_MUJOCO, "%s: expected an MJCF model, MuJoCo says: %s", path, c.found);
+    status =
+        us_fail(US_MUJOCO, "%s: expected an MJCF model, MuJoCo says: %s", config->path, c.found);
   }
   if (c.spec) mj_deleteSpec(c.spec);
   if (status == US_OK) {

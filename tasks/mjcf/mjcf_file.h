@@ -1,27 +1,33 @@
 #ifndef UNDERSTUDY_MJCF_FILE_H_
 #define UNDERSTUDY_MJCF_FILE_H_
 
-// From an MJCF file to a compiled model. For mjcf.c.
+// From an MJCF or URDF file to a compiled model. For mjcf.c.
 
 #include <mujoco/mujoco.h>
 
+#include "env/scene.h"
+#include "tasks/mjcf/mjcf.h"
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/file.h"
 
 US_C_BEGIN
 
 // The camera that every model gets beside its own.
-#define US_MJCF_CAMERA "understudy_free"
+#define US_MJCF_CAMERA US_SCENE_CAMERA
 
-// Compiles a file, with names for cameras that have none and a camera US_MJCF_CAMERA of the world
-// (its last one, at the origin until us_mjcf_frame), and hashes what mjcf.h says. On failure *out
-// is NULL; the caller owns it.
-US_API UsStatus us_mjcf_compile(const char* path, mjModel** out, char hash[US_HASH_CHARS]);
+// Compiles a file, with names for cameras that have none, a camera US_MJCF_CAMERA of the world (its
+// last one, at the origin until it is placed) and what mjcf_adapt.h does, and hashes what mjcf.h
+// says. first (64): the name of the camera that stands first in the file; "" where there is none.
+// On failure *out is NULL; the caller owns it.
+US_API UsStatus us_mjcf_compile(const UsMjcfConfig* config, mjModel** out, char* first,
+                                char hash[US_HASH_CHARS]);
 
-// Moves US_MJCF_CAMERA, in the direction that the model's visual settings give a free camera, to
-// where it sees the bodies that move, and the places that random positions within the joints'
-// limits bring them to; where nothing moves, all that stands. path is for messages.
-US_API UsStatus us_mjcf_frame(const char* path, mjModel* m);
+// What the first element of an XML text is called, to name (64); "" where it is none.
+US_API void us_xml_root(const char* text, char* name);
+
+// The first camera element of an MJCF file in the order of its text, what it includes taken in:
+// name (64), "" where it has none, and its line; 0: there is none. Those of <default> do not count.
+US_API int us_xml_first_camera(const char* path, char* name);
 
 US_C_END
 

@@ -4,8 +4,11 @@
 #include "tasks/mjcf/mjcf_start.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 
 #include "env/task.h"
+#include "tasks/mjcf/mjcf_mocap.h"
 
 static const double turn = 2 * M_PI;  // rad
 
@@ -75,33 +78,76 @@ static void move(const mjModel* m, double* q, UsRng* rng, double noise) {
 
 // ---- joints that hang together ----
 
-enum { Q = US_TASK_MEASURES, ROWS = 1024 };  // most of nq, which nv is not above, and of rows
+enum { MOST = 4096 };  // degrees of freedom, of which a matrix is made
 
 // A solution of equality constraints near d->qpos. In shares y of the scales, a step of Gauss and
-// Newton from residuals r, with the rows of J scaled alike, is (J'J + e) y = -J'r. Of fixed size,
-// as an error of MuJoCo leaves whoever asked it without a chance to free anything.
+// Newton from residuals r, with the rows of J scaled alike, is (J'J + e) y = -J'r.
 typedef struct Solve {
   const mjModel* m;
   mjData* d;
-  int rows;              // ne
-  double start[Q];       // (nq)
-  double scale[Q];       // (nv) of each degree of freedom; 0: it stays
-  double target[ROWS];   // (ne) residuals to arrive at
-  double kept[ROWS];     // (ne) those of the start
-  double row[Q];         // (nv) of J
-  double slope[Q];       // (nv) J'r
-  double y[Q];           // (nv)
-  double square[Q * Q];  // (nv, nv) J'J + e
+  int rows;        // ne
+  double* start;   // (nq)
+  double* moved;   // (nq) with noise
+  double* off;     // (nv) from the start to there
+  double* scale;   // (nv) of each degree of freedom; 0: it stays
+  double* target;  // (ne) residuals to arrive at
+  double* kept;    // (ne) those of the start
+  double* row;     // (nv) of J
+  double* slope;   // (nv) J'r
+  double* y;       // (nv)
+  double* square;  // (nv, nv) J'J + e
 } Solve;
+
+// An error of MuJoCo leaves whoever asked it without a chance to free anything: the memory of a
+// solution belongs to its thread, which frees it at its end.
+static pthread_key_t memory_key;
+
+static void make_key(void) {
+  pthread_key_create(&memory_key, free);
+}
+
+// At least n numbers of the thread's own, until the next call; NULL: there are none.
+static double* thread_numbers(size_t n) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_key);
+  size_t* block = pthread_getspecific(memory_key);
+  if (!block || *block < n) {
+    free(block);
+    block = malloc(sizeof(double) * (n + 1));
+    pthread_setspecific(memory_key, block);
+    if (block) *block = n;
+  }
+  return block ? (double*)block + 1 : NULL;
+}
+
+// Gives a solution its memory; 0: there is none, or the model is too large for it.
+static int lay_out(Solve* s) {
+  const size_t nq = (size_t)s->m->nq, nv = (size_t)s->m->nv, rows = (size_t)s->rows;
+  if (nv > MOST) return 0;
+  double* at = thread_numbers(2 * nq + 5 * nv + 2 * rows + nv * nv);
+  if (!at) return 0;
+  s->start = at, at += nq;
+  s->moved = at, at += nq;
+  s->off = at, at += nv;
+  s->scale = at, at += nv;
+  s->target = at, at += rows;
+  s->kept = at, at += rows;
+  s->row = at, at += nv;
+  s->slope = at, at += nv;
+  s->y = at, at += nv;
+  s->square = at;
+  return 1;
+}
 
 enum { ITERATIONS = 50, HALVINGS = 4 };
 static const double solved = 1e-6;   // m, rad: largest norm of what is left
 static const double stride = 0.1;    // share of a scale: longest way of a step
 static const double closing = 0.05;  // share of a scale: a start that is so close is meant closed
 
-// Kinds of equality that hold joints together.
+// Kinds of equality that hold joints together. A body of motion capture that is an action follows.
 static int is_loop(const mjModel* m, int equality) {
   int type = m->eq_type[equality];
+  if (us_mjcf_mocap_has(m, equality)) return 0;
   return type == mjEQ_CONNECT || type == mjEQ_WELD || type == mjEQ_JOINT || type == mjEQ_TENDON;
 }
 
@@ -236,21 +282,19 @@ static void choose_target(Solve* s) {
 // start.
 static void move_loops(const mjModel* m, mjData* d, UsRng* rng, double noise) {
   const int nq = (int)m->nq;
-  double moved[Q], off[Q], share = 1;
-  Solve s;
-  s.m = m;
-  s.d = d;
-  mju_copy(s.start, d->qpos, nq);
-  mju_copy(moved, d->qpos, nq);
-  move(m, moved, rng, noise);
+  double share = 1;
+  Solve s = {.m = m, .d = d};
   s.rows = count_rows(&s);
-  if (s.rows > ROWS) return;
+  if (!lay_out(&s)) return;
+  mju_copy(s.start, d->qpos, nq);
+  mju_copy(s.moved, d->qpos, nq);
+  move(m, s.moved, rng, noise);
   // From all of the way moved, then from halves of it.
   choose_target(&s);
-  mj_differentiatePos(m, off, 1, s.start, moved);
+  mj_differentiatePos(m, s.off, 1, s.start, s.moved);
   for (int i = 0; i < HALVINGS; i++, share /= 2) {
-    mju_copy(d->qpos, i ? s.start : moved, nq);
-    if (i) mj_integratePos(m, d->qpos, off, share);
+    mju_copy(d->qpos, i ? s.start : s.moved, nq);
+    if (i) mj_integratePos(m, d->qpos, s.off, share);
     if (solve(&s)) return;
   }
   mju_copy(d->qpos, s.start, nq);

@@ -73,11 +73,11 @@ static void wrong_numbers(void** state) {
   WRONG(frame_skip, -1, "found -1");
   WRONG(block, 0, "found 0");
   WRONG(action, 0, "found 0");
-  WRONG(action, US_TASK_ACTIONS + 1, "found 65");
+  WRONG(action, US_TASK_ACTIONS + 1, "found 4097");
   WRONG(proprio, -1, "found -1");
-  WRONG(proprio, US_TASK_MEASURES + 1, "found 257");
+  WRONG(proprio, US_TASK_MEASURES + 1, "found 16385");
   WRONG(measure, 0, "found 0");
-  WRONG(measure, US_TASK_MEASURES + 1, "found 257");
+  WRONG(measure, US_TASK_MEASURES + 1, "found 16385");
   WRONG(size, 0, "found 0");
   WRONG(radius, 0, "found 0");
   WRONG(radius, -1, "found -1");

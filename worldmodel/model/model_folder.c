@@ -160,6 +160,9 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   US_TRY(us_json_number(config_path, json, "dt", 1e-6, 1e3, NULL, &info->dt));
   US_TRY(us_json_int(config_path, json, "height", 0, 16384, NULL, &info->height));
   US_TRY(us_json_int(config_path, json, "width", 0, 16384, NULL, &info->width));
+  US_TRY(us_json_text(config_path, json, "camera", "", info->camera, sizeof(info->camera)));
+  US_TRY(us_json_text(config_path, json, "camera_pose", "", info->camera_pose,
+                      sizeof(info->camera_pose)));
   US_TRY(us_json_text(config_path, json, "encoder", NULL, encoder, US_HASH_CHARS));
   US_TRY(us_json_text(config_path, json, "kind", kinds[0]->kind, kind, sizeof(kind)));
   // The table of the kind that it names, and by it the model itself.
@@ -260,6 +263,8 @@ static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   cJSON_AddNumberToObject(json, "dt", parts->dt);
   cJSON_AddNumberToObject(json, "height", e->height);
   cJSON_AddNumberToObject(json, "width", e->width);
+  if (parts->camera) cJSON_AddStringToObject(json, "camera", parts->camera);
+  if (parts->camera_pose) cJSON_AddStringToObject(json, "camera_pose", parts->camera_pose);
   return write_config(folder, json);
 }
 

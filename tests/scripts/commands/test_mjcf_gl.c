@@ -167,11 +167,99 @@ static void large_state(void** state) {
       "--films 1 --film-size 16 --samples 8 --elites 4 --keep 2 --iterations 1 --json %/l.json");
 }
 
+// Copies a file of the tests' robots into the folder.
+static void take_robot(const char* name, const char* as) {
+  char line[1024];
+  snprintf(line, sizeof(line), "cp '%s/tests/tasks/robots/%s' '%s/%s'", US_SOURCE_DIR, name, folder,
+           as);
+  assert_int_equal(system(line), 0);
+}
+
+// Edits a text in a file of the folder; both have the same length.
+static void edit_file(const char* name, const char* key, const char* from, const char* to) {
+  char path[512];
+  void* data;
+  size_t size;
+  us_path_join(path, sizeof(path), folder, name);
+  assert_int_equal(us_file_read(path, 0, &data, &size), US_OK);
+  char* at = strstr(data, key);
+  at = at ? strstr(at, from) : NULL;
+  assert_non_null(at);
+  memcpy(at, to, strlen(to));
+  assert_int_equal(us_file_write(path, data, size), US_OK);
+  free(data);
+}
+
+// A camera that looks away is told before it costs hours, and is not the one that is taken.
+static void blind_cameras(void** state) {
+  take_robot("blind.xml", "blind.xml");
+  Run r = done("inspect %/blind.xml --png %/blind.png");
+  assert_non_null(strstr(r.out, "    left_cap                   0.0 %  100 %"));
+  assert_non_null(strstr(r.out, "  * understudy_free "));
+  assert_non_null(strstr(r.out, "joint a                          -1 .. 1 is -1 .. 1"));
+  done("collect --task mjcf:%/blind.xml --episodes 12 --steps 40 --seed 1 --out %/b1.h5");
+  r = done(
+      "collect --task mjcf:%/blind.xml --episodes 14 --steps 40 --seed 1 --out %/b1.h5 --resume");
+  assert_non_null(strstr(r.out, "% of pixels change within a second"));
+  assert_null(strstr(r.err, "hardly"));
+  r = done(
+      "collect --task mjcf:%/blind.xml --camera left_cap --episodes 6 --steps 40 --out %/bl.h5");
+  assert_non_null(
+      strstr(r.err, "only 0.00 % of the pixels change within a second: camera left_cap"));
+  r = done(
+      "finetune --data %/bl.h5 --encoder pca --mode scratch --width 16 --heads 2 --depth 1 "
+      "--steps 2 --out %/bl");
+  assert_non_null(strstr(r.out, "the frames hardly change (0.00 % of the pixels"));
+  // The pose goes from the data to the model; frames from elsewhere are not for it.
+  done("collect --task mjcf:%/blind.xml --episodes 6 --steps 40 --seed 2 --out %/b2.h5");
+  done(
+      "finetune --data %/b1.h5 --encoder pca --mode scratch --width 16 --heads 2 --depth 1 "
+      "--steps 2 --out %/bm");
+  const char* eval =
+      "eval --task mjcf:%/blind.xml --model %/bm --data %/b2.h5 --rows model "
+      "--episodes 4 --films 1 --film-size 16 --samples 8 --elites 4 --keep 2 "
+      "--iterations 1 --json %/b.json";
+  done(eval);
+  edit_file("bm/config.json", "camera_pose", "0.", "9.");
+  refused(eval, 1, "expected frames of camera understudy_free (");
+}
+
+// States alone need no frames, and no OpenGL.
+static void no_frames(void** state) {
+  Run r = done(
+      "collect --task mjcf:%/blind.xml --size 0 --episodes 12 --steps 40 --seed 1 --out %/s1.h5");
+  assert_null(strstr(r.out, "pixels"));
+  done("collect --task mjcf:%/blind.xml --size 0 --episodes 6 --steps 40 --seed 2 --out %/s2.h5");
+  done("dataset verify %/s1.h5");
+  done(
+      "finetune --data %/s1.h5 --plugin mjcf:%/blind.xml --encoder state --mode scratch --width 16 "
+      "--heads 2 --depth 1 --steps 2 --out %/sm");
+  done(
+      "eval --task mjcf:%/blind.xml --state-model %/sm --data %/s2.h5 --rows state --episodes 4 "
+      "--samples 8 --elites 4 --keep 2 --iterations 1 --json %/s.json");
+  refused("collect --task mjcf:%/blind.xml --size 4 --episodes 1 --out %/s3.h5", 2,
+          "0 (no frames)");
+  refused("finetune --data %/s1.h5 --encoder pca --out %/no", 1, "pixels");
+}
+
+// What a file is, its first bytes say.
+static void suffixes(void** state) {
+  const char* const names[] = {"arm.urdf", "arm.XML", "arm.txt"};
+  for (int i = 0; i < 3; i++) {
+    char line[100];
+    take_robot("arm.urdf", names[i]);
+    snprintf(line, sizeof(line), "inspect %%/%s", names[i]);
+    Run r = done(line);
+    assert_non_null(strstr(r.out, "1 actuators with 1 controls"));
+  }
+}
+
 int main(void) {
   if (!mkdtemp(folder)) return 1;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(loop),    cmocka_unit_test(frames),      cmocka_unit_test(another_model),
-      cmocka_unit_test(passive), cmocka_unit_test(large_state),
+      cmocka_unit_test(loop),      cmocka_unit_test(frames),      cmocka_unit_test(another_model),
+      cmocka_unit_test(passive),   cmocka_unit_test(large_state), cmocka_unit_test(blind_cameras),
+      cmocka_unit_test(no_frames), cmocka_unit_test(suffixes),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   char line[128];
