@@ -4,13 +4,15 @@
 #include "planner/evaluate.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "env/sim.h"
 #include "planner/evaluation/evaluate_inner.h"
 #include "worldmodel/ops.h"
 
-static const double slow = 60;  // s; a row that takes longer says so
+enum { FEW = 64 };             // candidates that tell how long all take
+static const double slow = 2;  // minutes; a row that takes as long says so
 
 // ---- memory ----
 
@@ -187,18 +189,35 @@ static UsStatus show(Run* r, int b) {
 
 // ---- a batch of episodes ----
 
-// Says how long a slow row will take, once its first block is played; `done` were there before.
-static void tell_time(const Run* r, double seconds) {
-  const int all = r->result->count, batches = (all - r->first + r->slots - 1) / r->slots;
-  double left = seconds * r->result->blocks * batches / r->e->planner->config.replan;
-  if (left < slow) return;
-  us_log("%s: about %.0f minutes for %d episodes, by the first block", r->e->label, ceil(left / 60),
-         all - r->first);
+// Says how long a row that imagines in a simulator will take, by a few candidates of its first
+// episode, which keeps its state: its first plan alone may take minutes.
+static UsStatus foretell(const Run* r) {
+  const UsEvaluation* e = r->e;
+  const UsPlannerConfig* c = &e->planner->config;
+  if (!us_sim_is(e->answer) || e->answer == e->sim || r->lives == 0) return US_OK;
+  const int n = c->samples < FEW ? c->samples : FEW;
+  const size_t steps = (size_t)n * (size_t)c->horizon;
+  float* actions = calloc(steps * r->length, sizeof(float));
+  float* rewards = calloc(steps, sizeof(float));
+  double seconds = us_seconds();
+  if (actions && rewards) us_env_rollout(e->answer, 1, r->live, n, c->horizon, actions, rewards);
+  seconds = (us_seconds() - seconds) / n;
+  UsStatus status = actions && rewards ? US_OK : us_fail(US_MEMORY, "out of memory");
+  free(actions);
+  free(rewards);
+  // A first plan and warm ones behind it, in every episode that is left.
+  const int left = r->result->count - r->first, plans = r->result->blocks / c->replan;
+  double candidates = (double)c->samples * (c->iterations + (plans - 1.0) * c->warm_iterations);
+  double minutes = ceil(seconds * candidates * left / 60);
+  if (minutes >= slow) {
+    us_log("%s: about %.0f minutes for %d episodes, by its first candidates", e->label, minutes,
+           left);
+  }
+  return status;
 }
 
 // Plays a batch of episodes from their starts to the end of the budget.
 static UsStatus play_batch(Run* r, UsProgress* progress, int first) {
-  const double start_time = us_seconds();
   int blocks = r->result->blocks, steps = blocks * r->block;
   const size_t length = (size_t)r->replan * r->length;
   US_TRY(check_engine(r, us_evaluate_place(r)));
@@ -208,6 +227,7 @@ static UsStatus play_batch(Run* r, UsProgress* progress, int first) {
     int j = b % r->replan;
     if (j == 0) {
       US_TRY(check_engine(r, us_evaluate_aim(r, b)));
+      if (first && b == 0) US_TRY(check_engine(r, foretell(r)));
       Clock start = clock_now();
       us_planner_plan(r->e->planner, r->lives, r->live, r->planned);
       clock_charge(r, US_PART_plan, start);
@@ -225,7 +245,6 @@ static UsStatus play_batch(Run* r, UsProgress* progress, int first) {
     list_live(r);
     // What the next plan starts from.
     if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
-    if (first && b == 0) tell_time(r, us_seconds() - start_time);
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
   }
   // What the whole history of success says by every rule.
