@@ -43,6 +43,7 @@
 #include "datasets/exchange.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
+#include "datasets/goal.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/tensor_file.h"
 
