@@ -46,6 +46,7 @@
 #include "worldmodel/base/settings.h"
 #include "worldmodel/latent.h"
 #include "worldmodel/predictor.h"
+#include "worldmodel/success_head.h"
 #include "worldmodel/train.h"
 
 US_C_BEGIN

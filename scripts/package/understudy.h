@@ -41,9 +41,9 @@
 // ---- files: what jobs write ----
 #include "datasets/dataset.h"
 #include "datasets/exchange.h"
+#include "datasets/goal.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
-#include "datasets/goal.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/tensor_file.h"
 
