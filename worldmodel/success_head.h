@@ -45,7 +45,7 @@ typedef void (*UsSuccessSource)(void* source, int held, int64_t step, int b, flo
 typedef struct UsSuccessConfig {
   int tokens, dim;   // G, D
   int steps;         // of the fit; 0: 3000
-  int held;          // held-back pairs; 0: 4096
+  int held;          // held-back pairs; 0: 16384
   uint64_t seed;     // of first weights
   UsDevice* device;  // NULL: the CPU
 } UsSuccessConfig;
