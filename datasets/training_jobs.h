@@ -89,7 +89,7 @@ struct UsTask;
     "with --film: R^2 of labels from which training without them is not tried")                   \
   X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
   X(INT, success_steps, 3000, 0, 1000000000, RESULT, "N",                                         \
-    "of the head that tells success in the model; 0: a model without")                            \
+    "of the head that tells success in the model, at most --steps; 0: without")                   \
   X(FLAG, success_only, 0, 0, 1, FREE, NULL,                                                      \
     "give the finished model in --out a head, and leave the rest of it alone")                    \
   US_TRAINING_SETTINGS(X)

@@ -105,8 +105,11 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
   UsSuccessHead* head = NULL;
   cJSON* notes = us_training_notes(j, result->validation);
   UsStatus status = draw_contexts(j, &context, &past);
-  if (status == US_OK && j->c.success_steps) {
-    status = us_training_success(j, us_predictor_model(j->p), &head);
+  // A run that is cut short is so throughout.
+  int steps = j->c.success_steps;
+  if (j->c.steps > 0 && steps > j->c.steps) steps = j->c.steps;
+  if (status == US_OK && steps > 0) {
+    status = us_training_success(j, us_predictor_model(j->p), steps, &head);
   }
   if (head) note_success(head, notes, result);
   const UsModelParts parts = {.task = info->task,
@@ -167,7 +170,8 @@ static UsStatus add_head(UsTrainingJob* j, UsTrainResult* result) {
   UsStatus status = us_training_data_open(j);
   if (status == US_OK) status = check_trained_on(j);
   if (status == US_OK) status = us_training_data_encode(j);
-  if (status == US_OK) status = us_training_success(j, us_model_world(model), &head);
+  if (status == US_OK)
+    status = us_training_success(j, us_model_world(model), j->c.success_steps, &head);
   us_path_join(path, sizeof(path), j->c.out, "success.safetensors");
   if (status == US_OK && !head) status = us_fail(US_FORMAT, "%s: no success head", j->c.out);
   if (status == US_OK) status = us_success_save(head, path);

@@ -155,7 +155,7 @@ static UsStatus prepare(Pairs* p, UsEnv* sim, const UsDataset* data, const UsWor
   return measure_rows(p, sim, data);
 }
 
-UsStatus us_training_success(const UsTrainingJob* j, const UsWorldModel* world,
+UsStatus us_training_success(const UsTrainingJob* j, const UsWorldModel* world, int steps,
                              UsSuccessHead** out) {
   *out = NULL;
   const UsDataset* data = j->data.data[0];
@@ -170,11 +170,8 @@ UsStatus us_training_success(const UsTrainingJob* j, const UsWorldModel* world,
     return US_OK;
   }
   UsStatus status = prepare(&p, sim, data, world);
-  const UsSuccessConfig config = {.tokens = p.tokens,
-                                  .dim = p.dim,
-                                  .steps = j->c.success_steps,
-                                  .seed = j->c.seed,
-                                  .device = j->device};
+  const UsSuccessConfig config = {
+      .tokens = p.tokens, .dim = p.dim, .steps = steps, .seed = j->c.seed, .device = j->device};
   if (status == US_OK) {
     status = us_success_fit(&config, draw, &p, out);
     if (status == US_FORMAT) {

@@ -11,10 +11,10 @@
 
 #include "datasets/training/training_job.h"
 
-// Fits a head for a model of the job's first dataset, whose latents are normalised as `world` does.
-// Where the task is not known here, or its rule tells no pairs apart, *out is NULL, and a line of
-// us_log says why.
-UsStatus us_training_success(const UsTrainingJob* j, const UsWorldModel* world,
+// Fits a head in so many steps for a model of the job's first dataset, whose latents are normalised
+// as `world` does. Where the task is not known here, or its rule tells no pairs apart, *out is
+// NULL, and a line of us_log says why.
+UsStatus us_training_success(const UsTrainingJob* j, const UsWorldModel* world, int steps,
                              UsSuccessHead** out);
 
 #endif  // UNDERSTUDY_SUCCESS_PAIRS_H_
