@@ -162,11 +162,12 @@ UsStatus us_training_success(const UsTrainingJob* j, const UsWorldModel* world, 
   const UsDatasetInfo* info = us_dataset_info(data);
   UsEnv* sim = NULL;
   Pairs p = {.j = j, .features = j->data.features[0]};
-  US_TRY(us_known_sim(info->task, j->tasks, &sim));
-  // Whoever has no rule has no head, and says so.
-  if (!sim || us_env_info(sim)->state != info->state) {
+  // Whoever has no rule has no head, and says so: a model without is whole too.
+  UsStatus opened = us_known_sim(info->task, j->tasks, &sim);
+  if (opened != US_OK || !sim || us_env_info(sim)->state != info->state) {
     us_env_close(sim);
-    us_log("no success head: there is no task \"%s\" here whose rule would teach it", info->task);
+    us_log("no success head: there is no task \"%s\" here whose rule would teach it%s%s",
+           info->task, opened == US_OK ? "" : ": ", opened == US_OK ? "" : us_message());
     return US_OK;
   }
   UsStatus status = prepare(&p, sim, data, world);
