@@ -141,7 +141,7 @@ typedef struct UsTrainResult {
   double label_r2, label_correlation;  // with `film`: of the labels, on held-back trajectories
   int coded;                           // 1: with `latent_actions`, of which `latent` was measured
   UsLatentFigures latent;
-  UsSuccessFigures success;            // of us_finetune: of the head; pairs 0: there is none
+  UsSuccessFigures success;  // of us_finetune: of the head; pairs 0: there is none
 } UsTrainResult;
 
 // What the caller wants to stop is US_INTERRUPTED and goes on with `resume`; a loss that is not
