@@ -163,6 +163,9 @@ UsStatus us_latents_judge_frames(UsLatents* l, const char* name, int n, const ui
                                  const uint8_t* desired, float* reward, uint8_t* success) {
   const UsEncoderInfo* e = us_encoder_info(l->encoder);
   const size_t image = us_frame_bytes(e->height, e->width), half = CHUNK * l->one;
+  if (e->state) {
+    return us_fail(US_UNSUPPORTED, "%s: expected an encoder of frames, found one of states", name);
+  }
   if (!l->features) l->features = calloc(2 * half, sizeof(float));
   if (!l->features) return us_fail(US_MEMORY, "%s: out of memory for latents", name);
   for (int at = 0; at < n; at += CHUNK) {

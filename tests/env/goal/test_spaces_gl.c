@@ -272,6 +272,40 @@ static void test_frames_and_features(void** state) {
   free(want);
 }
 
+// An encoder of states is shown states; it has nothing to say of frames.
+static void test_encoder_of_states(void** state) {
+  char where[] = "/tmp/us_spaces_XXXXXX", path[64];
+  const double mean[4] = {0.5, 0, 0, 0}, std[4] = {2, 1, 1, 1};
+  const int slots[kSlots] = {0, 1, 2};
+  UsEncoder* encoder;
+  assert_non_null(mkdtemp(where));
+  assert_int_equal(us_encoder_make_state(4, mean, std, NULL, &encoder), US_OK);
+  assert_int_equal(us_encoder_save(encoder, where), US_OK);
+  UsEnv* e = open_sim("sim:pointmaze", kSlots, where);
+  const int dim = us_env_info(e)->dim;
+  double now[kSlots][4], goal[4];
+  float z[kSlots][8], g[kSlots][8], want[8], reward;
+  assert_true(dim <= 8 && us_env_info(e)->tokens == 1);
+  assert_int_equal(us_env_view(e, US_OBS_state, kSlots, slots, now, NULL, NULL), US_OK);
+  float* at = z[0];
+  assert_int_equal(us_env_view(e, US_OBS_latent, kSlots, slots, at, NULL, g), US_OK);
+  us_encoder_encode(encoder, 1, NULL, now[2], want, NULL);
+  assert_memory_equal(want, at + 2 * dim, (size_t)dim * sizeof(float));
+  UsObs o = {.state = goal};
+  assert_int_equal(us_env_look_goal(e, 1, &slots[1], &o), US_OK);
+  us_encoder_encode(encoder, 1, NULL, goal, want, NULL);
+  assert_memory_equal(want, g[0] + dim, (size_t)dim * sizeof(float));
+  static uint8_t frame[kFrame];
+  expect(us_env_judge(e, US_OBS_pixels, 1, frame, frame, &reward, NULL), US_UNSUPPORTED, "frames");
+  us_env_close(e);
+  us_encoder_destroy(encoder);
+  snprintf(path, sizeof(path), "%s/config.json", where);
+  remove(path);
+  snprintf(path, sizeof(path), "%s/model.safetensors", where);
+  remove(path);
+  remove(where);
+}
+
 // ---- the model ----
 
 // Success is the head's word, ends the episode, and does not depend on the other slots.
@@ -380,6 +414,7 @@ int main(void) {
                                      cmocka_unit_test(test_states_and_measures),
                                      cmocka_unit_test(test_goals_of_tasks),
                                      cmocka_unit_test(test_frames_and_features),
+                                     cmocka_unit_test(test_encoder_of_states),
                                      cmocka_unit_test(test_model_judges),
                                      cmocka_unit_test(test_model_goals)};
   int failed = cmocka_run_group_tests_name("spaces", tests, NULL, NULL);
