@@ -3,7 +3,8 @@
 
 // The features of a frozen encoder over a whole dataset, computed once into a memory-mapped file
 // beside it or in a folder of the caller's choice, keyed by the hashes of data and encoder and the
-// kind of device that encodes; and the training batches drawn from them.
+// kind of device that encodes; and the training batches drawn from them. They are floats, or where
+// that device is one of US_FAST_FEATURES bfloat16 (worldmodel/base/bfloat.h), of half the bytes.
 //
 // Threads: a feature map is constant after it was opened; us_sampler_source may be called from
 // several threads.
@@ -36,8 +37,10 @@ US_API UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder,
 // NULL is fine.
 US_API void us_features_close(UsFeatures* f);
 
-// The features of a row: (G, D).
+// The features of a row: (G, D), as floats or bfloat16. Where they are kept as the other it is
+// NULL.
 US_API const float* us_features_row(const UsFeatures* f, int64_t row);
+US_API const uint16_t* us_features_bfloats(const UsFeatures* f, int64_t row);
 
 // The cache file, G and D.
 US_API const char* us_features_path(const UsFeatures* f);
@@ -63,6 +66,7 @@ typedef struct UsSamplerConfig {
   const float* actions;  // (N, A) that stand for the dataset's. Nullable
   int action;            // A of those
   const float* weight;   // (N) of each row's action; that of a sample is their mean. Nullable: 1
+  const uint16_t* bfloats;  // (N, A) actions as bfloat16, read where `actions` is NULL. Nullable
 } UsSamplerConfig;
 
 typedef struct UsSampler UsSampler;
@@ -77,7 +81,8 @@ US_API void us_sampler_destroy(UsSampler* s);
 // Windows that can be drawn (with gap_max: of the widest kind).
 US_API int64_t us_sampler_windows(const UsSampler* s);
 
-// A UsBatchSource; `source` is the sampler. With gap_max > 0 out->actions must be NULL.
+// A UsBatchSource; `source` is the sampler. With gap_max > 0 out->actions must be NULL. It fills
+// out->latents from features of either kind, else out->bfloats, from bfloat16 alone.
 US_API void us_sampler_source(void* source, int64_t step, int b, UsBatch* out);
 
 US_C_END

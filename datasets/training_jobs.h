@@ -34,7 +34,8 @@
 // A run that was stopped leaves checkpoint.safetensors in its folder; with `resume` the next one
 // goes on from there to the same bits. The key of a run hashes what its result depends on: the
 // settings so marked, the data, the encoder; another key is refused. A run holds the lock of its
-// folder. It may go on on another device, to the same results but for rounding.
+// folder. It may go on on another device, to the same results but for rounding. With `fast`
+// features are kept as bfloat16 (datasets/features.h) on any device, which is part of the key.
 //
 // Settings are lists as worldmodel/base/settings.h describes them, from which structs, defaults,
 // checks, command-line options, the notes in config.json and the key come.
@@ -92,6 +93,8 @@ struct UsTask;
     "of the head that tells success in the model, at most --steps; 0: without")                   \
   X(FLAG, success_only, 0, 0, 1, FREE, NULL,                                                      \
     "give the finished model in --out a head, and leave the rest of it alone")                    \
+  X(FLAG, no_balance, 0, 0, 1, RESULT, NULL,                                                      \
+    "do not bring actions to the scale of a pretrained predictor's queries")                      \
   US_TRAINING_SETTINGS(X)
 
 #define US_LATENT_SETTINGS(X)                                                                  \
@@ -102,11 +105,11 @@ struct UsTask;
   X(FLOAT, latent_weight, 3e-4, 0, 1e6, RESULT, "X",                                           \
     "with --latent-actions: weight of what they say, in nats")
 
-#define US_PRETRAIN_SETTINGS(X)                                             \
-  X(INT, gap, 10, 1, 1 << 10, RESULT, "N", "most env steps between frames") \
-  US_LATENT_SETTINGS(X)                                                     \
-  X(INT, block, 0, 0, 1 << 10, RESULT, "K",                                 \
-    "with --latent-actions: env steps between frames; 0: the task's")       \
+#define US_PRETRAIN_SETTINGS(X)                                                                 \
+  X(INT, gap, 10, 0, 1 << 10, RESULT, "N", "most env steps between frames; 0: a block, always") \
+  US_LATENT_SETTINGS(X)                                                                         \
+  X(INT, block, 0, 0, 1 << 10, RESULT, "K",                                                     \
+    "with --latent-actions or --gap 0: env steps between; 0: the task's")                       \
   US_TRAINING_SETTINGS(X)
 
 // Start from us_finetune_defaults() or us_pretrain_defaults().

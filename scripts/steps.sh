@@ -109,6 +109,8 @@ steps_run_one() {
   fi
   [ ! -x /usr/bin/time ] || words=(/usr/bin/time -q -f %M -o steps/memory $dies "${words[@]}")
   log=log/${output//\//+}.log
+  # What cannot go on says everything again.
+  [[ $line == *" --resume"* ]] || rm -f "$log"
   echo "$label: ${line:0:110}"
   began=$SECONDS
   rm -f steps/memory
@@ -121,7 +123,8 @@ steps_run_one() {
     steps_write "$output" "done" "$spent" "$memory"
   else
     steps_write "$output" begun "$spent" "$memory"
-    [ $rc != 124 ] || rc=75
+    # Stopped when time was up, or killed where it did not stop.
+    if [ $rc = 124 ] || { [ $rc = 137 ] && [ "$STEPS_UNTIL" != 0 ] && [ "$(date +%s)" -ge "$STEPS_UNTIL" ]; }; then rc=75; fi
     [ $rc = 75 ] || echo "$label: failed: $(tail -n 1 "$log")" >&2
   fi
   return $rc

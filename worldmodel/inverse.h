@@ -46,6 +46,7 @@ typedef struct UsTracks {
   const float* latents;   // (rows, D)
   const float* actions;   // (rows, A) of the step from a row to the next; what stands in a track's
                           // last row is not read. Nullable where nothing is fitted
+  const uint16_t* bfloats;  // (rows, D), read where latents is NULL
 } UsTracks;
 
 typedef struct UsInverseConfig {

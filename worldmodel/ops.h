@@ -133,6 +133,9 @@ US_API void us_ops_draw(UsDevice* d, int rows, int width, const float* x, const 
 US_API void us_ops_draw_back(UsDevice* d, int rows, int width, float scale, const float* x,
                              const float* noise, const float* dy, float* dx, double* sum);
 
+// y (count) = x (count), bfloat16 (worldmodel/base/bfloat.h), exactly.
+US_API void us_ops_widen(UsDevice* d, size_t count, const uint16_t* x, float* y);
+
 // ---- rows and columns ----
 
 // y (rows, width) = (x - mean) / sqrt(var + eps) gain + bias; stats (rows, 2) keeps mean and

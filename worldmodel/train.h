@@ -57,6 +57,7 @@ typedef struct UsTrainData {
   UsBatchSource fill;
   void* source;
   int weighted;  // 1: it fills the samples' weights too; of `held` they are not looked at
+  int bfloat;    // 1: it fills features as bfloat16
 } UsTrainData;
 
 enum { US_TRAIN_UNREAD = 50 };  // most steps between two looks at their figures
@@ -94,6 +95,10 @@ US_API void us_trainer_destroy(UsTrainer* t);
 // Takes the mean and the common deviation of the tokens of the first `batches` batches as the
 // model's normalisation. Fails with US_INTERRUPTED or US_MEMORY alone.
 US_API UsStatus us_trainer_normalise(UsTrainer* t, int batches);
+
+// Prepares action blocks with first weights for the actions of the first batch (world_model.h,
+// balance). Fails with US_INTERRUPTED or US_MEMORY alone.
+US_API UsStatus us_trainer_balance(UsTrainer* t);
 
 // One step. `progress` in [0, 1] places it on the cosine. 0: the caller wants to stop; the step is
 // not counted, and the weights are as they were. At most US_TRAIN_UNREAD steps are taken between

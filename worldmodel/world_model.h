@@ -89,6 +89,7 @@ typedef struct UsLossConfig {
   int rollout;   // k, 1 <= k <= T - C; 0 or 1: none
   float weight;  // of the rollout loss; 0: 1
   float beta;    // threshold of smooth L1; 0: 1
+  int bfloat;    // 1: shards have their features in `bfloats`
 } UsLossConfig;
 
 typedef struct UsLosses {
@@ -164,6 +165,10 @@ struct UsWorldModelClass {
   // Mean squared errors (normalised) of the open-loop predictions of the last loss, frame C + j in
   // errors[0][j], and of repeating frame C - 1, in errors[1][j]: (2, max(k, 1)), tensor memory.
   void (*errors)(UsTape* t, double* errors);
+
+  // Prepares action blocks with first weights for the actions that the last loss on the tape saw.
+  // Nullable: there is nothing to prepare.
+  UsStatus (*balance)(UsWorldModel* m, const UsTape* t);
 };
 
 #define X(kind) extern US_API const UsWorldModelClass us_world_model_##kind;

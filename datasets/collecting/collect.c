@@ -427,7 +427,7 @@ static UsStatus collect(Collect* c) {
   UsCollectResult* result = c->result;
   // A device and an encoder that are not there are told before anything is recorded.
   if (c->o->encode) {
-    US_TRY(us_device_open(c->o->device, c->o->fast, &c->device));
+    US_TRY(us_device_open(c->o->device, c->o->fast ? US_FAST_FEATURES : 0, &c->device));
     if (!us_encoder_reads(c->o->encode)) {
       US_TRY(us_encoder_open(c->o->encode, c->device, &c->encoder));
     }

@@ -1,8 +1,8 @@
-// The feature cache: a page of header, then the float32 rows (N, G, D), memory-mapped.
+// The feature cache: a page of header, then the rows (N, G, D), float32 or bfloat16, memory-mapped.
 //
-// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes and the
-// kind of device, whose roundings features have, so a file that changed never meets old features,
-// whatever its times say. `done` counts finished rows and is
+// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes, the kind
+// of device, whose roundings features have, and the kind of number if it is bfloat16, so a file
+// that changed never meets old features, whatever its times say. `done` counts finished rows and is
 // written after them, so an interrupted run goes on. While a run computes it holds the lock of the
 // file; others wait for it.
 
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "datasets/training/encoder_source.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
@@ -33,7 +34,8 @@ typedef struct Header {
   int32_t version;
   int32_t tokens, dim;  // G, D
   int64_t rows, done;   // N, and how many of them are computed
-  int64_t unused[3];
+  int64_t bfloat;       // 0: float32, 1: bfloat16
+  int64_t unused[2];
   char key[US_HASH_CHARS];  // of data and encoder
   char encoder[US_HASH_CHARS];
 } Header;
@@ -43,14 +45,18 @@ struct UsFeatures {
   Header header;
   const char* map;  // kHeader bytes, then the rows
   size_t bytes;
-  size_t row;  // floats in a row, G D
+  size_t row;  // numbers in a row, G D
 };
 
 // ---- the file ----
 
+static size_t row_bytes(const Header* h) {
+  return (size_t)h->tokens * (size_t)h->dim * (h->bfloat ? sizeof(uint16_t) : sizeof(float));
+}
+
 // Of a file whose rows are all there; it has this size from the start.
 static size_t file_bytes(const Header* h) {
-  return kHeader + (size_t)h->rows * (size_t)h->tokens * (size_t)h->dim * sizeof(float);
+  return kHeader + (size_t)h->rows * row_bytes(h);
 }
 
 // 1 when the file is a cache of this key and shape whose header is whole; header.done says how much
@@ -65,8 +71,8 @@ static int read_header(UsFeatures* f) {
   close(fd);
   good = good && memcmp(found.magic, kMagic, sizeof(kMagic)) == 0 && found.version == kVersion &&
          found.tokens == want->tokens && found.dim == want->dim && found.rows == want->rows &&
-         memcmp(found.key, want->key, US_HASH_CHARS) == 0 && found.done >= 0 &&
-         found.done <= found.rows && (size_t)info.st_size == file_bytes(&found);
+         found.bfloat == want->bfloat && memcmp(found.key, want->key, US_HASH_CHARS) == 0 &&
+         found.done >= 0 && found.done <= found.rows && (size_t)info.st_size == file_bytes(&found);
   if (good) want->done = found.done;
   return good;
 }
@@ -138,9 +144,10 @@ typedef struct Work {
   UsDataset* data;
   const UsEncoder* encoder;
   UsPool* pool;
-  int piece, most;  // rows that are read, encoded and written at once, now and at most
-  uint8_t* pixels;  // (most, H, W, 3) or NULL
-  float* latents;   // (most, G, D)
+  int piece, most;    // rows that are read, encoded and written at once, now and at most
+  uint8_t* pixels;    // (most, H, W, 3) or NULL
+  float* latents;     // (most, G, D)
+  uint16_t* bfloats;  // the same, as it is kept, or NULL
   UsLock* lock;
   int fd;
 } Work;
@@ -149,10 +156,14 @@ typedef struct Work {
 static UsStatus encode_piece(UsFeatures* f, Work* w, int n) {
   int64_t first = f->header.done;
   const double* states = us_dataset_states(w->data) + first * us_dataset_info(w->data)->state;
-  size_t bytes = f->row * sizeof(float);
+  size_t bytes = row_bytes(&f->header);
   if (w->pixels) US_TRY(us_dataset_pixels(w->data, first, n, w->pixels));
   US_TRY(us_encoder_encode(w->encoder, n, w->pixels, states, w->latents, w->pool));
-  US_TRY(write_at(f->path, w->fd, w->latents, (size_t)n * bytes, kHeader + (size_t)first * bytes));
+  for (size_t i = 0; w->bfloats && i < (size_t)n * f->row; i++) {
+    w->bfloats[i] = us_bfloat(w->latents[i]);
+  }
+  const void* kept = w->bfloats ? (const void*)w->bfloats : w->latents;
+  US_TRY(write_at(f->path, w->fd, kept, (size_t)n * bytes, kHeader + (size_t)first * bytes));
   f->header.done = first + n;
   return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
 }
@@ -209,9 +220,9 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
   w.piece = us_pool_threads(pool) < w.most ? us_pool_threads(pool) : w.most;
   w.latents = malloc((size_t)w.most * latent);
   if (reads_pixels) w.pixels = malloc((size_t)w.most * frame);
-  UsStatus status = w.latents && (w.pixels || !reads_pixels)
-                        ? start_file(f, &w)
-                        : us_fail(US_MEMORY, "%s: out of memory", f->path);
+  if (f->header.bfloat) w.bfloats = malloc((size_t)w.most * row_bytes(&f->header));
+  int ok = w.latents && (w.pixels || !reads_pixels) && (w.bfloats || !f->header.bfloat);
+  UsStatus status = ok ? start_file(f, &w) : us_fail(US_MEMORY, "%s: out of memory", f->path);
   if (status == US_OK) status = encode_rows(f, &w);
   if (w.fd >= 0 && fsync(w.fd) != 0 && status == US_OK) {
     status = us_fail(US_IO, "%s: cannot be written: %s", f->path, strerror(errno));
@@ -220,6 +231,7 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
   us_lock_release(w.lock);
   free(w.latents);
   free(w.pixels);
+  free(w.bfloats);
   return status;
 }
 
@@ -231,15 +243,20 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
   US_TRY(us_encoder_fits(e, us_dataset_path(data), us_dataset_info(data)));
   // What the file must say.
   f->row = (size_t)e->tokens * (size_t)e->dim;
-  f->header = (Header){
-      .version = kVersion, .tokens = e->tokens, .dim = e->dim, .rows = us_dataset_info(data)->rows};
+  const UsDevice* device = us_encoder_device(encoder);
+  f->header = (Header){.version = kVersion,
+                       .tokens = e->tokens,
+                       .dim = e->dim,
+                       .rows = us_dataset_info(data)->rows,
+                       .bfloat = us_device_bfloat(device)};
   memcpy(f->header.magic, kMagic, sizeof(kMagic));
   memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
   // Its key, then the file: there, or computed.
-  char all[3 * US_HASH_CHARS], hash[US_HASH_CHARS];
+  char all[3 * US_HASH_CHARS + 16], hash[US_HASH_CHARS];
   US_TRY(us_dataset_hash(data, hash));
-  const char* kind = us_device_kind(us_encoder_device(encoder));
-  snprintf(all, sizeof(all), "%s%s%s", hash, e->hash, strcmp(kind, "cpu") ? kind : "");
+  const char* kind = us_device_kind(device);
+  snprintf(all, sizeof(all), "%s%s%s%s", hash, e->hash, strcmp(kind, "cpu") ? kind : "",
+           f->header.bfloat ? ", bfloat16" : "");
   us_hash_bytes(all, strlen(all), f->header.key);
   US_TRY(find(data, place, f));
   if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
@@ -276,7 +293,14 @@ void us_features_close(UsFeatures* f) {
 
 const float* us_features_row(const UsFeatures* f, int64_t row) {
   US_ASSERT(row >= 0 && row < f->header.rows);
+  if (f->header.bfloat) return NULL;
   return (const float*)(f->map + kHeader) + (size_t)row * f->row;
+}
+
+const uint16_t* us_features_bfloats(const UsFeatures* f, int64_t row) {
+  US_ASSERT(row >= 0 && row < f->header.rows);
+  if (!f->header.bfloat) return NULL;
+  return (const uint16_t*)(f->map + kHeader) + (size_t)row * f->row;
 }
 
 const char* us_features_path(const UsFeatures* f) {

@@ -147,10 +147,18 @@ static UsStatus find_labels(UsTrainingJob* j) {
   UsTrainingFilm* f = &j->film;
   const UsDataset* data = j->data.data[0];
   const UsDatasetInfo* info = us_dataset_info(data);
-  const UsTracks known = {info->episodes, us_dataset_lengths(data), us_dataset_offsets(data),
-                          us_features_row(j->data.features[0], 0), us_dataset_actions(data)};
-  const UsTracks film = {us_dataset_info(f->data)->episodes, us_dataset_lengths(f->data),
-                         us_dataset_offsets(f->data), us_features_row(f->features, 0), NULL};
+  const UsFeatures* features = j->data.features[0];
+  const UsTracks known = {.count = info->episodes,
+                          .length = us_dataset_lengths(data),
+                          .offset = us_dataset_offsets(data),
+                          .latents = us_features_row(features, 0),
+                          .bfloats = us_features_bfloats(features, 0),
+                          .actions = us_dataset_actions(data)};
+  const UsTracks film = {.count = us_dataset_info(f->data)->episodes,
+                         .length = us_dataset_lengths(f->data),
+                         .offset = us_dataset_offsets(f->data),
+                         .latents = us_features_row(f->features, 0),
+                         .bfloats = us_features_bfloats(f->features, 0)};
   const UsInverseConfig config = {
       .dim = us_features_tokens(f->features) * us_features_dim(f->features),
       .action = info->action,
@@ -258,15 +266,16 @@ static UsStatus run_stage(UsTrainingJob* j, const char* name, UsTrainingStage* s
 
 // All stages; kept[0] is what they start from, and *count becomes the number of all.
 static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count) {
-  const UsTrainData known = {us_training_source, &j->data, 0};
+  const UsTrainData known = {us_training_source, &j->data, 0, 0};
   *count = 1;
   US_TRY(keep(j, &kept[0]));
   // On both.
   UsTrainingStage s = {.log = "log.jsonl",
                        .checkpoint = "checkpoint.safetensors",
                        .train = j->train,
-                       .data = {both_source, j, 1},
-                       .ready = ready};
+                       .data = {both_source, j, 1, 0},
+                       .ready = ready,
+                       .fresh = ready && !j->c.no_balance};
   *count = 2;
   US_TRY(run_stage(j, "both", &s, 0, &kept[1]));
   // On the true actions, gently, looking often and keeping the best.
@@ -275,6 +284,7 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
   last.checkpoint = "checkpoint-full.safetensors";
   last.data = known;
   last.ready = 1;
+  last.fresh = 0;
   last.train.steps = last.train.patience = j->c.last_steps;
   last.train.minutes = 0;
   last.train.rate *= j->c.last_rate;

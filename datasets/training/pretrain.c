@@ -19,7 +19,7 @@ UsPretrainConfig us_pretrain_defaults(void) {
 // With latent actions: what the codes are worth, and their weights beside the predictor's.
 static UsStatus finish_codes(UsTrainingJob* j, cJSON* notes, UsTrainResult* result) {
   enum { kBatch = 64, kBatches = 8 };
-  const UsTrainData held = {us_training_held_source, &j->data, 0};
+  const UsTrainData held = {us_training_held_source, &j->data, 0, 0};
   if (!j->latent) return US_OK;
   US_TRY(us_folder_make(j->c.out));
   US_TRY(us_latent_save(j->latent, j->c.out));

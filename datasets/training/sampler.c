@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datasets/features.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/rng.h"
 
 // The columns of its episodes, of which the first drawn one is number 0.
@@ -13,11 +14,11 @@ struct UsSampler {
   UsSamplerConfig config;
   const int32_t* length;  // (E)
   const int64_t* offset;  // (E)
-  const float* actions;   // (N, A)
+  const float* actions;   // (N, A), or NULL and config.bfloats
   const double* times;    // (N)
   const UsFeatures* features;
   int action;  // A
-  size_t row;  // floats of a row, G D
+  size_t row;  // numbers of a row, G D
   int span;    // rows from the first frame to the last, of the widest window
   int64_t episodes;
   int64_t* first_window;  // (episodes + 1)
@@ -38,9 +39,9 @@ UsStatus us_sampler_create(const UsDataset* data, const UsFeatures* features,
                    .actions = us_dataset_actions(data),
                    .times = us_dataset_times(data),
                    .features = features,
-                   .action = config->actions ? config->action : info->action,
+                   .action = config->actions || config->bfloats ? config->action : info->action,
                    .row = (size_t)us_features_tokens(features) * (size_t)us_features_dim(features)};
-  if (config->actions) s->actions = config->actions;
+  if (config->actions || config->bfloats) s->actions = config->actions;
   s->span = (config->frames - 1) * (config->gap_max ? config->gap_max : config->block);
   int64_t behind = info->episodes - config->first;
   s->episodes = config->episodes > 0 && config->episodes < behind ? config->episodes : behind;
@@ -126,6 +127,21 @@ static float weigh(const UsSampler* s, int64_t first, int64_t last) {
   return (float)(sum / (double)(last - first));
 }
 
+// A frame of the batch, as it asks for it.
+static void read_frame(const UsSampler* s, int64_t row, size_t at, UsBatch* out) {
+  const float* floats = us_features_row(s->features, row);
+  const uint16_t* bfloats = us_features_bfloats(s->features, row);
+  float* to = out->latents ? out->latents + at * s->row : NULL;
+  if (!to) {
+    US_ASSERT(out->bfloats && bfloats);
+    memcpy(out->bfloats + at * s->row, bfloats, s->row * sizeof(uint16_t));
+  } else if (floats) {
+    memcpy(to, floats, s->row * sizeof(float));
+  } else {
+    for (size_t i = 0; i < s->row; i++) to[i] = us_bfloat_wide(bfloats[i]);
+  }
+}
+
 void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   const UsSampler* s = source;
   const UsSamplerConfig* c = &s->config;
@@ -139,12 +155,16 @@ void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   for (int t = 0; t < c->frames; t++) {
     if (t > 0) row += draw_gap(c, &gaps);
     size_t at = (size_t)b * (size_t)out->frames + (size_t)t;
-    memcpy(out->latents + at * s->row, us_features_row(s->features, row), s->row * sizeof(float));
+    read_frame(s, row, at, out);
     out->times[at] = (float)(s->times[row] - s->times[first]);
   }
   if (out->weight) out->weight[b] = weigh(s, first, row);
   // With one block between frames the actions lie one behind the other.
   if (!out->actions) return;
   size_t width = (size_t)(c->frames - 1) * (size_t)c->block * (size_t)s->action;
-  memcpy(out->actions + (size_t)b * width, s->actions + first * s->action, width * sizeof(float));
+  float* to = out->actions + (size_t)b * width;
+  if (s->actions) memcpy(to, s->actions + first * s->action, width * sizeof(float));
+  for (size_t i = 0; !s->actions && i < width; i++) {
+    to[i] = us_bfloat_wide(c->bfloats[first * s->action + (int64_t)i]);
+  }
 }

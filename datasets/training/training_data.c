@@ -120,13 +120,17 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
     // In the place of an env step's action latent actions have the frame behind it.
     size_t one =
         (size_t)us_features_tokens(d->features[i]) * (size_t)us_features_dim(d->features[i]);
-    const float* next = d->latent ? us_features_row(d->features[i], 0) + one : NULL;
+    const float* next = d->latent ? us_features_row(d->features[i], 0) : NULL;
+    const uint16_t* bfloats = d->latent ? us_features_bfloats(d->features[i], 0) : NULL;
+    if (next) next += one;
+    if (bfloats) bfloats += one;
     const UsSamplerConfig train = {.seed = j->c.seed,
                                    .frames = frames,
                                    .block = d->block,
                                    .gap_max = d->latent ? 0 : j->c.gap,
                                    .episodes = d->trained[i],
                                    .actions = next,
+                                   .bfloats = bfloats,
                                    .action = (int)one};
     const UsSamplerConfig last = {.seed = j->c.seed,
                                   .use = US_SAMPLE_HELD,
@@ -135,6 +139,7 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
                                   .first = d->trained[i],
                                   .episodes = behind,
                                   .actions = next,
+                                  .bfloats = bfloats,
                                   .action = (int)one};
     US_TRY(us_sampler_create(d->data[i], d->features[i], &train, &d->train[i]));
     // Without a held-back episode that is long enough nothing is measured.

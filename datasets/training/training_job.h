@@ -96,8 +96,9 @@ typedef struct UsTrainingStage {
   const char *label, *log, *checkpoint;  // of the bar; names of files in the folder
   char key[64];
   UsTrainConfig train;
-  UsTrainData data;
-  int ready;  // as above
+  UsTrainData data;  // bfloat is the device's
+  int ready;         // as above
+  int fresh;         // 1: its action blocks have first weights, which are to be balanced
 } UsTrainingStage;
 
 // What comes before the first stage: samplers and key; then look at result->complete.

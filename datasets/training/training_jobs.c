@@ -56,7 +56,7 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   if (!j->c.encoder) j->c.encoder = "default";
   // The stages: each needs those before it, and all leave what us_training_end frees.
   US_TRY(check_settings(j));
-  US_TRY(us_device_open(j->c.device, j->c.fast, &j->device));
+  US_TRY(us_device_open(j->c.device, j->c.fast ? US_FAST_FEATURES : 0, &j->device));
   US_TRY(take_folder(j));
   j->pool = us_pool_create(j->c.threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
@@ -92,7 +92,7 @@ UsWorldModel* us_training_model(const UsTrainingJob* j) {
 
 // ---- running ----
 
-// Names all that the result depends on: settings, sizes, encoder, data.
+// Names all that the result depends on: settings, sizes, encoder, data and how it is kept.
 static void make_key(UsTrainingJob* j) {
   char hash[US_HASH_CHARS];
   cJSON* all = cJSON_CreateObject();
@@ -108,6 +108,7 @@ static void make_key(UsTrainingJob* j) {
     cJSON_AddItemToArray(shares, cJSON_CreateNumber(j->data.share[i]));
   }
   if (j->film.data) cJSON_AddStringToObject(all, "film", j->film.hash);
+  if (us_device_bfloat(j->device)) cJSON_AddStringToObject(all, "features", "bfloat16");
   // The text of all this, hashed; the seed stands beside it for people.
   char* text = cJSON_PrintUnformatted(all);
   us_hash_bytes(text ? text : "", text ? strlen(text) : 0, hash);
@@ -165,13 +166,19 @@ UsStatus us_training_begin(UsTrainingJob* j, UsTrainResult* result) {
 
 UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsValidation* v) {
   char log[kPath], checkpoint[kPath];
-  const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data, 0};
+  int bfloat = us_device_bfloat(j->device);
+  const UsTrainData held = {j->data.holds ? us_training_held_source : NULL, &j->data, 0, bfloat};
+  UsTrainData train = stage->data;
+  train.bfloat = bfloat;
   us_trainer_destroy(j->t);
   j->t = NULL;
   // The trainer and its way through all steps.
-  US_TRY(us_trainer_create(us_training_model(j), &stage->train, stage->data, held, j->pool, &j->t));
+  US_TRY(us_trainer_create(us_training_model(j), &stage->train, train, held, j->pool, &j->t));
   // Weights without a normalisation take that of their data.
   if (!stage->ready) US_TRY(us_trainer_normalise(j->t, kNormalise));
+  // The queries of a trunk that was trained before drown actions that are not brought to their
+  // scale.
+  if (stage->fresh) US_TRY(us_trainer_balance(j->t));
   const UsTrainRun run = {.label = stage->label,
                           .log = in_folder(j, log, stage->log),
                           .checkpoint = in_folder(j, checkpoint, stage->checkpoint),
@@ -190,8 +197,9 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
                           .log = "log.jsonl",
                           .checkpoint = passing[0],
                           .train = j->train,
-                          .data = {us_training_source, &j->data, 0},
-                          .ready = ready};
+                          .data = {us_training_source, &j->data, 0, 0},
+                          .ready = ready,
+                          .fresh = ready && !j->c.no_balance};
   snprintf(only.key, sizeof(only.key), "%s", j->key);
   US_TRY(us_training_stage(j, &only, &result->validation));
   result->steps = j->steps;
@@ -242,6 +250,7 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   us_json_add(json, "frames", j->train.frames);
   char device[256];
   cJSON_AddStringToObject(json, "device", us_device_text(j->device, device, sizeof(device)));
+  cJSON_AddStringToObject(json, "features", us_device_bfloat(j->device) ? "bfloat16" : "float32");
   // What was seen before, so that an evaluation can refuse it too.
   if (j->pretrained) {
     cJSON_AddItemToObject(json, "pretrained", cJSON_Duplicate(j->pretrained, 1));

@@ -284,7 +284,7 @@ static UsStatus train(UsPredictor* p, double seconds, Results* out) {
   for (size_t i = 0; i < floats; i++) m.rows[i] = us_rng_normal(&r);
   UsTrainer* t = NULL;
   UsStatus status =
-      us_trainer_create(us_predictor_model(p), &config, (UsTrainData){made_up_source, &m, 0},
+      us_trainer_create(us_predictor_model(p), &config, (UsTrainData){made_up_source, &m, 0, 0},
                         (UsTrainData){0}, NULL, &t);
   if (status == US_OK) {
     // The first step touches all memory and is not counted; at least three others are. Figures are

@@ -40,7 +40,9 @@ static const char help[] =
     "names; keep records it up to the last good row, which is terminated; stop ends the run.\n\n"
     "--encode NAME (a folder, default, pca or state, as of finetune's --encoder) also computes "
     "the\n"
-    "features that training would compute first, with --device cuda on a GPU.\n\n"
+    "features that training would compute first, with --device cuda on a GPU. Training looks for "
+    "those\n"
+    "of its own kind of device, --fast or not.\n\n"
     "Example:\n"
     "  understudy collect --task pointmaze --episodes 200 --seed 1 --out runs/train.h5\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png\n";

@@ -38,6 +38,18 @@ steps_run test >log/test 2>&1 || rc=$?
 [ $rc = 1 ] && grep -q "failed: cp: .*none.*No such file" log/test || fail "$rc: $(cat log/test)"
 [ ! -e after ] && ! steps_done missing || fail "it went on behind a step that failed"
 
+# A command that is at work when time is up is stopped, and is not done.
+printf '#!/bin/bash\nexec sleep 30\n' >../understudy
+chmod +x ../understudy
+steps_plan
+step long understudy long
+STEPS_UNTIL=$(($(date +%s) + 1))
+rc=0
+SECONDS=0
+steps_run test >log/test 2>&1 || rc=$?
+[ $rc = 75 ] && [ $SECONDS -lt 20 ] || fail "expected 75 soon, found $rc after $SECONDS s: $(cat log/test)"
+! steps_done long || fail "what was stopped is done"
+
 plan one
 STEPS_UNTIL=$(date +%s)
 rc=0

@@ -17,14 +17,15 @@ inside() {
 }
 
 [ "$(scripts/table4.sh --list "$work/list" | wc -l)" -le 90 ] || fail "more than 90 cells"
-$table "$work/whole" >"$work/log" 2>&1 || {
+UNDERSTUDY_ASSETS=$work/assets $table --take "$work/whole" >"$work/log" 2>&1 || {
   cat "$work/log"
   if grep -q 'OpenGL' "$work/log"; then exit 77; fi
   exit 1
 }
 grep -q '^| pusht, 4 labelled | `full` | [0-9.]* \[' "$work/whole/table4.md" || fail "no row of full: $(cat "$work/whole/table4.md")"
 grep -q 'understudy finetune --data shared/pusht-4-seed11.h5' "$work/whole/table4.json" || fail "no commands in table4.json"
-grep -q '</svg>' "$work/whole/table4.svg" || fail "no picture"
+grep -q '</svg>' "$work/assets/results/table4.svg" || fail "no picture"
+cmp "$work/whole/table4.json" "$work/assets/results/table4.json" || fail "the table was not taken"
 
 # Killed after 0.3 s, 0.6 s, and so on, until a run gets to its end.
 pause=0 kills=0

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tests/own_library.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
@@ -26,6 +27,16 @@ static inline void toy_see(const float* p, float* x) {
   x[2] = 0.5f * p[1] - 3;
 }
 
+// What is seen at frame `at` of a batch, as the batch asks for it.
+static inline void toy_frame(const float* p, size_t at, UsBatch* out) {
+  float x[kToyDim];
+  toy_see(p, x);
+  for (size_t i = 0; i < kToyDim; i++) {
+    if (out->latents) out->latents[at * kToyDim + i] = x[i];
+    if (out->bfloats) out->bfloats[at * kToyDim + i] = us_bfloat(x[i]);
+  }
+}
+
 // A UsBatchSource; `source` points at the seed.
 static inline void toy_source(void* source, int64_t step, int b, UsBatch* out) {
   UsRng r = us_rng(*(const uint64_t*)source, US_RNG_TEST, (uint64_t)step, (uint64_t)b, 0);
@@ -36,7 +47,7 @@ static inline void toy_source(void* source, int64_t step, int b, UsBatch* out) {
   }
   for (int t = 0; t < out->frames; t++) {
     size_t at = (size_t)(b * out->frames + t);
-    toy_see(p, out->latents + at * kToyDim);
+    toy_frame(p, at, out);
     out->times[at] = 0.25f * (float)t;
     if (t + 1 == out->frames) break;
     for (int i = 0; i < 2; i++) {

@@ -53,7 +53,7 @@ static void load(LatentTape* t, const UsBatch* shard) {
   UsDevice* d = m->base.device;
   size_t one = (size_t)frame_numbers(m), steps = (size_t)t->steps, codes = (size_t)m->dim;
   size_t sample = steps * (one + codes), frames = (size_t)t->frames * one;
-  us_ops_put(d, t->latents, shard->latents, (size_t)t->batch * frames);
+  us_batch_put(d, shard, (size_t)t->batch * frames, t->bfloats, t->latents);
   us_ops_put(d, t->fill, shard->actions, (size_t)t->batch * sample);
   us_ops_copy_blocks(d, t->batch, (int)one, t->latents, frames, t->path, (steps + 1) * one);
   us_ops_copy_blocks(d, t->batch, (int)(steps * one), t->fill, sample, t->path + one,
@@ -134,6 +134,7 @@ static void place(LatentTape* t, UsArena* a) {
   size_t codes = batch * (size_t)t->steps, rows = codes + batch;
   size_t hidden = rows * US_LATENT_HIDDEN;
   t->latents = US_TAKE(a, float, (batch * (size_t)t->frames * one));
+  if (t->bfloat) t->bfloats = US_TAKE(a, uint16_t, (batch * (size_t)t->frames * one));
   t->fill = US_TAKE(a, float, (codes * (one + (size_t)m->dim)));
   t->path = US_TAKE(a, float, (rows * one));
   t->change = US_TAKE(a, float, (rows * one));
@@ -151,8 +152,11 @@ static void place(LatentTape* t, UsArena* a) {
 }
 
 static LatentTape sized(const UsLatent* m, const UsLossConfig* c) {
-  return (LatentTape){
-      .m = m, .batch = c->batch, .frames = c->frames, .steps = (c->frames - 1) * m->base.block};
+  return (LatentTape){.m = m,
+                      .batch = c->batch,
+                      .frames = c->frames,
+                      .steps = (c->frames - 1) * m->base.block,
+                      .bfloat = c->bfloat};
 }
 
 static void latent_tape_destroy(UsTape* tape) {

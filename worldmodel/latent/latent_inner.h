@@ -35,9 +35,11 @@ typedef struct LatentTape {
   const UsLatent* m;
   UsTape* tape;  // of the predictor
   int batch, frames, steps;
+  int bfloat;                       // 1: raw frames come as bfloat16
   int turn;                         // codes are those of the sample so many places on
   void* block;                      // tensor memory, all of it
   float* latents;                   // (B, T, G D) raw
+  uint16_t* bfloats;                // (B, T, G D) where they come so
   float* fill;                      // (B, S, G D + L) as the batch has it
   float* path;                      // (R, G D) normalised frames of every env step
   float* change;                    // (R, G D) 3 (z_{k+1} - z_k)

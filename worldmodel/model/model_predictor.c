@@ -94,6 +94,10 @@ static void predictor_loss(const UsWorldModel* m, UsTape* t, const UsBatch* shar
   us_predictor_loss(of(m), t, shard, total, action_only, gradient, sums);
 }
 
+static UsStatus predictor_balance(UsWorldModel* m, const UsTape* t) {
+  return us_predictor_balance((UsPredictor*)m, t);
+}
+
 // The kind's table.
 const UsWorldModelClass us_world_model_predictor = {
     .kind = "predictor",
@@ -116,4 +120,5 @@ const UsWorldModelClass us_world_model_predictor = {
     .tape_destroy = us_tape_destroy,
     .loss = predictor_loss,
     .errors = us_tape_error_sums,
+    .balance = predictor_balance,
 };

@@ -21,6 +21,11 @@ UsDevice* us_device_cpu(void) {
   return &cpu;
 }
 
+static UsDevice* cpu_fast(void) {
+  static UsDevice cpu = {.ops = &us_ops_cpu, .kind = "cpu fast", .bfloat = 1};
+  return &cpu;
+}
+
 // ---- the module ----
 
 // Where the module is: at $UNDERSTUDY_CUDA, else beside this library or in understudy/ below it.
@@ -77,8 +82,8 @@ UsStatus us_device_open(const char* name, int fast, UsDevice** out) {
   if (!name) name = "cpu";
   // The CPU has one kind of products.
   if (strcmp(name, "cpu") == 0) {
-    if (fast) return us_fail(US_USAGE, "device cpu: expected cuda for fast products");
-    *out = us_device_cpu();
+    if (fast == US_FAST) return us_fail(US_USAGE, "device cpu: expected cuda for fast products");
+    *out = fast ? cpu_fast() : us_device_cpu();
     return US_OK;
   }
   int index = gpu_index(name);
@@ -91,6 +96,7 @@ UsStatus us_device_open(const char* name, int fast, UsDevice** out) {
   if (open(index, fast ? US_MODULE_FAST : 0, US_VERSION, sizeof(UsOps), out, message,
            sizeof(message)) == 0) {
     (*out)->kind = fast ? "cuda fast" : "cuda";
+    (*out)->bfloat = fast == US_FAST_FEATURES;
     return US_OK;
   }
   *out = NULL;
@@ -99,6 +105,10 @@ UsStatus us_device_open(const char* name, int fast, UsDevice** out) {
 
 const char* us_device_kind(const UsDevice* d) {
   return d->kind ? d->kind : "cpu";
+}
+
+int us_device_bfloat(const UsDevice* d) {
+  return d->bfloat;
 }
 
 const char* us_device_text(UsDevice* d, char* text, size_t size) {

@@ -39,6 +39,7 @@
     (UsDevice * d, int rows, int width, float scale, const float* x, const float* noise,           \
      const float* dy, float* dx, double* sum),                                                     \
     (d, rows, width, scale, x, noise, dy, dx, sum))                                                \
+  X(void, widen, (UsDevice * d, size_t count, const uint16_t* x, float* y), (d, count, x, y))      \
   X(void, norm,                                                                                    \
     (UsDevice * d, int rows, int width, float eps, const float* x, const float* gain,              \
      const float* bias, float* y, float* stats),                                                   \
@@ -179,6 +180,7 @@ struct UsDevice {
   void (*info)(UsDevice* d, UsDeviceInfo* out);  // Nullable
   const char* (*error)(UsDevice* d);  // the text of the first failure, NULL before it. Nullable
   const char* kind;  // as us_device_kind; of a module's device us_device_open sets it
+  int bfloat;        // as us_device_bfloat; the same
 };
 
 extern const UsOps us_ops_cpu;

@@ -5,6 +5,7 @@
 // before it. A pass keeps what its backward needs; the tape owns the passes and the keys and values
 // of real and of predicted frames, from which passes gather theirs.
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct UsTape {
   KvCache* own;        // (fed) of (B, G) tokens of predicted frame C + i
   float** fedback;     // (fed) (B, G, D) prediction of frame C + i
   float* raw;          // (B, T, G, D)
+  uint16_t* bfloats;   // (B, T, G, D) where they come so
   float* tokens;       // (B, T, G, D) normalised
   float* keyed;        // (B, T - 1, G, D) the frames that are keys
   float* targets;      // (B, T, G, D) at most, gathered targets of a pass
@@ -67,6 +69,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
     t->own_angles[i] = US_TAKE(m, float, (b * turns));
   }
   // The shard as it comes, normalised, and cut into what passes read.
+  if (t->c.bfloat) t->bfloats = US_TAKE(m, uint16_t, (b * frames * numbers));
   t->raw = US_TAKE(m, float, (b * frames * numbers));
   t->tokens = US_TAKE(m, float, (b * frames * numbers));
   t->keyed = US_TAKE(m, float, (b * frames * numbers));
@@ -301,7 +304,7 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
     predictor_time_angles(c, shard->times[i] - origin, t->angles + (size_t)i * turn);
   }
   us_ops_put(p->base.device, t->times, t->angles, (size_t)(b * frames) * turn);
-  us_ops_put(p->base.device, t->raw, shard->latents, (size_t)(b * frames) * one);
+  us_batch_put(t->device, shard, (size_t)(b * frames) * one, t->bfloats, t->raw);
   us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
   t->weighted = shard->weight != NULL;
   if (t->weighted) us_ops_put(p->base.device, t->weight, shard->weight, (size_t)b);
@@ -461,6 +464,32 @@ float* us_tape_actions(UsTape* t) {
 
 const float* us_tape_action_gradient(const UsTape* t) {
   return t->dactions;
+}
+
+UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t) {
+  PREDICTOR_SIZES(&p->c);
+  const Pass* s = &t->pass[0];
+  UsDevice* device = p->base.device;
+  size_t rows = (size_t)s->rows, stats = 2 * rows, inputs = (size_t)predictor_inputs(&p->c);
+  size_t numbers = rows / (size_t)predictor_tokens(&p->c) * inputs;
+  float* host = malloc((stats + numbers + inputs) * sizeof(float));
+  if (!host) return us_fail(US_MEMORY, "out of memory for the scale of actions");
+  // The actions as the blocks see them.
+  double squares = 0;
+  us_ops_get(device, s->actions, host + stats, numbers);
+  for (size_t i = 0; i < numbers; i++) squares += (double)host[stats + i] * (double)host[stats + i];
+  for (int l = 0; l < n && squares > 0; l++) {
+    // What the joint norm multiplies them by, row by row (mean, 1 / deviation).
+    double factor = 0;
+    us_ops_get(device, s->layer[l].stats3, host, stats);
+    for (size_t r = 0; r < rows; r++) factor += (double)host[2 * r + 1] / (double)rows;
+    float gain = (float)(1 / (factor * sqrt(squares / (double)numbers)));
+    for (size_t i = 0; i < inputs; i++) host[stats + numbers + i] = gain;
+    us_ops_put(device, p->params + p->block[l].norm3_gain + (size_t)w, host + stats + numbers,
+               inputs);
+  }
+  free(host);
+  return US_OK;
 }
 
 // ---- what the last call predicted ----

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/file.h"
 #include "worldmodel/base/text.h"
 
@@ -363,7 +364,7 @@ static float number_at(Dtype dtype, const unsigned char* from, size_t i) {
   // Two bytes: half precision, or the upper half of a float.
   if (dtype == F16 || dtype == BF16) {
     uint16_t h = (uint16_t)(from[0] | from[1] << 8);
-    return dtype == F16 ? from_half(h) : from_bits((uint32_t)h << 16);
+    return dtype == F16 ? from_half(h) : us_bfloat_wide(h);
   }
   // A double beyond every float is none.
   if (dtype == F64) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/ops.h"
 #include "worldmodel/ops/ops_table.h"
@@ -35,10 +36,19 @@ Step inverse_step(const UsTracks* tracks, int64_t track, int k) {
   return s;
 }
 
+// The frame (D) of a row; `room` (D) is where one of bfloat16 becomes floats.
+static const float* frame_of(const UsTracks* tracks, size_t d, int64_t row, float* room) {
+  if (tracks->latents) return tracks->latents + (size_t)row * d;
+  const uint16_t* from = tracks->bfloats + (size_t)row * d;
+  for (size_t j = 0; j < d; j++) room[j] = us_bfloat_wide(from[j]);
+  return room;
+}
+
 void inverse_features(const UsInverse* m, const UsTracks* tracks, const Step* s, float* x) {
   size_t d = (size_t)m->c.dim;
+  float room[AROUND][US_INVERSE_DIM];
   const float* z[AROUND];
-  for (int i = 0; i < AROUND; i++) z[i] = tracks->latents + (size_t)s->row[i] * d;
+  for (int i = 0; i < AROUND; i++) z[i] = frame_of(tracks, d, s->row[i], room[i]);
   float scale = (float)(1 / m->scale), change = speed * scale;
   for (size_t j = 0; j < d; j++) {
     x[j] = scale * (z[1][j] - m->mean[j]);
@@ -225,7 +235,9 @@ static void measure(UsInverse* m, const UsTracks* tracks, const Step* step, int6
   for (size_t j = 0; j < d; j++) {
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < count; i++) {
-      double x = (double)tracks->latents[(size_t)step[i].row[1] * d + j];
+      size_t at = (size_t)step[i].row[1] * d + j;
+      double x =
+          tracks->latents ? (double)tracks->latents[at] : us_bfloat_wide(tracks->bfloats[at]);
       sum += x, squares += x * x;
     }
     double mean = sum / (double)count;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/ops/ops_table.h"
@@ -34,20 +35,24 @@ UsTrainConfig us_train_defaults(const UsWorldModel* m, const UsTrainConfig* conf
 
 // ---- making ----
 
-// Takes the memory of a batch, in which every sample has its place.
-static int place_batch(const UsWorldModel* m, int batch, int frames, int weighted, UsBatch* out) {
-  size_t n = (size_t)batch * (size_t)frames;
+// Takes the memory of a batch of a source, in which every sample has its place.
+static int place_batch(const UsWorldModel* m, int batch, int frames, int weighted, int bfloat,
+                       UsBatch* out) {
+  size_t n = (size_t)batch * (size_t)frames, one = (size_t)(m->grid_h * m->grid_w * m->dim);
   out->batch = batch;
   out->frames = frames;
-  out->latents = calloc(n * (size_t)(m->grid_h * m->grid_w * m->dim), sizeof(float));
+  out->latents = bfloat ? NULL : calloc(n * one, sizeof(float));
+  out->bfloats = bfloat ? calloc(n * one, sizeof(uint16_t)) : NULL;
   out->times = calloc(n, sizeof(float));
   out->actions = m->action ? calloc(n * (size_t)(m->block * m->action), sizeof(float)) : NULL;
   out->weight = weighted ? calloc((size_t)batch, sizeof(float)) : NULL;
-  return out->latents && out->times && (out->actions || !m->action) && (out->weight || !weighted);
+  return (out->latents || out->bfloats) && out->times && (out->actions || !m->action) &&
+         (out->weight || !weighted);
 }
 
 static void free_batch(UsBatch* b) {
   free(b->latents);
+  free(b->bfloats);
   free(b->times);
   free(b->actions);
   free(b->weight);
@@ -61,11 +66,15 @@ static UsLossConfig loss_of_training(const UsTrainer* t) {
                         .first = c->first,
                         .rollout = c->rollout,
                         .weight = c->rollout_weight,
-                        .beta = c->beta};
+                        .beta = c->beta,
+                        .bfloat = t->train.bfloat};
 }
 
 static UsLossConfig loss_of_held(const UsTrainer* t) {
-  return (UsLossConfig){.batch = t->shard, .frames = t->held_frames, .rollout = t->c.horizon};
+  return (UsLossConfig){.batch = t->shard,
+                        .frames = t->held_frames,
+                        .rollout = t->c.horizon,
+                        .bfloat = t->held.bfloat};
 }
 
 // Sums that the loss of a shard gives.
@@ -84,12 +93,20 @@ static double tensor_bytes(const UsTrainer* t) {
          t->tapes * tape;
 }
 
+// Of a batch of samples of so many frames.
+static double batch_bytes(const UsTrainer* t, int frames, int bfloat) {
+  const UsWorldModel* m = t->m;
+  double features = (double)(m->grid_h * m->grid_w * m->dim) *
+                    (double)(bfloat ? sizeof(uint16_t) : sizeof(float));
+  double others = (double)sizeof(float) * (m->block * m->action + 1);
+  return (double)t->c.batch * frames * (features + others);
+}
+
 // Refuses what does not fit. Tensor memory of the CPU is the machine's, as samples are.
 static UsStatus need_memory(const UsTrainer* t) {
   const UsWorldModel* m = t->m;
-  double frames = (double)t->c.batch * (t->c.frames + (t->held.fill ? t->held_frames : 0));
-  double samples =
-      (double)sizeof(float) * frames * (m->grid_h * m->grid_w * m->dim + m->block * m->action + 1);
+  double samples = batch_bytes(t, t->c.frames, t->train.bfloat);
+  if (t->held.fill) samples += batch_bytes(t, t->held_frames, t->held.bfloat);
   double tensors = tensor_bytes(t);
   if (!t->wide) return us_machine_need_memory("training", samples + tensors);
   US_TRY(us_machine_need_memory("training", samples));
@@ -125,8 +142,9 @@ static UsStatus allocate(UsTrainer* t) {
   t->best = us_ops_alloc(t->m->device, list->floats);
   // Samples: the pool fills them in place.
   int ok = t->worker && t->figures && t->held_error && t->held_sums && t->best &&
-           place_batch(t->m, c->batch, c->frames, t->train.weighted, &t->batch) &&
-           (!t->held.fill || place_batch(t->m, c->batch, t->held_frames, 0, &t->held_batch));
+           place_batch(t->m, c->batch, c->frames, t->train.weighted, t->train.bfloat, &t->batch) &&
+           (!t->held.fill ||
+            place_batch(t->m, c->batch, t->held_frames, 0, t->held.bfloat, &t->held_batch));
   // A worker computes one shard after the other on tapes of its own.
   const UsLossConfig train = loss_of_training(t), held = loss_of_held(t);
   for (int i = 0; ok && i < t->tapes; i++) {
@@ -243,7 +261,8 @@ static UsBatch slice(const UsTrainer* t, const UsBatch* b, int shard) {
   size_t first = (size_t)shard * (size_t)t->shard, frames = (size_t)b->frames;
   size_t one = (size_t)(m->grid_h * m->grid_w * m->dim);
   UsBatch out = {.batch = t->shard, .frames = b->frames};
-  out.latents = b->latents + first * frames * one;
+  if (b->latents) out.latents = b->latents + first * frames * one;
+  if (b->bfloats) out.bfloats = b->bfloats + first * frames * one;
   out.times = b->times + first * frames;
   if (b->weight) out.weight = b->weight + first;
   if (b->actions) {
@@ -381,7 +400,7 @@ UsValidation us_trainer_validate(UsTrainer* t) {
   return (UsValidation){model[0] / copy[0], model[1] / copy[1], 1};
 }
 
-// ---- normalisation ----
+// ---- before the first step ----
 
 UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   const UsWorldModel* m = t->m;
@@ -397,7 +416,8 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
     }
     for (int r = 0; r < tokens && !us_interrupted(); r++) {
       for (int i = 0; i < d; i++) {
-        double x = t->batch.latents[(size_t)r * (size_t)d + (size_t)i];
+        size_t at = (size_t)r * (size_t)d + (size_t)i;
+        double x = t->batch.latents ? t->batch.latents[at] : us_bfloat_wide(t->batch.bfloats[at]);
         sum[i] += x;
         sum[d + i] += x * x;
       }
@@ -418,4 +438,14 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
   free(sum);
   free(mean);
   return status;
+}
+
+UsStatus us_trainer_balance(UsTrainer* t) {
+  if (!t->m->cls->balance || t->m->action == 0) return US_OK;
+  // One shard is enough: so many rows tell a deviation well.
+  fill(t, &t->train, 1, 0, &t->batch);
+  UsBatch shard = slice(t, &t->batch, 0);
+  t->m->cls->loss(t->m, t->worker[0].tape, &shard, t->c.batch, 0, NULL, NULL);
+  US_TRY(us_interrupt_check("training"));
+  return t->m->cls->balance(t->m, t->worker[0].tape);
 }

@@ -1,5 +1,5 @@
-// The feature cache: rows are the encoder's, an interrupted run goes on, damage and other keys are
-// computed anew.
+// The feature cache, of floats and of bfloat16: rows are the encoder's, an interrupted run goes on,
+// damage, other keys and numbers of the other kind are computed anew.
 
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -16,9 +16,13 @@
 
 #include "datasets/features.h"
 #include "tests/datasets/toy_dataset.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/progress.h"
 
 enum { kEpisodes = 60, kRows = kEpisodes * TOY_ROWS, kHeader = 4096 };
+
+// Where encoders compute, which says how features are kept.
+static UsDevice* device;
 
 static UsEncoder* make_encoder(double scale) {
   double mean[TOY_STATE], std[TOY_STATE];
@@ -27,7 +31,7 @@ static UsEncoder* make_encoder(double scale) {
     std[i] = scale + i;
   }
   UsEncoder* e;
-  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, NULL, &e), US_OK);
+  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, device, &e), US_OK);
   return e;
 }
 
@@ -42,14 +46,33 @@ static size_t row_floats(const UsFeatures* f) {
   return (size_t)us_features_tokens(f) * (size_t)us_features_dim(f);
 }
 
-static void check_rows(const UsFeatures* f, const UsDataset* d, const UsEncoder* e) {
+static size_t row_bytes(const UsFeatures* f) {
+  return row_floats(f) * (us_device_bfloat(device) ? sizeof(uint16_t) : sizeof(float));
+}
+
+// Compares a row with what the encoder makes of it.
+static void check_row(const UsFeatures* f, const UsDataset* d, const UsEncoder* e, int64_t row) {
+  float want[64];
+  uint16_t rounded[64];
   size_t n = row_floats(f);
-  float* want = malloc(n * sizeof(float));
-  for (int64_t row = 0; row < kRows; row++) {
-    us_encoder_encode(e, 1, NULL, us_dataset_states(d) + row * TOY_STATE, want, NULL);
+  assert_true(n <= 64);
+  us_encoder_encode(e, 1, NULL, us_dataset_states(d) + row * TOY_STATE, want, NULL);
+  for (size_t i = 0; i < n; i++) rounded[i] = us_bfloat(want[i]);
+  if (us_device_bfloat(device)) {
+    assert_null(us_features_row(f, row));
+    assert_memory_equal(us_features_bfloats(f, row), rounded, n * sizeof(uint16_t));
+  } else {
+    assert_null(us_features_bfloats(f, row));
     assert_memory_equal(us_features_row(f, row), want, n * sizeof(float));
   }
-  free(want);
+}
+
+// And that they are all there is in the file.
+static void check_rows(const UsFeatures* f, const UsDataset* d, const UsEncoder* e) {
+  struct stat info;
+  for (int64_t row = 0; row < kRows; row++) check_row(f, d, e, row);
+  assert_int_equal(stat(us_features_path(f), &info), 0);
+  assert_int_equal(info.st_size, kHeader + kRows * (off_t)row_bytes(f));
 }
 
 static void test_rows_for_any_threads(void** state) {
@@ -71,11 +94,20 @@ static void test_rows_for_any_threads(void** state) {
   us_dataset_close(d);
 }
 
+// A mark in the first number of a row, as the file has it; numbers of both kinds hold it.
 static void poke(const char* path, off_t offset, float value) {
+  const uint16_t rounded = us_bfloat(value);
+  size_t size = us_device_bfloat(device) ? sizeof(rounded) : sizeof(value);
   int fd = open(path, O_RDWR);
   assert_true(fd >= 0);
-  assert_int_equal(pwrite(fd, &value, sizeof(value), offset), sizeof(value));
+  assert_int_equal(pwrite(fd, size == 2 ? (const void*)&rounded : &value, size, offset), size);
   close(fd);
+}
+
+// The first number of row 0.
+static float mark(const UsFeatures* f) {
+  const float* row = us_features_row(f, 0);
+  return row ? row[0] : us_bfloat_wide(us_features_bfloats(f, 0)[0]);
 }
 
 static int always(void* data) {
@@ -106,7 +138,7 @@ static void cut_cache(const char* path, size_t row) {
   int fd = open(path, O_RDWR);
   assert_int_equal(pwrite(fd, &done, sizeof(done), 40), sizeof(done));  // behind the sizes
   close(fd);
-  poke(path, kHeader + (off_t)(100 * row * sizeof(float)), 999);
+  poke(path, kHeader + (off_t)(100 * row), 999);
 }
 
 static void test_interrupted_run_goes_on(void** state) {
@@ -117,19 +149,14 @@ static void test_interrupted_run_goes_on(void** state) {
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   char cache[256];
   snprintf(cache, sizeof(cache), "%s", us_features_path(f));
-  size_t row = row_floats(f);
+  size_t row = row_bytes(f);
   us_features_close(f);
   cut_cache(cache, row);
   stop_child(path, 2);
-  poke(cache, kHeader, 4321);  // a mark in a row that is done
+  poke(cache, kHeader, 4352);  // a mark in a row that is done
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
-  assert_true(us_features_row(f, 0)[0] == 4321);
-  float* want = malloc(row_floats(f) * sizeof(float));
-  for (int64_t row = 1; row < kRows; row++) {
-    us_encoder_encode(e, 1, NULL, us_dataset_states(d) + row * TOY_STATE, want, NULL);
-    assert_memory_equal(us_features_row(f, row), want, row_floats(f) * sizeof(float));
-  }
-  free(want);
+  assert_true(mark(f) == 4352);
+  for (int64_t row = 1; row < kRows; row++) check_row(f, d, e, row);
   us_features_close(f);
   us_encoder_destroy(e);
   us_dataset_close(d);
@@ -144,12 +171,12 @@ static void test_cache_is_used_again(void** state) {
   poke(us_features_path(f), kHeader, 77);
   us_features_close(f);
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
-  assert_true(us_features_row(f, 0)[0] == 77);
+  assert_true(mark(f) == 77);
   us_features_close(f);
   us_dataset_close(d);
   d = make_data(path);  // the same content in a new file
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
-  assert_true(us_features_row(f, 0)[0] == 77);
+  assert_true(mark(f) == 77);
   us_features_close(f);
   us_encoder_destroy(e);
   us_dataset_close(d);
@@ -171,10 +198,7 @@ static void test_other_encoder_or_data(void** state) {
   toy_write(path, kEpisodes, kEpisodes - 1, 0);
   assert_int_equal(us_dataset_open(path, &d), US_OK);
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
-  float* want = malloc(row_floats(f) * sizeof(float));
-  us_encoder_encode(e, 1, NULL, us_dataset_states(d) + 7 * TOY_STATE, want, NULL);
-  assert_memory_equal(us_features_row(f, 7), want, row_floats(f) * sizeof(float));
-  free(want);
+  check_row(f, d, e, 7);
   us_features_close(f);
   us_encoder_destroy(e);
   us_encoder_destroy(other);
@@ -204,6 +228,49 @@ static void test_damaged_cache_is_computed_anew(void** state) {
   us_features_close(f);
   us_encoder_destroy(e);
   us_dataset_close(d);
+}
+
+// Two kinds of one data and encoder have a file each; one that stands under the other's name, whole
+// or with a size that would fit, is not read.
+static void test_kinds_apart(void** state) {
+  const char* path = toy_path("kinds.h5");
+  char cache[2][256];
+  UsDevice* before = device;
+  UsDataset* d = make_data(path);
+  UsFeatures* f;
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(us_device_open("cpu", i ? US_FAST_FEATURES : 0, &device), US_OK);
+    UsEncoder* e = make_encoder(2);
+    assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
+    check_rows(f, d, e);
+    snprintf(cache[i], sizeof(cache[i]), "%s", us_features_path(f));
+    us_features_close(f);
+    us_encoder_destroy(e);
+  }
+  assert_string_not_equal(cache[0], cache[1]);
+  // The present kind is bfloat16.
+  UsEncoder* e = make_encoder(2);
+  void* whole;
+  size_t size, other;
+  for (int forged = 0; forged < 3; forged++) {
+    char* bytes;
+    assert_int_equal(us_file_read(cache[forged == 0 ? 0 : 1], 0, &whole, &size), US_OK);
+    bytes = whole;
+    other = size;
+    // Of this key, but said to be floats, of this size and of that of floats.
+    if (forged) memset(bytes + 48, 0, 8);
+    if (forged == 2) other = kHeader + 2 * (size - kHeader);
+    assert_int_equal(us_file_write(cache[1], bytes, size), US_OK);
+    assert_int_equal(truncate(cache[1], (off_t)other), 0);
+    free(whole);
+    assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
+    assert_string_equal(us_features_path(f), cache[1]);
+    check_rows(f, d, e);
+    us_features_close(f);
+  }
+  us_encoder_destroy(e);
+  us_dataset_close(d);
+  device = before;
 }
 
 static void test_refusals(void** state) {
@@ -257,10 +324,7 @@ static void check_place(UsDataset* d, const UsFeaturesPlace* place, const char* 
   UsStatus status = us_features_open(d, e, place, NULL, &f);
   if (status != US_OK) fail_msg("%s", us_message());
   assert_ptr_equal(strstr(us_features_path(f), where), us_features_path(f));
-  float want[64];
-  assert_true(row_floats(f) <= 64);
-  us_encoder_encode(e, 1, NULL, us_dataset_states(d) + (TOY_ROWS - 1) * TOY_STATE, want, NULL);
-  assert_memory_equal(us_features_row(f, TOY_ROWS - 1), want, row_floats(f) * sizeof(float));
+  check_row(f, d, e, TOY_ROWS - 1);
   us_features_close(f);
   us_encoder_destroy(e);
 }
@@ -328,7 +392,11 @@ int main(void) {
       cmocka_unit_test(test_cache_is_used_again),
       cmocka_unit_test(test_other_encoder_or_data),
       cmocka_unit_test(test_damaged_cache_is_computed_anew),
+      cmocka_unit_test(test_kinds_apart),
       cmocka_unit_test(test_refusals),
   };
-  return cmocka_run_group_tests(tests, NULL, teardown);
+  device = us_device_cpu();
+  int failed = cmocka_run_group_tests_name("floats", tests, NULL, teardown);
+  US_ASSERT(us_device_open("cpu", US_FAST_FEATURES, &device) == US_OK);
+  return failed + cmocka_run_group_tests_name("bfloat16", tests, NULL, teardown);
 }

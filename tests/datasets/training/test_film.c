@@ -205,6 +205,7 @@ static void test_bad_labels(void** state) {
   const cJSON* most = cJSON_GetObjectItem(both, "open_loop_ratio_at_most");
   assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(both, "compared_with")), "alone");
   assert_true(cJSON_IsNumber(most));
+  assert_true(most->valuedouble > cJSON_GetObjectItem(both, "open_loop_ratio")->valuedouble);
   assert_string_not_equal(r.chosen, most->valuedouble < 1 ? "alone" : "both");
   cJSON_Delete(json);
 }

@@ -9,6 +9,7 @@
 
 #include "datasets/features.h"
 #include "tests/datasets/toy_dataset.h"
+#include "worldmodel/base/bfloat.h"
 
 enum { kEpisodes = 9, kBatch = 16, kFrames = 3, kBlock = 2 };
 
@@ -17,14 +18,20 @@ static UsFeatures* features;
 
 // The state encoder with mean 0 and deviation 1 leaves the toy's states, which say episode and
 // step.
+static UsFeatures* encode(UsDevice* device) {
+  double mean[TOY_STATE] = {0}, std[TOY_STATE] = {1, 1, 1, 1};
+  UsEncoder* e;
+  UsFeatures* f;
+  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, device, &e), US_OK);
+  assert_int_equal(us_features_open(data, e, NULL, NULL, &f), US_OK);
+  us_encoder_destroy(e);
+  return f;
+}
+
 static int setup(void** state) {
   toy_write(toy_path("sampler.h5"), kEpisodes, kEpisodes, 1);
   assert_int_equal(us_dataset_open(toy_path("sampler.h5"), &data), US_OK);
-  double mean[TOY_STATE] = {0}, std[TOY_STATE] = {1, 1, 1, 1};
-  UsEncoder* e;
-  assert_int_equal(us_encoder_make_state(TOY_STATE, mean, std, NULL, &e), US_OK);
-  assert_int_equal(us_features_open(data, e, NULL, NULL, &features), US_OK);
-  us_encoder_destroy(e);
+  features = encode(NULL);
   return 0;
 }
 
@@ -216,6 +223,46 @@ static void test_labels(void** state) {
   free(weight);
 }
 
+// The same windows of features that are kept as bfloat16, as they are and as floats.
+static void test_bfloats(void** state) {
+  UsSamplerConfig config = {.seed = 5, .frames = kFrames, .block = kBlock};
+  static Batch a, b, c;
+  static uint16_t bfloats[kBatch * kFrames * 64];
+  UsDevice* device;
+  UsSampler *plain = make(config), *s;
+  assert_int_equal(us_device_open("cpu", US_FAST_FEATURES, &device), US_OK);
+  UsFeatures* f = encode(device);
+  assert_int_equal(us_sampler_create(data, f, &config, &s), US_OK);
+  draw(plain, 3, 1, &a);
+  draw(s, 3, 1, &b);
+  draw(s, 4, 1, &c);
+  c.b.latents = NULL, c.b.bfloats = bfloats;
+  for (int i = 0; i < kBatch; i++) us_sampler_source(s, 3, i, &c.b);
+  size_t n = (size_t)(kBatch * kFrames * us_features_tokens(f) * us_features_dim(f));
+  for (size_t i = 0; i < n; i++) {
+    assert_true(bfloats[i] == us_bfloat(a.latents[i]));
+    assert_true(b.latents[i] == us_bfloat_wide(bfloats[i]));
+  }
+  assert_memory_not_equal(a.latents, b.latents, n * sizeof(float));
+  assert_memory_equal(a.actions, c.actions, sizeof(a.actions));
+  assert_memory_equal(a.times, c.times, sizeof(a.times));
+  us_sampler_destroy(s);
+  us_sampler_destroy(plain);
+  // Actions of that kind, as of frames that stand for them.
+  config.bfloats = us_features_bfloats(f, 0), config.action = TOY_ACTION;
+  assert_int_equal(us_sampler_create(data, f, &config, &s), US_OK);
+  draw(s, 3, 1, &b);
+  for (int i = 0; i < kBatch; i++) {
+    int64_t row = find_row(a.latents + (size_t)(i * kFrames) * n / (kBatch * kFrames));
+    for (int k = 0; k < (kFrames - 1) * kBlock * TOY_ACTION; k++) {
+      float want = us_bfloat_wide(config.bfloats[row * TOY_ACTION + k]);
+      assert_true(b.actions[i * (kFrames - 1) * kBlock * TOY_ACTION + k] == want);
+    }
+  }
+  us_sampler_destroy(s);
+  us_features_close(f);
+}
+
 static void test_no_window_fits(void** state) {
   UsSamplerConfig config = {.frames = TOY_ROWS + 1, .block = 1};
   UsSampler* s = (void*)1;
@@ -226,9 +273,13 @@ static void test_no_window_fits(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_windows_of_one_block),  cmocka_unit_test(test_windows_with_gaps),
-      cmocka_unit_test(test_same_names_same_batch), cmocka_unit_test(test_first_episodes_only),
-      cmocka_unit_test(test_no_window_fits),        cmocka_unit_test(test_labels),
+      cmocka_unit_test(test_windows_of_one_block),
+      cmocka_unit_test(test_windows_with_gaps),
+      cmocka_unit_test(test_same_names_same_batch),
+      cmocka_unit_test(test_first_episodes_only),
+      cmocka_unit_test(test_no_window_fits),
+      cmocka_unit_test(test_labels),
+      cmocka_unit_test(test_bfloats),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

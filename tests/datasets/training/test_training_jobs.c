@@ -12,6 +12,7 @@
 #include "datasets/training_jobs.h"
 #include "env/task.h"
 #include "tests/datasets/toy_dataset.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/model_folder.h"
 
 static char data[256], pretrained[256], model[256], encoder[256];
@@ -50,6 +51,18 @@ static void test_folders(void** state) {
   assert_true(r.complete);
 }
 
+// Gaps vary up to --gap, whatever a block is; with 0 they are blocks, and fit into no toy episode.
+static void test_gaps(void** state) {
+  UsPretrainConfig p = small_pretrain();
+  UsTrainResult r;
+  p.out = toy_path("gaps");
+  p.block = 100, p.gap = 0;
+  assert_int_equal(us_pretrain(&p, &r), US_FORMAT);
+  assert_non_null(strstr(us_message(), "expected an episode of at least 501 rows"));
+  p.gap = 2;
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+}
+
 // Another value of a setting, within its range.
 static void change(const UsSetting* s, void* config) {
   void* at = (char*)config + s->at;
@@ -67,7 +80,7 @@ static void test_every_setting_names_the_run(void** state) {
     UsTrainResult r;
     f.resume = 1;
     f.init = NULL, f.mode = "scratch";  // sizes may differ
-    // Fast products are another device's.
+    // Numbers of fewer digits have a test of their own.
     if (s->type == US_SETTING_TEXT || !strcmp(s->name, "resume") || !strcmp(s->name, "fast") ||
         !strcmp(s->name, "overwrite") || !strcmp(s->name, "success_only")) {
       continue;
@@ -92,6 +105,51 @@ static void test_every_setting_names_the_run(void** state) {
   }
   assert_true(results > 15);
   assert_int_equal(others, 2);  // threads, checkpoint_seconds
+}
+
+// Stops a run when it has a state to go on from.
+static int stop_behind(void* checkpoint) {
+  return us_file_exists(checkpoint);
+}
+
+// `fast` keeps features as bfloat16, says so, and names the run: it goes on as it began.
+static void test_fast(void** state) {
+  UsFinetuneConfig f = small_finetune();
+  UsTrainResult r;
+  cJSON* json;
+  char config[300], checkpoint[300];
+  f.init = NULL, f.mode = "scratch", f.out = toy_path("fast"), f.fast = 1;
+  snprintf(config, sizeof(config), "%s/config.json", f.out);
+  snprintf(checkpoint, sizeof(checkpoint), "%s/checkpoint.safetensors", f.out);
+  if (us_finetune(&f, &r) != US_OK) fail_msg("%s", us_message());
+  double error = r.validation.open_loop;
+  assert_int_equal(us_json_read(config, &json), US_OK);
+  const cJSON* notes = cJSON_GetObjectItem(json, "training");
+  const char* device = cJSON_GetObjectItem(notes, "device")->valuestring;
+  assert_string_equal(cJSON_GetObjectItem(notes, "features")->valuestring, "bfloat16");
+  assert_ptr_equal(strstr(device, "cpu fast: "), device);
+  cJSON_Delete(json);
+  f.resume = 1;
+  assert_true(us_finetune(&f, &r) == US_OK && r.complete);
+  f.fast = 0;
+  assert_int_equal(us_finetune(&f, &r), US_FORMAT);
+  assert_non_null(strstr(us_message(), "of other data or options"));
+  // Stopped, it goes on to the same bits.
+  f.fast = f.overwrite = 1, f.resume = 0;
+  UsHooks before = us_hooks_set((UsHooks){.stop = stop_behind, .data = checkpoint});
+  UsStatus status = us_finetune(&f, &r);
+  us_hooks_set(before);
+  assert_int_equal(status, US_INTERRUPTED);
+  f.fast = f.overwrite = 0, f.resume = 1;
+  assert_int_equal(us_finetune(&f, &r), US_FORMAT);
+  assert_non_null(strstr(us_message(), "expected a checkpoint of the same data and options"));
+  f.fast = 1;
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  assert_true(!r.complete && r.validation.open_loop == error);
+  // Floats give a model nearby, within a fiftieth of the error of repeating a frame.
+  f.fast = f.resume = 0, f.overwrite = 1;
+  assert_int_equal(us_finetune(&f, &r), US_OK);
+  assert_true(r.validation.open_loop != error && fabs(r.validation.open_loop - error) < 0.02);
 }
 
 // A task's own settings count where the caller gave none, those of the data's windows too.
@@ -216,7 +274,7 @@ static void test_shares(void** state) {
 static void check_sample(const UsTrainingData* d, int held, int batch, int s, const float* want) {
   enum { kFrames = 3, kBlock = 2, kSteps = (kFrames - 1) * kBlock, kEach = TOY_STATE + 3 };
   float latents[4 * kFrames * TOY_STATE], times[4 * kFrames], fill[4 * kSteps * kEach];
-  UsBatch b = {batch, kFrames, latents, times, fill, NULL};
+  UsBatch b = {batch, kFrames, latents, times, fill, NULL, NULL};
   (held ? us_training_held_source : us_training_source)((void*)d, 5, s, &b);
   const float *z = latents + s * kFrames * TOY_STATE, *to = fill + s * kSteps * kEach;
   for (int k = 1; k <= kSteps; k++) {
@@ -256,6 +314,7 @@ static void test_latent_actions(void** state) {
   p.latent_actions = 1, p.latent_dim = 3, p.block = 1, p.out = toy_path("latent");
   if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
   assert_true(r.coded && r.latent.shuffled.measured && isfinite(r.latent.nats));
+  const UsLatentFigures floats = r.latent;
   cJSON* json;
   char path[512];
   assert_int_equal(us_json_read(us_path_join(path, sizeof(path), p.out, "config.json"), &json),
@@ -285,6 +344,11 @@ static void test_latent_actions(void** state) {
   p.latent_dim = 3;
   assert_int_equal(us_pretrain(&p, &r), US_OK);
   assert_true(r.complete);
+  // Frames as bfloat16 say nearly the same.
+  p.resume = 0, p.fast = p.overwrite = 1;
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+  assert_true(r.latent.nats != floats.nats && fabs(r.latent.nats - floats.nats) < 0.02);
+  assert_true(fabs(r.latent.own.open_loop - floats.own.open_loop) < 0.02);
 }
 
 static void test_refusals(void** state) {
@@ -317,10 +381,16 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),        cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings),  cmocka_unit_test(test_film),
-      cmocka_unit_test(test_shares),         cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_latent_samples), cmocka_unit_test(test_latent_actions),
+      cmocka_unit_test(test_folders),
+      cmocka_unit_test(test_gaps),
+      cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings),
+      cmocka_unit_test(test_film),
+      cmocka_unit_test(test_shares),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_latent_samples),
+      cmocka_unit_test(test_latent_actions),
+      cmocka_unit_test(test_fast),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();

@@ -80,6 +80,20 @@ static void states(void** state) {
   }
   alike("cpu/config.json", "cuda/config.json", "training/one_step_to_copy_last", 1e-3);
   alike("cpu/config.json", "cuda/config.json", "training/open_loop_to_copy_last", 1e-3);
+  // With fewer digits: near to each other and to all digits.
+  run_expecting(f, 0,
+                "finetune --data %s/train.h5 --encoder state %s --steps 30 --out %s/fast "
+                "--device cuda --fast",
+                f, small, f);
+  run_expecting(f, 0,
+                "finetune --data %s/train.h5 --encoder state %s --steps 30 --out %s/fast_cpu "
+                "--device cpu --fast",
+                f, small, f);
+  alike("fast_cpu/config.json", "fast/config.json", "training/open_loop_to_copy_last", 1e-2);
+  alike("cpu/config.json", "fast/config.json", "training/open_loop_to_copy_last", 1e-2);
+  alike("cpu/config.json", "fast/config.json", "training/one_step_to_copy_last", 1e-2);
+  says("fast/config.json", "training/device", "cuda fast");
+  says("fast_cpu/config.json", "training/device", "cpu fast");
   alike("cpu.json", "cuda.json", "rows/state/first_hit/rate", 0);
   alike("cpu.json", "cuda.json", "rows/state/plans", 0);
   says("cuda/config.json", "training/device", "cuda");

@@ -207,8 +207,8 @@ static UsTrainer* trainer(UsLatent* l, int steps, UsPool* pool) {
   const UsTrainConfig c = {
       .steps = steps, .batch = 32, .rollout = 2, .rate = 3e-3f, .warmup = 20, .horizon = 3};
   UsTrainer* t;
-  assert_int_equal(us_trainer_create(us_latent_model(l), &c, (UsTrainData){film, &train_film, 0},
-                                     (UsTrainData){film, &held_film, 0}, pool, &t),
+  assert_int_equal(us_trainer_create(us_latent_model(l), &c, (UsTrainData){film, &train_film, 0, 0},
+                                     (UsTrainData){film, &held_film, 0, 0}, pool, &t),
                    US_OK);
   return t;
 }
@@ -254,7 +254,7 @@ static void test_codes_are_used(void** state) {
   if (emulated()) skip();
   UsLatent* l = make(32, 1e-3f);
   UsTrainer* t = trainer(l, 500, NULL);
-  const UsTrainData held = {film, &held_film, 0};
+  const UsTrainData held = {film, &held_film, 0, 0};
   UsLatentFigures before, f;
   UsValidation v;
   us_trainer_normalise(t, 4);

@@ -40,6 +40,11 @@ static void test_names(void** state) {
   assert_int_equal(us_device_open(NULL, 0, &d), US_OK);
   assert_ptr_equal(d, us_device_cpu());
   assert_string_equal(us_device_kind(d), "cpu");
+  assert_int_equal(us_device_bfloat(d), 0);
+  // It can keep features short, but has one kind of products.
+  assert_int_equal(us_device_open("cpu", US_FAST_FEATURES, &d), US_OK);
+  assert_string_equal(us_device_kind(d), "cpu fast");
+  assert_int_equal(us_device_bfloat(d), 1);
   us_device_close(d);
   us_device_close(NULL);
 }

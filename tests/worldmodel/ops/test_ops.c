@@ -529,6 +529,26 @@ static void test_inputs(void** state) {
   equal(y, (float[]){-1.5f, 1, -2, -2}, 4);
 }
 
+// All bfloat16 there are, in both places of a pair, and none behind the end.
+static void test_widen(void** state) {
+  enum { N = 1 << 16, SPARE = 8 };
+  uint16_t* from = host_bytes((N + 1) * sizeof(uint16_t));
+  float* want = host_bytes(N * sizeof(float));
+  for (uint32_t i = 0; i < N; ++i) {
+    uint32_t bits = i << 16;
+    from[i + 1] = (uint16_t)i;
+    memcpy(want + i, &bits, sizeof(bits));
+  }
+  uint16_t* x = tensor_bytes(from, (N + 1) * sizeof(uint16_t));
+  for (int off = 0; off < 2; ++off) {
+    float* y = tensor(NULL, N + SPARE);
+    us_ops_widen(test_device(), N - (size_t)off, x + 1 + off, y);
+    assert_memory_equal(fetched(y, N), want + off, (N - (size_t)off) * sizeof(float));
+    equal(y + N - off, (float[SPARE]){0}, SPARE);
+  }
+  us_ops_widen(test_device(), 0, NULL, NULL);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, drop_tensors_of)
   const struct CMUnitTest tests[] = {
@@ -541,6 +561,7 @@ int main(void) {
       TEST(gradient_sum),  TEST(clip),
       TEST(clip_scale),    TEST(adamw),
       TEST(patches),       TEST(inputs),
+      TEST(widen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/worldmodel/on_device.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/rng.h"
 
 // Rows repeat after so many, a number that all periods and repeats here divide.
@@ -137,6 +138,14 @@ static void call_draw_back(Run* r) {
   us_ops_draw_back(r->d, r->rows, r->width, 0.3f, in(r, r->rows, 2 * r->width, 1),
                    in(r, r->rows, r->width, 2), in(r, r->rows, r->width, 3),
                    result(r, r->rows, 2 * r->width), NULL);
+}
+
+static void call_widen(Run* r) {
+  size_t n = (size_t)r->rows * (size_t)r->width;
+  uint16_t* host = host_bytes(n * sizeof(uint16_t));
+  const float* x = host_rows(r->rows, r->width, kPeriod, 1);
+  for (size_t i = 0; i < n; ++i) host[i] = us_bfloat(x[i]);
+  us_ops_widen(r->d, n, room(r, host, n * sizeof(uint16_t)), result(r, r->rows, r->width));
 }
 
 static void call_norm(Run* r) {
@@ -377,6 +386,7 @@ static void check(void (*call)(Run* r)) {
   X(clip)            \
   X(draw)            \
   X(draw_back)       \
+  X(widen)           \
   X(norm)            \
   X(norm_back)       \
   X(norm_back_alone) \

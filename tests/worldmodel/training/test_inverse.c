@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "tests/worldmodel/on_device.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/inverse.h"
@@ -53,15 +54,15 @@ static World* make(uint64_t seed, double blur, int bend) {
       if (k == kRows - 1) w->actions[row * kAction] = NAN;
     }
   }
-  w->tracks = (UsTracks){kTracks, w->length, w->offset, w->latents, w->actions};
+  w->tracks = (UsTracks){kTracks, w->length, w->offset, w->latents, w->actions, NULL};
   return w;
 }
 
-static UsInverse* fit(const World* w, int threads) {
+static UsInverse* fit_in(int steps, const World* w, int threads) {
   const UsInverseConfig c = {.dim = kDim,
                              .action = kAction,
                              .held = kHeld,
-                             .steps = emulated() ? 3 : kSteps,
+                             .steps = steps,
                              .seed = 3,
                              .device = test_device()};
   UsPool* pool = us_pool_create(threads);
@@ -69,6 +70,10 @@ static UsInverse* fit(const World* w, int threads) {
   if (us_inverse_fit(&c, &w->tracks, pool, &m) != US_OK) fail_msg("%s", us_message());
   us_pool_destroy(pool);
   return m;
+}
+
+static UsInverse* fit(const World* w, int threads) {
+  return fit_in(emulated() ? 3 : kSteps, w, threads);
 }
 
 static void test_kinds(void** state) {
@@ -132,6 +137,26 @@ static void test_threads(void** state) {
   free(w);
 }
 
+// Frames as bfloat16 are those that were rounded so.
+static void test_bfloats(void** state) {
+  World* w = make(1, 0.1, 1);
+  static uint16_t bfloats[kTracks * kRows * kDim];
+  static float actions[2][kTracks * kRows * kAction], weight[2][kTracks * kRows];
+  for (int i = 0; i < kTracks * kRows * kDim; i++) {
+    bfloats[i] = us_bfloat(w->latents[i]);
+    w->latents[i] = us_bfloat_wide(bfloats[i]);
+  }
+  for (int i = 0; i < 2; i++) {
+    if (i == 1) w->tracks.latents = NULL, w->tracks.bfloats = bfloats;
+    UsInverse* m = fit_in(3, w, 1);
+    assert_int_equal(us_inverse_label(m, &w->tracks, NULL, actions[i], weight[i]), US_OK);
+    us_inverse_destroy(m);
+  }
+  assert_memory_equal(actions[0], actions[1], sizeof(actions[0]));
+  assert_memory_equal(weight[0], weight[1], sizeof(weight[0]));
+  free(w);
+}
+
 static int stop_now(void* data) {
   return 1;
 }
@@ -155,9 +180,8 @@ static void test_refusals(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),
-      cmocka_unit_test(test_labels),
-      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_kinds),    cmocka_unit_test(test_labels),
+      cmocka_unit_test(test_threads),  cmocka_unit_test(test_bfloats),
       cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

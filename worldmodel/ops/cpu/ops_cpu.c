@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/status.h"
 #include "worldmodel/ops/cpu/ops_cpu.h"
 
@@ -76,6 +77,10 @@ US_CLONES void us_cpu_multiply(UsDevice* d, size_t count, const float* x, float*
 
 US_CLONES void us_cpu_clip(UsDevice* d, size_t count, float low, float high, float* x) {
   for (size_t i = 0; i < count; ++i) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+
+US_CLONES void us_cpu_widen(UsDevice* d, size_t count, const uint16_t* x, float* y) {
+  for (size_t i = 0; i < count; ++i) y[i] = us_bfloat_wide(x[i]);
 }
 
 US_CLONES void us_cpu_gelu(UsDevice* d, size_t count, const float* x, float* y) {

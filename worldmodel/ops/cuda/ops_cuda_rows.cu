@@ -47,6 +47,13 @@ static __global__ void clip(size_t count, float low, float high, float* x) {
   if (i < count) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
 }
 
+static __global__ void widen(size_t count, const uint16_t* x, float* y) {
+  size_t i = element();
+  if (i >= count) return;
+  uint32_t bits = (uint32_t)x[i] << 16;
+  memcpy(y + i, &bits, sizeof(bits));
+}
+
 void us_cuda_add(UsDevice* d, size_t count, float a, const float* x, float* y) {
   if (count == 0) return;
   US_RUN(us_cuda(d), add_scaled, us_blocks(count, THREADS), THREADS, 0, count, a, x, y);
@@ -70,6 +77,11 @@ void us_cuda_gelu_back(UsDevice* d, size_t count, const float* x, const float* d
 void us_cuda_clip(UsDevice* d, size_t count, float low, float high, float* x) {
   if (count == 0) return;
   US_RUN(us_cuda(d), clip, us_blocks(count, THREADS), THREADS, 0, count, low, high, x);
+}
+
+void us_cuda_widen(UsDevice* d, size_t count, const uint16_t* x, float* y) {
+  if (count == 0) return;
+  US_RUN(us_cuda(d), widen, us_blocks(count, THREADS), THREADS, 0, count, x, y);
 }
 
 // ---- layer norm ----
