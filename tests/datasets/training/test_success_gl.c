@@ -66,7 +66,7 @@ static void test_head_of_a_run(void** state) {
   assert_true(r.success.pairs > 1000 && r.success.solved > 100);
   assert_judges(1);
   // A longer one for the folder as it is.
-  c.success_only = 1, c.success_steps = 800;
+  c.success_only = 1, c.success_steps = 500;
   expect(us_finetune(&c, &r), US_OK, NULL);
   assert_true(r.steps == 0);
   if (r.success.auroc < 0.93) fail_msg("AUROC %.4f", r.success.auroc);
@@ -119,7 +119,7 @@ int main(void) {
   snprintf(head, sizeof(head), "%s/success.safetensors", model);
   UsCollectConfig c = us_collect_defaults();
   UsCollectResult made;
-  c.task = "pointmaze", c.tasks = us_tasks, c.episodes = 60, c.steps = 80, c.seed = 1, c.out = data;
+  c.task = "pointmaze", c.tasks = us_tasks, c.episodes = 50, c.steps = 60, c.seed = 1, c.out = data;
   if (us_collect(&c, &made) != US_OK) return 1;
   c.episodes = 2, c.seed = 2, c.out = other;
   if (us_collect(&c, &made) != US_OK) return 1;
