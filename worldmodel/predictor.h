@@ -158,10 +158,10 @@ US_API const float* us_tape_action_gradient(const UsTape* t);
 
 // For action blocks with first weights: brings actions to the scale of the queries that stand
 // beside them in norm3, whose gains of the actions become 1 / (rms of the actions, mean over rows
-// of 1 / deviation of [q, a]), as the teacher-forced targets of the last us_predictor_loss on the
-// tape have them. Without it a trunk whose queries are large drowns them. Predictions stay the same
-// while A2 = 0. Fails with US_MEMORY alone.
-US_API UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t);
+// of 1 / deviation of [q, a]), as the teacher-forced targets of the first `samples` samples of the
+// last us_predictor_loss on the tape have them. Without it a trunk whose queries are large drowns
+// them. Predictions stay the same while A2 = 0. Fails with US_MEMORY alone.
+US_API UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t, int samples);
 
 // Those of the last us_predictor_loss whose sums the tape keeps.
 US_API UsLosses us_tape_losses(UsTape* t);

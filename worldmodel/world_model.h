@@ -166,9 +166,10 @@ struct UsWorldModelClass {
   // errors[0][j], and of repeating frame C - 1, in errors[1][j]: (2, max(k, 1)), tensor memory.
   void (*errors)(UsTape* t, double* errors);
 
-  // Prepares action blocks with first weights for the actions that the last loss on the tape saw.
+  // Prepares action blocks with first weights for the actions of the first `samples` samples of the
+  // last loss on the tape.
   // Nullable: there is nothing to prepare.
-  UsStatus (*balance)(UsWorldModel* m, const UsTape* t);
+  UsStatus (*balance)(UsWorldModel* m, const UsTape* t, int samples);
 };
 
 #define X(kind) extern US_API const UsWorldModelClass us_world_model_##kind;

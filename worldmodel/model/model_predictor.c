@@ -94,8 +94,8 @@ static void predictor_loss(const UsWorldModel* m, UsTape* t, const UsBatch* shar
   us_predictor_loss(of(m), t, shard, total, action_only, gradient, sums);
 }
 
-static UsStatus predictor_balance(UsWorldModel* m, const UsTape* t) {
-  return us_predictor_balance((UsPredictor*)m, t);
+static UsStatus predictor_balance(UsWorldModel* m, const UsTape* t, int samples) {
+  return us_predictor_balance((UsPredictor*)m, t, samples);
 }
 
 // The kind's table.

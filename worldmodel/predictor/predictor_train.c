@@ -466,11 +466,13 @@ const float* us_tape_action_gradient(const UsTape* t) {
   return t->dactions;
 }
 
-UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t) {
+UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t, int samples) {
   PREDICTOR_SIZES(&p->c);
   const Pass* s = &t->pass[0];
   UsDevice* device = p->base.device;
-  size_t rows = (size_t)s->rows, stats = 2 * rows, inputs = (size_t)predictor_inputs(&p->c);
+  US_ASSERT(samples > 0 && samples <= s->batch);
+  size_t rows = (size_t)(samples * s->tq), stats = 2 * rows,
+         inputs = (size_t)predictor_inputs(&p->c);
   size_t numbers = rows / (size_t)predictor_tokens(&p->c) * inputs;
   float* host = malloc((stats + numbers + inputs) * sizeof(float));
   if (!host) return us_fail(US_MEMORY, "out of memory for the scale of actions");

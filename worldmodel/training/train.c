@@ -191,14 +191,16 @@ static UsStatus check(const UsWorldModel* m, const UsTrainConfig* c) {
 // The shards depend on config and kind of device alone, so that results do not depend on the
 // threads: all of the batch on a wide device, else samples of a power of two that divides the
 // batch, with at most kShardRows queries.
-static void set_shards(UsTrainer* t) {
+static int narrow_shard(const UsTrainer* t) {
   const UsTrainConfig* c = &t->c;
-  int rows = (c->frames - c->first) * t->m->grid_h * t->m->grid_w;
-  t->shard = t->wide ? c->batch : kShardMost;
-  while (!t->wide && t->shard > 1 && (t->shard * rows > kShardRows || c->batch % t->shard != 0)) {
-    t->shard /= 2;
-  }
-  t->shards = c->batch / t->shard;
+  int rows = (c->frames - c->first) * t->m->grid_h * t->m->grid_w, shard = kShardMost;
+  while (shard > 1 && (shard * rows > kShardRows || c->batch % shard != 0)) shard /= 2;
+  return shard;
+}
+
+static void set_shards(UsTrainer* t) {
+  t->shard = t->wide ? t->c.batch : narrow_shard(t);
+  t->shards = t->c.batch / t->shard;
 }
 
 UsStatus us_trainer_create(UsWorldModel* m, const UsTrainConfig* config, UsTrainData train,
@@ -442,10 +444,10 @@ UsStatus us_trainer_normalise(UsTrainer* t, int batches) {
 
 UsStatus us_trainer_balance(UsTrainer* t) {
   if (!t->m->cls->balance || t->m->action == 0) return US_OK;
-  // One shard is enough: so many rows tell a deviation well.
+  // One shard is enough: so many rows tell a deviation well. On every device it is the same one.
   fill(t, &t->train, 1, 0, &t->batch);
   UsBatch shard = slice(t, &t->batch, 0);
   t->m->cls->loss(t->m, t->worker[0].tape, &shard, t->c.batch, 0, NULL, NULL);
   US_TRY(us_interrupt_check("training"));
-  return t->m->cls->balance(t->m, t->worker[0].tape);
+  return t->m->cls->balance(t->m, t->worker[0].tape, narrow_shard(t));
 }

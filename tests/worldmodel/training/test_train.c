@@ -380,6 +380,14 @@ static void test_balance(void** state) {
     assert_true(small > 0.9f && small < 20);
     assert_true(much > 300 * small && much < 3000 * small);
   }
+  // A wide device, which computes all of the batch, takes the same samples.
+  Run wide = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+  us_trainer_normalise(wide.t, 2);
+  assert_int_equal(us_trainer_balance(wide.t), US_OK);
+  for (int l = 0; l < 2; l++) {
+    assert_true(fabsf(action_gain(&wide, l) / action_gain(&plain, l) - 1) < 1e-4f);
+  }
+  drop(&wide);
   drop(&plain);
   drop(&large);
 }
