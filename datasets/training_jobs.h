@@ -14,6 +14,11 @@
 // leave log.jsonl there, the lines of us_trainer_run. The last twentieth of the episodes is held
 // back to measure errors on.
 //
+// us_finetune also trains the model's success head (worldmodel/success_head.h) on pairs of rows, by
+// the rule of the task; held-back episodes judge it. Where the task is not known, or its rule holds
+// of all pairs or none, a line of us_log says so, and the folder goes without. `success_only` makes
+// one for a folder that has none, on the same data.
+//
 // With `film` us_finetune fits an inverse model (worldmodel/inverse.h) to the trajectories of
 // `data` and names the actions of the film, whose own it never reads. Stages follow, each with a
 // checkpoint of its own: `both` trains on all, where the film counts as far as its labels are to be
@@ -42,6 +47,7 @@
 #include "worldmodel/base/settings.h"
 #include "worldmodel/latent.h"
 #include "worldmodel/predictor.h"
+#include "worldmodel/success_head.h"
 #include "worldmodel/train.h"
 
 US_C_BEGIN
@@ -83,6 +89,10 @@ struct UsTask;
   X(FLOAT, sure, 0.8, -1e6, 2, RESULT, "X",                                                       \
     "with --film: R^2 of labels from which training without them is not tried")                   \
   X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
+  X(INT, success_steps, 3000, 0, 1000000000, RESULT, "N",                                         \
+    "of the head that tells success in the model, at most --steps; 0: without")                   \
+  X(FLAG, success_only, 0, 0, 1, FREE, NULL,                                                      \
+    "give the finished model in --out a head, and leave the rest of it alone")                    \
   X(FLAG, no_balance, 0, 0, 1, RESULT, NULL,                                                      \
     "do not bring actions to the scale of a pretrained predictor's queries")                      \
   US_TRAINING_SETTINGS(X)
@@ -138,6 +148,7 @@ typedef struct UsTrainResult {
   double label_r2, label_correlation;  // with `film`: of the labels, on held-back trajectories
   int coded;                           // 1: with `latent_actions`, of which `latent` was measured
   UsLatentFigures latent;
+  UsSuccessFigures success;  // of us_finetune: of the head; pairs 0: there is none
 } UsTrainResult;
 
 // What the caller wants to stop is US_INTERRUPTED and goes on with `resume`; a loss that is not

@@ -15,7 +15,13 @@
 //
 // With a goal set, the reward of a block is minus the distance to the goal at its end: in the
 // simulator the task's distance of measures, in the model the distance of latents. Without a goal
-// the reward is 0. Nothing resets by itself; stepping past success or termination is allowed.
+// the reward is 0. Success is the task's rule in the simulator; in the model a head that was
+// trained on that rule says from the latents of frame and goal whether it holds (success_head.h),
+// at the end of each block. Nothing resets by itself; stepping past success or termination is
+// allowed.
+//
+// Planners see rewards; agents that learn see spaces: the same ones in a simulator and in the model
+// that stands in for it (see below), so that a policy of one runs in the other.
 //
 // Ownership: the caller allocates every output. Errors: what the engine cannot go on with is a
 // status where a call returns one, and is kept for us_env_error where it does not. A state that has
@@ -45,6 +51,7 @@ typedef struct UsObs {
                         // us_env_observe; NULL: not known, taken as 0
   double time;          // s since the start of the episode
   int first;            // us_env_observe: 1 starts a new context, 0 adds a frame to it
+  float* latent;        // (tokens, dim): features of the frozen encoder, before normalisation
 } UsObs;
 
 typedef struct UsEnvConfig {
@@ -61,6 +68,11 @@ typedef struct UsEnvConfig {
   // Nullable: the task's own, the pose that it has in the scene
   const char *camera, *camera_pose;
   struct UsDevice* device;  // where a model computes, not owned either. Nullable: the CPU
+  int goals;                // 1: us_env_reset draws a goal too, as us_env_draw_goal does
+  // What makes the latents of a simulator, computed on `device`: default, a folder of an encoder,
+  // or that of a model, whose latents, reward and success head us_env_judge then takes too. A model
+  // has its own and refuses another. Nullable: a simulator without latents
+  const char* encoder;
 } UsEnvConfig;
 
 typedef struct UsEnvInfo {
@@ -72,6 +84,9 @@ typedef struct UsEnvInfo {
   int proprio;      // P
   int state;        // S
   int observation;  // O, width of UsStep.observation
+  int measure;      // M, numbers of a goal in a simulator; a model: 0
+  int tokens, dim;  // G, D of latents; 0: a simulator without an encoder
+  int judges;       // 1: success is told; 0: a model without a success head, see us_env_judges
   int height, width;
   int context;  // frames that the next step depends on: 1 for a simulator, C for a model
   double dt;    // s an env step
@@ -90,8 +105,10 @@ typedef struct UsStep {
   float* reward;        // (N)
   uint8_t* terminated;  // (N) 1: the success rule holds now, or the state has diverged
   uint8_t* truncated;   // (N) 1: the limit is reached
-  uint8_t* success;     // (N, K) whether the success rule held after each env step; a model: 0
-  uint8_t* object;      // (N, K) the same of the task's rule on its object alone, success if none
+  // (N, K) whether the success rule held after each env step; a model looks after the last, and
+  // says 0 of those before
+  uint8_t* success;
+  uint8_t* object;  // (N, K) the task's rule on its object alone, success if none; a model: 0
 } UsStep;
 
 // Opens `sim:<task>` (a name from the NULL-terminated list `tasks`) or `model:<folder>`.
@@ -116,8 +133,8 @@ typedef struct UsEnvError {
 US_API const UsEnvError* us_env_error(const UsEnv* e);
 
 // Starts an episode in every slot whose mask is nonzero, drawn from that slot's seed; clears its
-// goal. The model draws a start context from the bank in its folder.
-// mask (N), seeds (N). Nullable: mask (all slots).
+// goal or, with config.goals, draws one. The model draws a start context from the bank in its
+// folder. mask (N), seeds (N). Nullable: mask (all slots).
 US_API void us_env_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds);
 
 // Plays one block in every slot. actions (N, K, A), clipped to [-1, 1]. Nullable: out.
@@ -130,20 +147,29 @@ US_API void us_env_rollout(UsEnv* e, int n, const int* slots, int samples, int h
                            const float* actions, float* rewards);
 
 // Gives the listed slots a present observation: obs (n). A simulator takes `state` and `time`; a
-// model takes `pixels` (a model on true-state features: `state`), `proprio` where it was trained
-// with it, and `time`, keeping the newest C frames since `first`. Fails with US_UNSUPPORTED when
-// the part it needs is NULL.
+// model takes `pixels` (a model on true-state features: `state`) or in their place `latent`,
+// `proprio` where it was trained with it, and `time`, keeping the newest C frames since `first`.
+// Fails with US_UNSUPPORTED when the part it needs is NULL.
 US_API UsStatus us_env_observe(UsEnv* e, int n, const int* slots, const UsObs* obs);
 
 // Gives the listed slots a goal, from the same parts of an observation as us_env_observe.
 US_API UsStatus us_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs);
 
+// Draws a goal for the listed slots by their seeds (n), as their episodes stand: in a simulator by
+// the task's function `goal` (env/task.h), in a model a frame of the bank of contexts in its
+// folder. One that is solved already is drawn anew a few times. Fails with the engine's error; a
+// kind that draws none is US_UNSUPPORTED.
+US_API UsStatus us_env_draw_goal(UsEnv* e, int n, const int* slots, const uint64_t* seeds);
+
 // Fills the parts of obs (n) whose pointers are not NULL with the present observation of the listed
 // slots. Fails with US_UNSUPPORTED for a part that the kind does not know.
 US_API UsStatus us_env_look(UsEnv* e, int n, const int* slots, UsObs* obs);
 
-// Distance to the goal now and whether the success rule holds (a model: 0). distance (n), success
-// (n). Nullable: distance, success.
+// The same of their goals: `state`, `pixels` and `latent`. US_USAGE where a slot has none.
+US_API UsStatus us_env_look_goal(UsEnv* e, int n, const int* slots, UsObs* obs);
+
+// Distance to the goal now and whether the success rule holds (a model without a head: 0). distance
+// (n), success (n). Nullable: distance, success.
 US_API void us_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
 
 // Renders the listed slots: pixels (n, height, width, 3). Equal states give equal frames. A model
@@ -158,6 +184,69 @@ US_API void us_env_restore(UsEnv* e, int slot, const void* bytes);
 
 // Copies one slot into n others. targets (n).
 US_API void us_env_fork(UsEnv* e, int slot, int n, const int* targets);
+
+// ---- spaces: what agents see ----
+//
+// As Gymnasium's GoalEnv has it an agent sees three things: an observation, the goal that it has
+// achieved, and the one that is desired; both goals are of one space. Actions are those of a block,
+// K * A numbers in [-1, 1]. Of these kinds latent is the one that a simulator (config.encoder) and
+// the model that stands in for it share; pixels are what a simulator renders and a model draws.
+
+// word of options, what it is
+#define US_OBS_KINDS(X)                                                    \
+  X(state, "(S) the simulator's state; goals are (M) the task's measures") \
+  X(pixels, "(height, width, 3) frames; goals too")                        \
+  X(latent, "(tokens, dim) features of the frozen encoder, before normalisation; goals too")
+
+typedef enum UsObsKind {
+#define X(name, text) US_OBS_##name,
+  US_OBS_KINDS(X)
+#undef X
+      US_OBS_COUNT
+} UsObsKind;
+
+// The words, by UsObsKind.
+extern US_API const char* const us_obs_names[US_OBS_COUNT];
+
+typedef struct UsSpace {
+  const char* dtype;  // "float64", "uint8" or "float32", as numpy calls them
+  int rank;           // 1 .. 3
+  int shape[3];       // (rank)
+  size_t bytes;       // of one element of the space
+  double low, high;   // of every number
+} UsSpace;
+
+typedef struct UsSpaces {
+  UsSpace action;       // (K * A) float32
+  UsSpace observation;  // of one slot
+  UsSpace goal;         // achieved and desired
+} UsSpaces;
+
+// The spaces of a kind of observations. Fails with US_UNSUPPORTED, and a line that says what is
+// missing, where an env does not know it: a model knows no state, one without a decoder no pixels,
+// a simulator without config.encoder no latents.
+US_API UsStatus us_env_spaces(const UsEnv* e, UsObsKind kind, UsSpaces* out);
+
+// What an agent sees in the listed slots: observation, achieved and desired, each n elements of
+// their spaces, packed; desired is 0 where a slot has no goal. Fails as us_env_spaces does, and
+// where rendering or the device does. Nullable: observation, achieved, desired.
+US_API UsStatus us_env_view(UsEnv* e, UsObsKind kind, int n, const int* slots, void* observation,
+                            void* achieved, void* desired);
+
+// The reward of a goal achieved when another was desired, as GoalEnv's compute_reward, and whether
+// that counts as success: achieved, desired (n elements of the goal space), reward (n), success
+// (n). Of states it is the task's distance and rule, the very numbers of us_env_step in a
+// simulator. Of latents it is minus the mean squared difference, normalised by the model, and the
+// model's success head, the very numbers of us_env_step in the model; with an encoder alone
+// differences are taken as they are. Pixels are encoded first. No slot is touched. Fails as
+// us_env_spaces does, and with US_UNSUPPORTED where success is asked for and there is no head.
+// Nullable: reward, success.
+US_API UsStatus us_env_judge(UsEnv* e, UsObsKind kind, int n, const void* achieved,
+                             const void* desired, float* reward, uint8_t* success);
+
+// US_UNSUPPORTED, in words, when success is never told (info->judges is 0): a model folder without
+// a success head, as older ones are. Those who depend on it ask before they work.
+US_API UsStatus us_env_judges(const UsEnv* e);
 
 // ---- what some kinds can do ----
 

@@ -33,6 +33,15 @@ typedef struct UsEnvClass {
   void (*save)(UsEnv* e, int slot, void* bytes);
   void (*restore)(UsEnv* e, int slot, const void* bytes);
   void (*fork)(UsEnv* e, int slot, int n, const int* targets);
+  // For agents, each of which may be NULL: then the env has no goals to draw and no spaces.
+  UsStatus (*draw_goal)(UsEnv* e, int n, const int* slots, const uint64_t* seeds);
+  UsStatus (*look_goal)(UsEnv* e, int n, const int* slots, UsObs* obs);
+  UsStatus (*spaces)(const UsEnv* e, UsObsKind kind, UsSpaces* out);  // but for action
+  UsStatus (*view)(UsEnv* e, UsObsKind kind, int n, const int* slots, void* observation,
+                   void* achieved, void* desired);
+  UsStatus (*judge)(UsEnv* e, UsObsKind kind, int n, const void* achieved, const void* desired,
+                    float* reward, uint8_t* success);
+  // Entries of US_ENV_ENTRIES.
   UsStatus (*latents)(UsEnv* e, int n, const int* slots, float* now, float* goal);
   void (*rollout_gradient)(UsEnv* e, int n, const int* slots, int samples, int horizon,
                            const float* actions, const float* weights, float* rewards,

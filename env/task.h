@@ -18,7 +18,7 @@
 #include "worldmodel/base/settings.h"
 
 enum {
-  US_TASK_ABI = 4,
+  US_TASK_ABI = 5,
   US_POLICY_MEMORY = 128,
   US_TASK_MEASURES = 1 << 14,
   US_TASK_ACTIONS = 1 << 12
@@ -77,6 +77,9 @@ typedef struct UsTask {
   // Draws a start state into d, which is at the scene's first keyframe or else at its defaults:
   // qpos and qvel; everything else stays as it is.
   void (*reset)(const mjModel* m, mjData* d, UsRng* rng);
+  // Draws a goal state into d, which is in the state of the episode that it is for: qpos, with what
+  // belongs to the episode left as it is; velocities are 0 afterwards. NULL: a state of `reset`.
+  void (*goal)(const mjModel* m, mjData* d, UsRng* rng);
   // Applies an action (A) before the physics steps of an env step. NULL: ctrl = action.
   void (*control)(const mjModel* m, mjData* d, const float* action);
   // What the robot measures of itself: out (P). NULL where P is 0, and only there.

@@ -72,6 +72,8 @@ extern US_API const char* const us_eval_row_titles[US_ROW_COUNT];
   X(FLAG, stop_at_hit, 0, 0, 1, RESULT, NULL, "end an episode at its first success")               \
   X(INT, subgoals, 0, 0, 1 << 16, RESULT, "N",                                                     \
     "rows between start and goal that are shown as goals first")                                   \
+  X(TEXT, goal, 0, 0, 0, FREE, "GOAL",                                                             \
+    "the goal of all pairs, in place of their rows: a state (0.5,-1,0,0) or a row (F.h5:120)")     \
   X(INT, films, 8, 0, 1000, RESULT, "N", "episodes whose frames are kept for the report")          \
   X(INT, film_size, 96, 8, 2048, RESULT, "N", "pixels of a side of these frames")                  \
   X(TEXT, planner, 0, 0, 0, RESULT, "NAME", "one of" US_PLANNERS(US_NAME_SHOWN) " (the first)")

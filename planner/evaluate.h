@@ -186,6 +186,9 @@ typedef struct UsEvaluation {
   // They share the first half of the budget equally, the goal has the rest; a plan keeps the goal
   // it was made for. Success is judged against the goal alone.
   int subgoals;
+  // The frame of pairs->goal (height, width, 3), for an answering env that sees frames. NULL where
+  // pairs have rows as goals, or frames are drawn anew.
+  const uint8_t* goal;
   // Nullable, both. recall takes over what an earlier run finished: pairs 0 .. *done - 1 and the
   // sums of r. keep is told of every batch that is finished: pairs first .. first + n - 1 of r.
   UsStatus (*recall)(void* keeper, UsResult* r, int* done);

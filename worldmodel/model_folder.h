@@ -10,6 +10,7 @@
 //   encoder/               the frozen encoder, as us_encoder_save writes it
 //   contexts.safetensors   start contexts: `contexts` (n, C, G, D), raw features, frames one block
 //                          apart, oldest first
+//   success.safetensors    the success head (success_head.h); a folder may be without
 //
 // and, for people, log.jsonl and loss.svg. config.json is written last: a folder with it is whole.
 //
@@ -24,6 +25,7 @@
 #include "worldmodel/base/file.h"
 #include "worldmodel/encoder.h"
 #include "worldmodel/predictor.h"
+#include "worldmodel/success_head.h"
 
 US_C_BEGIN
 
@@ -61,16 +63,20 @@ US_API const float* us_model_contexts(const UsModel* m);
 // past.
 US_API const float* us_model_past(const UsModel* m);
 
+// NULL when the folder has none.
+US_API const UsSuccessHead* us_model_success(const UsModel* m);
+
 typedef struct UsModelParts {
   const char* task;
   double dt;
   const char *camera, *camera_pose;  // Nullable, and then not written
   const UsWorldModel* model;
   const UsEncoder* encoder;
-  int contexts;           // n
-  const float* context;   // (n, C, G, D) raw
-  const float* past;      // (n, past, K, A). Nullable when past is 0
-  const cJSON* training;  // what it was trained on and how, for people. Nullable
+  int contexts;                  // n
+  const float* context;          // (n, C, G, D) raw
+  const float* past;             // (n, past, K, A). Nullable when past is 0
+  const UsSuccessHead* success;  // Nullable
+  const cJSON* training;         // what it was trained on and how, for people. Nullable
 } UsModelParts;
 
 // Writes a folder, which is made if missing.

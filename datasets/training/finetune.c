@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/training/success_pairs.h"
 #include "datasets/training/training_job.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/model_folder.h"
@@ -84,12 +85,33 @@ static UsStatus draw_contexts(const UsTrainingJob* j, float** context, float** p
   return *context && *past ? US_OK : us_fail(US_MEMORY, "%s: out of memory", j->c.out);
 }
 
+// What the head does on held-back pairs, for config.json and the caller.
+static void note_success(const UsSuccessHead* head, cJSON* notes, UsTrainResult* result) {
+  const UsSuccessFigures f = *us_success_figures(head);
+  result->success = f;
+  cJSON* note = cJSON_AddObjectToObject(notes, "success");
+  us_json_add(note, "auroc", f.auroc);
+  us_json_add(note, "threshold", f.threshold);
+  us_json_add(note, "hits", f.hits);
+  us_json_add(note, "alarms", f.alarms);
+  us_json_add(note, "pairs", (double)f.pairs);
+  us_json_add(note, "solved", (double)f.solved);
+}
+
 // Writes the model folder, config last.
-static UsStatus save(const UsTrainingJob* j, UsValidation v) {
+static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
   const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
   float *context = NULL, *past = NULL;
-  cJSON* notes = us_training_notes(j, v);
+  UsSuccessHead* head = NULL;
+  cJSON* notes = us_training_notes(j, result->validation);
   UsStatus status = draw_contexts(j, &context, &past);
+  // A run that is cut short is so throughout.
+  int steps = j->c.success_steps;
+  if (j->c.steps > 0 && steps > j->c.steps) steps = j->c.steps;
+  if (status == US_OK && steps > 0) {
+    status = us_training_success(j, us_predictor_model(j->p), steps, &head);
+  }
+  if (head) note_success(head, notes, result);
   const UsModelParts parts = {.task = info->task,
                               .dt = info->dt,
                               .camera = info->camera_pose[0] ? info->camera : NULL,
@@ -99,12 +121,65 @@ static UsStatus save(const UsTrainingJob* j, UsValidation v) {
                               .contexts = kContexts,
                               .context = context,
                               .past = past,
+                              .success = head,
                               .training = notes};
-  us_training_clear(j);
-  if (status == US_OK) status = us_model_save(j->c.out, &parts);
+  if (status == US_OK) {
+    us_training_clear(j);
+    status = us_model_save(j->c.out, &parts);
+  }
+  us_success_destroy(head);
   cJSON_Delete(notes);
   free(context);
   free(past);
+  return status;
+}
+
+// ---- a head for a finished folder ----
+
+// The data of the job has to be what the model learned from: its last episodes are then held back
+// from both.
+static UsStatus check_trained_on(const UsTrainingJob* j) {
+  char path[4096];
+  cJSON* config;
+  US_TRY(us_json_read(us_path_join(path, sizeof(path), j->c.out, "config.json"), &config));
+  const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  const cJSON* files = cJSON_GetObjectItemCaseSensitive(training, "data");
+  const cJSON* first = cJSON_GetArrayItem(files, 0);
+  const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(first, "sha256"));
+  const int same = hash && strcmp(hash, j->data.hash[0]) == 0;
+  cJSON_Delete(config);
+  if (same) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected the trajectories that %s was trained on, found others",
+                 us_dataset_path(j->data.data[0]), j->c.out);
+}
+
+static UsStatus add_head(UsTrainingJob* j, UsTrainResult* result) {
+  char path[4096], encoder[4096];
+  UsModel* model = NULL;
+  UsSuccessHead* head = NULL;
+  if (!j->c.out) return us_fail(US_USAGE, "--out: expected a folder, found none");
+  if (!j->paths[0]) return us_fail(US_USAGE, "--data: expected a file, found none");
+  US_TRY(us_settings_check(j->list, &j->c));
+  if (!j->c.success_steps) return us_fail(US_USAGE, "--success-steps: expected at least 1");
+  US_TRY(us_device_open(j->c.device, j->c.fast, &j->device));
+  US_TRY(us_folder_check(j->c.out));
+  US_TRY(us_lock_take(j->c.out, &j->lock));
+  j->pool = us_pool_create(j->c.threads);
+  if (!j->pool) return us_fail(US_MEMORY, "out of memory for threads");
+  // The model as it is, and the features of its own encoder.
+  US_TRY(us_model_open(j->c.out, j->device, &model));
+  j->c.encoder = us_path_join(encoder, sizeof(encoder), j->c.out, "encoder");
+  UsStatus status = us_training_data_open(j);
+  if (status == US_OK) status = check_trained_on(j);
+  if (status == US_OK) status = us_training_data_encode(j);
+  if (status == US_OK)
+    status = us_training_success(j, us_model_world(model), j->c.success_steps, &head);
+  us_path_join(path, sizeof(path), j->c.out, "success.safetensors");
+  if (status == US_OK && !head) status = us_fail(US_FORMAT, "%s: no success head", j->c.out);
+  if (status == US_OK) status = us_success_save(head, path);
+  if (head) result->success = *us_success_figures(head);
+  us_success_destroy(head);
+  us_model_destroy(model);
   return status;
 }
 
@@ -140,6 +215,11 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
                      .acts = 1,
                      .tasks = config->tasks,
                      .given = config->given};
+  if (config->success_only) {
+    UsStatus status = add_head(&j, result);
+    us_training_end(&j, 0);
+    return status;
+  }
   // Data, encoder, features, a predictor with first weights; those of a pretrained one where it
   // fits. The key of the run then knows what it started from.
   int adopted = 0;
@@ -154,7 +234,7 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
     status = config->film ? us_training_film_run(&j, adopted, result)
                           : us_training_run(&j, adopted, result);
   }
-  if (status == US_OK && !result->complete) status = save(&j, result->validation);
+  if (status == US_OK && !result->complete) status = save(&j, result);
   us_training_end(&j, status == US_OK);
   return status;
 }

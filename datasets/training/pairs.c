@@ -42,7 +42,8 @@ static UsStatus add_pair(Drawer* d, int64_t episode, int64_t start, int* gave) {
   double from[d->task->measure], to[d->task->measure];
   const mjModel* m = us_sim_model(d->sim);
   US_TRY(us_sim_measure(d->sim, 1, states + pair.start * width, from));
-  US_TRY(us_sim_measure(d->sim, 1, states + pair.goal * width, to));
+  const double* goal = d->out->goal;
+  US_TRY(us_sim_measure(d->sim, 1, goal ? goal : states + pair.goal * width, to));
   if (!d->keep_solved && d->task->success(m, from, to)) return US_OK;
   // How far it is, and whether the task calls that hard.
   pair.distance = (float)d->task->distance(m, from, to);
@@ -143,6 +144,15 @@ static UsStatus too_few(const Drawer* d) {
                  longest, (long long)starts);
 }
 
+// A goal of all pairs is part of what names them.
+static void hash_goal(const Drawer* d) {
+  char both[2 * US_HASH_CHARS];
+  memcpy(both, d->out->hash, US_HASH_CHARS);
+  us_hash_bytes(d->out->goal, (size_t)us_dataset_info(d->data)->state * sizeof(double),
+                both + US_HASH_CHARS);
+  us_hash_bytes(both, sizeof(both), d->out->hash);
+}
+
 // Level after level until there are enough, or no chance finds one more.
 static UsStatus draw_all(Drawer* d) {
   UsPairs* out = d->out;
@@ -183,11 +193,17 @@ static UsStatus draw_all(Drawer* d) {
   }
   us_hash_bytes(rows, (size_t)out->count * 3 * sizeof(int64_t), out->hash);
   free(rows);
+  if (out->goal) hash_goal(d);
   return US_OK;
 }
 
 UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
                        int ahead, int keep_solved, UsPairs* out) {
+  return us_pairs_draw_to(data, sim, seed, count, block, ahead, keep_solved, NULL, out);
+}
+
+UsStatus us_pairs_draw_to(const UsDataset* data, UsEnv* sim, uint64_t seed, int count, int block,
+                          int ahead, int keep_solved, const double* goal, UsPairs* out) {
   *out = (UsPairs){0};
   US_ASSERT(count >= 1 && block >= 0 && ahead >= 1);
   // A simulator of another task than the file's is refused.
@@ -211,7 +227,14 @@ UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int cou
               .keep_solved = keep_solved,
               .out = out,
               .bar = us_progress_start("pairs", "pairs", count, 0)};
-  UsStatus status = draw_all(&d);
+  UsStatus status = US_OK;
+  if (goal) {
+    const size_t bytes = (size_t)info->state * sizeof(double);
+    out->goal = malloc(bytes);
+    if (out->goal) memcpy(out->goal, goal, bytes);
+    if (!out->goal) status = us_fail(US_MEMORY, "out of memory");
+  }
+  if (status == US_OK) status = draw_all(&d);
   free(d.order);
   free(d.given);
   if (status != US_OK) us_pairs_free(out);
@@ -221,5 +244,6 @@ UsStatus us_pairs_draw(const UsDataset* data, UsEnv* sim, uint64_t seed, int cou
 void us_pairs_free(UsPairs* p) {
   if (!p) return;
   free(p->pair);
+  free(p->goal);
   *p = (UsPairs){0};
 }

@@ -1,5 +1,5 @@
-// The stand-in env: a trained world model behind env.h. Here it opens, closes, resets, draws, saves
-// and restores.
+// The stand-in env: a trained world model behind env.h. Here it opens, closes, resets, saves and
+// restores.
 //
 // A slot is the C newest latents, real or predicted, their times, the blocks of actions between
 // them and a goal. Latents are normalised; they and all else that rollouts read lie in the tensor
@@ -28,6 +28,7 @@ static void model_close(UsEnv* e) {
   Model* m = model_of(e);
   // What is half built is closed as well.
   us_model_env_works_free(m);
+  us_latents_close(m->latents);
   if (m->device) {
     us_ops_free(m->device, m->tensor.base);
     us_ops_free(m->device, m->staged);
@@ -39,6 +40,10 @@ static void model_close(UsEnv* e) {
 
 // Sizes are the model's; who asks for others is refused.
 static UsStatus check_config(const char* name, const UsModelInfo* info, const UsEnvConfig* c) {
+  if (c->encoder) {
+    return us_fail(US_USAGE, "%s: expected no encoder, since a model has its own, found %s", name,
+                   c->encoder);
+  }
   if (c->block && c->block != info->block) {
     return us_fail(US_USAGE,
                    "%s: expected a block of %d env steps as the model was trained, found %d", name,
@@ -82,6 +87,10 @@ static void place(Model* m) {
   m->pixels = US_TAKE(a, uint8_t, n * us_frame_bytes(info->height, info->width));
   m->states = US_TAKE(a, double, n*(size_t)info->state);
   m->features = US_TAKE(a, float, n*(m->one + 1));
+  m->judged = US_TAKE(a, float, n);
+  m->each = US_TAKE(a, int, n);
+  m->solved = US_TAKE(a, uint8_t, n);
+  m->ends = US_TAKE(a, uint8_t, n);
   m->there = take_lists(m, t);
   m->meant = take_lists(m, t);
   m->all = US_TAKE(t, int, n);
@@ -93,6 +102,7 @@ static void place(Model* m) {
   m->caches = US_TAKE(t, float, n * m->w->cache);
   m->fresh = US_TAKE(t, float, n * m->one);
   m->raw = US_TAKE(t, float, n*(m->one + 1));
+  m->margins = US_TAKE(t, float, n);
   m->played = US_TAKE(t, float, n * m->block);
   m->packed = US_TAKE(t, float, m->frames + m->one + m->past);
   if (!t->base) return;
@@ -105,8 +115,9 @@ static UsStatus allocate(Model* m) {
   US_TRY(us_arena_alloc(&m->host));
   US_TRY(us_ops_arena_alloc(m->device, &m->tensor));
   place(m);
-  for (int i = 0; i < m->base.info.slots; i++) m->list.slot[i] = i;
+  for (int i = 0; i < m->base.info.slots; i++) m->list.slot[i] = m->each[i] = i;
   us_ops_put_bytes(m->device, m->all, m->list.slot, sizeof(int) * (size_t)m->base.info.slots);
+  US_TRY(us_latents_of(m->model, m->base.pool, &m->latents));
   return us_model_env_works_make(m);
 }
 
@@ -144,6 +155,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   m->w = us_model_world(m->model);
   m->device = m->w->device;
   m->encoder = us_model_encoder(m->model);
+  m->head = us_model_success(m->model);
   m->context = m->w->context;
   m->tokens = m->w->grid_h * m->w->grid_w;
   m->one = (size_t)m->tokens * (size_t)m->w->dim;
@@ -153,6 +165,7 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   m->step = us_model_info(m->model)->dt * m->w->block;
   m->workers = us_pool_threads(config->pool);
   m->limit = config->limit;
+  m->draws = config->goals;
   m->base.save_size = sizeof(Slot) + (m->frames + m->one + m->past) * sizeof(float);
   // What the env says of itself, from the folder.
   const UsModelInfo* from = us_model_info(m->model);
@@ -167,6 +180,9 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
   info->action = from->action;
   info->state = us_encoder_info(m->encoder)->state;
   info->observation = (int)m->one;
+  info->tokens = m->tokens;
+  info->dim = m->w->dim;
+  info->judges = m->head != NULL;
   info->height = from->height;
   info->width = from->width;
   info->context = m->context;
@@ -189,42 +205,10 @@ static UsStatus model_open(const char* name, const char* what, const struct UsTa
 // The masked slots, each from its own seed.
 static void model_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
   for (int i = 0; i < e->info.slots; i++) {
-    if (!mask || mask[i]) start(model_of(e), i, seeds[i]);
+    if (mask && !mask[i]) continue;
+    start(model_of(e), i, seeds[i]);
+    if (model_of(e)->draws) us_model_env_draw_goal(e, 1, &i, &seeds[i]);
   }
-}
-
-// ---- look and render ----
-
-// Pictures of the listed slots (n, height, width, 3).
-static UsStatus model_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
-  Model* m = model_of(e);
-  size_t image = us_frame_bytes(e->info.height, e->info.width);
-  if (!us_encoder_info(m->encoder)->decoder) {
-    return us_fail(US_UNSUPPORTED, "%s: the model's encoder has no decoder to draw with",
-                   e->info.name);
-  }
-  for (int from = 0; from < n; from += e->info.slots) {
-    int count = n - from < e->info.slots ? n - from : e->info.slots;
-    US_TRY(us_model_env_latents(e, count, slots + from, m->raw, NULL));
-    m->w->cls->denormalise(m->w, count * m->tokens, m->raw, m->raw);
-    us_ops_get(m->device, m->raw, m->features, (size_t)count * m->one);
-    US_TRY(
-        us_encoder_decode(m->encoder, count, m->features, pixels + (size_t)from * image, e->pool));
-  }
-  return us_device_check(m->device, e->info.name);
-}
-
-static UsStatus model_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
-  Model* m = model_of(e);
-  for (int i = 0; i < n; i++) {
-    if (obs[i].state || obs[i].proprio) {
-      return us_fail(US_UNSUPPORTED, "%s: a model knows neither state nor proprio", e->info.name);
-    }
-    // What the model predicts can be looked at where its encoder can draw.
-    if (obs[i].pixels) US_TRY(model_render(e, 1, &slots[i], obs[i].pixels));
-    obs[i].time = m->slot[slots[i]].times[m->context - 1];
-  }
-  return US_OK;
 }
 
 // ---- save, restore and fork ----
@@ -277,12 +261,17 @@ const UsEnvClass us_env_class_model = {
     .rollout = us_model_env_rollout,
     .observe = us_model_env_observe,
     .set_goal = us_model_env_set_goal,
-    .look = model_look,
+    .look = us_model_env_look,
     .score = us_model_env_score,
-    .render = model_render,
+    .render = us_model_env_render,
     .save = model_save,
     .restore = model_restore,
     .fork = model_fork,
+    .draw_goal = us_model_env_draw_goal,
+    .look_goal = us_model_env_look_goal,
+    .spaces = us_model_env_spaces,
+    .view = us_model_env_view,
+    .judge = us_model_env_judge,
     .latents = us_model_env_latents,
     .rollout_prepare = us_model_env_rollout_prepare,
     .rollout_device = us_model_env_rollout_device,

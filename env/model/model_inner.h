@@ -9,6 +9,7 @@
 // pool's threads take a tile of one slot at a time.
 
 #include "env/env_class.h"
+#include "env/goal/latents.h"
 #include "worldmodel/model_folder.h"
 #include "worldmodel/ops.h"
 
@@ -22,6 +23,7 @@ typedef struct Slot {
 typedef struct Worker {
   UsRolloutWork* tile;    // for rollouts
   UsRolloutWork* single;  // for steps
+  UsSuccessWork* judge;   // for a slot's success
 } Worker;
 
 // What a call says of the slots that it lists, one array behind the other, so that all goes to the
@@ -42,6 +44,7 @@ typedef struct Wide {
   int count;
   int candidates, horizon;  // of the last
   int most;                 // candidates that it may grow to
+  UsSuccessWork* judge;     // for the success of N slots
 } Wide;
 
 typedef struct Model {
@@ -50,7 +53,10 @@ typedef struct Model {
   const UsWorldModel* w;
   UsDevice* device;  // of the world model
   const UsEncoder* encoder;
+  const UsSuccessHead* head;  // NULL: the folder has none
+  UsLatents* latents;         // for goals that are in no slot
   int context, tokens, workers, limit;
+  int draws;      // 1: a reset draws one
   size_t one;     // G D
   size_t frames;  // C G D
   size_t block;   // K A
@@ -69,6 +75,10 @@ typedef struct Model {
   double* states;    // (N, S)
   float* features;   // (N, G, D) as the encoder gives them
   float* distances;  // (N) behind them
+  float* judged;     // (N) margins of success
+  int* each;         // (N) 0, 1, ..
+  uint8_t* solved;   // (N)
+  uint8_t* ends;     // (N) 1: no number any more
 
   UsArena tensor;   // tensor memory:
   Lists there;      // of the call
@@ -83,6 +93,7 @@ typedef struct Model {
   float* fresh;     // (N, G, D) what was encoded or predicted last
   float* raw;       // (N, G, D) not normalised
   float* apart;     // (N) distances, behind them
+  float* margins;   // (N) of success
   float* played;    // (N, K, A) actions of a step
   float* packed;    // what of a slot is saved: (C, G, D), (G, D), (past, K, A)
 
@@ -127,6 +138,27 @@ UsStatus us_model_env_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
 UsStatus us_model_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs);
 UsStatus us_model_env_latents(UsEnv* e, int n, const int* slots, float* now, float* goal);
 void us_model_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
+
+// Brings features (n, G, D), ordinary memory, n at most N, into m->fresh, normalised.
+void us_model_env_take(Model* m, int n, const float* features);
+
+// Makes the first n of m->fresh the goals of distinct slots.
+void us_model_env_aim(Model* m, int n, const int* slots);
+
+// Whether the listed slots (n), n at most N, are solved: success (n), 0 without a head or a goal.
+void us_model_env_solved(Model* m, int n, const int* slots, uint8_t* success);
+
+// ---- model_see.c: functions of the table, see env_class.h ----
+
+UsStatus us_model_env_draw_goal(UsEnv* e, int n, const int* slots, const uint64_t* seeds);
+UsStatus us_model_env_look_goal(UsEnv* e, int n, const int* slots, UsObs* obs);
+UsStatus us_model_env_spaces(const UsEnv* e, UsObsKind kind, UsSpaces* out);
+UsStatus us_model_env_view(UsEnv* e, UsObsKind kind, int n, const int* slots, void* observation,
+                           void* achieved, void* desired);
+UsStatus us_model_env_judge(UsEnv* e, UsObsKind kind, int n, const void* achieved,
+                            const void* desired, float* reward, uint8_t* success);
+UsStatus us_model_env_render(UsEnv* e, int n, const int* slots, uint8_t* pixels);
+UsStatus us_model_env_look(UsEnv* e, int n, const int* slots, UsObs* obs);
 
 // ---- model_rollout.c ----
 

@@ -27,7 +27,7 @@ void us_model_env_list(Model* m, int i, int slot) {
 // The part of an observation that this model's encoder reads has to be there.
 static UsStatus need_parts(const UsEnv* e, int n, const UsObs* obs) {
   for (int i = 0; i < n; i++) {
-    if (e->info.state ? !obs[i].state : !obs[i].pixels) {
+    if (!obs[i].latent && (e->info.state ? !obs[i].state : !obs[i].pixels)) {
       return us_fail(US_UNSUPPORTED, "%s: expected an observation with the %s, found none",
                      e->info.name, e->info.state ? "state" : "pixels");
     }
@@ -35,16 +35,34 @@ static UsStatus need_parts(const UsEnv* e, int n, const UsObs* obs) {
   return US_OK;
 }
 
-// Encodes obs (n), n at most N, into m->fresh (n, G, D), normalised.
+void us_model_env_take(Model* m, int n, const float* features) {
+  us_ops_put(m->device, m->fresh, features, (size_t)n * m->one);
+  m->w->cls->normalise(m->w, n * m->tokens, m->fresh, m->fresh);
+}
+
+// Encodes obs (n), n at most N, into m->fresh (n, G, D), normalised. Latents are taken as they are;
+// they are there for all of the call or for none.
 static UsStatus encode(Model* m, int n, const UsObs* obs) {
   const UsEnvInfo* info = &m->base.info;
   size_t image = us_frame_bytes(info->height, info->width), states = (size_t)info->state;
+  int known = 0;
   for (int i = 0; i < n; i++) {
-    if (states) {
+    known += obs[i].latent != NULL;
+    if (obs[i].latent) {
+      memcpy(m->features + (size_t)i * m->one, obs[i].latent, m->one * sizeof(float));
+    } else if (states) {
       memcpy(m->states + (size_t)i * states, obs[i].state, states * sizeof(double));
     } else {
       memcpy(m->pixels + (size_t)i * image, obs[i].pixels, image);
     }
+  }
+  if (known && known < n) {
+    return us_fail(US_UNSUPPORTED, "%s: expected latents of all %d observations, found %d",
+                   info->name, n, known);
+  }
+  if (known) {
+    us_model_env_take(m, n, m->features);
+    return US_OK;
   }
   US_TRY(us_encoder_encode_to(m->encoder, n, states ? NULL : m->pixels, states ? m->states : NULL,
                               m->fresh, m->base.pool));
@@ -94,6 +112,15 @@ UsStatus us_model_env_observe(UsEnv* e, int n, const int* slots, const UsObs* ob
   return us_device_check(m->device, e->info.name);
 }
 
+void us_model_env_aim(Model* m, int n, const int* slots) {
+  for (int i = 0; i < n; i++) {
+    m->slot[slots[i]].goal = 1;
+    us_model_env_list(m, i, slots[i]);
+  }
+  us_model_env_send(m, &m->there, 0);
+  us_ops_push(m->device, n, 1, (int)m->one, m->there.slot, m->none, m->fresh, m->goals);
+}
+
 // A goal is encoded as an observation is, and stays until the slot is reset.
 UsStatus us_model_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
   Model* m = model_of(e);
@@ -101,12 +128,7 @@ UsStatus us_model_env_set_goal(UsEnv* e, int n, const int* slots, const UsObs* o
   for (int from = 0, count; from < n; from += count) {
     count = distinct(m, n - from, slots + from);
     US_TRY(encode(m, count, obs + from));
-    for (int i = 0; i < count; i++) {
-      m->slot[slots[from + i]].goal = 1;
-      us_model_env_list(m, i, slots[from + i]);
-    }
-    us_model_env_send(m, &m->there, 0);
-    us_ops_push(m->device, count, 1, (int)m->one, m->there.slot, m->none, m->fresh, m->goals);
+    us_model_env_aim(m, count, slots + from);
   }
   return us_device_check(m->device, e->info.name);
 }
@@ -138,11 +160,39 @@ UsStatus us_model_env_latents(UsEnv* e, int n, const int* slots, float* now, flo
   return us_device_check(m->device, e->info.name);
 }
 
+typedef struct Judging {
+  Model* m;
+  const int* slots;
+} Judging;
+
+// A slot alone, so that its bits depend on no other.
+static void solved_item(void* arg, int item, int worker) {
+  const Judging* c = arg;
+  Model* m = c->m;
+  const float* newest = model_context(m, c->slots[item]) + m->frames - m->one;
+  us_success_margin(m->head, m->worker[worker].judge, 1, newest, model_goal(m, c->slots[item]),
+                    m->margins + item);
+}
+
+void us_model_env_solved(Model* m, int n, const int* slots, uint8_t* success) {
+  memset(success, 0, (size_t)n);
+  if (!m->head || n == 0) return;
+  if (m->w->wide) {
+    gather(m, n, slots, m->raw, m->fresh);
+    us_success_margin(m->head, m->wide.judge, n, m->raw, m->fresh, m->margins);
+  } else {
+    us_pool_run(m->base.pool, n, solved_item, &(Judging){m, slots});
+  }
+  us_ops_get(m->device, m->margins, m->judged, (size_t)n);
+  for (int i = 0; i < n; i++) success[i] = m->slot[slots[i]].goal && m->judged[i] > 0;
+}
+
 void us_model_env_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {
   Model* m = model_of(e);
-  if (success) memset(success, 0, (size_t)n);
-  for (int from = 0; distance && from < n; from += e->info.slots) {
+  for (int from = 0; from < n; from += e->info.slots) {
     int count = n - from < e->info.slots ? n - from : e->info.slots;
+    if (success) us_model_env_solved(m, count, slots + from, success + from);
+    if (!distance) continue;
     gather(m, count, slots + from, m->raw, NULL);
     us_ops_row_distance(m->device, count, (int)m->one, 1, m->there.slot, m->raw, m->goals, m->apart,
                         1);

@@ -63,13 +63,15 @@ UsStatus us_model_env_works_make(Model* m) {
   if (m->w->wide) {
     m->wide.most = m->w->tile;
     grow(m, m->w->tile < m->base.info.slots ? m->w->tile : m->base.info.slots, kHorizon);
-    made = m->wide.count > 0;
+    if (m->head) m->wide.judge = us_success_work_create(m->head, m->base.info.slots);
+    made = m->wide.count > 0 && (!m->head || m->wide.judge);
   }
   for (int i = 0; !m->w->wide && i < m->workers; i++) {
     Worker* w = &m->worker[i];
     w->tile = m->w->cls->work_create(m->w, m->w->tile, kHorizon);
     w->single = m->w->cls->work_create(m->w, 1, 1);
-    made = made && w->tile && w->single;
+    if (m->head) w->judge = us_success_work_create(m->head, 1);
+    made = made && w->tile && w->single && (!m->head || w->judge);
   }
   return made ? US_OK : us_fail(US_MEMORY, "out of memory for rollouts");
 }
@@ -78,8 +80,10 @@ void us_model_env_works_free(Model* m) {
   for (int i = 0; m->worker && i < m->workers; i++) {
     m->w->cls->work_destroy(m->worker[i].tile);
     m->w->cls->work_destroy(m->worker[i].single);
+    us_success_work_destroy(m->head, m->worker[i].judge);
   }
   for (int i = 0; i < m->wide.count; i++) m->w->cls->work_destroy(m->wide.work[i]);
+  us_success_work_destroy(m->head, m->wide.judge);
 }
 
 // ---- caches ----
@@ -314,18 +318,26 @@ void us_model_env_step(UsEnv* e, const float* actions, const UsStep* out) {
   us_ops_row_distance(m->device, n, (int)m->one, 1, NULL, m->fresh, m->goals, m->apart, 1);
   us_ops_get(m->device, m->raw, m->features, numbers + (size_t)n);
   us_model_env_check(m);
+  if (out->observation) memcpy(out->observation, m->features, numbers * sizeof(float));
   for (int i = 0; i < n; i++) {
     const float* latent = m->features + (size_t)i * m->one;
     int finite = 1;
     for (size_t k = 0; k < m->one; k++) finite &= isfinite(latent[k]) != 0;
     float reward = m->slot[i].goal ? us_model_env_reward(m->distances[i]) : 0;
+    m->ends[i] = !finite;
     if (out->reward) out->reward[i] = finite ? reward : -INFINITY;
-    if (out->terminated) out->terminated[i] = !finite;
     if (out->truncated) out->truncated[i] = m->limit > 0 && m->slot[i].steps >= m->limit;
   }
-  // Rules are the simulator's: a model knows none.
-  size_t rules = (size_t)n * (size_t)e->info.block;
-  if (out->observation) memcpy(out->observation, m->features, numbers * sizeof(float));
-  if (out->success) memset(out->success, 0, rules);
-  if (out->object) memset(out->object, 0, rules);
+  // The head looks at the end of the block; of the env steps before it, and of the task's object, a
+  // model knows nothing.
+  const size_t block = (size_t)e->info.block;
+  if (out->success) memset(out->success, 0, (size_t)n * block);
+  if (out->object) memset(out->object, 0, (size_t)n * block);
+  if (!out->success && !out->terminated) return;
+  us_model_env_solved(m, n, m->each, m->solved);
+  for (int i = 0; i < n; i++) {
+    const uint8_t yes = m->solved[i] && !m->ends[i];
+    if (out->success) out->success[(size_t)(i + 1) * block - 1] = yes;
+    if (out->terminated) out->terminated[i] = yes || m->ends[i];
+  }
 }

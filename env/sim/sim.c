@@ -47,31 +47,36 @@ static UsStatus open_render(Sim* s) {
                         &s->render);
 }
 
-static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
-  Sim* s = sim_of(e);
+UsStatus us_sim_draw(Sim* s, int n, const int* slots, const double* rows, uint8_t* pixels) {
   US_TRY(open_render(s));
-  return us_render_frames(s->render, n, slots, mjb_state(s->slots), s->row,
+  return us_render_frames(s->render, n, slots, rows ? rows : mjb_state(s->slots), s->row,
                           s->varied ? us_variants_models(s->variants) : NULL, pixels);
+}
+
+static UsStatus sim_render(UsEnv* e, int n, const int* slots, uint8_t* pixels) {
+  return us_sim_draw(sim_of(e), n, slots, NULL, pixels);
+}
+
+void us_sim_read_state(const Sim* s, const double* row, double* state) {
+  const mjModel* m = s->model;
+  if (m->nq == 0) state[0] = 0;
+  memcpy(state, row + s->qpos_at, sizeof(double) * (size_t)m->nq);
+  memcpy(state + m->nq, row + s->qvel_at, sizeof(double) * (size_t)m->nv);
+  memcpy(state + m->nq + m->nv, row + s->act_at, sizeof(double) * (size_t)m->na);
 }
 
 // Copies the asked-for parts of an observation out of the slot's row.
 static UsStatus sim_look(UsEnv* e, int n, const int* slots, UsObs* obs) {
   Sim* s = sim_of(e);
-  const mjModel* m = s->model;
   for (int i = 0; i < n; i++) {
     const double* row = sim_row(s, slots[i]);
     obs[i].time = row[s->time_at] - s->blank[s->time_at];
     if (obs[i].proprio) {
       memcpy(obs[i].proprio, s->slot[slots[i]].proprio, sizeof(float) * (size_t)s->task->proprio);
     }
-    // qpos, qvel and act one behind the other; a model without joints shows a 0.
-    if (obs[i].state) {
-      if (m->nq == 0) obs[i].state[0] = 0;
-      memcpy(obs[i].state, row + s->qpos_at, sizeof(double) * (size_t)m->nq);
-      memcpy(obs[i].state + m->nq, row + s->qvel_at, sizeof(double) * (size_t)m->nv);
-      memcpy(obs[i].state + m->nq + m->nv, row + s->act_at, sizeof(double) * (size_t)m->na);
-    }
+    if (obs[i].state) us_sim_read_state(s, row, obs[i].state);
     if (obs[i].pixels) US_TRY(sim_render(e, 1, &slots[i], obs[i].pixels));
+    if (obs[i].latent) US_TRY(us_sim_look_latents(s, 1, &slots[i], obs[i].latent));
   }
   return US_OK;
 }
@@ -88,12 +93,14 @@ static void place_kept(Sim* s, int slot) {
   p->proprio = (float*)(p->memory + us_task_memory(s->task));
 }
 
-// A slot's bytes: its row, its Slot, what it keeps.
+// A slot's bytes: its row, that of its goal, its Slot, what it keeps.
 static void sim_save(UsEnv* e, int slot, void* bytes) {
   Sim* s = sim_of(e);
+  const size_t row = sizeof(double) * (size_t)s->row;
   char* at = bytes;
-  memcpy(at, sim_row(s, slot), sizeof(double) * (size_t)s->row);
-  at += sizeof(double) * (size_t)s->row;
+  memcpy(at, sim_row(s, slot), row);
+  memcpy(at + row, sim_goal(s, slot), row);
+  at += 2 * row;
   Slot plain = s->slot[slot];
   plain.goal = plain.measure = plain.memory = NULL;  // where they lie is this env's
   plain.proprio = NULL;
@@ -103,25 +110,31 @@ static void sim_save(UsEnv* e, int slot, void* bytes) {
 
 static void sim_restore(UsEnv* e, int slot, const void* bytes) {
   Sim* s = sim_of(e);
+  const size_t row = sizeof(double) * (size_t)s->row;
   const char* at = bytes;
-  memcpy(sim_row(s, slot), at, sizeof(double) * (size_t)s->row);
-  at += sizeof(double) * (size_t)s->row;
+  memcpy(sim_row(s, slot), at, row);
+  memcpy(sim_goal(s, slot), at + row, row);
+  at += 2 * row;
   memcpy(&s->slot[slot], at, sizeof(Slot));
   memcpy(sim_kept(s, slot), at + sizeof(Slot), sizeof(double) * (size_t)s->keeps);
   place_kept(s, slot);
+  us_sim_forget(s, 1, &slot);
   sync_models(s, 1, &slot);
 }
 
 // As save and restore, without the way through bytes.
 static void sim_fork(UsEnv* e, int slot, int n, const int* targets) {
   Sim* s = sim_of(e);
+  const size_t row = sizeof(double) * (size_t)s->row;
   for (int i = 0; i < n; i++) {
     if (targets[i] == slot) continue;
-    memcpy(sim_row(s, targets[i]), sim_row(s, slot), sizeof(double) * (size_t)s->row);
+    memcpy(sim_row(s, targets[i]), sim_row(s, slot), row);
+    memcpy(sim_goal(s, targets[i]), sim_goal(s, slot), row);
     s->slot[targets[i]] = s->slot[slot];
     memcpy(sim_kept(s, targets[i]), sim_kept(s, slot), sizeof(double) * (size_t)s->keeps);
     place_kept(s, targets[i]);
   }
+  us_sim_forget(s, n, targets);
   sync_models(s, n, targets);
 }
 
@@ -134,12 +147,16 @@ static void layout(UsArena* a, Sim* s) {
   s->kept = US_TAKE(a, double, (size_t)n*(size_t)s->keeps);
   s->ids = US_TAKE(a, int, n > SCRATCH ? n : SCRATCH);
   s->played = US_TAKE(a, int, n);
+  s->todo = US_TAKE(a, int, n);
   s->blank = US_TAKE(a, double, s->row);
+  s->goal = US_TAKE(a, double, (size_t)n*(size_t)s->row);
 }
 
 static void sim_close(UsEnv* e) {
   Sim* s = sim_of(e);
   us_render_close(s->render);
+  us_sim_see_free(s);
+  us_latents_close(s->latents);
   mjb_deleteBatch(s->slots);
   mjb_deleteBatch(s->scratch);
   us_variants_destroy(s->variants);
@@ -172,7 +189,7 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
   layout(&s->arena, s);
   US_TRY(us_arena_alloc(&s->arena));
   layout(&s->arena, s);
-  s->env.save_size = sizeof(double) * (size_t)(s->row + s->keeps) + sizeof(Slot);
+  s->env.save_size = sizeof(double) * (size_t)(2 * s->row + s->keeps) + sizeof(Slot);
   s->variants = us_variants_create(s->task, s->model, s->env.info.slots, SCRATCH);
   if (!s->variants) return us_fail(US_MEMORY, "%s: out of memory for variations", name);
   // MuJoCo makes one row of the start, which is then every slot's.
@@ -189,6 +206,35 @@ static UsStatus open_batches(Sim* s, UsPool* pool) {
     s->played[s->plays++] = i;
   }
   return us_sim_settle(s);
+}
+
+// What makes the env's latents. Sizes of frames and of blocks that were left open are those of the
+// encoder and its model.
+static UsStatus open_latents(Sim* s, const UsEnvConfig* config) {
+  UsEnvInfo* i = &s->env.info;
+  if (!config->encoder) return US_OK;
+  US_TRY(us_latents_open(i->name, config->encoder, config->device, config->pool, &s->latents));
+  const UsEncoderInfo* e = us_encoder_info(us_latents_encoder(s->latents));
+  i->tokens = e->tokens;
+  i->dim = e->dim;
+  if (e->state && e->state != i->state) {
+    return us_fail(US_FORMAT, "%s: expected states of %d numbers as %s has, found %d",
+                   config->encoder, i->state, i->name, e->state);
+  }
+  if (e->height && i->height == 0) i->height = e->height;
+  if (e->width && i->width == 0) i->width = e->width;
+  if (e->height && (i->height != e->height || i->width != e->width)) {
+    return us_fail(US_USAGE, "%s: expected frames of %d x %d as %s reads them, found %d x %d",
+                   i->name, e->width, e->height, config->encoder, i->width, i->height);
+  }
+  // With a model blocks are its own, unless they were chosen, and its task is this one.
+  const UsModel* model = us_latents_model(s->latents);
+  if (!model) return US_OK;
+  const UsModelInfo* from = us_model_info(model);
+  if (!config->block) i->block = from->block;
+  if (strcmp(from->task, i->task) == 0) return US_OK;
+  return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"",
+                 config->encoder, i->task, from->task);
 }
 
 static UsStatus sim_open(const char* name, const char* what, const struct UsTask* const* tasks,
@@ -217,6 +263,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   s->task = task;
   s->model = model;
   s->limit = config->limit;
+  s->goals = config->goals;
   snprintf(s->gl, sizeof(s->gl), "%s", config->gl ? config->gl : "software");
   // What the env says of itself: the task's defaults where the config has none.
   UsEnvInfo* i = &s->env.info;
@@ -231,12 +278,17 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   i->proprio = task->proprio;
   int state = (int)(model->nq + model->nv + model->na);
   i->state = i->observation = state ? state : 1;
-  i->height = config->height ? config->height : task->size;
-  i->width = config->width ? config->width : task->size;
+  i->measure = task->measure;
+  i->judges = 1;
+  i->height = config->height;
+  i->width = config->width;
   i->context = 1;
   i->dt = model->opt.timestep * task->frame_skip;
   // From here on a failure closes what is there.
-  UsStatus status = open_batches(s, config->pool);
+  UsStatus status = open_latents(s, config);
+  if (i->height == 0) i->height = task->size;
+  if (i->width == 0) i->width = task->size;
+  if (status == US_OK) status = open_batches(s, config->pool);
   if (status == US_OK && config->pixels) status = open_render(s);
   if (status != US_OK) {
     sim_close(&s->env);
@@ -244,6 +296,10 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   }
   *out = &s->env;
   return US_OK;
+}
+
+static UsStatus sim_draw_goal(UsEnv* e, int n, const int* slots, const uint64_t* seeds) {
+  return us_sim_draw_goals(sim_of(e), n, slots, seeds, 0);
 }
 
 // The kind's table.
@@ -256,6 +312,11 @@ const UsEnvClass us_env_class_sim = {
     .rollout = us_sim_rollout,
     .observe = us_sim_observe,
     .set_goal = us_sim_set_goal,
+    .draw_goal = sim_draw_goal,
+    .look_goal = us_sim_look_goal,
+    .spaces = us_sim_spaces,
+    .view = us_sim_view,
+    .judge = us_sim_judge,
     .look = sim_look,
     .score = us_sim_score,
     .render = sim_render,
@@ -317,6 +378,7 @@ UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const f
     us_vary_spread(v, values + (size_t)i * (size_t)v->count, slot->vary);
     slot->stale = 1;
   }
+  us_sim_forget(s, n, slots);
   // What is kept of a state depends on the model: it is read again.
   US_TRY(sync_models(s, n, slots));
   us_sim_settle(s);  // an error of MuJoCo is kept for us_env_error

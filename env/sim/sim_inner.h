@@ -5,13 +5,14 @@
 // (sim_play.c) and the calls into MuJoCo (sim_run.c).
 //
 // A slot is a simulation of an mjBatch, whose state row holds everything that MuJoCo's next step
-// depends on, and a Slot for the rest. Rows move between batches by copying: a rollout plays copies
-// of a slot's row in a second batch. A slot in a variation runs, in both batches, on a model of its
-// own.
+// depends on, a Slot for the rest, and a row with the state of its goal. Rows move between batches
+// by copying: a rollout plays copies of a slot's row in a second batch. A slot in a variation runs,
+// in both batches, on a model of its own.
 
 #include <mujoco/mjbatch.h>
 
 #include "env/env_class.h"
+#include "env/goal/latents.h"
 #include "env/render.h"
 #include "env/sim.h"
 #include "env/sim/variants.h"
@@ -34,6 +35,18 @@ typedef struct Slot {
   float* proprio;   // (P)
 } Slot;
 
+// What agents are shown of goals, kept until a goal or its slot's variation changes, and where
+// frames and states lie before they are encoded. Made when it is first asked for.
+typedef struct Seen {
+  UsArena arena;
+  uint8_t* frames;           // (N, height, width, 3)
+  double* states;            // (N, S)
+  float* fresh;              // (N, G, D)
+  uint8_t* goals;            // (N, height, width, 3)
+  float* latents;            // (N, G, D) of goals
+  uint8_t *drawn, *encoded;  // (N) 1: that of the slot's goal is right
+} Seen;
+
 typedef struct Sim {
   UsEnv env;
   const UsTask* task;
@@ -43,8 +56,11 @@ typedef struct Sim {
   UsRender* render;  // NULL until the first frame
   char gl[16];       // what renders, a word of env/gl.h
   UsVariants* variants;
-  int varied;  // 1: a slot has had a model of its own
+  int varied;          // 1: a slot has had a model of its own
+  UsLatents* latents;  // NULL: without
+  Seen seen;
   int limit;
+  int goals;                              // 1: a reset draws one
   int row;                                // R, numbers in a state row
   int time_at, qpos_at, qvel_at, act_at;  // places in a row
   UsArena arena;
@@ -55,6 +71,8 @@ typedef struct Sim {
   int* played;    // (N) the slots that steps play
   int plays;      // how many those are
   double* blank;  // (R) the row where episodes begin (us_scene_start)
+  double* goal;   // (N, R) rows of goals
+  int* todo;      // (N) slots that a call works on
   int64_t warned[mjNWARNING];
 } Sim;
 
@@ -71,6 +89,18 @@ static inline double* sim_row(Sim* s, int slot) {
 static inline double* sim_kept(Sim* s, int slot) {
   return s->kept + (size_t)slot * (size_t)s->keeps;
 }
+
+static inline double* sim_goal(Sim* s, int slot) {
+  return s->goal + (size_t)slot * (size_t)s->row;
+}
+
+// ---- sim.c ----
+
+// qpos, qvel and act of a row, one behind the other; a model without joints shows a 0.
+void us_sim_read_state(const Sim* s, const double* row, double* state);
+
+// Draws slots (n) as they are or, with rows (N, R) of their own, those.
+UsStatus us_sim_draw(Sim* s, int n, const int* slots, const double* rows, uint8_t* pixels);
 
 // ---- sim_run.c ----
 
@@ -95,6 +125,26 @@ void us_sim_rollout(UsEnv* e, int n, const int* slots, int samples, int horizon,
                     const float* actions, float* rewards);
 UsStatus us_sim_observe(UsEnv* e, int n, const int* slots, const UsObs* obs);
 UsStatus us_sim_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs);
+
+// us_env_draw_goal; seeds lie by slot or, with `by_slot` 0, by place in the list.
+UsStatus us_sim_draw_goals(Sim* s, int n, const int* slots, const uint64_t* seeds, int by_slot);
 void us_sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success);
+
+// ---- sim_see.c ----
+
+// What is kept of the goals of slots is no longer right. Nullable: slots (all).
+void us_sim_forget(Sim* s, int n, const int* slots);
+void us_sim_see_free(Sim* s);
+
+// Functions of the table, see env_class.h.
+UsStatus us_sim_look_goal(UsEnv* e, int n, const int* slots, UsObs* obs);
+
+// Features of slots as they are, (n, G, D).
+UsStatus us_sim_look_latents(Sim* s, int n, const int* slots, float* latents);
+UsStatus us_sim_spaces(const UsEnv* e, UsObsKind kind, UsSpaces* out);
+UsStatus us_sim_view(UsEnv* e, UsObsKind kind, int n, const int* slots, void* observation,
+                     void* achieved, void* desired);
+UsStatus us_sim_judge(UsEnv* e, UsObsKind kind, int n, const void* achieved, const void* desired,
+                      float* reward, uint8_t* success);
 
 #endif  // UNDERSTUDY_SIM_INNER_H_

@@ -136,14 +136,18 @@ void us_sim_reset(UsEnv* e, const uint8_t* mask, const uint64_t* seeds) {
     memset(sim_kept(s, i), 0, sizeof(double) * (size_t)s->keeps);
     memcpy(sim_row(s, i), s->blank, sizeof(double) * (size_t)s->row);
     // A new episode ends the error of the one before.
-    s->ids[n++] = i;
+    s->ids[n] = s->todo[n] = i;
+    n++;
     if (s->env.error.slot == i) s->env.error.text[0] = 0;
   }
   int bad = us_sim_run(s, s->slots, n, s->ids, reset_one, s, 1);
-  if (bad < 0) return;
-  // The episode that failed keeps the row where episodes begin.
-  us_sim_failed(s, s->slots, bad, bad, 0);
-  us_sim_settle(s);
+  if (bad >= 0) {
+    // The episode that failed keeps the row where episodes begin.
+    us_sim_failed(s, s->slots, bad, bad, 0);
+    us_sim_settle(s);
+  }
+  // Its error is kept for us_env_error.
+  if (s->goals) us_sim_draw_goals(s, n, s->todo, seeds, 1);
 }
 
 // ---- step ----
@@ -359,8 +363,68 @@ UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures)
 }
 
 UsStatus us_sim_set_goal(UsEnv* e, int n, const int* slots, const UsObs* obs) {
+  Sim* s = sim_of(e);
   US_TRY(need_state(e, n, obs));
-  return measure_states(n, obs, NULL, (Measure){.sim = sim_of(e), .slots = slots});
+  for (int i = 0; i < n; i++) write_state(s, sim_goal(s, slots[i]), obs[i].state);
+  us_sim_forget(s, n, slots);
+  return measure_states(n, obs, NULL, (Measure){.sim = s, .slots = slots});
+}
+
+// ---- goals that are drawn ----
+
+typedef struct Draw {
+  Sim* sim;
+  const int* slots;
+  const uint64_t* seeds;
+  int by_slot, first;
+} Draw;
+
+// Draws a goal for the slot whose row this simulation was lent: states of the task at rest, until
+// one is not solved already.
+static void goal_one(const mjModel* m, mjData* d, int sim, void* arg) {
+  enum { kTries = 16 };
+  const Draw* c = arg;
+  Sim* s = c->sim;
+  const UsTask* t = s->task;
+  const int at = c->first + sim, index = c->slots[at];
+  const double* from = sim_row(s, index);
+  const uint64_t seed = c->seeds[c->by_slot ? index : at];
+  double* row = sim_goal(s, index);
+  Slot* slot = &s->slot[index];
+  for (int i = 0; i < kTries; i++) {
+    UsRng rng = us_rng(seed, US_RNG_GOAL, (uint64_t)i, 0, 0);
+    us_scene_start(m, d);
+    // A task's own goal begins in the state of the episode.
+    if (t->goal) mju_copy(d->qpos, from + s->qpos_at, m->nq);
+    if (t->goal) mj_kinematics(m, d);
+    (t->goal ? t->goal : t->reset)(m, d, &rng);
+    mju_zero(d->qvel, m->nv);
+    mj_kinematics(m, d);
+    t->read_measure(m, d, slot->goal);
+    if (!t->success(m, slot->measure, slot->goal)) break;
+  }
+  memcpy(row, s->blank, sizeof(double) * (size_t)s->row);
+  mju_copy(row + s->qpos_at, d->qpos, m->nq);
+  mju_zero(row + s->qvel_at, m->nv);
+  slot->has_goal = 1;
+}
+
+UsStatus us_sim_draw_goals(Sim* s, int n, const int* slots, const uint64_t* seeds, int by_slot) {
+  Draw call = {s, slots, seeds, by_slot, 0};
+  us_sim_forget(s, n, slots);
+  for (; call.first < n; call.first += SCRATCH) {
+    int now = n - call.first < SCRATCH ? n - call.first : SCRATCH;
+    for (int i = 0; i < now; i++) {
+      memcpy(mjb_state(s->scratch) + (size_t)i * (size_t)s->row, s->blank,
+             sizeof(double) * (size_t)s->row);
+      s->ids[i] = i;
+    }
+    lend_models(s, now, slots, (size_t)call.first, 1);
+    int bad = us_sim_run(s, s->scratch, now, s->ids, goal_one, &call, 0);
+    if (bad < 0) continue;
+    return us_sim_failed(s, s->scratch, bad, slots[call.first + bad], 0);
+  }
+  return US_OK;
 }
 
 void us_sim_score(UsEnv* e, int n, const int* slots, float* distance, uint8_t* success) {

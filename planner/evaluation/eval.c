@@ -12,8 +12,10 @@
 #include "env/sim.h"
 #include "planner/evaluation/eval_job.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/frame.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
+#include "worldmodel/base/text.h"
 #include "worldmodel/ops.h"
 
 #define US_SETTING_OF UsEvalConfig
@@ -301,6 +303,11 @@ static UsStatus find_key(EvalJob* j) {
     cJSON_AddStringToObject(key, "device", us_device_text(j->device, device, sizeof(device)));
   }
   cJSON_AddStringToObject(key, "pairs", j->result->pairs.hash);
+  if (j->goal.pixels) {
+    char frame[US_HASH_CHARS];
+    us_hash_bytes(j->goal.pixels, us_frame_bytes(j->goal.height, j->goal.width), frame);
+    cJSON_AddStringToObject(key, "goal", frame);
+  }
   cJSON_AddStringToObject(key, "renderer", renderer);
   cJSON_AddStringToObject(key, "data", j->data_hash);
   for (int k = 0; k < US_ROW_COUNT; k++) {
@@ -324,6 +331,22 @@ static int is_complete(const EvalJob* j) {
   int same = run && strcmp(run, j->key) == 0;
   cJSON_Delete(json);
   return same;
+}
+
+// The goal of all pairs, with a frame where a model is shown one. Who judges is the simulator,
+// which takes states.
+static UsStatus read_goal(EvalJob* j) {
+  const UsEnvInfo* sim = us_env_info(j->sim);
+  const int seen = j->result->on[US_ROW_model];
+  if (!us_goal_has_state(j->c.goal)) {
+    return us_fail(
+        US_UNSUPPORTED,
+        "--goal %s: expected a state or a row of trajectories, by which the simulator can "
+        "judge, found neither (view plans to a picture)",
+        us_shown(j->c.goal));
+  }
+  if (j->c.subgoals) return us_fail(US_USAGE, "expected --goal or --subgoals, found both");
+  return us_goal_read(j->c.goal, j->sim, seen ? sim->height : 0, seen ? sim->width : 0, &j->goal);
 }
 
 // Opens what the rows need, draws the pairs and opens the journal beside the JSON.
@@ -373,9 +396,10 @@ static UsStatus open_all(EvalJob* j) {
     c->vary_range = us_vary_range_names[j->range];
   }
   // What is played: pairs of a start and a goal.
-  US_TRY(us_pairs_draw(j->data, j->sim, c->seed, c->episodes, us_env_info(j->sim)->block,
-                       us_protocol_steps(r->protocol->ahead, r->task), r->protocol->keep_solved,
-                       &r->pairs));
+  if (c->goal) US_TRY(read_goal(j));
+  US_TRY(us_pairs_draw_to(j->data, j->sim, c->seed, c->episodes, us_env_info(j->sim)->block,
+                          us_protocol_steps(r->protocol->ahead, r->task), r->protocol->keep_solved,
+                          j->goal.state, &r->pairs));
   US_TRY(check_films(j));
   // The journal, where the results are not there yet; of those that are a kill may have left it.
   US_TRY(find_key(j));
@@ -405,7 +429,8 @@ static UsStatus run_row(EvalJob* j, UsEvalRow row) {
                     .vary = j->vary.count ? &j->vary : NULL,
                     .range = j->range,
                     .vary_seed = j->c.seed,
-                    .subgoals = j->c.subgoals};
+                    .subgoals = j->c.subgoals,
+                    .goal = j->goal.pixels};
   // Finished batches go to the journal, and come from it where an earlier run was stopped.
   if (j->journal) {
     us_journal_row(j->journal, row);
@@ -470,6 +495,7 @@ UsStatus us_eval(const UsEvalConfig* config, UsEvalResult* out) {
   us_lock_release(j.lock);
   us_env_close(j.sim);
   us_dataset_close(j.data);
+  us_goal_free(&j.goal);
   us_device_close(j.device);
   us_pool_destroy(j.pool);
   if (status != US_OK) us_eval_free(out);

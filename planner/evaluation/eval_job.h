@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "datasets/goal.h"
 #include "planner/eval.h"
 #include "planner/evaluation/eval_journal.h"
 #include "worldmodel/base/lock.h"
@@ -20,6 +21,7 @@ typedef struct EvalJob {
   UsDataset* data;
   UsEnv* sim;                   // the truth
   UsEnv* answer[US_ROW_COUNT];  // Nullable: random has none
+  UsGoal goal;                  // of all pairs; empty: their rows
   UsVary vary;                  // to draw; none: what the file recorded
   UsVaryRange range;
   char rows[64], drawn[1024];  // names, of which c.rows and c.vary point to

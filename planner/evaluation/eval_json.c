@@ -167,6 +167,8 @@ cJSON* us_eval_json(const EvalJob* j) {
   us_json_add(json, "threads", us_pool_threads(j->pool));
   cJSON_AddBoolToObject(json, "stop_at_hit", j->c.stop_at_hit);
   us_json_add(json, "subgoals", j->c.subgoals);
+  cJSON* goal = r->pairs.goal ? cJSON_AddArrayToObject(json, "goal") : NULL;
+  for (int i = 0; goal && i < sim->state; i++) us_json_append(goal, r->pairs.goal[i]);
   // By what.
   cJSON_AddStringToObject(json, "version", US_VERSION);
   cJSON_AddStringToObject(json, "mujoco", mj_versionString());

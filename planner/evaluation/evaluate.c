@@ -64,8 +64,16 @@ static UsStatus check(const UsEvaluation* e) {
     return us_fail(US_FORMAT, "%s: expected blocks of %d env steps of %d numbers, found %d of %d",
                    answer->name, sim->block, sim->action, answer->block, answer->action);
   }
+  if (e->pairs->goal && e->subgoals) {
+    return us_fail(US_USAGE,
+                   "row %s: expected no sub-goals on the way to a goal of its own, found %d",
+                   e->label, e->subgoals);
+  }
   // Frames have the size that the model was trained on.
   if (e->sees != US_SEES_PIXELS) return US_OK;
+  if (e->pairs->goal && !e->goal && !e->vary) {
+    return us_fail(US_USAGE, "row %s: expected a frame of the goal, found none", e->label);
+  }
   if (answer->height == 0) {
     return us_fail(US_FORMAT, "%s: expected a model of frames, found one of true states",
                    answer->name);

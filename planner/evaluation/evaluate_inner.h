@@ -75,4 +75,8 @@ UsStatus us_evaluate_aim(Run* r, int b);
 // velocity set to zero.
 void us_evaluate_start(const UsDataset* data, int64_t row, int rest, const UsEnv* sim, double* out);
 
+// The same of the goal of a pair: its row's state, or the one that all pairs have.
+void us_evaluate_goal(const UsDataset* data, const UsPairs* pairs, const UsPair* p,
+                      const UsEnv* sim, double* out);
+
 #endif  // UNDERSTUDY_EVALUATE_INNER_H_

@@ -19,6 +19,12 @@ void us_evaluate_start(const UsDataset* data, int64_t row, int rest, const UsEnv
   memset(out + m->nq, 0, sizeof(double) * (size_t)m->nv);
 }
 
+void us_evaluate_goal(const UsDataset* data, const UsPairs* pairs, const UsPair* p,
+                      const UsEnv* sim, double* out) {
+  us_evaluate_start(data, p->goal, 0, sim, out);
+  if (pairs->goal) memcpy(out, pairs->goal, sizeof(double) * (size_t)us_env_info(sim)->state);
+}
+
 typedef enum Which { kBefore, kStart, kShown, kGoal } Which;
 
 static int64_t pair_row(const Run* r, int i, Which which) {
@@ -30,14 +36,28 @@ static int64_t pair_row(const Run* r, int i, Which which) {
   return which == kBefore && !r->e->rest ? p->before : p->start;
 }
 
+// 1 where the state that all pairs have as their goal stands for a row.
+static int is_named(const Run* r, Which which) {
+  return which >= kShown && r->e->pairs->goal;
+}
+
+// The state of one row of a pair.
+static void read_state(const Run* r, int i, Which which, double* out) {
+  if (is_named(r, which)) {
+    us_evaluate_goal(r->e->data, r->e->pairs, &r->e->pairs->pair[r->first + i], r->e->sim, out);
+  } else {
+    us_evaluate_start(r->e->data, pair_row(r, i, which), r->e->rest && which < kShown, r->e->sim,
+                      out);
+  }
+}
+
 // Draws the frames of one row of every pair in its variation, and leaves the truth as it was.
 static UsStatus draw_frames(Run* r, Which which) {
   // The truth is put into the row's states for as long as it draws.
   for (int i = 0; i < r->n; i++) {
     us_env_save(r->e->sim, i, r->saved + (size_t)i * r->save);
-    int64_t row = pair_row(r, i, which);
     double* state = r->state + (size_t)i * r->states;
-    us_evaluate_start(r->e->data, row, r->e->rest && which < kShown, r->e->sim, state);
+    read_state(r, i, which, state);
     r->obs[i] = (UsObs){.state = state};
   }
   US_TRY(us_env_observe(r->e->sim, r->n, r->slot, r->obs));
@@ -63,13 +83,18 @@ static UsStatus read_rows(Run* r, Which which, UsSees sees) {
     // The state as it was recorded, or the frame: the file's, or the one drawn anew.
     if (sees == US_SEES_STATE) {
       o->state = r->state + (size_t)i * r->states;
-      us_evaluate_start(r->e->data, row, r->e->rest && which < kShown, r->e->sim, o->state);
+      read_state(r, i, which, o->state);
     } else {
       o->pixels = r->pixels + (size_t)i * r->frame;
       o->proprio = r->proprio + (size_t)i * r->proprios;
       memcpy(o->proprio, us_dataset_proprio(r->e->data) + row * r->proprios,
              sizeof(float) * (size_t)r->proprios);
-      if (!anew) US_TRY(us_dataset_pixels(r->e->data, row, 1, o->pixels));
+      if (anew) continue;
+      if (is_named(r, which)) {
+        memcpy(o->pixels, r->e->goal, r->frame);
+      } else {
+        US_TRY(us_dataset_pixels(r->e->data, row, 1, o->pixels));
+      }
     }
   }
   return US_OK;

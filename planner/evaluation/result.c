@@ -164,7 +164,7 @@ static UsStatus film(const UsResult* r, const UsDataset* data, const UsPairs* pa
   if (r->vary.count) US_TRY(us_sim_vary(sim, &r->vary, 1, &slot, values));
   us_env_reset(sim, NULL, &seed);
   // The goal's frame comes second, but is drawn first: the episode then goes on from its start.
-  us_evaluate_start(data, p->goal, 0, sim, state);
+  us_evaluate_goal(data, pairs, p, sim, state);
   US_TRY(us_env_observe(sim, 1, &slot, &obs));
   US_TRY(us_env_render(sim, 1, &slot, pixels + frame));
   us_evaluate_start(data, p->start, rest, sim, state);

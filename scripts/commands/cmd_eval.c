@@ -27,6 +27,8 @@ static const char help[] =
     "Protocols say how many pairs, how far ahead, how many blocks are imagined (--horizon) and "
     "played\n"
     "of each plan (--replan); these options change it.\n\n"
+    "--goal gives all pairs one goal, in place of the rows that their trajectories reached "
+    "later.\n\n"
     "Finished batches are kept beside the JSON until it is written: after a kill, --resume goes "
     "on\n"
     "with them.\n\n"

@@ -161,6 +161,12 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
     printf("  %s, context %d, blocks of %d steps x %d actions\n", w->cls->kind, w->context,
            w->block, w->action);
   }
+  if (us_model_success(m)) {
+    const UsSuccessFigures* f = us_success_figures(us_model_success(m));
+    printf("  success head: AUROC %.4f on %lld held-back pairs\n", f->auroc, (long long)f->pairs);
+  } else {
+    printf("  no success head, so nothing is solved in it: finetune --success-only makes one\n");
+  }
   print_training("trained", config, "training");
   us_model_destroy(m);
   return US_OK;

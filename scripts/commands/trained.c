@@ -23,6 +23,14 @@ static void print_reason(const UsTrainResult* r) {
   }
 }
 
+static void print_success(const char* out, const UsSuccessFigures* f) {
+  printf(
+      "%s: success head: AUROC %.4f on %lld held-back pairs, of which it calls %.1f %% of the "
+      "solved "
+      "and %.2f %% of the others solved\n",
+      out, f->auroc, (long long)f->pairs, 100 * f->hits, 100 * f->alarms);
+}
+
 int us_cli_trained(const char* command, const char* out, UsStatus status, const UsTrainResult* r) {
   // A run that was killed before its picture is whole; the next one draws what is missing.
   char picture[4096];
@@ -36,8 +44,13 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
     printf("%s: is complete\n", out);
     return 0;
   }
-  // Errors as shares of those of repeating the last frame, where there were any.
-  // How it went: measured errors, or why there are none.
+  // A head alone was asked for.
+  if (r->steps == 0 && r->success.pairs) {
+    print_success(out, &r->success);
+    return 0;
+  }
+  // How it went: measured errors, as shares of those of repeating the last frame, or why there are
+  // none.
   const UsValidation* v = &r->validation;
   printf("%s: %lld steps", out, (long long)r->steps);
   if (isfinite(v->one_step) && isfinite(v->open_loop)) {
@@ -58,6 +71,8 @@ int us_cli_trained(const char* command, const char* out, UsStatus status, const 
     printf("%s: there is little to learn: ", out);
     print_reason(r);
   }
+  // The head, where there is one.
+  if (r->success.pairs) print_success(out, &r->success);
   // With a film: what its labels were worth, and which stage they led to.
   if (r->chosen) {
     printf(

@@ -41,6 +41,7 @@
 // ---- files: what jobs write ----
 #include "datasets/dataset.h"
 #include "datasets/exchange.h"
+#include "datasets/goal.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
 #include "worldmodel/model_folder.h"

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/goal.h"
 #include "env/gl.h"
 #include "scripts/cli/cli.h"
 #include "scripts/view/view_film.h"
@@ -21,6 +22,7 @@ static const double fastest = 40, usual = 30;  // pictures a second of a film
   X(TEXT, model, 0, 0, 0, FREE, "DIR", "model folder: imagines on the right, and for the planner") \
   X(TEXT, data, 0, 0, 0, FREE, "F.h5", "trajectories: episodes to show, pairs of start and goal")  \
   X(INT, episode, -1, 0, INT32_MAX, FREE, "N", "of the data that a replay begins with (0)")        \
+  X(TEXT, goal, 0, 0, 0, FREE, "GOAL", "to drive or plan to: " US_GOAL_HELP)                       \
   X(TEXT, policy, 0, 0, 0, FREE, "NAME", "watch a policy of the task")                             \
   X(TEXT, plan, 0, 0, 0, FREE, "NAME", "watch a planner:" US_PLANNERS(US_NAME_SHOWN))              \
   X(FLAG, follow, 0, 0, 1, FREE, NULL, "the model observes every block")                           \
@@ -151,6 +153,7 @@ static UsStatus view(const Options* o) {
   UsShowConfig config = {.task = o->task,
                          .model = o->model,
                          .data = o->data,
+                         .goal = o->goal,
                          .policy = o->policy,
                          .planner = o->plan,
                          .episode = o->episode,
@@ -216,13 +219,16 @@ static const char intro[] =
     "keys\n"
     "and the mouse drive. With --plan, start and goal come from a trajectory of --data, else from "
     "two\n"
-    "resets; the planner imagines in the model or, without one, in the simulator. --record films\n"
+    "resets, or --goal names the goal: a picture (in the model alone), a state, a row of a file; "
+    "the\n"
+    "planner imagines in the model or, without one, in the simulator. --record films\n"
     "without a window or a display: .mp4, .gif, or a sheet of pictures as .png; Ctrl-C finishes "
     "the\n"
     "file.\n\n"
     "Examples:\n"
     "  understudy view --task pointmaze --model runs/pm/model\n"
     "  understudy view --model runs/pm/model --data runs/pm/heldout.h5 --plan cem\n"
+    "  understudy view --model runs/pm/model --plan cem --goal goal.png\n"
     "  understudy view --data runs/pm/heldout.h5 --episode 3 --record episode.mp4\n\nKeys:\n";
 
 static int run(int argc, const char** argv) {

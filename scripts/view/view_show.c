@@ -11,10 +11,8 @@
 #include "planner/evaluate.h"
 #include "scripts/cli/cli.h"
 #include "scripts/view/view_show_inner.h"
-#include "worldmodel/base/rng.h"
 #include "worldmodel/base/progress.h"
 
-enum { kGoalTries = 16 };
 static const double hold = 1.0;  // s that a solved plan goes on
 
 // The engine's error in one of the envs, if there is one, as a status that names the episode.
@@ -140,6 +138,11 @@ void us_show_set_follow(UsShow* s, int follow) {
 
 // ---- goals ----
 
+// 1 if a goal was named, in place of those of episodes.
+static int is_named(const Inner* in) {
+  return in->goal.state || in->goal.pixels;
+}
+
 static UsStatus set_goal(UsShow* s, const double* state) {
   UsObs obs = {.state = (double*)state};
   memmove(s->goal, state, sizeof(double) * (size_t)us_env_info(s->sim)->state);
@@ -147,24 +150,17 @@ static UsStatus set_goal(UsShow* s, const double* state) {
   return us_env_set_goal(s->sim, 1, &slot, &obs);
 }
 
-// A start state of the task as the goal, one that is not solved already if that can be had.
-static UsStatus random_goal(UsShow* s) {
-  Inner* in = s->own;
-  us_env_save(s->sim, slot, in->snapshot);
-  // Seeds of the pairs' own stream, so that no goal is a start of the same seed.
-  for (int i = 0; i < kGoalTries; i++) {
-    UsRng rng = us_rng(s->seed, US_RNG_PAIRS, (uint64_t)i, 0, 2);
-    uint64_t seed = us_rng_bits(&rng);
-    UsObs obs = {.state = s->goal};
-    us_env_reset(s->sim, NULL, &seed);
-    UsStatus status = us_env_look(s->sim, 1, &slot, &obs);
-    us_env_restore(s->sim, slot, in->snapshot);
-    US_TRY(status);
-    US_TRY(set_goal(s, s->goal));
-    US_TRY(read_truth(s));
-    if (!s->success) break;
-  }
-  s->budget = 4 * us_protocol_steps(us_protocols[0].budget, in->task);
+// The goal that was named or, where none was, one that the task draws. Of a picture alone the truth
+// knows nothing: it has no goal then, and the planner's model has.
+static UsStatus any_goal(UsShow* s) {
+  const UsGoal* named = &s->own->goal;
+  UsObs obs = {.state = s->goal};
+  s->budget = 4 * us_protocol_steps(us_protocols[0].budget, s->own->task);
+  if (named->state) return set_goal(s, named->state);
+  if (named->pixels) return US_OK;
+  US_TRY(us_env_draw_goal(s->sim, 1, &slot, &s->seed));
+  US_TRY(us_env_look_goal(s->sim, 1, &slot, &obs));
+  s->has_goal = 1;
   return US_OK;
 }
 
@@ -183,7 +179,11 @@ static UsStatus start_pair(UsShow* s) {
   s->episode = pair.episode;
   US_TRY(vary(s, pair.start));
   s->budget = us_protocol_steps(p->budget, in->task);
-  US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
+  if (is_named(in)) {
+    US_TRY(any_goal(s));
+  } else {
+    US_TRY(set_goal(s, us_dataset_states(in->data) + pair.goal * us_env_info(s->sim)->state));
+  }
   // A block of the recorded past, so that a model knows how things move at the start.
   US_TRY(place_row(s, pair.before));
   US_TRY(us_show_resync(s));
@@ -196,6 +196,10 @@ static UsStatus start_pair(UsShow* s) {
 static UsStatus start_plan(UsShow* s) {
   Inner* in = s->own;
   US_TRY(us_planner_start(in->planner, 1, &slot, &s->seed));
+  if (is_named(in)) {
+    const UsObs named = us_goal_obs(&in->goal);
+    return us_env_set_goal(in->answer, 1, &slot, &named);
+  }
   // The planner's env is shown the goal: the truth goes there for a moment, to be looked at, and
   // comes back.
   us_env_save(s->sim, slot, in->snapshot);
@@ -231,7 +235,7 @@ static UsStatus reset(UsShow* s, uint64_t seed, int again) {
     US_TRY(place_row(s, in->row));
   }
   if (pair) US_TRY(start_pair(s));
-  if (!pair && (s->mode == US_VIEW_plan || s->mode == US_VIEW_drive)) US_TRY(random_goal(s));
+  if (!pair && (s->mode == US_VIEW_plan || s->mode == US_VIEW_drive)) US_TRY(any_goal(s));
   US_TRY(read_truth(s));
   if (s->mode == US_VIEW_plan) US_TRY(start_plan(s));
   if (!pair) US_TRY(us_show_resync(s));
@@ -305,7 +309,7 @@ static UsStatus set_mode(UsShow* s, UsViewMode mode) {
   s->over = 0;
   s->first_hit = -1;
   if (mode == US_VIEW_plan) {
-    if (!s->has_goal || s->budget == 0) US_TRY(random_goal(s));
+    if (!s->has_goal || s->budget == 0) US_TRY(any_goal(s));
     s->budget += s->step;
     US_TRY(start_plan(s));
   }

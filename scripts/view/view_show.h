@@ -39,6 +39,7 @@ typedef struct UsShowConfig {
   const char* task;     // NULL: the data's or the model's
   const char* model;    // a model folder; NULL: nothing is imagined
   const char* data;     // trajectories: episodes to replay, pairs of start and goal
+  const char* goal;     // of drive and plan mode, as us_goal_read takes it; NULL: drawn
   const char* policy;   // NULL: the task's first
   const char* planner;  // NULL: the first of the list
   const char* command;  // stands in messages
@@ -75,10 +76,11 @@ typedef struct UsShow {
   double* state;    // (S) now
   // Goal.
   int has_goal, success;
-  int first_hit;    // env steps until the first success; -1: none
-  double* goal;     // (S) a state that has the goal's measures
-  double distance;  // to the goal
-  float* history;   // (US_SHOW_HISTORY) distances of the newest env steps, oldest first
+  int first_hit;       // env steps until the first success; -1: none
+  double* goal;        // (S) a state that has the goal's measures
+  const uint8_t* aim;  // (height, width, 3) a picture as the planner's goal; NULL: none
+  double distance;     // to the goal
+  float* history;      // (US_SHOW_HISTORY) distances of the newest env steps, oldest first
   int histories;
   // Variation.
   UsVary vary;             // the V factors that vary in the data

@@ -4,6 +4,7 @@
 // What callers of a show need not see, shared by its episodes (view_show.c) and its opening
 // (view_show_open.c).
 
+#include "datasets/goal.h"
 #include "scripts/view/view_show.h"
 #include "worldmodel/base/arena.h"
 
@@ -12,6 +13,7 @@ static const int slot = 0;  // the only one of every env here
 typedef struct Inner {
   const UsTask* task;
   UsDataset* data;
+  UsGoal goal;         // that was named; empty: none was
   UsEnv* answer;       // what the planner imagines in; NULL until it is asked for
   UsPlanner* planner;  // with it
   mjData* physics;     // for the states inside an env step

@@ -96,6 +96,13 @@ static UsStatus open_all(UsShow* s) {
   if (s->config.model) US_TRY(us_cli_open_model(s->config.model, &config, &s->dream));
   US_TRY(open_sim(s));
   US_TRY(check_data(s));
+  // A goal that was named, with a frame as the model sees it.
+  if (s->config.goal) {
+    const UsEnvInfo* model = s->dream ? us_env_info(s->dream) : NULL;
+    US_TRY(us_goal_read(s->config.goal, s->sim, model ? model->height : 0, model ? model->width : 0,
+                        &s->own->goal));
+    if (!s->own->goal.state) s->aim = s->own->goal.pixels;
+  }
   US_TRY(us_task_settings(s->own->task, "eval", s->config.given, us_planner_settings,
                           &s->config.plan));
   US_TRY(us_sim_find_policy(s->own->task, s->config.policy, &s->policy));
@@ -140,6 +147,7 @@ void us_show_close(UsShow* s) {
   mj_deleteData(s->own->physics);
   us_env_close(s->sim);
   us_dataset_close(s->own->data);
+  us_goal_free(&s->own->goal);
   us_arena_free(&s->own->arena);
   free(s->own);
   *s = (UsShow){0};

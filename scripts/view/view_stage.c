@@ -237,9 +237,15 @@ static void draw_footer(UsStage* s, const UsShow* show, int inner, const UsStage
   double right = s->width - kMargin, deep = kFooter - kMargin - 16;
   draw_numbers(s, show, time_of(show, inner), left, top + 8);
   draw_action(s, show, n->axes, (UsBox){left + 160, top, 120, deep});
-  if (show->has_goal) {
+  if (show->has_goal || show->aim) {
     double x = right - s->goal_width;
-    us_picture_frame(s->picture, x, top, 1, s->goal_height, s->goal_width, s->goal_frame);
+    if (show->has_goal) {
+      us_picture_frame(s->picture, x, top, 1, s->goal_height, s->goal_width, s->goal_frame);
+    } else {
+      const UsEnvInfo* info = us_env_info(show->sim);
+      us_picture_frame(s->picture, x, top, (double)s->goal_height / info->height, info->height,
+                       info->width, show->aim);
+    }
     us_picture_outline(
         s->picture, (UsBox){x - 0.5, top - 0.5, s->goal_width + 1, s->goal_height + 1}, 1, US_GRID);
     us_picture_text(s->picture, x - 8, top + 8, kSmall, US_FAINT, US_RIGHT, "goal");

@@ -38,6 +38,11 @@ static void reset(const mjModel* m, mjData* d, UsRng* rng) {
   free_point(m, d, rng, d->qpos);
 }
 
+// Another place in the episode's own layout.
+static void goal(const mjModel* m, mjData* d, UsRng* rng) {
+  free_point(m, d, rng, d->qpos);
+}
+
 // Commanded velocities; the joints of the walls are held.
 static void control(const mjModel* m, mjData* d, const float* action) {
   for (int i = 0; i < 2; i++) d->ctrl[i] = speed_max * action[i];
@@ -114,6 +119,7 @@ static const UsPolicy policies[] = {
       .size = 64,                        \
       .radius = 0.14,                    \
       .reset = reset,                    \
+      .goal = goal,                      \
       .control = control,                \
       .read_proprio = us_planar_proprio, \
       .read_measure = read_measure,      \

@@ -19,15 +19,17 @@ US_C_BEGIN
 // Purposes keep streams of one seed apart. Append only: the values are part of what a seed means.
 typedef enum UsRngPurpose {
   US_RNG_TEST = 0,
-  US_RNG_RESET = 1,    // a start state: a = episode
-  US_RNG_POLICY = 2,   // a behaviour policy: a = episode, b = step
-  US_RNG_VARY = 3,     // factors of variation: a = episode
-  US_RNG_INIT = 4,     // initial weights: a = tensor
-  US_RNG_BATCH = 5,    // training batches: a = step, b = sample
-  US_RNG_NOISE = 6,    // noise in training: a = step, b = sample
-  US_RNG_PLAN = 7,     // a planner: a = episode, b = plan, c = iteration << 20 | candidate
-  US_RNG_PAIRS = 8,    // start / goal pairs: a = index
-  US_RNG_CONTEXT = 9,  // the model's reset: a = episode
+  US_RNG_RESET = 1,     // a start state: a = episode
+  US_RNG_POLICY = 2,    // a behaviour policy: a = episode, b = step
+  US_RNG_VARY = 3,      // factors of variation: a = episode
+  US_RNG_INIT = 4,      // initial weights: a = tensor
+  US_RNG_BATCH = 5,     // training batches: a = step, b = sample
+  US_RNG_NOISE = 6,     // noise in training: a = step, b = sample
+  US_RNG_PLAN = 7,      // a planner: a = episode, b = plan, c = iteration << 20 | candidate
+  US_RNG_PAIRS = 8,     // start / goal pairs: a = index
+  US_RNG_CONTEXT = 9,   // the model's reset: a = episode
+  US_RNG_SUCCESS = 10,  // pairs for the success head: a = step, b = pair, c = held back
+  US_RNG_GOAL = 11,     // a goal: a = try
 } UsRngPurpose;
 
 typedef struct UsRng {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "worldmodel/base/lock.h"
 #include "worldmodel/tensor_file.h"
@@ -20,6 +21,7 @@ static const UsWorldModelClass* const kinds[] = {
 #undef X
 };
 
+static const char success_file[] = "success.safetensors";
 static const char format_model[] = "understudy model", format_pretrained[] = "understudy predictor";
 
 // The pretrained predictor in assets/predictor, when the library was built with one.
@@ -35,6 +37,7 @@ struct UsModel {
   UsEncoder* encoder;
   float* contexts;  // (n, C, G, D)
   float* past;      // (n, past, K, A)
+  UsSuccessHead* success;
 };
 
 const UsModelInfo* us_model_info(const UsModel* m) {
@@ -56,12 +59,16 @@ const float* us_model_contexts(const UsModel* m) {
 const float* us_model_past(const UsModel* m) {
   return m->past;
 }
+const UsSuccessHead* us_model_success(const UsModel* m) {
+  return m->success;
+}
 
 // Half-opened folders are closed by it too.
 void us_model_destroy(UsModel* m) {
   if (!m) return;
   if (m->world) m->world->cls->destroy(m->world);
   us_encoder_destroy(m->encoder);
+  us_success_destroy(m->success);
   free(m->contexts);
   free(m->past);
   free(m);
@@ -152,7 +159,7 @@ static const char* weights_path(const char* folder, const UsWorldModelClass* cls
 static UsStatus open_parts(const char* folder, const cJSON* json, const char* config_path,
                            UsDevice* device, UsModel* m) {
   enum { kHex = US_HASH_CHARS - 1 };
-  char path[kPath], encoder[US_HASH_CHARS], kind[32], all[4 * US_HASH_CHARS] = "";
+  char path[kPath], encoder[US_HASH_CHARS], kind[32], all[5 * US_HASH_CHARS] = "";
   UsModelInfo* info = &m->info;
   // What every kind's config has.
   US_TRY(check_format(config_path, json, format_model));
@@ -185,13 +192,20 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), device, &m->encoder));
   US_TRY(check_encoder(folder, m, encoder));
   US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
+  // A head, where the folder has one.
+  const int head = us_file_exists(us_path_join(path, sizeof(path), folder, success_file));
+  if (head) {
+    US_TRY(us_success_open(path, m->world->grid_h * m->world->grid_w, m->world->dim, device,
+                           &m->success));
+    US_TRY(us_hash_file(path, all + (size_t)4 * kHex));
+  }
   // Its hash: hex digits of all files and the encoder's, one behind the other, hashed again.
   US_TRY(us_hash_file(config_path, all));
   US_TRY(us_hash_file(weights_path(folder, cls, path), all + kHex));
   us_path_join(path, sizeof(path), folder, "contexts.safetensors");
   US_TRY(us_hash_file(path, all + (size_t)2 * kHex));
   memcpy(all + (size_t)3 * kHex, encoder, kHex);
-  us_hash_bytes(all, (size_t)4 * kHex, info->hash);
+  us_hash_bytes(all, (size_t)(4 + head) * kHex, info->hash);
   return US_OK;
 }
 
@@ -237,7 +251,7 @@ static UsStatus write_config(const char* folder, cJSON* json) {
   return status;
 }
 
-// Encoder, weights, contexts, and config.json last: with it the folder is whole.
+// Encoder, weights, contexts, a head, and config.json last: with it the folder is whole.
 static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   char path[kPath];
   const UsWorldModel* c = parts->model;
@@ -258,6 +272,9 @@ static UsStatus save_model(const char* folder, const UsModelParts* parts) {
        .data = parts->past}};
   us_path_join(path, sizeof(path), folder, "contexts.safetensors");
   US_TRY(us_tensors_write(path, c->past > 0 ? 2 : 1, contexts, 0, NULL, NULL));
+  us_path_join(path, sizeof(path), folder, success_file);
+  if (parts->success) US_TRY(us_success_save(parts->success, path));
+  if (!parts->success) unlink(path);  // of a model that was here before
   cJSON* json = config_start(format_model, c, e->hash, parts->training);
   cJSON_AddStringToObject(json, "task", parts->task);
   cJSON_AddNumberToObject(json, "dt", parts->dt);

@@ -336,6 +336,65 @@ static void test_no_allocations(void** state) {
   us_pool_destroy(pool);
 }
 
+// Pairs of latents nearer than 1 are solved.
+static void near_pairs(void* from, int held, int64_t step, int b, float* now, float* goal,
+                       int* yes) {
+  UsRng r = us_rng(8, US_RNG_TEST, (uint64_t)step, (uint64_t)b, (uint64_t)held);
+  float apart = 0;
+  for (int i = 0; i < kToyDim; i++) {
+    now[i] = us_rng_normal(&r);
+    goal[i] = now[i] + 0.7f * us_rng_normal(&r);
+    apart += (goal[i] - now[i]) * (goal[i] - now[i]);
+  }
+  *yes = apart < 1;
+}
+
+// With a head a slot is solved by its own latents alone, in one call over all as in one over
+// itself, and goals that are drawn are not solved.
+static void test_head(void** state) {
+  char path[128];
+  UsSuccessHead* head;
+  const UsSuccessConfig c = {.tokens = 1,
+                             .dim = kToyDim,
+                             .steps = emulated() ? 10 : 40,
+                             .held = 256,
+                             .device = test_device()};
+  snprintf(path, sizeof(path), "%s/success.safetensors", folder);
+  assert_int_equal(us_success_fit(&c, near_pairs, NULL, &head), US_OK);
+  assert_int_equal(us_success_save(head, path), US_OK);
+  us_success_destroy(head);
+  UsEnv *all = prepared(kSlots, NULL), *one = open_env(1, NULL);
+  int slots[kSlots], solved = 0;
+  float actions[kSlots * kToyAction] = {0}, z[kSlots][kToyDim], g[kSlots][kToyDim];
+  uint8_t yes[kSlots], ends[kSlots], judged[kSlots], single;
+  for (int i = 0; i < kSlots; i++) slots[i] = i;
+  us_env_step(all, actions, &(UsStep){.terminated = ends});
+  us_env_score(all, kSlots, slots, NULL, yes);
+  assert_memory_equal(ends, yes, sizeof(yes));
+  assert_int_equal(us_env_view(all, US_OBS_latent, kSlots, slots, z, NULL, g), US_OK);
+  assert_int_equal(us_env_judge(all, US_OBS_latent, kSlots, z, g, NULL, judged), US_OK);
+  assert_memory_equal(judged, yes, sizeof(yes));
+  for (int i = 0; i < kSlots; i++) {
+    prepare(one, 0, i);
+    us_env_step(one, actions, &(UsStep){.terminated = &single});
+    assert_int_equal(single, yes[i]);
+    solved += single;
+  }
+  assert_true(solved > 0 && solved < kSlots);
+  uint64_t seeds[kSlots];
+  for (int i = 0; i < kSlots; i++) seeds[i] = (uint64_t)i;
+  us_env_reset(all, NULL, seeds);
+  us_env_score(all, kSlots, slots, NULL, yes);
+  for (int i = 0; i < kSlots; i++) assert_int_equal(yes[i], 0);  // no goal, no success
+  assert_int_equal(us_env_draw_goal(all, kSlots, slots, seeds), US_OK);
+  us_env_score(all, kSlots, slots, NULL, yes);
+  for (int i = solved = 0; i < kSlots; i++) solved += yes[i];
+  assert_true(solved < kSlots / 4);  // a bank of nine has few
+  us_env_close(all);
+  us_env_close(one);
+  remove(path);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_info),
@@ -348,6 +407,7 @@ int main(void) {
       cmocka_unit_test(test_observe),
       cmocka_unit_test(test_past),
       cmocka_unit_test(test_nan_and_score),
+      cmocka_unit_test(test_head),
       cmocka_unit_test(test_no_allocations),
   };
   return cmocka_run_group_tests(tests, make, drop);

@@ -1,5 +1,6 @@
 // us_eval as a program without a command line calls it.
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include "planner/eval.h"
 #include "tests/planner/oracle_data.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/json.h"
 #include "worldmodel/base/progress.h"
 
 static char folder[] = "/tmp/understudy-job-XXXXXX";
@@ -87,6 +89,50 @@ static void what_is_wrong_is_refused(void** state) {
   assert_null(r.row[US_ROW_random].outcome);
 }
 
+// One goal for all pairs: starts stay, distances and success are to it, and it names the run.
+static void all_pairs_have_one_goal(void** state) {
+  UsEvalConfig c = config_of("oracle", 4);
+  UsEvalResult r, with;
+  const double goal[4] = {0.5, 0.5, 0, 0};
+  c.plan.samples = 32, c.plan.iterations = 3;
+  assert_int_equal(us_eval(&c, &r), US_OK);
+  c.goal = "0.5,0.5,0,0", c.json = json;
+  if (us_eval(&c, &with) != US_OK) fail_msg("%s", us_message());
+  assert_null(r.pairs.goal);
+  assert_memory_equal(with.pairs.goal, goal, sizeof(goal));
+  assert_string_not_equal(r.pairs.hash, with.pairs.hash);
+  UsDataset* d;
+  assert_int_equal(us_dataset_open(data, &d), US_OK);
+  for (int i = 0; i < 4; i++) {
+    const UsPair* p = &with.pairs.pair[i];
+    const double* start = us_dataset_states(d) + p->start * 4;
+    const double away = hypot(start[0] - goal[0], start[1] - goal[1]);
+    assert_float_equal((double)p->distance, away, 1e-6);
+    const float* curve =
+        with.row[US_ROW_oracle].distance + i * (with.row[US_ROW_oracle].blocks + 1);
+    assert_float_equal((double)curve[0], away, 1e-6);
+  }
+  assert_true(us_result_rate(&with.row[US_ROW_oracle], &with.pairs, US_RULE_first_hit, 0).hits >=
+              2);
+  us_dataset_close(d);
+  us_eval_free(&r);
+  us_eval_free(&with);
+  cJSON* found;
+  assert_int_equal(us_json_read(json, &found), US_OK);
+  const cJSON* list = cJSON_GetObjectItemCaseSensitive(found, "goal");
+  assert_int_equal(cJSON_GetArraySize(list), 4);
+  assert_true(cJSON_GetArrayItem(list, 1)->valuedouble == 0.5);
+  cJSON_Delete(found);
+  c.json = NULL, c.subgoals = 2;
+  assert_int_equal(us_eval(&c, &r), US_USAGE);
+  assert_non_null(strstr(us_message(), "--subgoals"));
+  c.subgoals = 0, c.goal = "goal.png";
+  assert_int_equal(us_eval(&c, &r), US_UNSUPPORTED);
+  assert_non_null(strstr(us_message(), "goal.png"));
+  c.goal = "1,2";
+  assert_int_equal(us_eval(&c, &r), US_FORMAT);
+}
+
 static void tables_have_the_rules_that_count(void** state) {
   UsColumn c[US_RULE_COUNT + 1];
   int few = us_rule_columns(US_RULE_COUNT, 0, c);
@@ -108,6 +154,7 @@ int main(void) {
       cmocka_unit_test(a_result_needs_no_file),
       cmocka_unit_test(the_same_run_is_complete),
       cmocka_unit_test(what_is_wrong_is_refused),
+      cmocka_unit_test(all_pairs_have_one_goal),
       cmocka_unit_test(tables_have_the_rules_that_count),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);

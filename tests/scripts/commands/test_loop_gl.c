@@ -55,6 +55,16 @@ static void test_loop(void** state) {
   command("report --json %s/eval.json --out %s/report", folder, folder);
   assert_true(us_file_exists(us_path_join(path, sizeof(path), folder, "report/index.html")));
 
+  // One goal for all: a row, whose frame the model is shown.
+  command(
+      "eval --task wall --model %s/model --data %s/heldout.h5 --episodes 16 --rows model,random "
+      "--goal %s/heldout.h5:30 --json %s/goal.json",
+      folder, folder, folder, folder);
+  assert_int_equal(us_json_read(us_path_join(path, sizeof(path), folder, "goal.json"), &eval),
+                   US_OK);
+  assert_true(rate(eval, "model", "first_hit") > rate(eval, "random", "first_hit") + 0.2);
+  cJSON_Delete(eval);
+
   // Planning again with other batches and threads gives the same outcomes.
   command(
       "eval --task wall --model %s/model --data %s/heldout.h5 --episodes 12 --rows model "

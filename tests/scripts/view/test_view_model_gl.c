@@ -103,6 +103,43 @@ static void test_program(void** state) {
   assert_int_equal(r.code, 0);
   assert_non_null(strstr(r.out, "encoder vit, 4 tokens"));
   assert_null(strstr(r.out, "with a decoder"));
+  assert_non_null(strstr(r.out, "no success head"));
+}
+
+// A picture is a goal for the model alone, a state one for both; without a model a picture is none.
+static void test_goal(void** state) {
+  char row[512];
+  UsShowConfig config = {.model = path_of("model"), .seed = 1, .mode = US_VIEW_plan};
+  config.plan = us_planner_defaults();
+  config.plan.samples = 8, config.plan.elites = 2, config.plan.iterations = 1;
+  config.goal = path_of("sheet.png");  // of test_program
+  Here h = here_open(&config, 128);
+  assert_true(!h.show.has_goal && h.show.aim != NULL);
+  for (int i = 0; i < 6; i++) assert_int_equal(us_show_step(&h.show, NULL), US_OK);
+  Image all = here_draw(&h);
+  int ink = 0;
+  for (int i = 0; i < all.height * all.width; i++) ink += all.pixels[3 * i] < 200;
+  assert_true(ink > 0);
+  free(all.pixels);
+  here_close(&h);
+  config.goal = "0.5,0.25,0,0";
+  h = here_open(&config, 128);
+  assert_true(h.show.has_goal && !h.show.aim && h.show.goal[0] == 0.5 && h.show.goal[1] == 0.25);
+  assert_int_equal(us_show_step(&h.show, NULL), US_OK);
+  assert_true(h.show.distance > 0);
+  here_close(&h);
+  UsShow none;
+  config.model = NULL, config.task = "wall", config.goal = path_of("sheet.png");
+  assert_int_equal(us_show_open(&config, &none), US_UNSUPPORTED);
+  assert_non_null(strstr(us_message(), "found a picture"));
+  snprintf(row, sizeof(row), "%s:3", path_of("none.h5"));
+  config.goal = row;
+  assert_int_equal(us_show_open(&config, &none), US_IO);
+  Run r = command(
+      "view --model %s --plan cem --samples 8 --elites 4 --goal %s --steps 5 --size 64 "
+      "--record %s",
+      path_of("model"), path_of("sheet.png"), path_of("to.png"));
+  if (r.code) fail_msg("%s%s", r.out, r.err);
 }
 
 int main(void) {
@@ -110,6 +147,7 @@ int main(void) {
       cmocka_unit_test(test_env),
       cmocka_unit_test(test_pane),
       cmocka_unit_test(test_program),
+      cmocka_unit_test(test_goal),
   };
   return cmocka_run_group_tests(tests, make, drop);
 }
