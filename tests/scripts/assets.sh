@@ -2,19 +2,10 @@
 # scripts/assets.sh in its tiny form: assets.sh BUILD. Killed and gone on with, it comes to the same bits;
 # a task can be left out; what is done is taken where the build embeds it from.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-UNDERSTUDY_BUILD=$(realpath "$1")
-export UNDERSTUDY_BUILD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/rehearsal.sh"
 assets="scripts/assets.sh --tiny --threads 1 --grid"
-fail() { echo "$1"; exit 1; }
 
-UNDERSTUDY_ASSETS=$work/assets $assets --take "$work/whole" >"$work/log" 2>&1 || {
-  cat "$work/log"
-  if grep -q 'OpenGL' "$work/log"; then exit 77; fi
-  exit 1
-}
+UNDERSTUDY_ASSETS=$work/assets whole $assets --take "$work/whole"
 for f in {encoder,grid}/{config.json,model.safetensors,decoder.safetensors} predictor/{config.json,model.safetensors}; do
   cmp "$work/whole/$f" "$work/assets/$f" || fail "not taken: $f"
 done

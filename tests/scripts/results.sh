@@ -2,13 +2,8 @@
 # scripts/results.sh in its tiny form, killed once: results.sh BUILD. Rows have their old and their new
 # form and the commands that make them; what was not run has no new form.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-UNDERSTUDY_BUILD=$(realpath "$1")
-export UNDERSTUDY_BUILD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/rehearsal.sh"
 results="scripts/results.sh --tiny --threads 1 --row wall --row candidates --row memory --row rollout --row physics"
-fail() { echo "$1"; exit 1; }
 
 $results "$work/out" >"$work/log" 2>&1 &
 script=$!
@@ -16,11 +11,7 @@ sleep 1
 kill -9 $script || fail "it was done before it was killed"
 wait $script 2>/dev/null || true
 sleep 0.1
-$results "$work/out" >"$work/log" 2>&1 || {
-  cat "$work/log"
-  if grep -q 'OpenGL' "$work/log"; then exit 77; fi
-  exit 1
-}
+whole $results "$work/out"
 n='[0-9.]+'
 grep -qE "^  old  \| \`wall\` \| $n / $n \| \*\*$n\*\* \[" "$work/log" || fail "no old row: $(cat "$work/log")"
 grep -qE "^  new  \| \`wall\` \| $n / $n \| \*\*$n\*\* \[$n, $n\] / $n \| $n \| $n / $n \| $n / $n \(2\) \|$" "$work/log" || fail "no new row: $(cat "$work/log")"

@@ -3,13 +3,8 @@
 # the same table; nothing that it started outlives it; one run at a time; what was made otherwise is made
 # anew; a program without a column's options fails in one line and the other cells are run.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-UNDERSTUDY_BUILD=$(realpath "$1")
-export UNDERSTUDY_BUILD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/rehearsal.sh"
 table="scripts/table4.sh --tiny --threads 1"
-fail() { echo "$1"; exit 1; }
 # Processes that work in a folder.
 inside() {
   local p
@@ -17,11 +12,7 @@ inside() {
 }
 
 [ "$(scripts/table4.sh --list "$work/list" | wc -l)" -le 90 ] || fail "more than 90 cells"
-UNDERSTUDY_ASSETS=$work/assets $table --take "$work/whole" >"$work/log" 2>&1 || {
-  cat "$work/log"
-  if grep -q 'OpenGL' "$work/log"; then exit 77; fi
-  exit 1
-}
+UNDERSTUDY_ASSETS=$work/assets whole $table --take "$work/whole"
 grep -q '^| pusht, 4 labelled | `full` | [0-9.]* \[' "$work/whole/table4.md" || fail "no row of full: $(cat "$work/whole/table4.md")"
 grep -q 'understudy finetune --data shared/pusht-4-seed11.h5' "$work/whole/table4.json" || fail "no commands in table4.json"
 grep -q '</svg>' "$work/assets/results/table4.svg" || fail "no picture"
