@@ -42,6 +42,9 @@ US_API void us_features_close(UsFeatures* f);
 US_API const float* us_features_row(const UsFeatures* f, int64_t row);
 US_API const uint16_t* us_features_bfloats(const UsFeatures* f, int64_t row);
 
+// The same as floats, whichever they are kept as, into out (G, D).
+US_API void us_features_read(const UsFeatures* f, int64_t row, float* out);
+
 // The cache file, G and D.
 US_API const char* us_features_path(const UsFeatures* f);
 US_API int us_features_tokens(const UsFeatures* f);

@@ -303,6 +303,12 @@ const uint16_t* us_features_bfloats(const UsFeatures* f, int64_t row) {
   return (const uint16_t*)(f->map + kHeader) + (size_t)row * f->row;
 }
 
+void us_features_read(const UsFeatures* f, int64_t row, float* out) {
+  const float* floats = us_features_row(f, row);
+  if (floats) memcpy(out, floats, f->row * sizeof(float));
+  if (!floats) us_bfloats_wide(f->row, us_features_bfloats(f, row), out);
+}
+
 const char* us_features_path(const UsFeatures* f) {
   return f->path;
 }

@@ -71,11 +71,6 @@ void us_training_film_close(UsTrainingFilm* f) {
   free(f->weight);
 }
 
-// Labelled trajectories that are held back, for the inverse model as for the predictor.
-static int64_t held_back(const UsTrainingJob* j) {
-  return us_dataset_info(j->data.data[0])->episodes - j->data.trained[0];
-}
-
 // ---- labels on disk ----
 
 // The figures that a file of labels has in its metadata.
@@ -162,7 +157,7 @@ static UsStatus find_labels(UsTrainingJob* j) {
   const UsInverseConfig config = {
       .dim = us_features_tokens(f->features) * us_features_dim(f->features),
       .action = info->action,
-      .held = held_back(j),
+      .held = us_training_held(&j->data, 0),
       .steps = j->c.label_steps,
       .seed = j->c.seed,
       .device = j->device};
@@ -228,7 +223,7 @@ static UsStatus keep(const UsTrainingJob* j, Kept* k) {
   const UsWorldModel* m = us_predictor_model(j->p);
   k->params = malloc(floats * sizeof(float));
   k->mean = malloc((size_t)m->dim * sizeof(float));
-  k->error = calloc((size_t)held_back(j) + 1, sizeof(double));
+  k->error = calloc((size_t)us_training_held(&j->data, 0) + 1, sizeof(double));
   if (!k->params || !k->mean || !k->error) {
     return us_fail(US_MEMORY, "%s: out of memory", j->c.out);
   }
@@ -309,7 +304,7 @@ static const Kept* choose(UsTrainingJob* j, const Kept* kept, int count) {
   UsStageGain gain[3];
   int stages = count - 1, first = stages > 2 ? 2 : 0;
   for (int i = 0; i < stages; i++) error[i] = kept[1 + i].error;
-  int best = us_training_film_choose(stages, first, held_back(j), error, gain);
+  int best = us_training_film_choose(stages, first, us_training_held(&j->data, 0), error, gain);
   // What was compared, in words and for config.json.
   for (int i = 0; i < stages; i++) {
     cJSON* note = cJSON_GetArrayItem(j->film.stages, i);

@@ -16,7 +16,7 @@
 UsStatus us_training_film_judge(UsTrainingJob* j, double* error) {
   UsTrainingData* d = &j->data;
   UsSampler* all = d->held[0];
-  int64_t count = us_dataset_info(d->data[0])->episodes - d->trained[0];
+  int64_t count = us_training_held(d, 0);
   UsStatus status = US_OK;
   // The trainer's own validation, of one trajectory after the other.
   for (int64_t e = 0; e < count && status == US_OK; e++) {

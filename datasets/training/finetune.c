@@ -172,8 +172,9 @@ static UsStatus add_head(UsTrainingJob* j, UsTrainResult* result) {
   UsStatus status = us_training_data_open(j);
   if (status == US_OK) status = check_trained_on(j);
   if (status == US_OK) status = us_training_data_encode(j);
-  if (status == US_OK)
+  if (status == US_OK) {
     status = us_training_success(j, us_model_world(model), j->c.success_steps, &head);
+  }
   us_path_join(path, sizeof(path), j->c.out, "success.safetensors");
   if (status == US_OK && !head) status = us_fail(US_FORMAT, "%s: no success head", j->c.out);
   if (status == US_OK) status = us_success_save(head, path);

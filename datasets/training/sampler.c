@@ -129,17 +129,13 @@ static float weigh(const UsSampler* s, int64_t first, int64_t last) {
 
 // A frame of the batch, as it asks for it.
 static void read_frame(const UsSampler* s, int64_t row, size_t at, UsBatch* out) {
-  const float* floats = us_features_row(s->features, row);
-  const uint16_t* bfloats = us_features_bfloats(s->features, row);
-  float* to = out->latents ? out->latents + at * s->row : NULL;
-  if (!to) {
-    US_ASSERT(out->bfloats && bfloats);
-    memcpy(out->bfloats + at * s->row, bfloats, s->row * sizeof(uint16_t));
-  } else if (floats) {
-    memcpy(to, floats, s->row * sizeof(float));
-  } else {
-    for (size_t i = 0; i < s->row; i++) to[i] = us_bfloat_wide(bfloats[i]);
+  if (out->latents) {
+    us_features_read(s->features, row, out->latents + at * s->row);
+    return;
   }
+  const uint16_t* bfloats = us_features_bfloats(s->features, row);
+  US_ASSERT(out->bfloats && bfloats);
+  memcpy(out->bfloats + at * s->row, bfloats, s->row * sizeof(uint16_t));
 }
 
 void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
@@ -164,7 +160,5 @@ void us_sampler_source(void* source, int64_t step, int b, UsBatch* out) {
   size_t width = (size_t)(c->frames - 1) * (size_t)c->block * (size_t)s->action;
   float* to = out->actions + (size_t)b * width;
   if (s->actions) memcpy(to, s->actions + first * s->action, width * sizeof(float));
-  for (size_t i = 0; !s->actions && i < width; i++) {
-    to[i] = us_bfloat_wide(c->bfloats[first * s->action + (int64_t)i]);
-  }
+  if (!s->actions) us_bfloats_wide(width, c->bfloats + first * s->action, to);
 }

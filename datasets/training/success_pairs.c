@@ -8,7 +8,6 @@
 
 #include "datasets/training/encoder_source.h"
 #include "env/sim.h"
-#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 
@@ -88,11 +87,9 @@ static int64_t other_goal(const Pairs* p, int64_t row, UsRng* r) {
 
 // Latents of a row, normalised.
 static void put_latents(const Pairs* p, int64_t row, float* out) {
-  const float* floats = us_features_row(p->features, row);
-  const uint16_t* bfloats = us_features_bfloats(p->features, row);
-  for (int k = 0; k < p->tokens * p->dim; k++) {
-    float x = floats ? floats[k] : us_bfloat_wide(bfloats[k]);
-    out[k] = (x - p->mean[k % p->dim]) / p->scale;
+  us_features_read(p->features, row, out);
+  for (int g = 0; g < p->tokens; g++) {
+    for (int i = 0; i < p->dim; i++, out++) *out = (*out - p->mean[i]) / p->scale;
   }
 }
 

@@ -112,11 +112,15 @@ void us_training_data_close(UsTrainingData* d) {
 
 // ---- samples ----
 
+int64_t us_training_held(const UsTrainingData* d, int i) {
+  return us_dataset_info(d->data[i])->episodes - d->trained[i];
+}
+
 UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
   UsTrainingData* d = &j->data;
   for (int i = 0; i < d->count; i++) {
     // The first episodes train, those behind them are held back.
-    int64_t behind = us_dataset_info(d->data[i])->episodes - d->trained[i];
+    int64_t behind = us_training_held(d, i);
     // In the place of an env step's action latent actions have the frame behind it.
     size_t one =
         (size_t)us_features_tokens(d->features[i]) * (size_t)us_features_dim(d->features[i]);

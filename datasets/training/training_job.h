@@ -132,6 +132,9 @@ UsStatus us_training_data_encode(UsTrainingJob* j);
 // Makes the samplers: T = frames at K or varied gaps, held-back ones of `held` frames.
 UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held);
 
+// Episodes of dataset i that are held back.
+int64_t us_training_held(const UsTrainingData* d, int i);
+
 // UsBatchSources over a UsTrainingData: a sample of any of the datasets, drawn by their shares;
 // held back ones of those that have any.
 void us_training_source(void* data, int64_t step, int b, UsBatch* out);

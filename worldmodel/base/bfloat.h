@@ -6,6 +6,7 @@
 //
 // Threads: every call works on its arguments alone.
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -25,6 +26,11 @@ static inline float us_bfloat_wide(uint16_t b) {
   float x;
   memcpy(&x, &bits, sizeof(x));
   return x;
+}
+
+// n of them.
+static inline void us_bfloats_wide(size_t n, const uint16_t* from, float* to) {
+  for (size_t i = 0; i < n; i++) to[i] = us_bfloat_wide(from[i]);
 }
 
 #endif  // UNDERSTUDY_BFLOAT_H_

@@ -39,8 +39,7 @@ Step inverse_step(const UsTracks* tracks, int64_t track, int k) {
 // The frame (D) of a row; `room` (D) is where one of bfloat16 becomes floats.
 static const float* frame_of(const UsTracks* tracks, size_t d, int64_t row, float* room) {
   if (tracks->latents) return tracks->latents + (size_t)row * d;
-  const uint16_t* from = tracks->bfloats + (size_t)row * d;
-  for (size_t j = 0; j < d; j++) room[j] = us_bfloat_wide(from[j]);
+  us_bfloats_wide(d, tracks->bfloats + (size_t)row * d, room);
   return room;
 }
 
