@@ -11,6 +11,7 @@
 #     --steps N          of the predictor (6000)
 #     --pretrain WORDS   more options of understudy pretrain
 #     --threads N        threads of each command (all); change no result
+#     --device D         cpu, or cuda, cuda:N to train on a GPU
 #     --take             copy what is done to assets/, from where the next build embeds it
 #     --tiny             small sizes, to try the script
 #
@@ -18,7 +19,7 @@
 # 30 GB, and half an hour on two cores for an encoder.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-case "${1:-}" in -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
 minutes=120 film=10 grid=0 without='' encoder_steps=22000 steps=6000 pretrain='' take=0 tiny=0 out=
 while [ $# -gt 0 ]; do
@@ -26,7 +27,7 @@ while [ $# -gt 0 ]; do
     --grid) grid=1 ;;
     --take) take=1 ;;
     --tiny) tiny=1 ;;
-    --minutes | --film | --without | --encoder-steps | --steps | --pretrain | --threads)
+    --minutes | --film | --without | --encoder-steps | --steps | --pretrain | --threads | --device)
       [ $# -gt 1 ] || { echo "assets: $1: expected a value" >&2; exit 2; }
       case "$1" in
         --minutes) minutes=$2 ;;
@@ -36,6 +37,7 @@ while [ $# -gt 0 ]; do
         --steps) steps=$2 ;;
         --pretrain) pretrain=$2 ;;
         --threads) export STEPS_THREADS=$2 ;;
+        --device) steps_device "$2" || exit 2 ;;
       esac
       shift ;;
     -*) echo "assets: expected an option of --help, found \"$1\"" >&2; exit 2 ;;
@@ -99,7 +101,7 @@ while read -r task episodes length share learns; do
   fi
 done < <(tasks)
 step encoder understudy encoder train --data "${frames[@]}" --out encoder --steps "$encoder_steps" $sizes --resume
-step predictor understudy pretrain --data "${films[@]}" --encoder encoder --out predictor --steps "$steps" $small $pretrain --resume
+step predictor understudy pretrain --data "${films[@]}" --encoder encoder --out predictor --steps "$steps" --gap 0 $small $pretrain --resume
 [ $grid = 0 ] || step grid understudy encoder train --data "${frames[@]}" --out grid --steps $((encoder_steps / 2)) $cells --resume
 
 rc=0

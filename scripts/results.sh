@@ -6,6 +6,7 @@
 #     --list         print the rows and what is done of them
 #     --row NAME     make this row alone; may be repeated
 #     --threads N    threads of each command (all, but one for fine-tuning); change no result
+#     --device D     cpu, or cuda, cuda:N to train and plan on a GPU; rows of speed are then left out
 #     --tiny         small sizes, to try the script
 #
 # A row of the tasks is what scripts/demo.sh does. A run that was stopped or killed goes on with the same
@@ -14,7 +15,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/.." && pwd)
-case "${1:-}" in -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
 . "$here/sizes.sh"
 minutes=120 list=0 tiny=0 only=() out=
@@ -24,6 +25,7 @@ while [ $# -gt 0 ]; do
     --list) list=1 ;;
     --row) only+=("${2:?--row NAME}"); shift ;;
     --threads) export STEPS_THREADS=${2:?--threads N}; shift ;;
+    --device) steps_device "${2:-}" || exit 2; shift ;;
     --tiny) tiny=1 ;;
     -*) echo "results: expected an option of --help, found \"$1\"" >&2; exit 2 ;;
     *) out=$1 ;;
@@ -112,7 +114,7 @@ row_of_probe() {  # task
 rows() {
   local t
   for t in "${tasks[@]}"; do printf '%s\t%s\t%s\n' "$t" README.md "| \`$t\` | "; done
-  printf '%s\tREADME.md\t%s\n' \
+  [ "${STEPS_DEVICE:-cpu}" != cpu ] || printf '%s\tREADME.md\t%s\n' \
     finetune "| fine-tuning, 6000 steps, one thread |" \
     episodes "| 512 episodes planned in the model |" \
     candidates "| candidate-steps a core-second |" \

@@ -3,6 +3,7 @@
 #   . scripts/steps.sh
 #   steps_begin NAME OUT MINUTES      enters OUT, which is made, and locks it; puts the programs into
 #                                     PATH; the run ends after so many minutes (0: never)
+#   steps_device NAME                 says where commands compute: cpu, cuda or cuda:N
 #   steps_plan                        begins an empty plan
 #   step OUTPUT WORD...               adds a step: the command that makes the file or folder OUTPUT,
 #                                     a path below OUT. Words have no spaces
@@ -15,6 +16,7 @@
 # outputs its words name. Where the hash is another, the output is made anew. Commands go on where a
 # kill left them (--resume); they die with the script, and what is left of its time is theirs.
 # Where a script is a step of another, both end at the same time. STEPS_THREADS: threads of the commands.
+# A device changes results by rounding, so it is part of the commands that take one, and of their hashes.
 
 export LC_ALL=C
 declare -A step_key
@@ -39,6 +41,11 @@ steps_begin() {
   export STEPS_UNTIL
 }
 
+steps_device() {
+  [[ $1 =~ ^(cpu|cuda(:[0-9]+)?)$ ]] || { echo "--device: expected cpu, cuda or cuda:N, found \"$1\"" >&2; return 2; }
+  export STEPS_DEVICE=$1
+}
+
 steps_plan() {
   plan_output=() plan_line=()
   step_key=()
@@ -47,6 +54,12 @@ steps_plan() {
 step() {
   local output=$1 word keys=
   shift
+  if [ "${STEPS_DEVICE:-cpu}" != cpu ]; then
+    case "$1 $2" in
+      "understudy encoder" | "understudy pretrain" | "understudy finetune" | "understudy eval" | "assets.sh "*)
+        set -- "$@" --device "$STEPS_DEVICE" ;;
+    esac
+  fi
   # Words may be FILE:WEIGHT.
   for word in "$@"; do keys+=${step_key[$word]:-${step_key[${word%:*}]:-}}; done
   [ -z "${step_key[$output]:-}" ] || return 0  # planned already

@@ -7,6 +7,7 @@
 #     --list         print the cells and what is done of them
 #     --cell NAME    run this cell alone; may be repeated
 #     --threads N    threads of each command (all); change no result
+#     --device D     cpu, or cuda, cuda:N to train and plan on a GPU
 #     --take         copy table and picture to assets/results/, from where the README shows them
 #     --tiny         four cells in a few seconds, to try the script
 #
@@ -16,7 +17,7 @@
 # is made once. A full table takes about 12 hours on two cores, and 40 GB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-case "${1:-}" in -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 minutes=120 list=0 take=0 tiny=0 only=() out=
 . "$here/steps.sh"
 while [ $# -gt 0 ]; do
@@ -25,6 +26,7 @@ while [ $# -gt 0 ]; do
     --list) list=1 ;;
     --cell) only+=("${2:?--cell NAME}"); shift ;;
     --threads) export STEPS_THREADS=${2:?--threads N}; shift ;;
+    --device) steps_device "${2:-}" || exit 2; shift ;;
     --take) take=1 ;;
     --tiny) tiny=1 ;;
     -*) echo "table4: expected an option of --help, found \"$1\"" >&2; exit 2 ;;
@@ -38,8 +40,8 @@ done
 # ---- the table, the one place of its cells ----
 
 # Columns: scratch; scratch2, with twice the steps; action-only and full, from a predictor pretrained on
-# the film; labels, the film's actions named by an inverse model; latent, from one pretrained on latent
-# actions.
+# the film, frames a block apart; labels, the film's actions named by an inverse model; latent, from one
+# pretrained on latent actions.
 # Film: own:N trajectories of the task; POLICY:N of another of its policies; others, the other tasks
 # alone, whose encoder and predictor never saw this one; embedded, the predictor in the program; -.
 # Labelled: trajectories; near70, of 10, 20 and 50 the number where scratch comes nearest to 70 %; all,
@@ -156,7 +158,7 @@ film_of() {  # task film column
       trajectories "$1" "$count" 12 "$kind" ;;
   esac
   case $3 in
-    action-only | full) init=shared/trunk-$1-${2/:/} ;;
+    action-only | full) init=shared/trunk-$1-${2/:/} flags="--gap 0" ;;
     latent) init=shared/latent-$1-${2/:/} flags="--latent-actions" ;;
     *) return 0 ;;
   esac
@@ -166,7 +168,8 @@ film_of() {  # task film column
 # Plans a cell: trajectories, pretrained predictor, training, evaluation.
 plan_cell() {  # name family task labelled film seed rate paper column
   local name=$1 family=$2 task=$3 labelled=$4 film=$5 seed=$6 rate=$7 column=$9
-  local at=cells/$name data flags="--patience 6" pairs_seed=13
+  # Planning asks no success head.
+  local at=cells/$name data flags="--patience 6 --success-steps 0" pairs_seed=13
   steps_plan
   settings "$task"
   [ "$labelled" != near70 ] || labelled=$(near70 "$task")
@@ -181,7 +184,11 @@ plan_cell() {  # name family task labelled film seed rate paper column
     scratch) flags+=" --mode scratch" ;;
     scratch2) flags+=" --mode scratch" steps=$((2 * steps)) ;;
     action-only) flags+=" --mode action-only" ;;
-    full | latent) flags+=" --mode full" ;;
+    full)
+      flags+=" --mode full"
+      # What film of its own taught a trunk is kept by a lower rate; the paper has one rate for all.
+      [ -z "$init" ] || flags+=" --trunk-rate 0.2" ;;
+    latent) flags+=" --mode full" ;;
     labels) flags+=" --film $file $label_small" ;;
   esac
   case $column in scratch* | labels) init= ;; esac

@@ -24,3 +24,6 @@ grep -q "^  new  | \`wall\` | .* | \*\*$rate\*\*" "$work/log" || fail "expected 
 "$UNDERSTUDY_BUILD/understudy" inspect "$work/out/results.json" >/dev/null || fail "results.json is not JSON"
 grep -q 'understudy finetune --data wall/train.h5' "$work/out/results.json" || fail "no commands"
 grep -A 2 '"name": "film"' "$work/out/results.json" | grep -q '"new": null' || fail "a row that was not run has figures"
+# On a GPU the rows of speed are left out, which are of a processor.
+scripts/results.sh --tiny --device cuda --list "$work/device" >"$work/log"
+[ "$(cut -d ' ' -f 1 "$work/log" | tr '\n' ' ')" = 'wall probe-wall ' ] || fail "$(cat "$work/log")"

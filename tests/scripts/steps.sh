@@ -30,6 +30,25 @@ steps_done third || fail "a step that takes nothing of it is not done"
 [ "$(ran)" = 2 ] || fail "expected the first step and the second anew"
 [ "$(cat a/first)" = two ] || fail "the first step is the old one"
 
+# Commands that compute name the device, and what was made on another is not done.
+steps_plan
+step model understudy finetune --out model
+steps_write model "done" 0 0
+steps_done model || fail "a note of done is not read"
+steps_device cuda:1
+steps_plan
+step model understudy finetune --out model
+step data understudy collect --out data
+step assets assets.sh assets
+[ "$(steps_json)" = '"understudy finetune --out model --device cuda:1", "understudy collect --out data", "assets.sh assets --device cuda:1"' ] || fail "$(steps_json)"
+! steps_done model || fail "made on the CPU it is done on a GPU"
+steps_device cpu
+steps_plan
+step model understudy finetune --out model
+steps_done model || fail "the CPU is the device where none is named"
+! steps_device gpu 2>log/test || fail "gpu is a device"
+grep -q '^--device: expected cpu, cuda or cuda:N, found "gpu"$' log/test || fail "$(cat log/test)"
+
 steps_plan
 step missing cp ../none missing
 step after cp ../one after

@@ -15,6 +15,9 @@ inside() {
 UNDERSTUDY_ASSETS=$work/assets whole $table --take "$work/whole"
 grep -q '^| pusht, 4 labelled | `full` | [0-9.]* \[' "$work/whole/table4.md" || fail "no row of full: $(cat "$work/whole/table4.md")"
 grep -q 'understudy finetune --data shared/pusht-4-seed11.h5' "$work/whole/table4.json" || fail "no commands in table4.json"
+grep -q 'understudy pretrain --gap 0 ' "$work/whole/table4.json" || fail "a trunk that does not know the gap"
+grep -o 'understudy finetune [^"]*' "$work/whole/table4.json" | grep -- '--trunk-rate' >"$work/log" || fail "a trunk of its own film at the full rate"
+! grep -v 'cells/pusht-4-full/model' "$work/log" || fail "another column with the rate of full"
 grep -q '</svg>' "$work/assets/results/table4.svg" || fail "no picture"
 cmp "$work/whole/table4.json" "$work/assets/results/table4.json" || fail "the table was not taken"
 
@@ -57,6 +60,13 @@ diff "$work/whole/table4.md" "$work/killed/table4.md" || fail "made anew it is a
 # Out of time at once: nothing is run, and that is no failure.
 $table --minutes 0.0001 "$work/late" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
 grep -q 'the same command goes on' "$work/log" || fail "$(cat "$work/log")"
+
+# On a GPU every command says so; another device is told what there is.
+$table --device cuda --minutes 0.0001 "$work/device" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+! grep -oE 'understudy (pretrain|finetune|eval) [^"]*' "$work/device/table4.json" | grep -v -- ' --device cuda$' || fail "a command without the device"
+rc=0
+$table --device gpu "$work/device" >"$work/log" 2>&1 || rc=$?
+[ $rc = 2 ] && grep -q 'found "gpu"' "$work/log" || fail "$rc: $(cat "$work/log")"
 
 # A program that lacks a column's option: one line, and the other cells.
 mkdir "$work/old"
