@@ -12,8 +12,8 @@
 // A clip is an episode, cut where it jumps in time, at damage, and after `steps` rows; a folder of
 // pictures (PNG, JPEG and the like), taken in the order of their names, is a clip. Frames are the
 // largest square in the middle of the pictures, or the part told by `crop`, brought to `size`
-// pixels a side. Rows have the time stamps of the clip; with `dt` or `fps` their steps are equal
-// and a row is the picture nearest to its time.
+// pixels a side as `fit` says. Rows have the time stamps of the clip; with `dt` or `fps` their
+// steps are equal and a row is the picture nearest to its time.
 //
 // Decoding happens in a process of its own, understudy-film, where libav reads what it can: a
 // damaged file crashes that process alone. It lies where the library's install put it, or where the

@@ -9,11 +9,13 @@
 #include <string.h>
 
 #include "datasets/files/dataset_check.h"
+#include "datasets/files/foreign_episodes.h"
+#include "datasets/files/foreign_frames.h"
 #include "datasets/hdf5/column_storage.h"
 #include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/progress.h"
 
-enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kWindowBytes = 4 << 20 };
+enum { kMaxWidth = 1 << 16, kMaxSide = 1 << 14, kWindowBytes = 4 << 20, kSteps = 500 };
 
 // ---- columns ----
 
@@ -41,25 +43,27 @@ static int good_type(const UsDataset* d, UsColumnId id, hid_t type) {
 // Extents: (N, H, W, 3), (N, width), or (N) and, not strictly, (N, 1) for single numbers.
 static UsStatus take_shape(UsDataset* d, UsColumnId id) {
   hsize_t dims[H5S_MAX_RANK], ignored[3];
-  hid_t space = H5Dget_space(d->column[id]);
-  int found = H5Sget_simple_extent_dims(space, dims, NULL);
-  if (space >= 0) H5Sclose(space);
+  char shape[US_SHAPE_CHARS];
+  int found = us_column_extents(d->column[id], dims);
   int rank = 1 + us_column_shape(id, &d->info, ignored);
+  us_shape_text(found, dims, shape);
   int single =
       rank == 1 && found == 2 && dims[1] == 1 && !d->strict && us_columns[id].per != US_PER_EPISODE;
   if (found != rank && !single) {
-    return us_fail(US_FORMAT, "%s: %s: expected %d axes, found %d", d->path, d->name[id], rank,
-                   found);
+    return us_fail(US_FORMAT, "%s: %s: expected %s, found (%s)", d->path, d->name[id],
+                   rank == 4                              ? "(rows, height, width, 3)"
+                   : rank == 2                            ? "(rows, numbers)"
+                   : us_columns[id].per == US_PER_EPISODE ? "(episodes)"
+                                                          : "(rows)",
+                   shape);
   }
   d->extent[id] = dims[0];
   if (rank == 1) return US_OK;
   // Pixels have the size of frames.
   if (rank == 4 &&
       (dims[1] < 1 || dims[2] < 1 || dims[1] > kMaxSide || dims[2] > kMaxSide || dims[3] != 3)) {
-    return us_fail(
-        US_FORMAT, "%s: %s: expected (rows, 1..%d, 1..%d, 3), found (%llu, %llu, %llu, %llu)",
-        d->path, d->name[id], kMaxSide, kMaxSide, (unsigned long long)dims[0],
-        (unsigned long long)dims[1], (unsigned long long)dims[2], (unsigned long long)dims[3]);
+    return us_fail(US_FORMAT, "%s: %s: expected (rows, 1..%d, 1..%d, 3), found (%s)", d->path,
+                   d->name[id], kMaxSide, kMaxSide, shape);
   }
   if (rank == 4) d->info.width = (int)dims[2];
   if (dims[1] < 1 || dims[1] > kMaxWidth) {
@@ -97,19 +101,24 @@ static UsStatus open_column(UsDataset* d, UsColumnId id) {
       // the columns that the caller names.
       int needed = ((d->ours || d->strict) && us_columns[id].required) ||
                    (d->name[id] != us_columns[id].name && d->name[id] != other) ||
-                   id == US_COLUMN_EP_LEN || id == US_COLUMN_EP_OFFSET ||
+                   (us_columns[id].per == US_PER_EPISODE && !d->how) ||
                    // Film has no actions, and no bounds of any.
                    (id == US_COLUMN_ACTION && H5Aexists(d->file, "action_low") > 0);
       if (!needed) return US_OK;
-      return us_fail(
-          US_FORMAT, "%s: expected a column %s at the root, found none%s", d->path, d->name[id],
-          d->strict && !d->ours ? " (another program's file? dataset import takes those)" : "");
+      return us_fail(US_FORMAT, "%s: expected a column %s at the root, found none", d->path,
+                     d->name[id]);
     }
     d->name[id] = other;
   }
   if (!d->ours && !d->strict && is_to_leave(d, id)) return US_OK;
   // From here on the column is there: it has to be good.
   US_TRY(us_column_open(d->path, d->file, d->name[id], &d->column[id]));
+  if (id == US_COLUMN_PIXELS && d->how) {
+    hsize_t dims[H5S_MAX_RANK] = {0};
+    us_column_extents(d->column[id], dims);
+    d->extent[id] = dims[0];
+    return us_foreign_frames_open(d, d->how, &d->foreign);
+  }
   hid_t type = H5Dget_type(d->column[id]);
   if (type < 0) return us_fail(US_FORMAT, "%s: %s: expected a type", d->path, d->name[id]);
   char expected[64], found[64];
@@ -173,15 +182,17 @@ static UsStatus take_room(UsDataset* d, UsColumnId id, int64_t rows) {
 
 // Reads the columns of episodes and checks that they share out the rows.
 static UsStatus load_episodes(UsDataset* d) {
-  int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
   int64_t rows = (int64_t)d->extent[find_leader(d)];
+  int found = d->column[US_COLUMN_EP_LEN] < 0;
+  if (found) US_TRY(us_foreign_episodes(d, rows, d->how->steps ? d->how->steps : kSteps));
+  int64_t asked = (int64_t)d->extent[US_COLUMN_EP_LEN];
   if (asked > rows) {
     return us_fail(US_FORMAT,
                    "%s: ep_len: expected at most one episode per row, found %lld of %lld", d->path,
                    (long long)asked, (long long)rows);
   }
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
-    if (us_columns[id].per != US_PER_EPISODE) continue;
+    if (us_columns[id].per != US_PER_EPISODE || found) continue;
     US_TRY(take_room(d, (UsColumnId)id, asked));
     if (asked == 0) continue;
     US_TRY(read_rows(d, (UsColumnId)id, 0, asked, us_column_data(&d->c, (UsColumnId)id)));
@@ -212,14 +223,39 @@ static UsStatus make_window(UsDataset* d) {
 
 // ---- opening ----
 
+// Of episodes an import needs nothing or both columns.
+static UsStatus check_episode_columns(UsDataset* d) {
+  const int lengths = d->column[US_COLUMN_EP_LEN] >= 0;
+  if (lengths != (d->column[US_COLUMN_EP_OFFSET] >= 0)) {
+    return us_fail(US_FORMAT, "%s: expected both columns ep_len and ep_offset or none, found %s",
+                   d->path, lengths ? "ep_len" : "ep_offset");
+  }
+  if (!lengths || !d->how || !d->how->steps) return US_OK;
+  return us_fail(US_USAGE, "%s: --steps: found ep_len, which says where episodes end", d->path);
+}
+
 // Whether the file is ours decides what it must have, so its attributes come first.
-static UsStatus open_all(UsDataset* d, UsStrict strict) {
-  US_TRY(us_hdf5_open(d->path, &d->file));
-  US_TRY(us_hdf5_check_root(d->path, d->file));
+static UsStatus open_columns(UsDataset* d, UsStrict strict) {
   d->ours = us_attributes_read(d->file, &d->info) && d->info.version[0];
+  US_TRY(us_hdf5_check_root(d->path, d->file, d->how != NULL));
   d->film = strict == US_STRICT_FILM;
   d->strict = d->film || strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
+  return check_episode_columns(d);
+}
+
+// Columns of another program that are not good as they are may be good to import.
+static UsStatus point_to_import(const UsDataset* d, UsStatus status) {
+  char message[1024];
+  if (status != US_FORMAT || d->ours || d->how) return status;
+  snprintf(message, sizeof(message), "%s", us_message());
+  return us_fail(status, "%s (another program's file? dataset import takes those)", message);
+}
+
+static UsStatus open_all(UsDataset* d, UsStrict strict) {
+  US_TRY(us_hdf5_open(d->path, &d->file));
+  UsStatus status = open_columns(d, strict);
+  if (status != US_OK) return point_to_import(d, status);
   // All columns of rows have one number of rows, those of episodes one number of episodes.
   if (find_leader(d) == US_COLUMN_COUNT) {
     return us_fail(US_FORMAT, "%s: expected a column action or pixels at the root, found none",
@@ -261,7 +297,7 @@ static UsStatus open_all(UsDataset* d, UsStrict strict) {
   return make_window(d);
 }
 
-UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict, UsDataset** out) {
+UsStatus us_reader_open(const char* path, const UsImport* how, UsStrict strict, UsDataset** out) {
   *out = NULL;
   UsDataset* d = calloc(1, sizeof(*d));
   if (!d) return us_fail(US_MEMORY, "%s: out of memory", path);
@@ -271,11 +307,13 @@ UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict
     d->column[i] = -1;
     d->name[i] = us_columns[i].name;
   }
-  if (names) {
-    if (names->pixels) d->name[US_COLUMN_PIXELS] = names->pixels;
-    if (names->proprio) d->name[US_COLUMN_PROPRIO] = names->proprio;
-    if (names->state) d->name[US_COLUMN_STATE] = names->state;
-    d->repair = names->repair;
+  if (how) {
+    if (how->action) d->name[US_COLUMN_ACTION] = how->action;
+    if (how->pixels) d->name[US_COLUMN_PIXELS] = how->pixels;
+    if (how->proprio) d->name[US_COLUMN_PROPRIO] = how->proprio;
+    if (how->state) d->name[US_COLUMN_STATE] = how->state;
+    d->repair = how->repair;
+    d->how = how;
   }
   d->path = strdup(path);
   UsStatus status = d->path ? open_all(d, strict) : us_fail(US_MEMORY, "%s: out of memory", path);
@@ -294,6 +332,7 @@ void us_dataset_close(UsDataset* d) {
   }
   if (d->file >= 0) H5Fclose(d->file);
   us_columns_free(&d->c);
+  us_foreign_frames_close(d->foreign);
   free(d->path);
   free(d);
 }
@@ -352,6 +391,7 @@ UsStatus us_dataset_pixels(UsDataset* d, int64_t first, int64_t rows, uint8_t* p
     return us_fail(US_FORMAT, "%s: expected a column pixels at the root, found none", d->path);
   }
   if (rows == 0) return US_OK;
+  if (d->foreign) return us_foreign_frames_read(d->foreign, d, first, rows, pixels);
   US_TRY(read_rows(d, US_COLUMN_PIXELS, first, rows, pixels));
   return us_dataset_check_frames(d->path, &d->c, &d->info, d->column[US_COLUMN_PIXELS_CRC], first,
                                  rows, pixels);

@@ -4,7 +4,8 @@
 // The one reader of dataset files, ours and those of other programs that write the layout of
 // dataset.h. Strictly read, a file is what training needs; else columns that training does not need
 // may be missing (state, proprio, pixels, time, counters), integers may have 32 or 64 bits, floats
-// too, flags may be h5py's bool.
+// too, flags may be h5py's bool. For an import frames may be of any kind (foreign_frames.h), and
+// what says where episodes end may be missing too (foreign_episodes.h).
 //
 // Small columns are read in windows of whole episodes, strictly in one window, and frames in
 // blocks. Not for users of dataset.h.
@@ -25,11 +26,14 @@ struct UsDataset {
   char* path;
   UsDatasetInfo info;  // sizes are 0 for columns that are not there; dt is 0 when not said
   int ours, strict, repair;
-  int film;                    // 1: the column of actions is left alone
-  char writer[96];             // which program wrote it, in words
-  char left[US_LEFT_CHARS];    // columns that are not read
-  char hash[US_HASH_CHARS];    // "": not computed yet
-  char frames[US_HASH_CHARS];  // us_dataset_frames_hash, known with hash
+  int film;                         // 1: the column of actions is left alone
+  const UsImport* how;              // of an import; else NULL
+  struct UsForeignFrames* foreign;  // of an import with frames; else NULL
+  char episodes_by[32];             // what says where episodes end; "": ep_len
+  char writer[96];                  // which program wrote it, in words
+  char left[US_LEFT_CHARS];         // columns that are not read
+  char hash[US_HASH_CHARS];         // "": not computed yet
+  char frames[US_HASH_CHARS];       // us_dataset_frames_hash, known with hash
   hid_t file;
   hid_t column[US_COLUMN_COUNT];      // -1: not there
   hsize_t extent[US_COLUMN_COUNT];    // rows of a column as the file has it
@@ -40,9 +44,9 @@ struct UsDataset {
 };
 
 // Opens a file, checks its columns' types and extents, its episodes and its bounds. On failure *out
-// is NULL and the message names the column or episode. Nullable: names, which are the file's own of
-// columns, and what to repair.
-UsStatus us_reader_open(const char* path, const UsImport* names, UsStrict strict, UsDataset** out);
+// is NULL and the message names the column or episode. Nullable: how, which is an import's and has
+// to live as long.
+UsStatus us_reader_open(const char* path, const UsImport* how, UsStrict strict, UsDataset** out);
 
 // Reads the next episodes, as many as make a window, and checks every row. *more 1: *first and
 // *count are set and the columns hold their rows; 0: all had been read before. On failure it is 0.

@@ -12,6 +12,7 @@
 
 #include "datasets/files/dataset_reader.h"
 #include "datasets/files/dataset_writer.h"
+#include "datasets/files/foreign_frames.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
@@ -80,7 +81,7 @@ static UsStatus make_room(Transfer* m) {
   // What an import makes up or leaves out.
   m->info.diverged[0] = 0;
   m->info.state = from->state ? from->state : from->proprio ? from->proprio : 1;
-  snprintf(m->info.task, sizeof(m->info.task), "%s", m->config->task);
+  snprintf(m->info.task, sizeof(m->info.task), "%s", m->config->task ? m->config->task : "film");
   snprintf(m->info.version, sizeof(m->info.version), "import");
   if (!m->info.policy[0]) snprintf(m->info.policy, sizeof(m->info.policy), "imported");
   m->states = calloc(n, (size_t)m->info.state * sizeof(double));
@@ -163,6 +164,9 @@ static void note_made(Transfer* m) {
              {c->truncated != NULL, "truncated (1 in last rows)"},
              {c->time != NULL, "time (equal steps)"}};
   char* text = m->notes->made;
+  if (m->from->episodes_by[0]) {
+    snprintf(text, US_LEFT_CHARS, "episodes (%s)", m->from->episodes_by);
+  }
   for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
     size_t n = strlen(text);
     if (!all[i].there) {
@@ -206,9 +210,11 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   const UsDatasetColumns* c = &m->from->c;
   double* dt = &m->info.dt;
   if (m->config && m->config->dt > 0) *dt = m->config->dt;
+  if (m->config && m->config->fps > 0) *dt = 1 / m->config->fps;
   if (*dt <= 0 && c->time && c->ep_len[0] > 1) *dt = c->time[1] - c->time[0];
   if (m->config && !(*dt > 0)) {
-    return us_fail(US_USAGE, "%s: the file does not say the time between its rows; expected --dt",
+    return us_fail(US_USAGE,
+                   "%s: the file does not say the time between its rows; expected --dt or --fps",
                    m->path);
   }
   // The file's sizes are known now, so the new one gets just the room that it needs.
@@ -273,6 +279,15 @@ static UsStatus transfer(Transfer* m, const char* out, int overwrite, UsVerdict*
     snprintf(verdict->writer, sizeof(verdict->writer), "%s", m->from->writer);
     snprintf(verdict->left, sizeof(verdict->left), "%s", m->from->left);
     if (m->config) note_made(m);
+    if (m->from->foreign) {
+      snprintf(m->notes->frames, sizeof(m->notes->frames), "%s",
+               us_foreign_frames_text(m->from->foreign));
+    }
+    if (m->config && !m->config->task && m->from->info.action) {
+      status = us_fail(US_USAGE, "%s: expected --task, what its trajectories are of", m->path);
+    }
+  }
+  if (status == US_OK) {
     status = transfer_to(m, out);
   }
   // Half of the room may be there.
@@ -289,11 +304,11 @@ UsStatus us_dataset_import(const char* path, const char* out, const UsImport* co
   Transfer m = {.path = path, .config = config, .notes = notes};
   memset(notes, 0, sizeof(*notes));
   US_TRY(us_settings_check(us_import_settings, config));
-  if (!config->task) return us_fail(US_USAGE, "import: expected a task");
-  if (config->fps > 0 || config->size || config->crop || config->steps || config->keep_damaged) {
-    return us_fail(US_USAGE,
-                   "--fps, --size, --crop, --steps and --keep-damaged are for film, not for HDF5 "
-                   "files");
+  if (config->fps > 0 && config->dt > 0) {
+    return us_fail(US_USAGE, "expected --fps or --dt, found both");
+  }
+  if (config->keep_damaged) {
+    return us_fail(US_USAGE, "--keep-damaged is for film, not for HDF5 files");
   }
   return transfer(&m, out, config->overwrite, verdict);
 }

@@ -109,10 +109,14 @@ static herr_t check_link(hid_t file, const char* name, const H5L_info_t* link, v
   return 1;
 }
 
-UsStatus us_hdf5_check_root(const char* path, hid_t file) {
+static herr_t pass_link(hid_t file, const char* name, const H5L_info_t* link, void* arg) {
+  return 0;
+}
+
+UsStatus us_hdf5_check_root(const char* path, hid_t file, int others) {
   // The walk itself may fail in a damaged list.
-  herr_t found =
-      H5Literate(file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, check_link, (void*)(uintptr_t)path);
+  herr_t found = H5Literate(file, H5_INDEX_NAME, H5_ITER_NATIVE, NULL,
+                            others ? pass_link : check_link, (void*)(uintptr_t)path);
   if (found > 0) return US_FORMAT;
   if (found == 0) return US_OK;
   return us_fail(US_FORMAT, "%s: expected a readable list of columns, found: %s", path,
@@ -137,7 +141,12 @@ static herr_t list_link(hid_t file, const char* name, const H5L_info_t* link, vo
   // What this HDF5 cannot open is named all the same.
   enum { kTail = 32 };  // for " and N more"
   hid_t column = link->type == H5L_TYPE_HARD ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
-  const char* why = column < 0 ? " (this HDF5 cannot open it)" : "";
+  H5O_info_t object = {.type = H5O_TYPE_UNKNOWN};
+  if (column < 0 && link->type == H5L_TYPE_HARD)
+    H5Oget_info_by_name2(file, name, &object, H5O_INFO_BASIC, H5P_DEFAULT);
+  const char* why = column >= 0                     ? ""
+                    : object.type == H5O_TYPE_GROUP ? " (a group)"
+                                                    : " (this HDF5 cannot open it)";
   if (column >= 0) H5Dclose(column);
   size_t room = o->size - o->used;
   size_t n = strlen(name) + strlen(why) + 2;
@@ -276,7 +285,8 @@ static UsStatus check_storage(const char* path, hid_t file, const char* name, hi
   if (space >= 0) H5Sclose(space);
   if (type >= 0) H5Tclose(type);
   if (rank < 0 || number == 0 || text) {
-    return us_fail(US_FORMAT, "%s: %s: expected a column of numbers", path, name);
+    return us_fail(US_FORMAT, "%s: %s: expected a column of numbers, found %s", path, name,
+                   text ? "texts or lists of any length (h5py's object)" : "none");
   }
   if (rank == 0) return US_OK;
   return H5Pget_layout(how) == H5D_CHUNKED
@@ -314,6 +324,23 @@ hsize_t us_column_chunk(hid_t column) {
   if (how >= 0 && H5Pget_layout(how) == H5D_CHUNKED) H5Pget_chunk(how, H5S_MAX_RANK, chunk);
   if (how >= 0) H5Pclose(how);
   return chunk[0] ? chunk[0] : 1;
+}
+
+int us_column_extents(hid_t column, hsize_t* dims) {
+  hid_t space = H5Dget_space(column);
+  int rank = H5Sget_simple_extent_dims(space, dims, NULL);
+  if (space >= 0) H5Sclose(space);
+  return rank < 0 ? 0 : rank;
+}
+
+const char* us_shape_text(int rank, const hsize_t* dims, char text[US_SHAPE_CHARS]) {
+  size_t n = 0;
+  text[0] = 0;
+  for (int i = 0; i < rank && n + 24 < US_SHAPE_CHARS; i++) {
+    n += (size_t)snprintf(text + n, US_SHAPE_CHARS - n, "%s%llu", i ? ", " : "",
+                          (unsigned long long)dims[i]);
+  }
+  return text;
 }
 
 // A type in words, for messages.

@@ -20,8 +20,9 @@ UsStatus us_hdf5_open(const char* path, hid_t* out);
 // system has locks.
 hid_t us_hdf5_file(const char* path, unsigned flags);
 
-// Refuses anything at the root but columns: the field's loaders break on groups and scalars.
-UsStatus us_hdf5_check_root(const char* path, hid_t file);
+// Refuses anything at the root but columns: the field's loaders break on groups and scalars. With
+// `others` set those are left alone, and only the list itself has to be readable.
+UsStatus us_hdf5_check_root(const char* path, hid_t file, int others);
 
 // Opens the column `name`, which must exist. Refused are links out of the file, numbers kept in
 // other files, filters that this machine has not (the message names the package), chunks larger
@@ -35,6 +36,13 @@ hsize_t us_column_chunk(hid_t column);
 // Lists what is at the root besides the columns `taken` (count), separated by commas, in at most
 // size - 1 bytes; a list that is longer ends with the number of the others. "": nothing.
 void us_hdf5_list_others(hid_t file, int count, const char* const* taken, char* text, size_t size);
+
+// Extents of an open column, dims (H5S_MAX_RANK); returns how many, 0 where there are none.
+int us_column_extents(hid_t column, hsize_t* dims);
+
+// Extents in words: "15, 64, 64, 3".
+enum { US_SHAPE_CHARS = 120 };
+const char* us_shape_text(int rank, const hsize_t* dims, char text[US_SHAPE_CHARS]);
 
 // What a type is, in words: "big-endian unsigned 32-bit integer".
 const char* us_type_text(hid_t type, char text[64]);

@@ -114,8 +114,8 @@ void us_hdf5_quiet(void) {
 
 // ---- rows ----
 
-int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, void* data,
-                   int write) {
+// Moves rows between a column and packed memory of numbers of a type.
+static int move(hid_t column, hid_t type, int64_t first, int64_t rows, void* data, int write) {
   kept[0] = 0;
   // Selects the rows in the file.
   hid_t space = H5Dget_space(column);
@@ -129,17 +129,27 @@ int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, voi
   }
   // In memory they are packed.
   hid_t memory = bad ? -1 : H5Screate_simple(rank, dims, NULL);
-  // Bytes are moved as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
-  hid_t own = us_number(us_columns[id].type).bytes == 1 ? H5Dget_type(column) : -1;
-  hid_t type = own >= 0 ? own : us_number(us_columns[id].type).memory;
   if (!bad) {
     bad = write ? H5Dwrite(column, type, memory, space, H5P_DEFAULT, data)
                 : H5Dread(column, type, memory, space, H5P_DEFAULT, data);
   }
-  if (own >= 0) H5Tclose(own);
   if (memory >= 0) H5Sclose(memory);
   if (space >= 0) H5Sclose(space);
   return bad < 0 || rank < 1 ? -1 : 0;
+}
+
+int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, void* data,
+                   int write) {
+  // Bytes are moved as they are: a bool is a bit field or an enumeration too, and -1 is not 0.
+  hid_t own = us_number(us_columns[id].type).bytes == 1 ? H5Dget_type(column) : -1;
+  hid_t type = own >= 0 ? own : us_number(us_columns[id].type).memory;
+  int bad = move(column, type, first, rows, data, write);
+  if (own >= 0) H5Tclose(own);
+  return bad;
+}
+
+int us_column_read_floats(hid_t column, int64_t first, int64_t rows, float* data) {
+  return move(column, H5T_NATIVE_FLOAT, first, rows, data, 0);
 }
 
 // ---- attributes ----

@@ -110,6 +110,9 @@ UsNumber us_number(UsColumnType type);
 // memory of its own type. Returns 0, or -1 when HDF5 failed.
 int us_column_move(hid_t column, UsColumnId id, int64_t first, int64_t rows, void* data, int write);
 
+// Reads rows of a column of any numbers as floats. Returns 0 or -1.
+int us_column_read_floats(hid_t column, int64_t first, int64_t rows, float* data);
+
 // Writes an attribute of the root, replacing a value of the same shape. count 0: a scalar.
 // Returns 0 or -1.
 int us_attribute_write(hid_t file, const char* name, hid_t stored, hid_t memory, int count,

@@ -68,23 +68,19 @@ int us_video_is(const char* path) {
 // What is asked of every clip.
 static UsStatus settle(Import* m) {
   const UsImport* c = m->config;
-  int *crop = m->ask.crop, end = 0;
   US_TRY(us_settings_check(us_import_settings, c));
-  if (c->bound > 0 || c->pixels || c->proprio || c->state || c->repair) {
-    return us_fail(US_USAGE,
-                   "--bound, --pixels, --proprio, --state and --repair are for HDF5 files, not for "
-                   "film");
+  if (c->bound > 0 || c->range || c->layout || c->action || c->pixels || c->proprio || c->state ||
+      c->repair) {
+    return us_fail(
+        US_USAGE,
+        "--bound, --range, --layout, --action, --pixels, --proprio, --state and --repair "
+        "are for HDF5 files, not for film");
   }
   if (c->fps > 0 && c->dt > 0) return us_fail(US_USAGE, "expected --fps or --dt, found both");
   m->ask.step = c->fps > 0 ? 1 / c->fps : c->dt;
   m->ask.size = c->size ? c->size : kSize;
   m->steps = c->steps ? c->steps : kSteps;
-  if (!c->crop) return US_OK;
-  int n = sscanf(c->crop, "%d:%d:%d:%d%n", crop, crop + 1, crop + 2, crop + 3, &end);
-  if (n == 4 && !c->crop[end] && crop[0] > 0 && crop[1] > 0 && crop[2] >= 0 && crop[3] >= 0) {
-    return US_OK;
-  }
-  return us_fail(US_USAGE, "--crop: expected W:H:X:Y in pixels, found \"%s\"", c->crop);
+  return us_fit_read(c->fit, c->crop, &m->ask.fit, m->ask.crop);
 }
 
 // ---- clips ----
@@ -132,16 +128,18 @@ static UsStatus add_row(Import* m, double time) {
 // Says once what becomes of pictures of one size.
 static void tell_part(Import* m, const char* path, const UsVideoStory* s) {
   const UsVideoStory* l = &m->last;
-  const int *c = s->crop, n = m->ask.size;
+  const int *c = s->crop, *p = s->place, n = m->ask.size;
   int same = l->width == s->width && l->height == s->height && l->turn == s->turn &&
              memcmp(l->crop, c, sizeof(s->crop)) == 0;
   m->last = *s;
   if (same || s->width == 0) return;
-  char turned[48] = "";
+  char turned[48] = "", within[64] = "";
+  if (p[0] != n || p[1] != n)
+    snprintf(within, sizeof(within), " within %d x %d, black around", n, n);
   if (s->turn) snprintf(turned, sizeof(turned), ", turned by %d degrees as it says", s->turn);
-  us_log("%s: of %d x %d pixels the part %d:%d:%d:%d becomes %d x %d%s%s", path, s->width,
-         s->height, c[0], c[1], c[2], c[3], n, n, turned,
-         m->ask.crop[0] && c[0] != c[1] ? ", squeezed, since it is no square" : "");
+  us_log("%s: of %d x %d pixels the part %d:%d:%d:%d becomes %d x %d%s%s%s", path, s->width,
+         s->height, c[0], c[1], c[2], c[3], p[0], p[1], within, turned,
+         m->ask.fit == US_FIT_STRETCH && c[0] != c[1] ? ", squeezed, since it is no square" : "");
 }
 
 // Damage is refused, or noted where it is to be kept.

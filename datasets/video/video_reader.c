@@ -38,10 +38,13 @@ static int start(UsVideo* v, const char* helper, const UsVideoAsk* ask) {
   snprintf(number[0], sizeof(number[0]), "%d", ask->size);
   snprintf(number[1], sizeof(number[1]), "%.12g", ask->step);
   for (int i = 0; i < 4; i++) snprintf(number[2 + i], sizeof(number[2]), "%d", ask->crop[i]);
+  char fit[16];
+  snprintf(fit, sizeof(fit), "%s", us_fit_names[ask->fit]);
   char* const words[] = {(char*)(uintptr_t)helper,
                          v->path,
                          number[0],
                          number[1],
+                         fit,
                          number[2],
                          number[3],
                          number[4],
@@ -209,8 +212,8 @@ UsStatus us_video_next(UsVideo* v, uint8_t* pixels, double* time, UsVideoNext* n
       return US_OK;
     }
     // What the pictures are comes before the first of them.
-    if (sscanf(line, "film %d %d %d %lf %lf %d %d %d %d", &s->width, &s->height, &s->turn, &s->rate,
-               &s->seconds, c, c + 1, c + 2, c + 3) != 9) {
+    if (sscanf(line, "film %d %d %d %lf %lf %d %d %d %d %d %d", &s->width, &s->height, &s->turn,
+               &s->rate, &s->seconds, c, c + 1, c + 2, c + 3, s->place, s->place + 1) != 11) {
       return end_early(v, next);
     }
   }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "datasets/files/fit.h"
 #include "worldmodel/base/status.h"
 
 enum { US_VIDEO_TEXT = 256 };
@@ -16,7 +17,8 @@ enum { US_VIDEO_TEXT = 256 };
 typedef struct UsVideoAsk {
   int size;     // side of the frames
   double step;  // s between them; 0: as the file has them; of a folder it is more
-  int crop[4];  // W, H, X, Y; W 0: the largest square in the middle
+  UsFitKind fit;
+  int crop[4];  // W, H, X, Y; W 0: all
 } UsVideoAsk;
 
 // What has become known of a clip so far.
@@ -24,6 +26,7 @@ typedef struct UsVideoStory {
   int width, height, turn;  // of its pictures as they are shown; degrees clockwise
   double rate, seconds;     // pictures a second and length as the file has them; 0: not said
   int crop[4];              // the part that is taken
+  int place[2];             // W, H of it in the frame
   int64_t pictures;         // decoded, known at the end as all below
   int64_t repeated;         // frames that repeat the one before, since steps are shorter
   int64_t dropped;          // pictures that were not later than the one before

@@ -145,15 +145,30 @@ static UsStatus verify(const char* path, const char* model) {
 
 // ---- import ----
 
+// What has to be known of frames: the encoder that everybody begins with has one size.
+static UsStatus print_frames(const UsVerdict* v, const UsImportNotes* notes) {
+  UsEncoder* e;
+  if (notes->frames[0]) printf("  frames of %s\n", us_shown(notes->frames));
+  if (v->info.height == 0) return US_OK;
+  US_TRY(us_encoder_open("default", NULL, &e));
+  int height = us_encoder_info(e)->height, width = us_encoder_info(e)->width;
+  us_encoder_destroy(e);
+  if (height == v->info.height && width == v->info.width) return US_OK;
+  printf("  the embedded encoder sees frames of %d x %d (--size %d), not of %d x %d\n", width,
+         height, height, v->info.width, v->info.height);
+  return US_OK;
+}
+
 // Another program's file as one of ours, and what cannot be done with it here.
 static UsStatus import(const char* path, const char* out, const UsImport* config) {
   UsVerdict v;
   UsImportNotes notes;
-  const UsTask* task = us_cli_task(config->task);
+  const UsTask* task = config->task ? us_cli_task(config->task) : NULL;
   US_TRY(us_dataset_import(path, out, config, &v, &notes));
   // What was taken over, and what not.
   printf("%s: %lld episodes, %lld rows of %s, from %s\n", out, (long long)v.info.episodes,
          (long long)v.info.rows, path, us_shown(v.writer));
+  US_TRY(print_frames(&v, &notes));
   if (v.left[0]) printf("  not taken over: %s\n", us_shown(v.left));
   if (notes.made[0]) printf("  not in the file, so made here: %s\n", us_shown(notes.made));
   if (notes.rewards)
@@ -161,6 +176,10 @@ static UsStatus import(const char* path, const char* out, const UsImport* config
   if (notes.actions) {
     printf("  the actions in the last rows of %lld episodes are left out: no frame follows them\n",
            (long long)notes.actions);
+  }
+  if (!config->task) {
+    printf("  no actions: pretrain and finetune --film take this file, eval does not\n");
+    return US_OK;
   }
   if (!task) {
     printf("  no task here is called \"%s\": models can be trained, not evaluated\n", config->task);
@@ -245,20 +264,26 @@ static const char help[] =
     "         size that it sees.\n"
     "import   writes another program's HDF5 file into one of ours, and says which columns it "
     "does not\n"
-    "         take over and which it has to make up. Or film: clips of any kind that libav reads "
-    "and\n"
-    "         folders of pictures (PNG, JPEG), in the order of their names. A clip is an episode, "
-    "cut\n"
-    "         after --steps rows and where it jumps in time; its frames are the largest square in "
-    "the\n"
-    "         middle (--crop), --size pixels a side; rows have the clip's own times, or equal "
-    "steps\n"
-    "         with --fps. Such a file has no actions: pretrain and finetune --film take it.\n"
+    "         take over and which it has to make up. Frames may be grey, have their colours first, "
+    "be\n"
+    "         of any size (--size, --fit, --crop) and any kind of number (--range says black and "
+    "white).\n"
+    "         Without ep_len episodes end where episode_idx, step_idx, or terminated and truncated "
+    "say\n"
+    "         so, or after --steps rows. Or film: clips of any kind that libav reads and folders "
+    "of\n"
+    "         pictures (PNG, JPEG), in the order of their names. A clip is an episode, cut after "
+    "--steps\n"
+    "         rows and where it jumps in time; rows have the clip's own times, or equal steps "
+    "with\n"
+    "         --fps. What has no actions pretrain and finetune --film take.\n"
     "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
     "Examples:\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"
     "  understudy dataset verify runs/train.h5 --model runs/model\n"
     "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n"
+    "  understudy dataset import arm.h5 --pixels images --range 0:1 --size 64 --fit letterbox\n"
+    "      --fps 30 --task arm --out runs/arm.h5\n"
     "  understudy dataset import a.mp4 b.mkv pictures/ --fps 10 --out runs/film.h5\n";
 
 typedef struct Options {
@@ -299,6 +324,15 @@ static UsStatus run_verb(const char* verb, const char* const* paths, const Optio
   return status;
 }
 
+// The same; what is no HDF5 file may be film.
+static UsStatus run_or_point(const char* verb, const char* const* paths, const Options* o) {
+  char message[1024];
+  UsStatus status = run_verb(verb, paths, o);
+  if (status != US_FORMAT || strcmp(verb, "import") == 0 || !us_video_is(paths[0])) return status;
+  snprintf(message, sizeof(message), "%s", us_message());
+  return us_fail(status, "%s (film? dataset import makes a dataset of it)", message);
+}
+
 // The exit code of wrong use, -1 when all is fine.
 static int check_use(const char* command, const char* verb, const char* const* paths,
                      const Options* o) {
@@ -327,7 +361,7 @@ static int check_use(const char* command, const char* verb, const char* const* p
     }
     return us_cli_usage(command, "unexpected argument \"%s\"", paths[i]);
   }
-  if (import && (task ? !task[0] || strlen(task) > 63 : !film)) {
+  if (import && task && (!task[0] || strlen(task) > 63)) {
     return us_cli_usage(command, "import: expected --task, a name of at most 63 bytes");
   }
   return -1;
@@ -352,7 +386,7 @@ int us_cmd_dataset(int argc, const char** argv) {
                    : us_cli_fail(argv[0], us_fail(US_MEMORY, "out of memory"));
   if (code < 0) code = check_use(argv[0], words[0] ? words[0] : "", words + 1, &o);
   if (code < 0) {
-    UsStatus status = run_verb(words[0], words + 1, &o);
+    UsStatus status = run_or_point(words[0], words + 1, &o);
     code = status == US_OK ? 0 : us_cli_fail(argv[0], status);
   }
   free(words);

@@ -1,17 +1,19 @@
-// understudy-film PATH SIZE STEP W H X Y: decodes a clip, or a folder of pictures, into square RGB
-// frames on its output. The library runs it to import film (datasets/video/video_reader.h): what a
-// damaged file does to libav happens here.
+// understudy-film PATH SIZE STEP FIT W H X Y: decodes a clip, or a folder of pictures, into square
+// RGB frames on its output. The library runs it to import film (datasets/video/video_reader.h):
+// what a damaged file does to libav happens here.
 //
 //   PATH       a file that libav reads, or a folder with files of pictures, taken by their names
 //   SIZE       side of the frames that come out
 //   STEP       seconds between them; 0: every frame at its own time (of a folder it may not be 0)
-//   W H X Y    the part of the pictures that becomes a frame; W 0: the largest square in the middle
+//   FIT        of a part that is no square: crop (its middle), letterbox (black around) or stretch
+//   W H X Y    the part of the pictures that becomes a frame; W 0: all
 //
 // What comes out are lines of text; behind a line "frame" come SIZE * SIZE * 3 bytes:
 //
-//   film W H TURN RATE SECONDS  W H X Y   the first picture's size, degrees clockwise that it is
-//                                         shown turned, frames a second and length as the file has
-//                                         them (0: not said), and the part that is taken
+//   film W H TURN RATE SECONDS  W H X Y  W H   the first picture's size, degrees clockwise that it
+//                                         is shown turned, frames a second and length as the file
+//                                         has them (0: not said), the part that is taken, and its
+//                                         size in the frame
 //   frame T                               a frame at T seconds
 //   cut                                   what follows does not follow on what came before
 //   fault T TEXT                          damage behind second T; the same holds
@@ -48,7 +50,8 @@ typedef struct Film {
   // What was asked for.
   int size;
   double step;
-  int asked[4];  // W, H, X, Y; W 0: a square
+  const char* fit;
+  int asked[4];  // W, H, X, Y; W 0: all
   // The input that is open.
   AVIOContext* bytes;
   AVFormatContext* format;
@@ -58,8 +61,9 @@ typedef struct Film {
   AVFrame* frame;
   // The pictures: size and part of the first, which hold for all.
   int known, width, height, turn, crop[4];
+  int place[2];  // W, H of the part in the frame, as it is shown
   struct SwsContext* scaler;
-  uint8_t *scaled, *turned;  // (size, size, 3)
+  uint8_t *fitted, *scaled, *turned;  // (size, size, 3); the part alone, and within the frame
   // Time: the picture that is held until the next says up to when it is the nearest, and that it
   // can be trusted.
   AVFrame* held;   // empty: none
@@ -126,17 +130,26 @@ static const char* why(int error) {
 static int find_crop(Film* f) {
   int w = f->width, h = f->height, *c = f->crop;
   memcpy(c, f->asked, sizeof(f->crop));
-  if (c[0] > 0) return c[0] <= w && c[1] <= h && c[2] <= w - c[0] && c[3] <= h - c[1];
+  if (c[0] == 0) c[0] = w, c[1] = h;
+  f->place[0] = f->place[1] = f->size;
+  if (c[0] > w || c[1] > h || c[2] > w - c[0] || c[3] > h - c[1]) return 0;
   // Pixels that are `wide` times as wide as high.
   AVRational aspect = f->stream->sample_aspect_ratio.num ? f->stream->sample_aspect_ratio
                                                          : f->codec->sample_aspect_ratio;
   double wide = aspect.num > 0 && aspect.den > 0 ? av_q2d(aspect) : 1;
   if (f->turn % 180) wide = 1 / wide;
-  double side = fmin(w * wide, h);
-  c[0] = (int)fmax(1, fmin(w, round(side / wide)));
-  c[1] = (int)fmax(1, fmin(h, round(side)));
-  c[2] = (w - c[0]) / 2;
-  c[3] = (h - c[1]) / 2;
+  double side = fmin(c[0] * wide, c[1]), most = fmax(c[0] * wide, c[1]);
+  if (strcmp(f->fit, "letterbox") == 0) {
+    f->place[0] = (int)fmax(1, round(f->size * c[0] * wide / most));
+    f->place[1] = (int)fmax(1, round(f->size * c[1] / most));
+  }
+  if (strcmp(f->fit, "crop") != 0) return 1;
+  w = (int)fmax(1, fmin(c[0], round(side / wide)));
+  h = (int)fmax(1, fmin(c[1], round(side)));
+  c[2] += (c[0] - w) / 2;
+  c[3] += (c[1] - h) / 2;
+  c[0] = w;
+  c[1] = h;
   return 1;
 }
 
@@ -154,9 +167,9 @@ static int know(Film* f, const AVFrame* p) {
   }
   AVRational rate = av_guess_frame_rate(f->format, f->stream, NULL);
   double length = f->format->duration > 0 ? (double)f->format->duration / AV_TIME_BASE : 0;
-  say("film %d %d %d %.9g %.9g  %d %d %d %d", f->width, f->height, f->turn,
+  say("film %d %d %d %.9g %.9g  %d %d %d %d  %d %d", f->width, f->height, f->turn,
       rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0, length, f->crop[0], f->crop[1], f->crop[2],
-      f->crop[3]);
+      f->crop[3], f->place[0], f->place[1]);
   f->known = 1;
   return 1;
 }
@@ -189,23 +202,32 @@ static const uint8_t* turn(Film* f) {
 static int scale(Film* f, AVFrame* p) {
   size_t crop[4];
   stored_crop(f, crop);
-  int w = (int)crop[0], h = (int)crop[1], n = f->size;
+  int w = (int)crop[0], h = (int)crop[1], n = f->size, turned = f->turn % 180 != 0;
+  int wide = f->place[turned], high = f->place[!turned];
   p->crop_left = crop[2];
   p->crop_top = crop[3];
   p->crop_right = (size_t)p->width - crop[0] - crop[2];
   p->crop_bottom = (size_t)p->height - crop[1] - crop[3];
   if (av_frame_apply_cropping(p, AV_FRAME_CROP_UNALIGNED) < 0) return 0;
   // Averages over areas where it becomes smaller.
-  int how = w >= n && h >= n ? SWS_AREA : SWS_BICUBIC;
-  f->scaler = sws_getCachedContext(f->scaler, w, h, p->format, n, n, AV_PIX_FMT_RGB24,
+  int how = w >= wide && h >= high ? SWS_AREA : SWS_BICUBIC;
+  f->scaler = sws_getCachedContext(f->scaler, w, h, p->format, wide, high, AV_PIX_FMT_RGB24,
                                    how | SWS_ACCURATE_RND | SWS_BITEXACT, NULL, NULL, NULL);
   if (!f->scaler) return 0;
   sws_setColorspaceDetails(f->scaler, sws_getCoefficients(p->colorspace),
                            p->color_range == AVCOL_RANGE_JPEG, sws_getCoefficients(SWS_CS_DEFAULT),
                            1, 0, 1 << 16, 1 << 16);
-  uint8_t* const to[4] = {f->scaled};
-  const int stride[4] = {3 * n};
-  return sws_scale(f->scaler, (const uint8_t* const*)p->data, p->linesize, 0, h, to, stride) == n;
+  uint8_t* const to[4] = {f->fitted};
+  const int stride[4] = {3 * wide};
+  if (sws_scale(f->scaler, (const uint8_t* const*)p->data, p->linesize, 0, h, to, stride) != high) {
+    return 0;
+  }
+  // What lies around stays black.
+  size_t at = 3 * ((size_t)((n - high) / 2) * (size_t)n + (size_t)((n - wide) / 2));
+  for (int y = 0; y < high; y++, at += 3 * (size_t)n) {
+    memcpy(f->scaled + at, f->fitted + 3 * (size_t)y * (size_t)wide, 3 * (size_t)wide);
+  }
+  return 1;
 }
 
 // Hands out the picture that is held at a time.
@@ -495,23 +517,24 @@ static void decode_folder(Film* f, const char* path) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 8) return 2;
+  if (argc != 9) return 2;
   // A crash is a signal, whatever a sanitizer would make of it, and leaves no core.
   static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
   for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) signal(signals[i], SIG_DFL);
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
   av_log_set_callback(keep_reason);
   av_max_alloc(kMostBytes);
-  Film f = {.size = atoi(argv[2]), .step = atof(argv[3])};
-  for (int i = 0; i < 4; i++) f.asked[i] = atoi(argv[4 + i]);
+  Film f = {.size = atoi(argv[2]), .step = atof(argv[3]), .fit = argv[4]};
+  for (int i = 0; i < 4; i++) f.asked[i] = atoi(argv[5 + i]);
   if (f.size < 1 || f.size > 1 << 12) return 2;
   size_t bytes = (size_t)f.size * (size_t)f.size * 3;
-  f.scaled = malloc(bytes + 64);  // the scaler may write a little more
+  f.fitted = malloc(bytes + 64);  // the scaler may write a little more
+  f.scaled = calloc(1, bytes);
   f.turned = malloc(bytes);
   f.packet = av_packet_alloc();
   f.frame = av_frame_alloc();
   f.held = av_frame_alloc();
-  if (!f.scaled || !f.turned || !f.packet || !f.frame || !f.held) _exit(1);
+  if (!f.fitted || !f.scaled || !f.turned || !f.packet || !f.frame || !f.held) _exit(1);
   // A folder has the steps that it is told.
   struct stat found;
   if (stat(argv[1], &found) == 0 && S_ISDIR(found.st_mode)) {

@@ -375,7 +375,7 @@ static void test_film(void** state) {
   assert_int_equal(us_dataset_verify(back, FOREIGN_SIDE, FOREIGN_SIDE, &v), US_OK);
   assert_true(v.info.action == 0 && v.info.rows == FOREIGN_ROWS);
   // What is said of clips is not for such files.
-  config.fps = 10;
+  config.keep_damaged = 1;
   assert_int_equal(us_dataset_import(path, out, &config, &v, &notes), US_USAGE);
   assert_non_null(strstr(us_message(), "film"));
 }

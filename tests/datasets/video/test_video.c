@@ -154,6 +154,40 @@ static void test_crop_and_turn(void** state) {
   }
 }
 
+// What is no square is squeezed or has black around, however it is shown.
+static void test_fit(void** state) {
+  const char* path = toy_path("fit.mp4");
+  MakeFilm m = clip(path, AV_CODEC_ID_MPEG4);
+  assert_true(film_make(&m));
+  UsDataset* d = import_one(path, (UsImport){.fit = "stretch"}, NULL);
+  expect_pixel(d, 20, 13, 13, 240, 10, 10);
+  expect_pixel(d, 20, 19, 4, 80, 80, 80);
+  expect_pixel(d, 20, 30, 30, 80, 80, 80);
+  us_dataset_close(d);
+  // 32 x 21 of 32 x 32, then 21 x 32 of them.
+  for (int turn = 0; turn < 180; turn += 90) {
+    m.turn = turn;
+    assert_true(film_make(&m));
+    d = import_one(path, (UsImport){.fit = "letterbox"}, NULL);
+    for (int i = 0; i < kSide; i++) {
+      for (int k = 0; k < 5; k++) {
+        expect_pixel(d, 20, turn ? k : i, turn ? i : k, 0, 0, 0);
+        expect_pixel(d, 20, turn ? 31 - k : i, turn ? i : 31 - k, 0, 0, 0);
+      }
+    }
+    expect_pixel(d, 20, turn ? 22 : 2, turn ? 2 : 9, 240, 10, 10);
+    expect_pixel(d, 20, turn ? 8 : 29, turn ? 29 : 22, 80, 80, 80);
+    us_dataset_close(d);
+  }
+  m.turn = 0;
+  assert_true(film_make(&m));
+  d = import_one(path, (UsImport){.fit = "crop", .crop = "48:32:0:0"}, NULL);
+  expect_pixel(d, 20, 29, 29, 240, 10, 10);
+  us_dataset_close(d);
+  refuse(path, (UsImport){.fit = "square"}, US_USAGE, "--fit: expected crop, letterbox or stretch");
+  refuse(path, (UsImport){.range = "0:1"}, US_USAGE, "--range");
+}
+
 // Greys of which no two that follow each other are alike.
 static int jump(int frame) {
   return 40 + 40 * (3 * frame % 5);
@@ -454,12 +488,12 @@ static void test_out(void** state) {
 int main(void) {
   snprintf(out, sizeof(out), "%s", toy_path("film.h5"));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),     cmocka_unit_test(test_crop_and_turn),
-      cmocka_unit_test(test_times),     cmocka_unit_test(test_episodes),
-      cmocka_unit_test(test_pictures),  cmocka_unit_test(test_damage),
-      cmocka_unit_test(test_mutations), cmocka_unit_test(test_no_film),
-      cmocka_unit_test(test_helper),    cmocka_unit_test(test_is_film),
-      cmocka_unit_test(test_out),
+      cmocka_unit_test(test_kinds),    cmocka_unit_test(test_crop_and_turn),
+      cmocka_unit_test(test_fit),      cmocka_unit_test(test_times),
+      cmocka_unit_test(test_episodes), cmocka_unit_test(test_pictures),
+      cmocka_unit_test(test_damage),   cmocka_unit_test(test_mutations),
+      cmocka_unit_test(test_no_film),  cmocka_unit_test(test_helper),
+      cmocka_unit_test(test_is_film),  cmocka_unit_test(test_out),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();
