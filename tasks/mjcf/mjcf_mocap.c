@@ -95,26 +95,42 @@ static void local_frame(const mjModel* m, int e, int side, double* place, double
   if (weld && !side) mju_copy4(quat, data + 6);
 }
 
-// The pose of the mocap body with which the constraint holds.
-static void rebase(const mjModel* m, const mjData* d, int e, double* place, double* quat) {
-  Tie t = {0};
-  tie_of(m, e, &t);
-  double theirs[3], turn[4], ours[3], back[4], held[4], at[3];
-  local_frame(m, e, !t.side, theirs, turn);
-  local_frame(m, e, t.side, ours, back);
-  int mocap = m->body_mocapid[t.mocap];
-  mju_copy4(quat, d->mocap_quat + 4 * mocap);
+// Where in its body the driven side is taken hold of: at a site of the constraint, else its origin.
+static void hold_of(const mjModel* m, int e, const Tie* t, double* place) {
+  double quat[4];
+  mju_zero3(place);
+  if (m->eq_objtype[e] == mjOBJ_SITE) local_frame(m, e, !t->side, place, quat);
+}
+
+// The hold in the world, where the driven body stands in d.
+static void find_hold(const mjModel* m, const mjData* d, int e, const Tie* t, double* place) {
+  double hold[3];
+  hold_of(m, e, t, hold);
+  mju_rotVecQuat(place, hold, d->xquat + 4 * t->driven);
+  mju_addTo3(place, d->xpos + 3 * t->driven);
+}
+
+// The pose of the mocap body with which the constraint holds once the driven body's hold is at `at`
+// (3) and the body turned as `turned` (4).
+static void tie_to(const mjModel* m, const mjData* d, int e, const Tie* t, const double* at,
+                   const double* turned, double* place, double* quat) {
+  double hold[3], theirs[3], turn[4], ours[3], back[4], held[4], tied[3];
+  hold_of(m, e, t, hold);
+  local_frame(m, e, !t->side, theirs, turn);
+  local_frame(m, e, t->side, ours, back);
+  mju_copy4(quat, d->mocap_quat + 4 * m->body_mocapid[t->mocap]);
   if (m->eq_type[e] == mjEQ_WELD) {
-    mju_mulQuat(held, d->xquat + 4 * t.driven, turn);
+    mju_mulQuat(held, turned, turn);
     mju_negQuat(back, back);
     mju_mulQuat(quat, held, back);
     mju_normalize4(quat);
   }
   // The two frames' places are one.
-  mju_rotVecQuat(at, theirs, d->xquat + 4 * t.driven);
-  mju_addTo3(at, d->xpos + 3 * t.driven);
+  mju_subFrom3(theirs, hold);
+  mju_rotVecQuat(tied, theirs, turned);
+  mju_addTo3(tied, at);
   mju_rotVecQuat(place, ours, quat);
-  mju_sub3(place, at, place);
+  mju_sub3(place, tied, place);
 }
 
 // ---- actions ----
@@ -131,25 +147,27 @@ void us_mjcf_mocap_control(const mjModel* m, mjData* d, double gain, const float
     int e = (int)room[0];
     Tie t = {0};
     if (!d->eq_active[e] || !tie_of(m, e, &t)) continue;
-    double place[3], quat[4], off[3], by[4], turn[3];
-    rebase(m, d, e, place, quat);
+    double at[3], off[3], turn[3], by[4], turned[4], place[3], quat[4];
+    find_hold(m, d, e, &t, at);
     for (int k = 0; k < 3; k++) off[k] = gain * (double)action[k];
     shorten(off, US_MOCAP_STEP);
     // A step does not leave the box; what is outside may come back.
     for (int k = 0; k < 3; k++) {
-      double low = fmin(room[1 + k], place[k]), high = fmax(room[4 + k], place[k]);
-      place[k] = fmin(fmax(place[k] + off[k], low), high);
+      double low = fmin(room[1 + k], at[k]), high = fmax(room[4 + k], at[k]);
+      at[k] = fmin(fmax(at[k] + off[k], low), high);
     }
     action += 3;
+    // The driven body turns about its own hold, wherever the body of motion capture lies.
+    mju_copy4(turned, d->xquat + 4 * t.driven);
     if (m->eq_type[e] == mjEQ_WELD) {
       for (int k = 0; k < 3; k++) turn[k] = gain * (double)action[k];
       shorten(turn, US_MOCAP_TURN);
-      double angle = mju_normalize3(turn), old[4];
+      double angle = mju_normalize3(turn);
       mju_axisAngle2Quat(by, turn, angle);
-      mju_copy4(old, quat);
-      mju_mulQuat(quat, by, old);
+      mju_mulQuat(turned, by, d->xquat + 4 * t.driven);
       action += 3;
     }
+    tie_to(m, d, e, &t, at, turned, place, quat);
     int mocap = m->body_mocapid[t.mocap];
     mju_copy3(d->mocap_pos + 3 * mocap, place);
     mju_copy4(d->mocap_quat + 4 * mocap, quat);
@@ -186,14 +204,14 @@ void us_mjcf_mocap_fill(mjModel* m) {
     room[0] = e;
     for (int s = 0; s < SAMPLES; s++) {
       UsRng rng = us_rng(0, US_RNG_RESET, (uint64_t)s, 0, 0);
-      double place[3], quat[4];
+      double at[3];
       us_scene_start(m, d);
       if (s > 0) draw(m, d, &rng);
       mj_kinematics(m, d);
-      rebase(m, d, e, place, quat);
+      find_hold(m, d, e, &t, at);
       for (int k = 0; k < 3; k++) {
-        room[1 + k] = s ? fmin(room[1 + k], place[k]) : place[k];
-        room[4 + k] = s ? fmax(room[4 + k], place[k]) : place[k];
+        room[1 + k] = s ? fmin(room[1 + k], at[k]) : at[k];
+        room[4 + k] = s ? fmax(room[4 + k], at[k]) : at[k];
       }
     }
     us_mjcf_hide_body(m, t.mocap);

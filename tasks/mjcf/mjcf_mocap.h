@@ -3,9 +3,10 @@
 
 // Bodies of motion capture as actions. Of those that a weld or connect constraint ties to another
 // body, an env step first brings each to where the constraint holds, so that it is no state of its
-// own, and then moves it: 3 numbers of an action are its way, which is at most 0.05 m long, and of
-// a weld 3 more turn it about an axis by at most 0.2 rad. Its place stays in the box that the other
-// body's joints reach. It is not drawn. For mjcf.c.
+// own, and then to where it holds once the other body has moved: 3 numbers of an action are that
+// body's way, which is at most 0.05 m long, and of a weld 3 more turn it about an axis by at most
+// 0.2 rad. It turns about the constraint's site in it, or else its own origin, which stays in the
+// box that its joints reach. The body of motion capture is not drawn. For mjcf.c.
 //
 // Threads: every call works on its arguments alone.
 

@@ -235,12 +235,23 @@ static void play(UsEnv* e, int n, const float* action, double* s) {
   get_state(e, 0, s);
 }
 
-// A step moves what the body drives by as much and as far as its joints go; a turn turns it.
+// How far the hand of the grip is from where it starts, in a state.
+static double hand_way(const double* s) {
+  const double w = s[3], x = s[4], y = s[5], z = s[6];
+  const double way[3] = {s[0] - 0.6 * (y * y + z * z), s[1] + 0.6 * (x * y + w * z),
+                         s[2] + 0.6 * (x * z - w * y)};
+  return sqrt(way[0] * way[0] + way[1] * way[1] + way[2] * way[2]);
+}
+
+// A step moves what the body drives by as much and as far as its joints go; a turn turns it where
+// it is. So too from the constraint's other side, and where the body of motion capture lies far.
 static void mocap(void** state) {
-  for (int flip = 0; flip < 2; flip++) {
-    const UsTask* t = open_text(
-        "grip.xml",
-        flip ? edited(grip, "body1='target' body2='hand'", "body1='hand' body2='target'") : grip);
+  for (int kind = 0; kind < 3; kind++) {
+    const char* file = grip;
+    if (kind == 1)
+      file = edited(grip, "body1='target' body2='hand'", "body1='hand' body2='target'");
+    if (kind == 2) file = edited(grip, "pos='.3 0 .5'", "pos='0 -1 0'");
+    const UsTask* t = open_text("grip.xml", file);
     const mjModel* m = t->model;
     assert_int_equal(t->action, 6);
     assert_null(us_sim_passive(t));
@@ -259,6 +270,7 @@ static void mocap(void** state) {
     play(e, 1, turn, s);
     double angle = 2 * acos(fmin(fabs(s[3]), 1));
     if (angle < 0.1 || angle > 0.22) fail_msg("a turn of %g rad", angle);
+    if (hand_way(s) > 0.02) fail_msg("a turn moves the hand by %g m", hand_way(s));
     // What follows depends on qpos, qvel and act alone: a state from a file goes on alike.
     assert_int_equal(us_env_observe(e, 1, (int[]){1}, &(UsObs){.state = s, .first = 1}), US_OK);
     const float both[12] = {0, -1, 0, 0, 0, 0, 0, -1};
