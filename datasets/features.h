@@ -2,7 +2,8 @@
 #define UNDERSTUDY_FEATURES_H_
 
 // The features of a frozen encoder over a whole dataset, computed once into a memory-mapped file
-// beside it or in a folder of the caller's choice, keyed by the hashes of data and encoder and the
+// beside it or in a folder of the caller's choice, keyed by the hashes of the encoder and of what
+// it reads (frames or states, not actions: a film has the features of its trajectories) and the
 // kind of device that encodes; and the training batches drawn from them. They are floats, or where
 // that device is one of US_FAST_FEATURES bfloat16 (worldmodel/base/bfloat.h), of half the bytes.
 //

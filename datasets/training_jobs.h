@@ -19,13 +19,14 @@
 // of all pairs or none, a line of us_log says so, and the folder goes without. `success_only` makes
 // one for a folder that has none, on the same data.
 //
-// With `film` us_finetune fits an inverse model (worldmodel/inverse.h) to the trajectories of
-// `data` and names the actions of the film, whose own it never reads. Stages follow, each with a
-// checkpoint of its own: `both` trains on all, where the film counts as far as its labels are to be
-// trusted and `data` is drawn twice as often as its share; `full` goes on with the true actions
-// alone; and where labels are bad, `alone` starts anew without the film. The last tenth of `data`,
-// at least two trajectories, is held back and chooses: `both`, or where labels are bad `alone`, is
-// kept unless the errors of another stage are less beyond twice their standard error.
+// With `film`, files of them, us_finetune fits an inverse model (worldmodel/inverse.h) to the
+// trajectories of `data` and names the actions of the film, whose own it never reads. Stages
+// follow, each with a checkpoint of its own: `both` trains on all, where the film counts as far as
+// its labels are to be trusted, each file as often as its weight, and `data` is drawn twice as
+// often as its share; `full` goes on with the true actions alone; and where labels are bad, `alone`
+// starts anew without the film. The last tenth of `data`, at least two trajectories, is held back
+// and chooses: `both`, or where labels are bad `alone`, is kept unless the errors of another stage
+// are less beyond twice their standard error.
 //
 // With `latent_actions` us_pretrain tells its predictor codes of what happened
 // (worldmodel/latent.h) in place of actions, frames a block apart; its folder keeps them.
@@ -79,8 +80,6 @@ struct UsTask;
   X(TEXT, init, NULL, 0, 0, RESULT, "DIR",                                                        \
     "a folder of `understudy pretrain`; default: the embedded one")                               \
   X(INT, block, 0, 0, 1 << 10, RESULT, "K", "env steps between frames; 0: the task's")            \
-  X(TEXT, film, NULL, 0, 0, FREE, "FILE",                                                         \
-    "trajectories whose actions nobody knows: an inverse model names them")                       \
   X(INT, label_steps, 1200, 1, 1000000000, RESULT, "N",                                           \
     "with --film: steps of the network that names actions")                                       \
   X(INT, last_steps, 500, 1, 1000000000, RESULT, "N",                                             \
@@ -115,6 +114,10 @@ struct UsTask;
 // Start from us_finetune_defaults() or us_pretrain_defaults().
 typedef struct UsFinetuneConfig {
   US_FINETUNE_SETTINGS(US_SETTING_FIELD)
+  // Files of trajectories whose actions nobody knows: an inverse model names them. NULL-terminated,
+  // at most US_TRAINING_FILES. Nullable
+  const char* const* film;
+  const double* film_weights;  // (files) factors on their shares of the samples, > 0. Nullable: 1
   const struct UsTask* const* tasks;  // known tasks, NULL-terminated. Nullable
   // Names of the settings that were chosen, separated by spaces; for others the task's own count
   // (us_task_settings). NULL: those do not count.

@@ -1,10 +1,10 @@
 // The feature cache: a page of header, then the rows (N, G, D), float32 or bfloat16, memory-mapped.
 //
-// The file is named after its key, the SHA-256 of the dataset's and the encoder's hashes, the kind
-// of device, whose roundings features have, and the kind of number if it is bfloat16, so a file
-// that changed never meets old features, whatever its times say. `done` counts finished rows and is
-// written after them, so an interrupted run goes on. While a run computes it holds the lock of the
-// file; others wait for it.
+// The file is named after its key, the SHA-256 of the hashes of what the encoder reads (the frames
+// or the states) and of the encoder, the kind of device, whose roundings features have, and the
+// kind of number if it is bfloat16, so a file that changed never meets old features, whatever its
+// times say. `done` counts finished rows and is written after them, so an interrupted run goes on.
+// While a run computes it holds the lock of the file; others wait for it.
 
 #define _GNU_SOURCE
 #include "datasets/features.h"
@@ -237,6 +237,15 @@ static UsStatus compute(UsFeatures* f, UsDataset* data, const UsEncoder* encoder
 
 // ---- opening ----
 
+// Names what an encoder reads of a dataset: the frames, or the states alone.
+static UsStatus hash_read(UsDataset* data, const UsEncoderInfo* e, char hex[US_HASH_CHARS]) {
+  const UsDatasetInfo* info = us_dataset_info(data);
+  if (e->height > 0) return us_dataset_frames_hash(data, hex);
+  size_t bytes = (size_t)info->rows * (size_t)info->state * sizeof(double);
+  us_hash_bytes(us_dataset_states(data), bytes, hex);
+  return US_OK;
+}
+
 static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encoder,
                          const UsFeaturesPlace* place, UsPool* pool) {
   const UsEncoderInfo* e = us_encoder_info(encoder);
@@ -253,7 +262,7 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
   memcpy(f->header.encoder, e->hash, US_HASH_CHARS);
   // Its key, then the file: there, or computed.
   char all[3 * US_HASH_CHARS + 16], hash[US_HASH_CHARS];
-  US_TRY(us_dataset_hash(data, hash));
+  US_TRY(hash_read(data, e, hash));
   const char* kind = us_device_kind(device);
   snprintf(all, sizeof(all), "%s%s%s%s", hash, e->hash, strcmp(kind, "cpu") ? kind : "",
            f->header.bfloat ? ", bfloat16" : "");

@@ -33,39 +33,82 @@ static UsStatus check_steps(const UsDataset* film, double dt, const char* data) 
   return US_OK;
 }
 
-UsStatus us_training_film_open(UsTrainingJob* j) {
+// The trajectories themselves, held-back ones among them, would judge what they trained, and a film
+// that is named twice has a weight for that.
+static UsStatus check_other(UsDataset* film, UsDataset* than) {
+  char frames[2][US_HASH_CHARS];
+  US_TRY(us_dataset_frames_hash(film, frames[0]));
+  US_TRY(us_dataset_frames_hash(than, frames[1]));
+  if (strcmp(frames[0], frames[1]) != 0) return US_OK;
+  return us_fail(US_USAGE, "--film: expected other trajectories than %s, found its frames in %s",
+                 us_dataset_path(than), us_dataset_path(film));
+}
+
+// Opens file i of a film and checks that it goes with the data.
+static UsStatus open_file(UsTrainingJob* j, int i) {
   UsTrainingFilm* f = &j->film;
   UsDataset* data = j->data.data[0];
-  US_TRY(us_training_file_open(j->c.film, 1, &f->data));
-  const UsDatasetInfo *a = us_dataset_info(data), *b = us_dataset_info(f->data);
+  const char* path = j->films[i];
+  const double weight = j->film_weights ? j->film_weights[i] : 1;
+  if (!(weight > 0) || !isfinite(weight)) {
+    return us_fail(US_USAGE, "--film: expected a weight above 0 for %s, found %g", path, weight);
+  }
+  US_TRY(us_training_file_open(path, 1, &f->data[i]));
+  f->count = i + 1;
+  const UsDatasetInfo *a = us_dataset_info(data), *b = us_dataset_info(f->data[i]);
   // Frames of another size or pace say something else about actions.
   if (a->height != b->height || a->width != b->width) {
-    return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d", j->c.film,
+    return us_fail(US_FORMAT, "%s: expected frames of %d x %d as in %s, found %d x %d", path,
                    a->width, a->height, us_dataset_path(data), b->width, b->height);
   }
-  US_TRY(check_steps(f->data, a->dt, us_dataset_path(data)));
-  if (a->episodes < 2) {
+  US_TRY(check_steps(f->data[i], a->dt, us_dataset_path(data)));
+  US_TRY(us_dataset_hash(f->data[i], f->hash[i]));
+  US_TRY(check_other(f->data[i], data));
+  for (int k = 0; k < i; k++) US_TRY(check_other(f->data[i], f->data[k]));
+  f->samples[i] = weight;  // until its windows are known
+  f->first[i] = f->rows;
+  f->rows += b->rows;
+  return US_OK;
+}
+
+UsStatus us_training_film_open(UsTrainingJob* j) {
+  UsTrainingFilm* f = &j->film;
+  const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
+  for (int i = 0; j->films[i]; i++) {
+    if (i == US_TRAINING_FILES) {
+      return us_fail(US_USAGE, "--film: expected at most %d files", US_TRAINING_FILES);
+    }
+    US_TRY(open_file(j, i));
+  }
+  if (info->episodes < 2) {
     return us_fail(US_FORMAT,
                    "%s: expected at least 2 episodes to name the actions of a film, found 1",
-                   us_dataset_path(data));
-  }
-  US_TRY(us_dataset_hash(f->data, f->hash));
-  // The trajectories themselves, held-back ones among them, would judge what they trained.
-  char frames[2][US_HASH_CHARS];
-  US_TRY(us_dataset_frames_hash(f->data, frames[0]));
-  US_TRY(us_dataset_frames_hash(data, frames[1]));
-  if (strcmp(frames[0], frames[1]) == 0) {
-    return us_fail(US_USAGE, "--film: expected other trajectories than %s, found its frames in %s",
-                   us_dataset_path(data), j->c.film);
+                   us_dataset_path(j->data.data[0]));
   }
   const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
-  return us_features_open(f->data, j->data.encoder, &place, j->pool, &f->features);
+  for (int i = 0; i < f->count; i++) {
+    US_TRY(us_features_open(f->data[i], j->data.encoder, &place, j->pool, &f->features[i]));
+  }
+  return US_OK;
+}
+
+void us_training_film_key(const UsTrainingJob* j, cJSON* all) {
+  const UsTrainingFilm* f = &j->film;
+  if (f->count == 1) cJSON_AddStringToObject(all, "film", f->hash[0]);
+  if (f->count < 2) return;
+  cJSON* files = cJSON_AddArrayToObject(all, "film");
+  for (int i = 0; i < f->count; i++) {
+    cJSON_AddItemToArray(files, cJSON_CreateString(f->hash[i]));
+    cJSON_AddItemToArray(files, cJSON_CreateNumber(j->film_weights ? j->film_weights[i] : 1));
+  }
 }
 
 void us_training_film_close(UsTrainingFilm* f) {
-  us_sampler_destroy(f->train);
-  us_features_close(f->features);
-  us_dataset_close(f->data);
+  for (int i = 0; i < f->count; i++) {
+    us_sampler_destroy(f->train[i]);
+    us_features_close(f->features[i]);
+    us_dataset_close(f->data[i]);
+  }
   cJSON_Delete(f->stages);
   free(f->actions);
   free(f->weight);
@@ -88,13 +131,9 @@ void us_training_film_close(UsTrainingFilm* f) {
 enum { kFigures = 0 FIGURES(X) };
 #undef X
 
-static int64_t rows_of(const UsTrainingFilm* f) {
-  return us_dataset_info(f->data)->rows;
-}
-
 static UsStatus write_labels(const UsTrainingJob* j, const char* path) {
   const UsTrainingFilm* f = &j->film;
-  int64_t rows = rows_of(f), action = us_dataset_info(j->data.data[0])->action;
+  int64_t rows = f->rows, action = us_dataset_info(j->data.data[0])->action;
   const UsTensorOut out[] = {{"actions", 2, {rows, action}, f->actions},
                              {"weight", 1, {rows}, f->weight}};
   char text[kFigures][32];
@@ -115,7 +154,7 @@ static UsStatus write_labels(const UsTrainingJob* j, const char* path) {
 // Labels that a run of this key left; *found 0: there are none.
 static UsStatus read_labels(UsTrainingJob* j, const char* path, int* found) {
   UsTrainingFilm* f = &j->film;
-  int64_t shape[] = {rows_of(f), us_dataset_info(j->data.data[0])->action};
+  int64_t shape[] = {f->rows, us_dataset_info(j->data.data[0])->action};
   *found = 0;
   if (!j->c.resume || !us_file_exists(path)) return US_OK;
   UsTensors* file;
@@ -149,22 +188,25 @@ static UsStatus find_labels(UsTrainingJob* j) {
                           .latents = us_features_row(features, 0),
                           .bfloats = us_features_bfloats(features, 0),
                           .actions = us_dataset_actions(data)};
-  const UsTracks film = {.count = us_dataset_info(f->data)->episodes,
-                         .length = us_dataset_lengths(f->data),
-                         .offset = us_dataset_offsets(f->data),
-                         .latents = us_features_row(f->features, 0),
-                         .bfloats = us_features_bfloats(f->features, 0)};
-  const UsInverseConfig config = {
-      .dim = us_features_tokens(f->features) * us_features_dim(f->features),
-      .action = info->action,
-      .held = us_training_held(&j->data, 0),
-      .steps = j->c.label_steps,
-      .seed = j->c.seed,
-      .device = j->device};
+  const UsInverseConfig config = {.dim = us_features_tokens(features) * us_features_dim(features),
+                                  .action = info->action,
+                                  .held = us_training_held(&j->data, 0),
+                                  .steps = j->c.label_steps,
+                                  .seed = j->c.seed,
+                                  .device = j->device};
   UsInverse* m;
   US_TRY(us_inverse_fit(&config, &known, j->pool, &m));
   f->figures = *us_inverse_figures(m);
-  UsStatus status = us_inverse_label(m, &film, j->pool, f->actions, f->weight);
+  UsStatus status = US_OK;
+  for (int i = 0; i < f->count && status == US_OK; i++) {
+    const UsTracks film = {.count = us_dataset_info(f->data[i])->episodes,
+                           .length = us_dataset_lengths(f->data[i]),
+                           .offset = us_dataset_offsets(f->data[i]),
+                           .latents = us_features_row(f->features[i], 0),
+                           .bfloats = us_features_bfloats(f->features[i], 0)};
+    status = us_inverse_label(m, &film, j->pool, f->actions + f->first[i] * info->action,
+                              f->weight + f->first[i]);
+  }
   us_inverse_destroy(m);
   return status;
 }
@@ -172,11 +214,11 @@ static UsStatus find_labels(UsTrainingJob* j) {
 UsStatus us_training_film_label(UsTrainingJob* j) {
   char path[kPath];
   UsTrainingFilm* f = &j->film;
-  size_t rows = (size_t)rows_of(f), action = (size_t)us_dataset_info(j->data.data[0])->action;
+  size_t rows = (size_t)f->rows, action = (size_t)us_dataset_info(j->data.data[0])->action;
   int found;
   f->actions = malloc(rows * action * sizeof(float));
   f->weight = malloc(rows * sizeof(float));
-  if (!f->actions || !f->weight) return us_fail(US_MEMORY, "%s: out of memory", j->c.film);
+  if (!f->actions || !f->weight) return us_fail(US_MEMORY, "%s: out of memory", j->films[0]);
   us_path_join(path, kPath, j->c.out, "labels.safetensors");
   US_TRY(read_labels(j, path, &found));
   if (!found) US_TRY(find_labels(j));
@@ -198,11 +240,32 @@ UsStatus us_training_film_label(UsTrainingJob* j) {
 // A UsBatchSource over data, twice as often as its share, and film; `job` is the UsTrainingJob.
 static void both_source(void* job, int64_t step, int b, UsBatch* out) {
   const UsTrainingJob* j = job;
-  double known = 2 * (double)us_sampler_windows(j->data.train[0]);
-  double film = (double)us_sampler_windows(j->film.train);
+  const UsTrainingFilm* f = &j->film;
+  double known = 2 * (double)us_sampler_windows(j->data.train[0]), film = 0;
+  for (int i = 0; i < f->count; i++) film += f->samples[i];
   UsRng r = us_rng(j->c.seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, 2);
-  int known_one = (double)us_rng_uniform(&r) * (known + film) < known;
-  us_sampler_source(known_one ? j->data.train[0] : j->film.train, step, b, out);
+  double x = (double)us_rng_uniform(&r) * (known + film) - known;
+  // Which file a number behind the known ones falls into.
+  int i = 0;
+  while (i + 1 < f->count && x >= f->samples[i]) x -= f->samples[i++];
+  us_sampler_source(x < 0 ? j->data.train[0] : f->train[i], step, b, out);
+}
+
+// Samples of the film's files as of the data, each as often as its windows and its weight say.
+static UsStatus make_samplers(UsTrainingJob* j) {
+  UsTrainingFilm* f = &j->film;
+  for (int i = 0; i < f->count; i++) {
+    const int action = us_dataset_info(j->data.data[0])->action;
+    const UsSamplerConfig config = {.seed = j->c.seed,
+                                    .frames = j->train.frames,
+                                    .block = j->data.block,
+                                    .actions = f->actions + f->first[i] * action,
+                                    .action = action,
+                                    .weight = f->weight + f->first[i]};
+    US_TRY(us_sampler_create(f->data[i], f->features[i], &config, &f->train[i]));
+    f->samples[i] *= (double)us_sampler_windows(f->train[i]);
+  }
+  return US_OK;
 }
 
 // ---- stages ----
@@ -323,15 +386,9 @@ UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result
   UsTrainingFilm* f = &j->film;
   US_TRY(us_training_begin(j, result));
   if (result->complete) return US_OK;
-  // Labels, then samples of the film as of the data.
+  // Labels, then samples.
   US_TRY(us_training_film_label(j));
-  const UsSamplerConfig config = {.seed = j->c.seed,
-                                  .frames = j->train.frames,
-                                  .block = j->data.block,
-                                  .actions = f->actions,
-                                  .action = us_dataset_info(j->data.data[0])->action,
-                                  .weight = f->weight};
-  US_TRY(us_sampler_create(f->data, f->features, &config, &f->train));
+  US_TRY(make_samplers(j));
   f->stages = cJSON_CreateArray();
   Kept kept[4] = {{0}};
   int count = 0;
@@ -359,8 +416,13 @@ UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result
 void us_training_film_notes(const UsTrainingJob* j, cJSON* notes) {
   const UsTrainingFilm* f = &j->film;
   const UsInverseFigures* g = &f->figures;
-  cJSON_AddItemToObject(notes, "film",
-                        us_training_file_notes(f->data, us_dataset_info(f->data)->episodes));
+  cJSON* files = f->count > 1 ? cJSON_AddArrayToObject(notes, "film") : NULL;
+  for (int i = 0; i < f->count; i++) {
+    cJSON* file = us_training_file_notes(f->data[i], us_dataset_info(f->data[i])->episodes);
+    if (files) us_json_add(file, "weight", j->film_weights ? j->film_weights[i] : 1);
+    if (files) cJSON_AddItemToArray(files, file);
+    if (!files) cJSON_AddItemToObject(notes, "film", file);
+  }
   // How good the labels are, then what was made of them.
   cJSON* labels = cJSON_AddObjectToObject(notes, "labels");
   cJSON_AddStringToObject(labels, "model", us_inverse_kind_name(g->kind));

@@ -194,13 +194,14 @@ static UsStatus check_film_settings(const UsFinetuneConfig* c) {
                      : fabsf(c->last_rate - own.last_rate) > 0 ? "last-rate"
                      : fabsf(c->sure - own.sure) > 0           ? "sure"
                                                                : NULL;
-  if (c->film || !name) return US_OK;
+  if ((c->film && c->film[0]) || !name) return US_OK;
   return us_fail(US_USAGE, "--%s: expected --film too, found none", name);
 }
 
 UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
-  const char* mode = config->mode ? config->mode : config->film ? "scratch" : "full";
+  const int filmed = config->film && config->film[0];
+  const char* mode = config->mode ? config->mode : filmed ? "scratch" : "full";
   static const char* const modes[] = {"scratch", "action-only", "full"};
   int known = 0;  // its number from 1
   for (int i = 0; i < 3; i++) known += strcmp(modes[i], mode) == 0 ? i + 1 : 0;
@@ -213,6 +214,8 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
                      .list = settings,
                      .c = {US_FINETUNE_SETTINGS(US_TRAINING_COPY)},
                      .paths = paths,
+                     .films = filmed ? config->film : NULL,
+                     .film_weights = config->film_weights,
                      .acts = 1,
                      .tasks = config->tasks,
                      .given = config->given};
@@ -232,8 +235,8 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.
   if (status == US_OK) {
-    status = config->film ? us_training_film_run(&j, adopted, result)
-                          : us_training_run(&j, adopted, result);
+    status =
+        filmed ? us_training_film_run(&j, adopted, result) : us_training_run(&j, adopted, result);
   }
   if (status == US_OK && !result->complete) status = save(&j, result);
   us_training_end(&j, status == US_OK);

@@ -73,8 +73,8 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
     }
     // The last twentieth of the episodes is held back; a tenth where they have to judge labels too,
     // at least two.
-    int64_t part = j->c.film ? 10 : 20, held = (b->episodes + part - 1) / part;
-    if (j->c.film && held < 2 && b->episodes > 3) held = 2;
+    int64_t part = j->films ? 10 : 20, held = (b->episodes + part - 1) / part;
+    if (j->films && held < 2 && b->episodes > 3) held = 2;
     d->trained[i] = b->episodes > held ? b->episodes - held : b->episodes;
     US_TRY(us_dataset_hash(d->data[i], d->hash[i]));
   }

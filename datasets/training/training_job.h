@@ -29,16 +29,21 @@ typedef struct UsTrainingData {
   int holds;   // 1: a dataset has a held-back episode that is long enough
 } UsTrainingData;
 
-// Trajectories without actions, and what an inverse model says that was done in them.
+// Trajectories without actions, in one or several files, and what an inverse model says that was
+// done in them.
 typedef struct UsTrainingFilm {
-  UsDataset* data;  // NULL: there is none
-  UsFeatures* features;
-  UsSampler* train;
-  char hash[US_HASH_CHARS];
-  float *actions, *weight;   // (N, A), (N) labels and how far they are to be trusted
-  double reliable;           // mean of the weights
-  UsInverseFigures figures;  // of the inverse model
-  cJSON* stages;             // what was tried, for config.json
+  int count;  // of the files; 0: there is no film
+  UsDataset* data[US_TRAINING_FILES];
+  UsFeatures* features[US_TRAINING_FILES];
+  UsSampler* train[US_TRAINING_FILES];
+  char hash[US_TRAINING_FILES][US_HASH_CHARS];
+  int64_t first[US_TRAINING_FILES];   // row of a file's first label
+  double samples[US_TRAINING_FILES];  // windows times weight
+  int64_t rows;                       // of all, N
+  float *actions, *weight;            // (N, A), (N) labels and how far they are to be trusted
+  double reliable;                    // mean of the weights
+  UsInverseFigures figures;           // of the inverse model
+  cJSON* stages;                      // what was tried, for config.json
   const char* chosen;
 } UsTrainingFilm;
 
@@ -57,9 +62,11 @@ typedef struct UsTrainingJob {
   const char* label;      // of the bar
   const UsSetting* list;  // the settings of the job in c: what the key is made of
   UsTrainingConfig c;
-  const char* const* paths;  // NULL-terminated
-  const double* weights;     // of the files. NULL: all alike
-  int acts;                  // 1: the predictor knows actions, one block between frames
+  const char* const* paths;    // NULL-terminated
+  const double* weights;       // of the files. NULL: all alike
+  const char* const* films;    // NULL-terminated. NULL: there is none
+  const double* film_weights;  // NULL: all 1
+  int acts;                    // 1: the predictor knows actions, one block between frames
   const struct UsTask* const* tasks;
   const char* given;  // names of settings that the task's own do not replace; NULL: none are
   // Set by the stages.
@@ -144,8 +151,11 @@ void us_training_data_close(UsTrainingData* d);
 
 // ---- the stages of a film ----
 
-// Opens and hashes it, refuses what does not go with the data, and computes its features.
+// Opens and hashes its files, refuses what does not go with the data, and computes their features.
 UsStatus us_training_film_open(UsTrainingJob* j);
+
+// Adds what the film is to what a key is made of.
+void us_training_film_key(const UsTrainingJob* j, cJSON* all);
 
 // Fits the inverse model and names the actions, or reads what a run before found.
 UsStatus us_training_film_label(UsTrainingJob* j);

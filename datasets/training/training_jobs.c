@@ -65,7 +65,7 @@ UsStatus us_training_prepare(UsTrainingJob* j) {
   US_TRY(us_training_data_open(j));
   if (j->task) US_TRY(us_task_settings(j->task, j->label, j->given, j->list, &j->c));
   US_TRY(us_training_data_encode(j));
-  if (j->c.film) US_TRY(us_training_film_open(j));
+  if (j->films) US_TRY(us_training_film_open(j));
 #define X(type, name, ...) j->train.name = j->c.name;
   US_TRAIN_SETTINGS(X)
 #undef X
@@ -109,7 +109,7 @@ static void make_key(UsTrainingJob* j) {
   for (int i = 0; shares && i < j->data.count; i++) {
     cJSON_AddItemToArray(shares, cJSON_CreateNumber(j->data.share[i]));
   }
-  if (j->film.data) cJSON_AddStringToObject(all, "film", j->film.hash);
+  us_training_film_key(j, all);
   if (us_device_bfloat(j->device)) cJSON_AddStringToObject(all, "features", "bfloat16");
   // The text of all this, hashed; the seed stands beside it for people.
   char* text = cJSON_PrintUnformatted(all);
@@ -289,7 +289,7 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   if (j->pretrained) {
     cJSON_AddItemToObject(json, "pretrained", cJSON_Duplicate(j->pretrained, 1));
   }
-  if (j->film.data) us_training_film_notes(j, json);
+  if (j->film.count) us_training_film_notes(j, json);
   // How well it does.
   if (v.measured) {
     us_json_add(json, "one_step_to_copy_last", v.one_step);

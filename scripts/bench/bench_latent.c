@@ -8,6 +8,8 @@
 // episodes it has not seen. X, Y: which numbers of a state are the thing's place; default: the T of
 // pusht, 2 3.
 //
+// Features are kept as FOLDER's training kept them, bfloat16 after `pretrain --fast`.
+//
 // Places are read out of latents by ridge regression on the other episodes. A case is a window
 // whose thing moves within its last block, by kMoves times the error of reading at least, and
 // another from another episode, of so many drawn at random that in which the first numbers of the
@@ -31,8 +33,10 @@ typedef struct Bench {
   UsLatent* m;
   UsPredictor* p;
   UsDataset* data;
+  UsDevice* device;
   UsEncoder* encoder;
   UsFeatures* features;
+  float* row;  // (D) of the last call of row_of
   const double* states;
   size_t state, dim, at[2];
   int block, frames, span;  // K, T of a window, rows from its first frame to its last
@@ -48,6 +52,12 @@ static void must(UsStatus status) {
 
 static const double* state_of(const Bench* b, int64_t row) {
   return b->states + (size_t)row * b->state;
+}
+
+// The latents of a row, until the next call.
+static const float* row_of(const Bench* b, int64_t row) {
+  us_features_read(b->features, row, b->row);
+  return b->row;
 }
 
 // ---- reading places ----
@@ -87,7 +97,8 @@ static void fit(Bench* b, int64_t rows, int64_t all) {
   b->map = calloc(2 * n, sizeof(double));
   int64_t step = rows / kFitRows + 1;
   for (int64_t r = 0; r < rows; r += step) {
-    for (size_t i = 0; i < b->dim; i++) x[i] = (double)us_features_row(b->features, r)[i];
+    const float* z = row_of(b, r);
+    for (size_t i = 0; i < b->dim; i++) x[i] = (double)z[i];
     x[b->dim] = 1;
     for (size_t k = 0; k < 2; k++) x[n + k] = state_of(b, r)[b->at[k]];
     for (size_t i = 0; i < n; i++) {
@@ -98,7 +109,7 @@ static void fit(Bench* b, int64_t rows, int64_t all) {
   double sum = 0;
   for (int64_t r = rows; r < all; r++) {
     double at[2];
-    read_place(b, us_features_row(b->features, r), at);
+    read_place(b, row_of(b, r), at);
     for (int k = 0; k < 2; k++) sum += pow(at[k] - state_of(b, r)[b->at[k]], 2);
   }
   b->error = sqrt(sum / (double)(all - rows));
@@ -167,12 +178,13 @@ static UsBatch batch_of(const Bench* b, int n, const int64_t* row) {
   for (int i = 0; i < n; i++) {
     for (int t = 0; t < b->frames; t++) {
       size_t at = (size_t)(i * b->frames + t);
-      memcpy(out.latents + at * one, us_features_row(b->features, row[i] + t * b->block),
-             one * sizeof(float));
+      us_features_read(b->features, row[i] + t * b->block, out.latents + at * one);
       out.times[at] = (float)(times[row[i] + t * b->block] - times[row[i]]);
     }
-    memcpy(out.actions + (size_t)i * each, us_features_row(b->features, row[i] + 1),
-           steps * one * sizeof(float));
+    for (size_t k = 0; k < steps; k++) {
+      us_features_read(b->features, row[i] + 1 + (int64_t)k,
+                       out.actions + (size_t)i * each + k * one);
+    }
   }
   return out;
 }
@@ -208,7 +220,7 @@ static int count_alike(const Bench* b, int n, const int64_t* source, const int64
   *sum = 0;
   for (int i = 0; i < n; i++) {
     double from[2], to[2], move[2];
-    read_place(b, us_features_row(b->features, start[i] + b->span - b->block), from);
+    read_place(b, row_of(b, start[i] + b->span - b->block), from);
     read_place(b, z + (size_t)i * b->dim, to);
     motion(b, source[i], move);
     double x = to[0] - from[0], y = to[1] - from[1];
@@ -249,17 +261,31 @@ static void tell(const Bench* b, int n, const int64_t* source, const int64_t* st
   free(of_start);
 }
 
+// Opens a device that keeps features as the folder's training did.
+static UsDevice* device_of(const char* folder) {
+  cJSON* notes;
+  UsDevice* device;
+  must(us_pretrained_training(folder, &notes));
+  const char* kept = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "features"));
+  int fast = kept && strcmp(kept, "bfloat16") == 0;
+  cJSON_Delete(notes);
+  must(us_device_open(NULL, fast ? US_FAST_FEATURES : 0, &device));
+  return device;
+}
+
 int main(int argc, char** argv) {
   Bench b = {.at = {2, 3}};
   if (argc != 3 && argc != 5) return fprintf(stderr, "bench_latent FOLDER DATA [X Y]\n"), 2;
   must(us_latent_open(argv[1], NULL, &b.m));
   must(us_dataset_open(argv[2], &b.data));
-  must(us_encoder_open("default", NULL, &b.encoder));
+  b.device = device_of(argv[1]);
+  must(us_encoder_open("default", b.device, &b.encoder));
   must(us_features_open(b.data, b.encoder, NULL, NULL, &b.features));
   const UsDatasetInfo* info = us_dataset_info(b.data);
   b.p = us_latent_predictor(b.m);
   b.states = us_dataset_states(b.data), b.state = (size_t)info->state;
   b.dim = (size_t)us_features_tokens(b.features) * (size_t)us_features_dim(b.features);
+  b.row = calloc(b.dim, sizeof(float));
   b.block = us_predictor_config(b.p)->block, b.frames = us_predictor_config(b.p)->context + 1;
   b.span = (b.frames - 1) * b.block;
   for (int k = 0; k < 2 && argc == 5; k++) b.at[k] = (size_t)atoi(argv[3 + k]);
@@ -277,6 +303,8 @@ int main(int argc, char** argv) {
   us_features_close(b.features);
   us_encoder_destroy(b.encoder);
   us_dataset_close(b.data);
+  us_device_close(b.device);
+  free(b.row);
   us_latent_destroy(b.m);
   return n > 0 ? 0 : 1;
 }

@@ -205,6 +205,38 @@ static void test_other_encoder_or_data(void** state) {
   us_dataset_close(d);
 }
 
+// A film's features are those of its trajectories, whose actions no encoder reads: of states and of
+// frames. Other states have others.
+static void test_film_has_the_same(void** state) {
+  const char* path = toy_path("film.h5");
+  static uint8_t frames[4 * TOY_SIDE * TOY_SIDE * 3];
+  for (size_t i = 0; i < sizeof(frames); i++) frames[i] = (uint8_t)(i * i % 251);
+  UsEncoder* e[2] = {make_encoder(2), NULL};
+  assert_int_equal(us_encoder_make_pca(2, 4, TOY_SIDE, TOY_SIDE, frames, NULL, device, &e[1]),
+                   US_OK);
+  for (int i = 0; i < 2; i++) {
+    UsDataset *d = make_data(path), *film, *other;
+    UsFeatures *f, *g;
+    assert_int_equal(us_dataset_open_film(path, &film), US_OK);
+    assert_int_equal(us_features_open(d, e[i], NULL, NULL, &f), US_OK);
+    poke(us_features_path(f), kHeader, 77);
+    assert_int_equal(us_features_open(film, e[i], NULL, NULL, &g), US_OK);
+    assert_string_equal(us_features_path(f), us_features_path(g));
+    assert_true(mark(g) == 77);
+    us_features_close(g);
+    toy_write(path, kEpisodes, kEpisodes - 1, 0);
+    assert_int_equal(us_dataset_open(path, &other), US_OK);
+    assert_int_equal(us_features_open(other, e[i], NULL, NULL, &g), US_OK);
+    assert_string_not_equal(us_features_path(f), us_features_path(g));
+    us_features_close(f);
+    us_features_close(g);
+    us_dataset_close(d);
+    us_dataset_close(film);
+    us_dataset_close(other);
+    us_encoder_destroy(e[i]);
+  }
+}
+
 static void test_damaged_cache_is_computed_anew(void** state) {
   const char* path = toy_path("damaged.h5");
   UsDataset* d = make_data(path);
@@ -391,6 +423,7 @@ int main(void) {
       cmocka_unit_test(test_interrupted_run_goes_on),
       cmocka_unit_test(test_cache_is_used_again),
       cmocka_unit_test(test_other_encoder_or_data),
+      cmocka_unit_test(test_film_has_the_same),
       cmocka_unit_test(test_damaged_cache_is_computed_anew),
       cmocka_unit_test(test_kinds_apart),
       cmocka_unit_test(test_refusals),

@@ -23,6 +23,7 @@
 enum { kRows = 24, kKnown = 10, kFilmed = 16 };
 
 static char known[256], film[256], encoder[256];
+static const char* const films[] = {film, NULL};
 
 // What stands in the column of actions.
 typedef enum Actions { TRUE_ACTIONS, NO_NUMBERS, GARBAGE } Actions;
@@ -73,7 +74,7 @@ static void write_world(const char* path, uint64_t seed, int episodes, Actions k
 
 static UsFinetuneConfig small(const char* out) {
   UsFinetuneConfig c = us_finetune_defaults();
-  c.data = known, c.film = film, c.encoder = encoder, c.out = toy_path(out);
+  c.data = known, c.film = films, c.encoder = encoder, c.out = toy_path(out);
   c.steps = 24, c.last_steps = 12, c.label_steps = 30, c.batch = 8, c.rate = 5e-3f;
   c.width = 16, c.depth = 1, c.heads = 2, c.block = 1, c.threads = 1, c.rollout = 2;
   return c;
@@ -81,6 +82,12 @@ static UsFinetuneConfig small(const char* out) {
 
 static void train(const UsFinetuneConfig* c, UsTrainResult* r) {
   if (us_finetune(c, r) != US_OK) fail_msg("%s", us_message());
+}
+
+static void refused_so(const UsFinetuneConfig* c, UsStatus status, const char* expected) {
+  UsTrainResult r;
+  assert_int_equal(us_finetune(c, &r), status);
+  if (!strstr(us_message(), expected) || strchr(us_message(), '\n')) fail_msg("%s", us_message());
 }
 
 static void same_file(const char* a, const char* b, const char* name) {
@@ -145,11 +152,58 @@ static void test_own_actions_are_never_read(void** state) {
     char other[256];
     snprintf(other, sizeof(other), "%s", toy_path("other.h5"));
     write_world(other, 2, kFilmed, kinds[i], 0.05, TOY_SIDE);
-    c.film = other;
+    c.film = (const char* const[]){other, NULL};
     train(&c, &r);
     same_file(c.out, toy_path("film-model"), "predictor.safetensors");
     same_file(c.out, toy_path("film-model"), "log.jsonl");
   }
+}
+
+// Several files, of which each is drawn as often as its weight says.
+static void test_several_films(void** state) {
+  UsFinetuneConfig c = small("film-two");
+  UsTrainResult r;
+  char other[256], path[512];
+  snprintf(other, sizeof(other), "%s", toy_path("second.h5"));
+  write_world(other, 3, kFilmed / 2, NO_NUMBERS, 0.05, TOY_SIDE);
+  const char* const two[] = {film, other, NULL};
+  c.film = two;
+  train(&c, &r);
+  assert_true(r.label_r2 > 0.9);
+  cJSON* json;
+  us_path_join(path, sizeof(path), c.out, "config.json");
+  assert_int_equal(us_json_read(path, &json), US_OK);
+  const cJSON* of_film = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "training"), "film");
+  assert_int_equal(cJSON_GetArraySize(of_film), 2);
+  const char* second =
+      cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(of_film, 1), "file"));
+  assert_string_equal(second, "second.h5");
+  cJSON_Delete(json);
+  // Weights are part of what a run is, and 1 is what they are otherwise.
+  double weights[] = {1, 1};
+  c.film_weights = weights;
+  c.resume = 1;
+  train(&c, &r);
+  assert_true(r.complete);
+  weights[0] = 1e-9;
+  UsFinetuneConfig late = c;
+  refused_so(&late, US_FORMAT, "a finished one of other data or options");
+  // A file that weighs nothing trains nothing: as with the other alone, but for whose windows
+  // count.
+  late = small("film-light");
+  late.film = two, late.film_weights = weights;
+  train(&late, &r);
+  UsFinetuneConfig alone = small("film-alone");
+  alone.film = two + 1;
+  train(&alone, &r);
+  same_file(late.out, alone.out, "predictor.safetensors");
+  // One that is there twice is a mistake, as is a weight of nothing.
+  late = small("film-refused");
+  late.film = (const char* const[]){film, other, film, NULL};
+  refused_so(&late, US_USAGE, "expected other trajectories");
+  weights[1] = 0;
+  late.film = two, late.film_weights = weights;
+  refused_so(&late, US_USAGE, "--film: expected a weight above 0 for");
 }
 
 // Stops when it is asked for the n-th time.
@@ -191,7 +245,7 @@ static void test_bad_labels(void** state) {
   char frames[256];
   snprintf(frames, sizeof(frames), "%s", toy_path("idle-film.h5"));
   toy_write(frames, kFilmed, kFilmed, 0);
-  c.data = path, c.film = frames;
+  c.data = path, c.film = (const char* const[]){frames, NULL};
   train(&c, &r);
   assert_true(r.label_r2 < 0.8);
   char name[512];
@@ -232,15 +286,9 @@ static void test_choice(void** state) {
   assert_int_equal(us_training_film_choose(3, 2, kHeld, few, g), 2);
 }
 
-static void refused_so(const UsFinetuneConfig* c, UsStatus status, const char* expected) {
-  UsTrainResult r;
-  assert_int_equal(us_finetune(c, &r), status);
-  if (!strstr(us_message(), expected) || strchr(us_message(), '\n')) fail_msg("%s", us_message());
-}
-
 static void refused(const char* path, UsStatus status, const char* expected) {
   UsFinetuneConfig c = small("film-refused");
-  c.film = path;
+  c.film = (const char* const[]){path, NULL};
   refused_so(&c, status, expected);
 }
 
@@ -293,8 +341,9 @@ int main(void) {
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_labels_and_notes), cmocka_unit_test(test_own_actions_are_never_read),
-      cmocka_unit_test(test_stopped_anywhere), cmocka_unit_test(test_bad_labels),
-      cmocka_unit_test(test_choice),           cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_several_films),    cmocka_unit_test(test_stopped_anywhere),
+      cmocka_unit_test(test_bad_labels),       cmocka_unit_test(test_choice),
+      cmocka_unit_test(test_refusals),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();
