@@ -86,6 +86,14 @@ typedef struct UsEvalConfig {
   // Names of the settings that were chosen, separated by spaces; for others the task's own count
   // (us_task_settings). NULL: those do not count.
   const char* given;
+  // An env of the caller's own in the place of a model's folder. Opens the one that `own_row`,
+  // model or state, imagines in: config says slots, pool and the block of the task, which have to
+  // be its own, as do the task's name and, of the row model, the size of the data's frames. Its
+  // info.hash names it in the JSON. us_eval closes it. Nullable
+  UsStatus (*own)(void* user, UsEvalRow row, const UsEnvConfig* config, UsEnv** out);
+  UsEvalRow own_row;
+  void* user;
+  const UsPlannerClass* own_planner;  // in the place of `planner`; not owned. Nullable
 } UsEvalConfig;
 
 extern US_API const UsSetting us_eval_settings[];

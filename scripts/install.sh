@@ -13,7 +13,7 @@ packages=(
 # With UNDERSTUDY_OPTIONAL=1: what some tests run on (they are skipped without), and Blosc, under which
 # older datasets lie.
 optional=(clang libclang-rt-14-dev clang-format clang-tidy cppcheck g++ strace valgrind xz-utils
-  hdf5-filter-plugin-blosc-serial)
+  hdf5-filter-plugin-blosc-serial python3-dev python3-venv)
 # Prints which of the packages are not there.
 missing() {
   for p in "$@"; do

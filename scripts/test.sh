@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs the tests: those that do not render under the address and
 # undefined-behaviour sanitizers, those with threads under the thread sanitizer, and all of them as
-# released. The last lines are ctest's. Others:
+# released; in between those of the Python package. The last lines are ctest's. Others:
 #   scripts/test.sh quick     what takes under three minutes after a build: nothing slow, no sanitizers
 #   scripts/test.sh nightly   what is too long for every change
 set -euo pipefail
@@ -16,6 +16,8 @@ if [ "$mode" = all ]; then
     LSAN_OPTIONS=suppressions=$PWD/tests/leaks.txt:print_suppressions=0 run asan
   scripts/build.sh tsan
   TSAN_OPTIONS="suppressions=$PWD/tests/threads.txt halt_on_error=1" run tsan
+  # The Python package, in an environment of its own.
+  tests/scripts/python/run.sh
   mode=release
 fi
 scripts/build.sh release

@@ -51,16 +51,21 @@ const char* const us_eval_row_titles[US_ROW_COUNT] = {
 
 // ---- what was asked for ----
 
+// Whether an env of the caller's own answers a row.
+static int is_own(const EvalJob* j, UsEvalRow row) {
+  return j->c.own && j->c.own_row == row;
+}
+
 // Switches the rows on that `rows` asks for or, without it, those that the models allow.
 static UsStatus choose_rows(EvalJob* j) {
   int* on = j->result->on;
-  int has[US_ROW_COUNT] = {[US_ROW_model] = j->c.model != NULL,
-                           [US_ROW_state] = j->c.state_model != NULL,
+  int has[US_ROW_COUNT] = {[US_ROW_model] = j->c.model || is_own(j, US_ROW_model),
+                           [US_ROW_state] = j->c.state_model || is_own(j, US_ROW_state),
                            [US_ROW_random] = 1,
                            [US_ROW_oracle] = j->c.rows || j->c.oracle_pairs > 0};
   // Without `rows`: all that there is a model for, of which one is meant to be there.
   if (!j->c.rows) {
-    if (!j->c.model) return us_fail(US_USAGE, "--model is missing");
+    if (!j->c.model && !j->c.own) return us_fail(US_USAGE, "--model is missing");
     memcpy(on, has, sizeof(has));
   }
   // With it: the names between the commas, each that of a row which can be run.
@@ -106,6 +111,7 @@ static UsStatus settle(EvalJob* j) {
   US_TRY(us_gl_check(c->gl));
   // The first of their lists.
   if (!c->protocol) c->protocol = us_protocols[0].name;
+  if (c->own_planner) c->planner = c->own_planner->name;
   if (!c->planner) c->planner = us_planners[0]->name;
   const UsProtocol* p = us_protocol_find(c->protocol);
   if (!p) return us_fail(US_USAGE, "--protocol: there is no \"%s\"", c->protocol);
@@ -118,7 +124,7 @@ static UsStatus settle(EvalJob* j) {
   // Every number in its range, and those of the planner among themselves.
   US_TRY(us_settings_check(us_eval_settings, c));
   if (c->batch > c->episodes) c->batch = c->episodes;
-  US_TRY(us_planner_check(c->planner, &c->plan));
+  if (!c->own_planner) US_TRY(us_planner_check(c->planner, &c->plan));
   return choose_rows(j);
 }
 
@@ -184,11 +190,17 @@ static UsStatus check_held_out(const EvalJob* j, const char* folder) {
 static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
   if (!j->result->on[row]) return US_OK;
   char name[4096];
-  snprintf(name, sizeof(name), "model:%s", folder);
+  snprintf(name, sizeof(name), "model:%s", folder ? folder : "");
   // One slot an episode of a batch.
   UsEnvConfig config = {.slots = j->c.batch, .pool = j->pool, .device = j->device};
-  US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
-  US_TRY(check_held_out(j, folder));
+  if (is_own(j, row)) {
+    config.block = j->result->task->block;
+    US_TRY(j->c.own(j->c.user, row, &config, &j->answer[row]));
+    folder = us_env_info(j->answer[row])->name;
+  } else {
+    US_TRY(us_env_open(name, NULL, &config, &j->answer[row]));
+    US_TRY(check_held_out(j, folder));
+  }
   const UsEnvInfo* info = us_env_info(j->answer[row]);
   if (strcmp(info->task, j->result->task->name) != 0) {
     return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"", folder,
@@ -440,8 +452,12 @@ static UsStatus run_row(EvalJob* j, UsEvalRow row) {
   }
   if (row == US_ROW_oracle && j->c.oracle_pairs < e.count) e.count = j->c.oracle_pairs;
   // The floor has a planner of its own.
-  const char* planner = row_table[row].planner ? row_table[row].planner : j->c.planner;
-  US_TRY(us_planner_create(planner, e.answer, &j->c.plan, &e.planner));
+  const char* floor = row_table[row].planner;
+  UsStatus made =
+      j->c.own_planner && !floor
+          ? us_planner_make(j->c.own_planner, e.answer, &j->c.plan, &e.planner)
+          : us_planner_create(floor ? floor : j->c.planner, e.answer, &j->c.plan, &e.planner);
+  US_TRY(made);
   UsStatus status = us_evaluate(&e, &r->row[row]);
   us_planner_destroy(e.planner);
   return status;

@@ -1,0 +1,43 @@
+"""Small data and a small model, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import understudy
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="session")
+def train(work: Path) -> Path:
+    understudy.collect("pointmaze", work / "train.h5", episodes=40, steps=60, seed=1, progress=False)
+    return work / "train.h5"
+
+
+@pytest.fixture(scope="session")
+def held(work: Path) -> Path:
+    understudy.collect("pointmaze", work / "held.h5", episodes=24, steps=60, seed=2, progress=False)
+    return work / "held.h5"
+
+
+@pytest.fixture(scope="session")
+def model(work: Path, train: Path) -> Path:
+    done = understudy.finetune(train, work / "model", steps=60, success_steps=200, progress=False)
+    assert done.steps == 60 and done.one_step < 1
+    return work / "model"
+
+
+@pytest.fixture
+def robot(tmp_path: Path) -> Path:
+    path = tmp_path / "robot.xml"
+    path.write_text(
+        "<mujoco><worldbody><body><joint name='j' axis='0 1 0' range='-90 90'/>"
+        "<geom type='capsule' fromto='0 0 0 0 0 .3' size='.04'/></body></worldbody>"
+        "<actuator><motor joint='j' ctrlrange='-1 1'/></actuator></mujoco>"
+    )
+    return path
