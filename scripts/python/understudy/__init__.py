@@ -10,7 +10,7 @@ Nothing is loaded before its first use: `import understudy` reads no library and
 
 Environments  make, make_vec, Env, VectorEnv, Slots; gymnasium ids "Understudy/PointMaze-v0", ...
 Jobs          collect, pretrain, finetune, evaluate
-Parts         Planner, Encoder, Model, Dataset, DatasetWriter
+Parts         Planner, Encoder, Model, Dataset, DatasetWriter, Picture
 Your own      World (a model or simulator that planners imagine in), and callables as policies and
               planners
 Errors        Error and what derives from it, in understudy.errors
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from understudy.jobs import collect, evaluate, finetune, pretrain
     from understudy.model import Encoder, Model
     from understudy.own import World
+    from understudy.picture import Picture
     from understudy.planner import Planner
     from understudy.slots import Slots
     from understudy.task_list import tasks
@@ -44,6 +45,7 @@ _PLACES = {
     "jobs": ("collect", "evaluate", "finetune", "pretrain"),
     "model": ("Encoder", "Model"),
     "own": ("World",),
+    "picture": ("Picture",),
     "planner": ("Planner",),
     "slots": ("Slots",),
     "task_list": ("tasks",),
@@ -51,8 +53,8 @@ _PLACES = {
 _HOME = {name: home for home, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "Dataset", "DatasetWriter", "Encoder", "Env", "Episode", "Error", "Model", "Planner",
-    "Progress", "Slots", "VectorEnv", "World", "collect", "errors", "evaluate", "finetune", "make",
+    "Dataset", "DatasetWriter", "Encoder", "Env", "Episode", "Error", "Model", "Picture",
+    "Planner", "Progress", "Slots", "VectorEnv", "World", "collect", "errors", "evaluate", "finetune", "make",
     "make_vec", "pretrain", "register_envs", "tasks", "version",
 ]  # fmt: skip
 

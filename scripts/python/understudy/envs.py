@@ -29,6 +29,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from understudy._library import array, as_path, check, ffi, lib, pointer, text
+from understudy._window import Window, displayed
 from understudy.dataset import files
 from understudy.errors import UsageError
 from understudy.registration import register_envs as register_envs
@@ -61,8 +62,9 @@ class Stage:
             obs = "state" if name.startswith("sim:") else "latent"
         if steps < 1:
             raise UsageError(f"steps: expected at least 1, found {steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise UsageError(f"render_mode: expected None or rgb_array, found {render_mode!r}")
+        modes = (None, "rgb_array", "human")[: 3 if n == 1 else 2]
+        if render_mode not in modes:
+            raise UsageError(f"render_mode: expected one of {modes}, found {render_mode!r}")
         kinds = [text(lib.us_obs_names[k]) for k in range(lib.US_OBS_COUNT)]
         if obs not in kinds:
             raise UsageError(f"obs: expected one of {', '.join(kinds)}, found {obs!r}")
@@ -211,7 +213,7 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     path of a picture, or (FILE.h5, row). Otherwise the goal is drawn from the seed.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 4}
 
     def __init__(self, name: str, *, obs: str | None = None, block: int = 0, size: int = 0,
                  steps: int = 200, encoder: str | os.PathLike[str] | None = None, threads: int = 1,
@@ -224,7 +226,10 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self.action_space: Any = s.action
         self.observation_space: Any = s.space
         self.metadata = {**self.metadata, "render_fps": s.fps}
+        if not displayed():
+            self.metadata["render_modes"] = ["rgb_array"]
         self._mask = np.ones(1, np.bool_)
+        self._window: Window | None = None
 
     @property
     def slots(self) -> Slots:
@@ -237,6 +242,7 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         super().reset(seed=seed)
         seeds = self.np_random.integers(0, 2**63, 1, dtype=np.uint64)
         self._stage.reset(self._mask, seeds, [(options or {}).get("goal")])
+        self._show()
         return self._stage.one(), {}
 
     def step(self, action: NDArray[np.float32]
@@ -246,6 +252,7 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         s.play(action)
         found = s.one()
         s.rejudge(found)
+        self._show()
         info = {"is_success": bool(s.success[0])}
         return found, float(s.reward[0]), bool(s.terminated[0]), bool(s.truncated[0]), info
 
@@ -258,11 +265,23 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         return self._stage.judge(achieved_goal, desired_goal, True)
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The present frame (H, W, 3); a model draws what it imagines."""
-        return None if self.render_mode is None else self._stage.env.render()[0]
+        """The present frame (H, W, 3); a model draws what it imagines. With human, which shows it
+        in a window at every step, None."""
+        return self._stage.env.render()[0] if self.render_mode == "rgb_array" else None
+
+    def _show(self) -> None:
+        if self.render_mode != "human":
+            return
+        env = self._stage.env
+        if self._window is None:
+            self._window = Window(env.height, env.width, env.name, self._stage.fps)
+        self._window.show(env.render()[0])
 
     def close(self) -> None:
-        """Frees the slots."""
+        """Frees the slots and closes the window."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
         self._stage.env.close()
 
 

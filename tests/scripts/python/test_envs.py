@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -165,6 +169,26 @@ def test_render() -> None:
     assert frames is not None
     np.testing.assert_array_equal(frames[0], frame)
     assert (frames[1] != frame).any()
+
+
+def test_window() -> None:
+    """In a display of its own, as check_env's tests of render modes would want one."""
+    code = """
+import understudy
+env = understudy.make("pointmaze", render_mode="human")
+env.reset(seed=1)
+env.step(env.action_space.sample())
+assert env.render() is None
+env.close()
+print("shown")
+"""
+    display = shutil.which("xvfb-run")
+    assert display is not None, "xvfb is one of the packages of scripts/install.sh"
+    command = [display, "-a", sys.executable, "-c", code]
+    assert subprocess.run(command, text=True, stdout=subprocess.PIPE, timeout=60).stdout == "shown\n"
+    alone = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(command[2:], text=True, stderr=subprocess.PIPE, env=alone, timeout=60)
+    assert "RenderError: render_mode human" in done.stderr
 
 
 def test_any_mjcf(robot: Path) -> None:
