@@ -9,6 +9,7 @@ python=$(command -v "${1:-python3}")
 rm -rf build/wheel
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel/made \
   -C cmake.define.UNDERSTUDY_WHEEL_FILM=OFF .
-PATH="$(dirname "$python"):$PATH" "$python" -m auditwheel --log-level ERROR repair \
-  --exclude libmujoco.so.4.0.0 --wheel-dir build/wheel build/wheel/made/*.whl
+PATH="$(dirname "$python"):$PATH" "$python" -m auditwheel repair --exclude libmujoco.so.4.0.0 \
+  --wheel-dir build/wheel build/wheel/made/*.whl >build/wheel/audit.log 2>&1 ||
+  { cat build/wheel/audit.log >&2; exit 1; }
 ls build/wheel/*.whl

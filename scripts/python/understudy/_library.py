@@ -58,11 +58,14 @@ def pointer(array: NDArray[Any], kind: str) -> Any:
 
 
 def array(data: Any, shape: tuple[int, ...] | None, dtype: Any, what: str) -> NDArray[Any]:
-    """`data` as a C-contiguous array of this shape (-1: any length) and type, without a copy where
-    it is one already; UsageError names what differs."""
+    """`data`, numbers of numpy or of anything that speaks DLPack, as a C-contiguous array of this
+    shape (-1: any length) and type, without a copy where it is one already; UsageError names what
+    differs."""
     try:
+        if hasattr(data, "__dlpack__") and not isinstance(data, np.ndarray):
+            data = np.from_dlpack(data.detach() if hasattr(data, "detach") else data)
         found = np.ascontiguousarray(data, dtype=dtype)
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, BufferError, RuntimeError) as e:
         raise UsageError(f"{what}: expected numbers of {np.dtype(dtype)}, found: {e}") from None
     if shape is not None:
         fits = found.ndim == len(shape) and all(

@@ -85,7 +85,8 @@ class Stage:
         if lib.us_env_judges(env._alive()) != 0:
             warnings.warn(text(lib.us_message()), stacklevel=4)
         self._all = pointer(env._all, "int")
-        self._fits = ((n, *self.action.shape), self.action.shape)[n == 1 :]
+        # A single slot is an Env's, or the one of a VectorEnv.
+        self._fits = ((n, *self.action.shape), self.action.shape)[: 2 if n == 1 else 1]
         self._flat = np.zeros(n * env.block * env.action, np.float32)
         self._to = pointer(self._flat, "float")
         self.reward = np.zeros(n, np.float32)
@@ -144,7 +145,7 @@ class Stage:
         """Plays a block in every slot: actions (n, K * A), or (K * A,) of a single one."""
         a = np.asarray(actions, np.float32)
         if a.size != self._flat.size or a.shape not in self._fits:
-            wanted = self._fits[0]
+            wanted = self._fits[-1]
             raise UsageError(f"actions: expected the shape {wanted}, found {a.shape}")
         a = a.reshape(-1)
         if not math.isfinite(a.dot(a)):

@@ -102,6 +102,18 @@ def collect(task: str, out: Path, *, policy: str | Policy | None = None,
 
 
 @dataclass(frozen=True)
+class Success:
+    """How well a model's success head does on pairs that were held back."""
+
+    auroc: float
+    threshold: float
+    hits: float  # of the solved pairs, those that it calls solved
+    alarms: float  # of the others, those that it calls solved
+    pairs: int
+    solved: int
+
+
+@dataclass(frozen=True)
 class Trained:
     """What `pretrain` or `finetune` came to."""
 
@@ -114,15 +126,17 @@ class Trained:
     chosen: str | None  # with film: the stage that was kept
     label_r2: float  # with film: of the labels
     label_correlation: float
+    success: Success | None  # of finetune: of its head; None: the model has none
 
 
 def _trained(out: Path, r: Any) -> Trained:
-    v = r.validation
+    v, s = r.validation, r.success
+    head = Success(s.auroc, s.threshold, s.hits, s.alarms, s.pairs, s.solved) if s.pairs else None
     return Trained(os.fspath(out), bool(r.complete), r.steps, r.horizon,
                    v.one_step if v.measured else float("nan"),
                    v.open_loop if v.measured else float("nan"),
                    None if r.chosen == ffi.NULL else text(r.chosen), r.label_r2,
-                   r.label_correlation)  # fmt: skip
+                   r.label_correlation, head)  # fmt: skip
 
 
 def pretrain(data: Path | Iterable[Path] | Mapping[str, float], out: Path, *,

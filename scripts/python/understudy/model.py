@@ -49,9 +49,10 @@ class Encoder(Owned):
             x = array(frames, (-1, self.state), np.float64, "states")
             pixels, states = ffi.NULL, pointer(x, "double")
         else:
-            if np.asarray(frames).dtype != np.uint8:
-                raise UsageError(f"frames: expected uint8, found {np.asarray(frames).dtype}")
-            x = array(frames, (-1, self.height, self.width, 3), np.uint8, "frames")
+            x = array(frames, None, None, "frames")
+            if x.dtype != np.uint8:
+                raise UsageError(f"frames: expected uint8, found {x.dtype}")
+            x = array(x, (-1, self.height, self.width, 3), np.uint8, "frames")
             pixels, states = pointer(x, "uint8_t"), ffi.NULL
         out = np.empty((len(x), self.tokens, self.dim), np.float32)
         with self._lock, hooked() as call:

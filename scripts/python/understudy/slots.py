@@ -278,8 +278,10 @@ class Observations:
         for name, kind, dtype, data, shape in rows:
             if data is None:
                 continue
-            if name == "pixels" and np.asarray(data).dtype != np.uint8:
-                raise UsageError(f"pixels: expected uint8, found {np.asarray(data).dtype}")
+            if name == "pixels":
+                data = array(data, None, None, name)
+                if data.dtype != np.uint8:
+                    raise UsageError(f"pixels: expected uint8, found {data.dtype}")
             found = array(data, (n, *shape), dtype, name)
             assert not exact or found is data
             self.keep.append(found)

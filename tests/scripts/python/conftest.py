@@ -29,6 +29,7 @@ def held(work: Path) -> Path:
 def model(work: Path, train: Path) -> Path:
     done = understudy.finetune(train, work / "model", steps=60, success_steps=200, progress=False)
     assert done.steps == 60 and done.one_step < 1
+    assert done.success is not None and done.success.auroc > 0.7
     return work / "model"
 
 

@@ -90,6 +90,13 @@ def test_vector_is_its_single_envs(mode: AutoresetMode, obs: str) -> None:
     ours.close()
 
 
+def test_vector_of_one() -> None:
+    envs, env = understudy.make_vec("wall", 1), understudy.make("wall")
+    envs.reset(seed=1), env.reset(seed=1)
+    action = np.full(env.action_space.shape, 0.5, np.float32)
+    same({k: v[0] for k, v in envs.step(action[None])[0].items()}, env.step(action)[0])
+
+
 def test_disabled_autoreset() -> None:
     envs = understudy.make_vec("pointmaze", 3, steps=5, autoreset_mode=AutoresetMode.DISABLED)
     first, _ = envs.reset(seed=1)

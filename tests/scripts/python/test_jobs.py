@@ -259,6 +259,25 @@ def test_encoder_and_rollout(model: Path, held: Path) -> None:
     assert m.contexts.shape[1:] == (2, 1, 128) and not m.contexts.flags.writeable
 
 
+class Tensor:
+    """As torch's: numbers behind DLPack."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = np.asarray(data)
+
+    def __dlpack__(self, **settings: Any) -> Any:
+        return self.data.__dlpack__(**settings)
+
+    def __dlpack_device__(self) -> Any:
+        return self.data.__dlpack_device__()
+
+
+def test_tensors_come_in(held: Path) -> None:
+    frames = understudy.Dataset(held).pixels(0, 2)
+    encoder = understudy.Encoder()
+    np.testing.assert_array_equal(encoder.encode(Tensor(frames)), encoder.encode(frames))
+
+
 def test_dataset_owns_its_arrays(held: Path) -> None:
     data = understudy.Dataset(held)
     states, total = data.states, data.states.sum()
