@@ -4,10 +4,15 @@
 # released; in between those of the Python package. The last lines are ctest's. Others:
 #   scripts/test.sh quick     what takes under three minutes after a build: nothing slow, no sanitizers
 #   scripts/test.sh nightly   what is too long for every change
+#   scripts/test.sh interop   the Python package beside torch and Stable-Baselines3, which it installs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export UNDERSTUDY_OPTIONAL=1
 mode=${1:-all}
+if [ "$mode" = interop ]; then
+  scripts/install.sh
+  exec tests/scripts/python/run.sh interop
+fi
 run() { ctest --preset "$1" --output-on-failure -j "$(nproc)"; }
 if [ "$mode" = all ]; then
   scripts/build.sh asan

@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$(command -v "${1:-python3}")
+case $python in /*) ;; *) python=$PWD/$python ;; esac
 rm -rf build/wheel
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel/made \
   -C cmake.define.UNDERSTUDY_WHEEL_FILM=OFF .

@@ -5,10 +5,12 @@ observation is Dict(observation, achieved_goal, desired_goal), of one of three k
 
     obs="state"   the simulator's state (S,), goals are the task's measures (M,), float64
     obs="pixels"  frames (H, W, 3) uint8, goals too
-    obs="latent"  features of the frozen encoder (G, D) float32, goals too
+    obs="latent"  features of the frozen encoder (G * D,) float32, goals too
 
 `latent` is what a simulator (with `encoder`) and the model that stands in for it share, so that a
-policy of one runs on the other. An episode ends when its goal is reached (terminated), its state has
+policy of one runs on the other. The reward is minus a distance to the goal: the task's of states,
+else that of latents, in a simulator too where it has an encoder; then compute_reward gives the same.
+A simulator of frames without one has the task's reward and no compute_reward. An episode ends when its goal is reached (terminated), its state has
 diverged (terminated, reward -inf) or `steps` env steps are over (truncated).
 """
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 from understudy._library import array, as_path, check, ffi, lib, pointer, text
 from understudy._window import Window, displayed
 from understudy.dataset import files
-from understudy.errors import UsageError
+from understudy.errors import UnsupportedError, UsageError
 from understudy.registration import register_envs as register_envs
 from understudy.slots import Observations, Slots
 
@@ -42,7 +44,9 @@ _MOST = {"float64": 1e10, "float32": 1e6}
 
 def _box(s: Any) -> spaces.Box:
     name = text(s.dtype)
-    shape = tuple(s.shape[i] for i in range(s.rank))
+    shape: tuple[int, ...] = tuple(s.shape[i] for i in range(s.rank))
+    if len(shape) == 2:  # tokens one behind the other, as agents' networks take them
+        shape = (shape[0] * shape[1],)
     dtype: Any = np.dtype(name).type
     most = _MOST.get(name, s.high)
     return spaces.Box(dtype(max(s.low, -most)), dtype(min(s.high, most)), shape, dtype)
@@ -113,8 +117,8 @@ class Stage:
                 self.set_goal(slot, goal)
 
     def set_goal(self, slot: int, goal: Any) -> None:
-        """A goal in one slot: frame (H, W, 3) uint8, features (G, D), a state (S,), the path of a
-        picture, or (FILE.h5, row)."""
+        """A goal in one slot: frame (H, W, 3) uint8, features (G, D) or, with obs="latent", (G * D,); a
+        state (S,), the path of a picture, or (FILE.h5, row)."""
         env = self.env
         if isinstance(goal, tuple) and len(goal) == 2:
             goal = f"{os.fspath(goal[0])}:{int(goal[1])}"
@@ -133,8 +137,8 @@ class Stage:
         found = np.asarray(goal)
         if found.dtype == np.uint8 and found.ndim == 3:
             env.set_goal(pixels=found[None], slots=[slot])
-        elif found.ndim == 2:
-            env.set_goal(latent=found[None], slots=[slot])
+        elif found.ndim == 2 or (found.ndim == 1 and self.kind == lib.US_OBS_latent):
+            env.set_goal(latent=found.reshape(1, env.tokens, -1), slots=[slot])
         elif found.ndim == 1:
             env.set_goal(state=found[None], slots=[slot])
         else:
@@ -178,9 +182,14 @@ class Stage:
 
     def rejudge(self, found: dict[str, NDArray[Any]]) -> None:
         """Of latents the reward is that of goals in a simulator too, as it is in the model."""
-        if self.env.is_sim and self.kind == lib.US_OBS_latent:
+        if self.env.is_sim and self.kind != lib.US_OBS_state and self.judges:
             rewards = self.judge(found["achieved_goal"], found["desired_goal"], False)
             self.reward[:] = np.where(np.isneginf(self.reward), self.reward, rewards)
+
+    @property
+    def judges(self) -> bool:
+        """Whether goals that are in no slot can be judged."""
+        return self.kind == lib.US_OBS_state or self.env.tokens > 0
 
     def judge(self, achieved: Any, desired: Any, success: bool) -> NDArray[Any]:
         """The reward of goals achieved when others were desired, or whether they count as success."""
@@ -257,13 +266,21 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         info = {"is_success": bool(s.success[0])}
         return found, float(s.reward[0]), bool(s.terminated[0]), bool(s.truncated[0]), info
 
-    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
-        """The reward of goals, one or n of them, as GoalEnv has it."""
-        return self._stage.judge(achieved_goal, desired_goal, False)
+    @property
+    def compute_reward(self) -> Callable[[Any, Any, Any], Any]:
+        """compute_reward(achieved_goal, desired_goal, info): the reward of goals, one or n of them,
+        as GoalEnv has it; not there where goals cannot be judged."""
+        return self._judging(False)
 
-    def compute_terminated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
-        """Whether achieved goals count as success, one or n of them."""
-        return self._stage.judge(achieved_goal, desired_goal, True)
+    @property
+    def compute_terminated(self) -> Callable[[Any, Any, Any], Any]:
+        """compute_terminated(achieved_goal, desired_goal, info): whether they count as success."""
+        return self._judging(True)
+
+    def _judging(self, success: bool) -> Callable[[Any, Any, Any], Any]:
+        if not self._stage.judges:
+            raise AttributeError(f"{self.slots.name}: frames are judged with encoder=...")
+        return lambda achieved, desired, info: self._stage.judge(achieved, desired, success)
 
     def render(self) -> NDArray[np.uint8] | None:
         """The present frame (H, W, 3); a model draws what it imagines. With human, which shows it
@@ -417,6 +434,8 @@ class VectorEnv(gymnasium.vector.VectorEnv[dict[str, NDArray[Any]], NDArray[np.f
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
         """The reward of goals, one or n of them, as GoalEnv has it."""
+        if not self._stage.judges:
+            raise UnsupportedError(f"{self.slots.name}: frames are judged with encoder=...")
         return self._stage.judge(achieved_goal, desired_goal, False)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:

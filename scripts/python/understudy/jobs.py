@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy._gl import prepare
 from understudy._library import as_path, ffi, lib, text
 from understudy._settings import (
     CollectSettings,
@@ -85,6 +86,7 @@ def collect(task: str, out: Path, *, policy: str | Policy | None = None,
     assert name is not None
     put(lib.us_collect_settings, c, "task", name, keep)
     put(lib.us_collect_settings, c, "out", out, keep)
+    prepare()
     own = PolicyTask(tasks, name, policy) if callable(policy) else None
     put(lib.us_collect_settings, c, "policy", text(own.name) if own else policy, keep)
     c.tasks = tasks.pointer
@@ -306,6 +308,7 @@ def evaluate(model: Path | World | None, data: Path, *, planner: str | PlannerFu
         c.own_row = lib.US_ROW_state if model.state else lib.US_ROW_model
     else:
         put(lib.us_eval_settings, c, "model", model, keep)
+    prepare()
     own = PlannerClass(planner) if callable(planner) else None
     if own is not None:
         c.own_planner = own.pointer

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from understudy._gl import prepare
 from understudy._library import Owned, array, as_path, check, ffi, lib, pointer, text
 from understudy.errors import UsageError
 from understudy.hooks import hooked
@@ -33,6 +34,8 @@ class Slots(Owned):
                  goals: bool = False, encoder: str | os.PathLike[str] | None = None) -> None:  # fmt: skip
         super().__init__(name)
         kind, _, what = name.partition(":")
+        if kind == "sim":
+            prepare()
         self._tasks = TaskList(what if kind == "sim" else None)
         opened = f"sim:{self._tasks.names[0]}" if kind == "sim" else name
         self._own(self._tasks, lambda _: None)

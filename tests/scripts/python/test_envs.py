@@ -51,6 +51,15 @@ def test_model_and_simulator_have_the_same_spaces(model: Path) -> None:
         assert e.unwrapped.compute_terminated(*same, info)
 
 
+def test_frames_are_judged_with_an_encoder() -> None:
+    bare = understudy.make("wall", obs="pixels")
+    assert not hasattr(bare, "compute_reward")
+    env = understudy.make("wall", obs="pixels", encoder="default")
+    env.reset(seed=1)
+    seen, reward, _, _, info = env.step(env.action_space.sample())
+    assert env.compute_reward(seen["achieved_goal"], seen["desired_goal"], info) == reward < 0
+
+
 def same(a: Any, b: Any, at: str = "") -> None:
     """The same numbers, types and shapes."""
     if isinstance(a, dict):
@@ -161,7 +170,9 @@ def test_model_takes_a_picture_as_its_goal(model: Path, held: Path) -> None:
     frame = understudy.Dataset(held).pixels(40)[0]
     seen, _ = env.reset(seed=1, options={"goal": frame})
     features = understudy.Encoder().encode(frame[None])[0]
-    np.testing.assert_allclose(seen["desired_goal"], features, atol=1e-4)
+    np.testing.assert_allclose(seen["desired_goal"], features.ravel(), atol=1e-4)
+    again, _ = env.reset(seed=1, options={"goal": features.ravel()})
+    np.testing.assert_allclose(again["desired_goal"], seen["desired_goal"], atol=1e-4)
     assert env.render().shape == (64, 64, 3)
 
 
