@@ -9,11 +9,12 @@ packages=(
   libopenblas-dev libhdf5-dev libcjson-dev libssl-dev libcairo2-dev libpopt-dev
   libegl-dev libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libcmocka-dev fonts-dejavu-core
   libglfw3-dev libgl-dev libavfilter-dev libavformat-dev libavcodec-dev libswscale-dev xvfb xdotool
+  python3-dev python3-venv
 )
 # With UNDERSTUDY_OPTIONAL=1: what some tests run on (they are skipped without), and Blosc, under which
 # older datasets lie.
 optional=(clang libclang-rt-14-dev clang-format clang-tidy cppcheck g++ strace valgrind xz-utils
-  hdf5-filter-plugin-blosc-serial python3-dev python3-venv)
+  hdf5-filter-plugin-blosc-serial)
 # Prints which of the packages are not there.
 missing() {
   for p in "$@"; do
