@@ -141,15 +141,21 @@ def test_world_of_ones_own(held: Path, work: Path) -> None:
 
 
 def test_planner_of_ones_own(held: Path, work: Path) -> None:
+    given: set[bytes] = set()
+
     def shoot(plan: Plan) -> Any:
         tried = np.stack([plan.rng(i).uniform(-1, 1, (32, plan.horizon, plan.block, plan.action))
                           for i in range(len(plan.slots))])  # fmt: skip
         best = plan.rollout(tried)[:, :, -1].argmax(axis=1)
-        return tried[np.arange(len(best)), best, : plan.replan]
+        blocks = np.float32(tried[np.arange(len(best)), best, : plan.replan])
+        given.update(block[0].tobytes() for block in blocks)
+        return blocks
 
     one, first = evaluate_own(held, work / "p1.json", 1, planner=shoot)
     _, second = evaluate_own(held, work / "p5.json", 5, planner=shoot)
     assert first == second and one.rows["state"].rates["first_hit"].count == 12
+    # What it gave is what was played: the first blocks of the first plan.
+    assert one.rows["state"].actions[0, 0].tobytes() in given
     assert json.loads((work / "p1.json").read_text())["planner"]["name"] == "shoot"
 
     def fails(plan: Plan) -> Any:
