@@ -79,7 +79,7 @@ def exported(declaration: str, names: set[str]) -> bool:
 
 def declarations(cc: str, root: str, exports: str) -> str:
     names = set(re.findall(r"\b(us_\w+);", Path(exports).read_text()))
-    text = preprocess(cc, root, '#include "understudy.h"\n#include "env/gl.h"\n')
+    text = preprocess(cc, root, '#include "understudy.h"\n#include "planner/statistics.h"\n')
     kept = [s for s in statements(text) if exported(s, names)]
     return "\n".join(kept) + (HERE / "callbacks.cdef").read_text()
 

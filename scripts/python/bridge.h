@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "planner/statistics.h"
 #include "understudy.h"
 
 // The hooks of one call. `handle` is Python's; the functions are those that it defined.
