@@ -58,12 +58,14 @@ def preprocess(cc: str, root: str, text: str) -> str:
 
 
 def statements(text: str) -> list[str]:
-    """Declarations of the top level, each with its semicolon."""
+    """Declarations of the top level, each with its semicolon; functions with a body are left out."""
     found, depth, start = [], 0, 0
     for at, c in enumerate(text):
         depth += (c == "{") - (c == "}")
         if c == ";" and depth == 0:
             found.append(text[start : at + 1])
+            start = at + 1
+        elif c == "}" and depth == 0 and re.match(r"[^{]*\)\s*\{", text[start:at]):
             start = at + 1
     return found
 
