@@ -181,8 +181,9 @@ class Stage:
                 check(status)
 
     def rejudge(self, found: dict[str, NDArray[Any]]) -> None:
-        """Of latents the reward is that of goals in a simulator too, as it is in the model."""
-        if self.env.is_sim and self.kind != lib.US_OBS_state and self.judges:
+        """The reward is that of the goals which agents see, to the last bit: a model's own is of
+        latents before they were rounded to features, a simulator's of measures."""
+        if self.kind != lib.US_OBS_state and self.judges:
             rewards = self.judge(found["achieved_goal"], found["desired_goal"], False)
             self.reward[:] = np.where(np.isneginf(self.reward), self.reward, rewards)
 

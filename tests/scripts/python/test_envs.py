@@ -40,8 +40,11 @@ def test_model_and_simulator_have_the_same_spaces(model: Path) -> None:
     assert env.observation_space == sim.observation_space
     assert env.action_space == sim.action_space
     for e in (env, sim):
-        e.reset(seed=1)
-        seen, reward, _, _, info = e.step(e.action_space.sample())
+        for seed in range(8):
+            e.reset(seed=seed)
+            seen, reward, _, _, info = e.step(e.action_space.sample())
+            goals = seen["achieved_goal"], seen["desired_goal"]
+            assert e.unwrapped.compute_reward(*goals, info) == reward
         goals = seen["achieved_goal"], seen["desired_goal"]
         assert e.unwrapped.compute_reward(*goals, info) == reward
         many = e.unwrapped.compute_reward(*(np.stack([g] * 3) for g in goals), [info] * 3)
