@@ -10,6 +10,7 @@ PointMaze at 64 px in 16 slots, and where gymnasium_robotics is installed the ra
 Times are the least of several runs.
 """
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -83,6 +84,7 @@ def frames_per_core_second(envs, seconds, frames):
 
 def robotics(seconds):
     try:
+        os.environ.setdefault("MUJOCO_GL", "egl")  # before MuJoCo is loaded
         import gymnasium_robotics
     except ImportError:
         return None
