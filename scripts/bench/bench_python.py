@@ -3,10 +3,11 @@
 
     scripts/bench/bench_python.py [--model DIR] [--seconds 3]
 
-Needs the package (pip install .). Prints: the time of `import understudy` over numpy's; microseconds
-of Python in a step of one slot with state observations; with --model the env steps/s of
-Understudy/Model-v0 at 64 slots, as a share of what C's own calls give; rgb frames a core-second of
-PointMaze at 64 px in 16 slots, and where gymnasium_robotics is installed the ratio to SyncVectorEnv.
+Needs the package (pip install .). Prints: the time of `import understudy` over numpy's;
+microseconds of Python in a step of one slot with state observations; with --model the env steps/s
+of Understudy/Model-v0 at 64 slots, as a share of what C's own calls give; rgb frames a core-second
+of PointMaze at 64 px in 16 slots, and where they are installed the ratios to gymnasium_robotics in
+SyncVectorEnv and to EnvPool's env of pixels.
 Times are the least of several runs.
 """
 import argparse
@@ -89,13 +90,14 @@ def robotics(seconds):
     except ImportError:
         return None
     gymnasium.register_envs(gymnasium_robotics)
-    envs = gymnasium.make_vec("PointMaze_UMaze-v3", 16, vectorization_mode="sync", width=64, height=64,
-                              render_mode="rgb_array")
+    envs = gymnasium.make_vec("PointMaze_UMaze-v3", 16, vectorization_mode="sync", width=64,
+                              height=64, render_mode="rgb_array")
     return frames_per_core_second(envs, seconds, lambda e: e.render())
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--seconds", type=float, default=3)
     a = parser.parse_args()
@@ -104,7 +106,8 @@ def main():
     if a.model:
         speed, share = model_share(a.model)
         print(f"Model-v0, 64 slots          {speed:8.0f} env steps/s, {100 * share:.0f} % of C")
-    envs = gymnasium.make_vec("Understudy/PointMaze-v0", 16, block=1, obs="pixels", steps=10**6, threads=1)
+    envs = gymnasium.make_vec("Understudy/PointMaze-v0", 16, block=1, obs="pixels", steps=10**6,
+                              threads=1)
     ours = frames_per_core_second(envs, a.seconds, lambda e: None)
     print(f"rgb frames, 16 slots, 64 px {ours:8.0f} a core-second")
     theirs = robotics(a.seconds)

@@ -29,7 +29,9 @@ FAKES = {
     "mujoco/mujoco.h": """
         typedef double mjtNum;
         typedef struct mjModel_ { int64_t nq; int64_t nv; int64_t na; int64_t nu; ...; } mjModel;
-        typedef struct mjData_ { double time; double* qpos; double* qvel; double* act; ...; } mjData;
+        typedef struct mjData_ {
+            double time; double* qpos; double* qvel; double* act; ...;
+        } mjData;
     """,
 }
 
@@ -58,7 +60,7 @@ def preprocess(cc: str, root: str, text: str) -> str:
 
 
 def statements(text: str) -> list[str]:
-    """Declarations of the top level, each with its semicolon; functions with a body are left out."""
+    """Declarations of the top level, each with its semicolon; no functions that have a body."""
     found, depth, start = [], 0, 0
     for at, c in enumerate(text):
         depth += (c == "{") - (c == "}")
@@ -102,8 +104,8 @@ def settings(cc: str, root: str) -> str:
             fields.append(f"    {field}: {TYPES.get(kind, 'str | os.PathLike[str]')}")
             default = "" if kind in ("TEXT", "FLAG") else f" (default {preset}, {low} .. {high})"
             manual.append(f"    {field}: {told}{default}")
-        lines += ['    """One line each, as on the command line.', "", *manual, '    """', "", *fields,
-                  ""]
+        lines += ['    """One line each, as on the command line.', "", *manual, '    """', "",
+                  *fields, ""]
     return "\n".join(lines)
 
 

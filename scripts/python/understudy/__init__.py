@@ -54,9 +54,9 @@ _HOME = {name: home for home, names in _PLACES.items() for name in names}
 
 __all__ = [
     "Dataset", "DatasetWriter", "Encoder", "Env", "Episode", "Error", "Model", "Picture",
-    "Planner", "Progress", "Slots", "VectorEnv", "World", "collect", "errors", "evaluate", "finetune", "make",
-    "make_vec", "pretrain", "register_envs", "tasks", "version",
-]  # fmt: skip
+    "Planner", "Progress", "Slots", "VectorEnv", "World", "collect", "errors", "evaluate",
+    "finetune", "make", "make_vec", "pretrain", "register_envs", "tasks", "version",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -48,8 +48,11 @@ def check(status: int) -> None:
 
 
 def as_path(path: str | os.PathLike[str]) -> bytes:
-    """A path or another text for C."""
-    return os.fsencode(path)
+    """A path or another text for C, where a zero ends it."""
+    found = os.fsencode(path)
+    if b"\0" in found:
+        raise UsageError(f"expected a text without zeros, found {path!r}")
+    return found
 
 
 def pointer(array: NDArray[Any], kind: str) -> Any:

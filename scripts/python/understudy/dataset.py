@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,6 @@ from understudy.hooks import hooked
 # Held while a call reads or writes a dataset.
 files = threading.RLock()
 
-
 _COLUMNS = ("lengths", "offsets", "actions", "proprio", "states", "times", "variation", "truncated")
 
 
@@ -36,6 +35,7 @@ class Episode:
     proprio: NDArray[np.float32]  # (T, P)
     states: NDArray[np.float64]  # (T, S)
     times: NDArray[np.float64]  # (T) s
+    variation: NDArray[np.float32]  # (V) numbers of what varies between episodes
 
 
 class Dataset(Owned):
@@ -65,7 +65,8 @@ class Dataset(Owned):
         self.action: int = i.action  # A; 0: film
         self.proprio_size: int = i.proprio  # P
         self.state: int = i.state  # S
-        self.variation_names: tuple[str, ...] = tuple(filter(None, text(i.variation_names).split(",")))
+        names = text(i.variation_names).split(",")
+        self.variation_names: tuple[str, ...] = tuple(filter(None, names))
         self.dt: float = i.dt  # s an env step
         self.finished: bool = bool(i.finished)
 
@@ -98,7 +99,7 @@ class Dataset(Owned):
         """Frames of `rows` rows from `first` on: (rows, H, W, 3)."""
         if first < 0 or rows < 0 or first + rows > self.rows or self.height == 0:
             raise UsageError(f"{self.path}: expected rows of 0 .. {self.rows} with frames, found "
-                             f"{first} .. {first + rows} of {self.height} x {self.width}")  # fmt: skip
+                             f"{first} .. {first + rows} of {self.height} x {self.width}")
         out = np.empty((rows, self.height, self.width, 3), np.uint8)
         with files, self._lock:
             check(lib.us_dataset_pixels(self._alive(), first, rows, pointer(out, "uint8_t")))
@@ -116,11 +117,12 @@ class Dataset(Owned):
 
     def __getitem__(self, index: int) -> Episode:
         if not -self.episodes <= index < self.episodes:
-            raise IndexError(f"{self.path}: expected an episode below {self.episodes}, found {index}")
+            raise IndexError(f"{self.path}: expected an episode below {len(self)}, found {index}")
         first, rows = int(self.offsets[index]), int(self.lengths[index])
         part = slice(first, first + rows)
         return Episode(self.pixels(first, rows) if self.height else None, self.actions[part],
-                       self.proprio[part], self.states[part], self.times[part])  # fmt: skip
+                       self.proprio[part], self.states[part], self.times[part],
+                       self.variation[first])
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[i] for i in range(self.episodes))
@@ -138,26 +140,31 @@ class DatasetWriter(Owned):
     """Writes a dataset episode by episode; what was appended outlives a killed process.
 
     task: what it is of. episodes, rows: room for so many episodes of at most so many rows. action,
-    state, proprio: A, S, P. size: (H, W) of frames, or None. dt: s between rows. As a context
-    manager it is finished at the end, also when the block fails.
+    state, proprio: A, S, P. size: (H, W) of frames, or None. dt: s between rows. variation: V names
+    of what differs between episodes. As a context manager it is finished at the end, also when the
+    block fails.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, task: str, episodes: int, rows: int,
                  action: int, state: int, proprio: int = 0, size: tuple[int, int] | None = None,
                  dt: float, seed: int = 0, policy: str = "", camera: str = "",
-                 overwrite: bool = False) -> None:  # fmt: skip
+                 variation: Sequence[str] = (), overwrite: bool = False) -> None:
         super().__init__(os.fspath(path))
         height, width = size or (0, 0)
         if min(episodes, rows) < 1 or min(action, state, proprio, height, width) < 0 or dt <= 0:
             raise UsageError(f"{path}: expected episodes, rows and dt above 0 and no size below it")
         info = ffi.new("UsDatasetInfo*", {
             "seed": seed, "height": height, "width": width, "action": action, "state": state,
-            "proprio": proprio, "dt": dt})  # fmt: skip
-        for name, value in (("task", task), ("policy", policy), ("camera", camera)):
-            if len(as_path(value)) > 63:
-                raise UsageError(f"{name}: expected at most 63 bytes, found {value!r}")
+            "proprio": proprio, "dt": dt, "variation": len(variation)})
+        if isinstance(variation, str) or any(not v or "," in v for v in variation):
+            raise UsageError(f"variation: expected names without commas, found {variation!r}")
+        texts = {"task": task, "policy": policy, "camera": camera, "version": version(),
+                 "variation_names": ",".join(variation)}
+        for name, value in texts.items():
+            room = ffi.sizeof(getattr(info, name)) - 1
+            if len(as_path(value)) > room:
+                raise UsageError(f"{name}: expected at most {room} bytes, found {value!r}")
             setattr(info, name, as_path(value))
-        info.version = as_path(version())
         self._info, self._rows = info, rows
         out = ffi.new("UsDatasetWriter**")
         with files:
@@ -167,10 +174,11 @@ class DatasetWriter(Owned):
     def append(self, *, states: ArrayLike, actions: ArrayLike | None = None,
                pixels: ArrayLike | None = None, proprio: ArrayLike | None = None,
                rewards: ArrayLike | None = None, terminated: ArrayLike | None = None,
-               truncated: ArrayLike | None = None, times: ArrayLike | None = None) -> None:  # fmt: skip
+               truncated: ArrayLike | None = None, times: ArrayLike | None = None,
+               variation: ArrayLike | None = None) -> None:
         """Appends an episode of T rows: states (T, S), actions (T, A) in [-1, 1] with NaN in the
         last row, or (T - 1, A) without it; pixels (T, H, W, 3), proprio (T, P), rewards (T, 0),
-        terminated (T, 0), truncated (T, 1 in the last row), times (T, dt apart)."""
+        terminated (T, 0), truncated (T, 1 in the last row), times (T, dt apart), variation (V)."""
         i = self._info
         s = array(states, (-1, i.state), np.float64, "states")
         n = len(s)
@@ -189,6 +197,8 @@ class DatasetWriter(Owned):
         a = None if actions is None else np.asarray(actions, np.float32)
         if a is not None and a.ndim == 2 and len(a) == n - 1:
             a = np.concatenate([a, np.full((1, a.shape[1]), np.nan, np.float32)])
+        v = None if variation is None else np.tile(
+            array(variation, (i.variation,), np.float32, "variation"), (n, 1))
         last = np.zeros(n, np.uint8)
         last[-1] = 1
         zeros = np.zeros(n, np.float32)
@@ -205,7 +215,8 @@ class DatasetWriter(Owned):
             "truncated": part("truncated", last if truncated is None else truncated, (n,), np.uint8,
                               "uint8_t"),
             "times": part("times", np.arange(n) * i.dt if times is None else times, (n,),
-                          np.float64, "double")})  # fmt: skip
+                          np.float64, "double"),
+            "variation": part("variation", v, (n, i.variation), np.float32, "float")})
         with files, self._lock:
             check(lib.us_dataset_append(self._alive(), e))
 

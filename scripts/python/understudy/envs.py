@@ -9,9 +9,10 @@ observation is Dict(observation, achieved_goal, desired_goal), of one of three k
 
 `latent` is what a simulator (with `encoder`) and the model that stands in for it share, so that a
 policy of one runs on the other. The reward is minus a distance to the goal: the task's of states,
-else that of latents, in a simulator too where it has an encoder; then compute_reward gives the same.
-A simulator of frames without one has the task's reward and no compute_reward. An episode ends when its goal is reached (terminated), its state has
-diverged (terminated, reward -inf) or `steps` env steps are over (truncated).
+else that of latents, in a simulator too where it has an encoder; then compute_reward gives the
+same. A simulator of frames without one has the task's reward and no compute_reward. An episode ends
+when its goal is reached (terminated), its state has diverged (terminated, reward -inf) or `steps`
+env steps are over (truncated).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -35,7 +36,10 @@ from understudy._window import Window, displayed
 from understudy.dataset import files
 from understudy.errors import UnsupportedError, UsageError
 from understudy.registration import register_envs as register_envs
-from understudy.slots import Observations, Slots
+from understudy.slots import Slots, step_struct
+
+# What agents see: observation, achieved_goal, desired_goal.
+Seen: TypeAlias = dict[str, NDArray[Any]]
 
 # Beyond these a state has diverged (mjMAXVAL), and an encoder's weights are refused as broken
 # (US_LATENT_MOST): the bounds of what has none in itself.
@@ -57,7 +61,7 @@ class Stage:
 
     def __init__(self, name: str, n: int, *, obs: str | None, block: int, size: int, steps: int,
                  encoder: str | os.PathLike[str] | None, threads: int, gl: str | None,
-                 device: str | None, fast: bool, render_mode: str | None) -> None:  # fmt: skip
+                 device: str | None, fast: bool, render_mode: str | None) -> None:
         if ":" not in name:
             name = f"sim:{name}"
         if name.startswith("mjcf:"):
@@ -74,9 +78,9 @@ class Stage:
             raise UsageError(f"obs: expected one of {', '.join(kinds)}, found {obs!r}")
         self.kind = kinds.index(obs)
         drawn = obs != "state" or render_mode is not None
-        self.env = env = Slots(name, n, block=block, height=size, limit=steps, threads=threads, gl=gl,
-                               device=device, fast=fast, goals=True, encoder=encoder,
-                               pixels=drawn and name.startswith("sim:"))  # fmt: skip
+        self.env = env = Slots(
+            name, n, block=block, height=size, limit=steps, threads=threads, gl=gl, device=device,
+            fast=fast, goals=True, encoder=encoder, pixels=drawn and name.startswith("sim:"))
         self.n = n
         out = ffi.new("UsSpaces*")
         check(lib.us_env_spaces(env._alive(), self.kind, out))
@@ -100,25 +104,24 @@ class Stage:
         self.success = self._success[:, -1].view(np.bool_)
         parts: dict[str, NDArray[Any]] = {"reward": self.reward, "success": self._success}
         parts |= self._ends
-        self._step = ffi.new("UsStep*", {
-            k: pointer(v, "float" if k == "reward" else "uint8_t") for k, v in parts.items()})  # fmt: skip
+        self._step = step_struct(parts)
         see = self.space["observation"]
         self._shapes: list[tuple[tuple[int, ...], Any]] = [
-            (tuple(see.shape or ()), see.dtype), (goal.shape, goal.dtype)]  # fmt: skip
+            (tuple(see.shape or ()), see.dtype), (goal.shape, goal.dtype)]
 
     def reset(self, mask: NDArray[np.bool_], seeds: NDArray[np.uint64], goals: list[Any]) -> None:
-        """Begins episodes in the masked slots, each with a goal drawn from its seed or, where one is
-        given, that."""
+        """Begins episodes in the masked slots, each with a goal drawn from its seed or the one that
+        is given."""
         with self.env._lock:
             lib.us_env_reset(self.env._alive(), pointer(mask.view(np.uint8), "uint8_t"),
-                             pointer(seeds, "uint64_t"))  # fmt: skip
+                             pointer(seeds, "uint64_t"))
         for slot, goal in enumerate(goals):
             if mask[slot] and goal is not None:
                 self.set_goal(slot, goal)
 
     def set_goal(self, slot: int, goal: Any) -> None:
-        """A goal in one slot: frame (H, W, 3) uint8, features (G, D) or, with obs="latent", (G * D,); a
-        state (S,), the path of a picture, or (FILE.h5, row)."""
+        """A goal in one slot: a frame (H, W, 3) uint8, features (G, D) or, with obs="latent", (G *
+        D,); a state (S,), the path of a picture, or (FILE.h5, row)."""
         env = self.env
         if isinstance(goal, tuple) and len(goal) == 2:
             goal = f"{os.fspath(goal[0])}:{int(goal[1])}"
@@ -142,8 +145,8 @@ class Stage:
         elif found.ndim == 1:
             env.set_goal(state=found[None], slots=[slot])
         else:
-            raise UsageError(f"goal: expected a frame (H, W, 3) uint8, features (G, D), a state (S,), "
-                             f"a path or (file, row), found {found.dtype} {found.shape}")  # fmt: skip
+            raise UsageError("goal: expected a frame (H, W, 3) uint8, features (G, D), a state (S,), "
+                             f"a path or (file, row), found {found.dtype} {found.shape}")
 
     def play(self, actions: Any) -> None:
         """Plays a block in every slot: actions (n, K * A), or (K * A,) of a single one."""
@@ -158,7 +161,7 @@ class Stage:
         with self.env._lock:
             lib.us_env_step(self.env._alive(), self._to, self._step)
 
-    def view(self) -> dict[str, NDArray[Any]]:
+    def view(self) -> Seen:
         """What agents see in all slots, in new arrays."""
         (s, t), (u, v) = self._shapes
         n = self.n
@@ -166,7 +169,7 @@ class Stage:
         self._view(n, self._all, a, b, c)
         return {"observation": a, "achieved_goal": b, "desired_goal": c}
 
-    def one(self) -> dict[str, NDArray[Any]]:
+    def one(self) -> Seen:
         """The same of a single slot, without the axis of slots."""
         (s, t), (u, v) = self._shapes
         a, b, c = np.empty(s, t), np.empty(u, v), np.empty(u, v)
@@ -180,7 +183,7 @@ class Stage:
             if status:
                 check(status)
 
-    def rejudge(self, found: dict[str, NDArray[Any]]) -> None:
+    def rejudge(self, found: Seen) -> None:
         """The reward is that of the goals which agents see, to the last bit: a model's own is of
         latents before they were rounded to features, a simulator's of measures."""
         if self.kind != lib.US_OBS_state and self.judges:
@@ -193,16 +196,17 @@ class Stage:
         return self.kind == lib.US_OBS_state or self.env.tokens > 0
 
     def judge(self, achieved: Any, desired: Any, success: bool) -> NDArray[Any]:
-        """The reward of goals achieved when others were desired, or whether they count as success."""
+        """The reward of goals achieved when others were desired, or whether they are success."""
         shape, dtype = self.goal.shape, self.goal.dtype
         single = np.ndim(achieved) == len(shape)
         a = array([achieved] if single else achieved, (-1, *shape), dtype, "achieved_goal")
         d = array([desired] if single else desired, (len(a), *shape), dtype, "desired_goal")
         out = np.zeros(len(a), np.uint8 if success else np.float32)
-        to = (ffi.NULL, ffi.from_buffer("uint8_t[]", out)) if success else (pointer(out, "float"), ffi.NULL)
+        to = pointer(out, "uint8_t" if success else "float")
         with self.env._lock:
             check(lib.us_env_judge(self.env._alive(), self.kind, len(a), ffi.from_buffer(a),
-                                   ffi.from_buffer(d), *to))  # fmt: skip
+                                   ffi.from_buffer(d), ffi.NULL if success else to,
+                                   to if success else ffi.NULL))
         found = out.view(np.bool_) if success else out
         return found[0] if single else found
 
@@ -212,13 +216,13 @@ class Stage:
         return max(round(1 / (self.env.dt * self.env.block)), 1)
 
 
-class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
+class Env(gymnasium.Env[Seen, NDArray[np.float32]]):
     """One episode of a task or of a model.
 
     name: "pointmaze", "mjcf:robot.xml", "model:FOLDER". obs: state, pixels or latent. block: K env
     steps an action, 0: its own. size: pixels of a side, 0: its own. steps: env steps an episode.
-    encoder: of a simulator's latents, "default", a folder of an encoder or of a model. gl: software,
-    gpu, gpu:N. device: cpu, cuda, cuda:N.
+    encoder: of a simulator's latents, "default", a folder of an encoder or of a model. gl:
+    software, gpu, gpu:N. device: cpu, cuda, cuda:N.
 
     reset takes options={"goal": ...}: a frame (H, W, 3) uint8, a state (S,), features (G, D), the
     path of a picture, or (FILE.h5, row). Otherwise the goal is drawn from the seed.
@@ -229,10 +233,10 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     def __init__(self, name: str, *, obs: str | None = None, block: int = 0, size: int = 0,
                  steps: int = 200, encoder: str | os.PathLike[str] | None = None, threads: int = 1,
                  gl: str | None = None, device: str | None = None, fast: bool = False,
-                 render_mode: str | None = None) -> None:  # fmt: skip
+                 render_mode: str | None = None) -> None:
         self._stage = s = Stage(name, 1, obs=obs, block=block, size=size, steps=steps,
                                 encoder=encoder, threads=threads, gl=gl, device=device, fast=fast,
-                                render_mode=render_mode)  # fmt: skip
+                                render_mode=render_mode)
         self.render_mode = render_mode
         self.action_space: Any = s.action
         self.observation_space: Any = s.space
@@ -247,8 +251,8 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         """The library's env behind it."""
         return self._stage.env
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None
-              ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:  # fmt: skip
+    def reset(self, *, seed: int | None = None,
+              options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
         """Begins an episode, drawn from the seed."""
         super().reset(seed=seed)
         seeds = self.np_random.integers(0, 2**63, 1, dtype=np.uint64)
@@ -257,7 +261,7 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         return self._stage.one(), {}
 
     def step(self, action: NDArray[np.float32]
-             ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:  # fmt: skip
+             ) -> tuple[Seen, SupportsFloat, bool, bool, dict[str, Any]]:
         """Plays a block of K env steps: action (K * A,) in [-1, 1]."""
         s = self._stage
         s.play(action)
@@ -304,27 +308,28 @@ class Env(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self._stage.env.close()
 
 
-class VectorEnv(gymnasium.vector.VectorEnv[dict[str, NDArray[Any]], NDArray[np.float32], NDArray[Any]]):
+class VectorEnv(gymnasium.vector.VectorEnv[Seen, NDArray[np.float32], NDArray[Any]]):
     """N episodes that step and render in the library's threads; slot i is what Env is with the seed
     `seed + i`, bit for bit.
 
-    Arguments as of Env; threads 0: one per processor. autoreset_mode as Gymnasium has it: NEXT_STEP,
-    SAME_STEP or DISABLED, where reset takes options={"reset_mask": ...}. options={"goal": ...} is
-    one for all, or a list of N.
+    Arguments as of Env; threads 0: one per processor. autoreset_mode as Gymnasium has it:
+    NEXT_STEP, SAME_STEP or DISABLED, where reset takes options={"reset_mask": ...}.
+    options={"goal": ...} is one for all, or a list of N.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"],
+                                "autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(self, name: str, num_envs: int = 1, *, obs: str | None = None, block: int = 0,
                  size: int = 0, steps: int = 200, encoder: str | os.PathLike[str] | None = None,
                  threads: int = 0, gl: str | None = None, device: str | None = None,
                  fast: bool = False, render_mode: str | None = None,
-                 autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP) -> None:  # fmt: skip
+                 autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP) -> None:
         if num_envs < 1:
             raise UsageError(f"num_envs: expected at least 1, found {num_envs}")
         self._stage = s = Stage(name, num_envs, obs=obs, block=block, size=size, steps=steps,
                                 encoder=encoder, threads=threads, gl=gl, device=device, fast=fast,
-                                render_mode=render_mode)  # fmt: skip
+                                render_mode=render_mode)
         self._mode = AutoresetMode(autoreset_mode)
         self.num_envs = num_envs
         self.render_mode = render_mode
@@ -352,8 +357,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[dict[str, NDArray[Any]], NDArray[np.f
         self._done[mask] = False
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None,
-              options: dict[str, Any] | None = None
-              ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:  # fmt: skip
+              options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
         """Begins episodes in all slots, or in those of options["reset_mask"]."""
         n = self.num_envs
         if seed is None or isinstance(seed, (int, np.integer)):
@@ -367,7 +371,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[dict[str, NDArray[Any]], NDArray[np.f
         mask = np.asarray(options.get("reset_mask", np.ones(n, np.bool_)))
         if mask.dtype != np.bool_ or mask.shape != (n,) or not mask.any():
             raise UsageError(f"reset_mask: expected ({n},) of bool, one of them set, found "
-                             f"{mask.dtype} {mask.shape} {mask.tolist()}")  # fmt: skip
+                             f"{mask.dtype} {mask.shape} {mask.tolist()}")
         for i in np.flatnonzero(mask):
             if seeds[i] is not None:
                 self._rngs[i] = seeding.np_random(seeds[i])[0]
@@ -379,21 +383,21 @@ class VectorEnv(gymnasium.vector.VectorEnv[dict[str, NDArray[Any]], NDArray[np.f
         return self._stage.view(), {}
 
     def step(self, actions: NDArray[np.float32]
-             ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], NDArray[Any], NDArray[Any],
-                        dict[str, Any]]:  # fmt: skip
+             ) -> tuple[Seen, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Plays a block in every slot: actions (N, K * A) in [-1, 1]."""
         s, mode = self._stage, self._mode
         begun = self._done.copy()
         if mode == AutoresetMode.DISABLED and begun.any():
-            raise UsageError(f"step: expected a reset of the slots {np.flatnonzero(begun).tolist()} "
-                             "first, as their episodes are over")  # fmt: skip
+            raise UsageError("step: expected a reset of the slots "
+                             f"{np.flatnonzero(begun).tolist()} first, as their episodes are over")
         # Those whose episode was over begin another; the others play.
         waits = mode == AutoresetMode.NEXT_STEP and bool(begun.any())
         if waits or self._selected:
             self._select(np.flatnonzero(~begun), waits)
         s.play(actions)
         terminated, truncated, success = s.terminated.copy(), s.truncated.copy(), s.success.copy()
-        infos: dict[str, Any] = {"is_success": success, "_is_success": np.ones(self.num_envs, np.bool_)}
+        infos: dict[str, Any] = {"is_success": success,
+                                 "_is_success": np.ones(self.num_envs, np.bool_)}
         if waits:
             for part in (terminated, truncated, success, infos["_is_success"]):
                 part[begun] = False
@@ -421,8 +425,8 @@ class VectorEnv(gymnasium.vector.VectorEnv[dict[str, NDArray[Any]], NDArray[np.f
             lib.us_sim_select(env._alive(), len(ids), pointer(ids, "int"))
             self._selected = waits
 
-    def _end(self, infos: dict[str, Any], found: dict[str, NDArray[Any]], over: NDArray[np.bool_],
-             success: NDArray[np.bool_]) -> None:  # fmt: skip
+    def _end(self, infos: dict[str, Any], found: Seen, over: NDArray[np.bool_],
+             success: NDArray[np.bool_]) -> None:
         """The last observations of the episodes that are over, as SyncVectorEnv gives them."""
         final = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(over):
@@ -467,7 +471,7 @@ def model_env(model: str | os.PathLike[str] | None = None, **settings: Any) -> E
 
 
 def model_vector_env(num_envs: int = 1, model: str | os.PathLike[str] | None = None,
-                     **settings: Any) -> VectorEnv:  # fmt: skip
+                     **settings: Any) -> VectorEnv:
     """Understudy/Model-v0 as a VectorEnv."""
     return VectorEnv(_folder(model), num_envs, **settings)
 

@@ -32,7 +32,7 @@ class MujocoError(Error, RuntimeError):
 
 
 class Interrupted(Error):
-    """A job was asked to stop; what it wrote stays. After Ctrl-C it is KeyboardInterrupt instead."""
+    """A job was asked to stop; what it wrote stays. Ctrl-C is KeyboardInterrupt instead."""
 
 
 class UnsupportedError(Error, NotImplementedError):

@@ -60,27 +60,40 @@ class _Calls(threading.local):
 _calls = _Calls()
 
 
-def _keep(kind: type[BaseException], error: BaseException, trace: object) -> None:
-    if _calls.stack:
-        _calls.stack[-1].fail(error)
+def present() -> Call | None:
+    """The call that is under way in this thread."""
+    return _calls.stack[-1] if _calls.stack else None
+
+
+def failed() -> BaseException | None:
+    """The error that the present call will end with."""
+    call = present()
+    return call.error if call else None
+
+
+def keep_error(kind: Any, error: BaseException, trace: Any) -> None:
+    """Keeps an exception of Python for the call that is under way in this thread."""
+    call = present()
+    if call:
+        call.fail(error)
 
 
 # Ctrl-C becomes KeyboardInterrupt wherever Python runs in the main thread, which is here.
-@ffi.def_extern(error=1, onerror=_keep)  # type: ignore[untyped-decorator]
+@ffi.def_extern(error=1, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_ask(handle: Any) -> int:
-    return 1 if _calls.stack and _calls.stack[-1].error is not None else 0
+    return int(failed() is not None)
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_progress(handle: Any, p: Any) -> None:
     call = _calls.stack[-1]
     if call.watcher is not None and call.error is None:
         seconds = lib.us_seconds() - p.start
         call.watcher(Progress(text(p.label), text(p.unit), p.total, p.first, p.done, seconds,
-                              text(p.note), not p.on))  # fmt: skip
+                              text(p.note), not p.on))
 
 
-@ffi.def_extern(onerror=_keep)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_log(handle: Any, line: Any) -> None:
     _log.info(text(line))
 

@@ -11,7 +11,7 @@ threads of Python go on meanwhile.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Unpack
@@ -30,9 +30,9 @@ from understudy._settings import (
 )
 from understudy.dataset import files
 from understudy.errors import UsageError
-from understudy.hooks import Watcher, hooked
-from understudy.own import PlannerClass, PlannerFunction, Policy, PolicyTask, World, WorldEnv
-from understudy.settings import fill, given, put
+from understudy.hooks import Watcher, hooked, keep_error
+from understudy.own import STOP, PlannerClass, PlannerFunction, Policy, PolicyTask, World, WorldEnv
+from understudy.settings import fill, given, names, put
 from understudy.task_list import TaskList
 
 Path: TypeAlias = str | os.PathLike[str]
@@ -70,7 +70,7 @@ class Collected:
 
 
 def collect(task: str, out: Path, *, policy: str | Policy | None = None,
-            progress: Watcher = None, **settings: Unpack[CollectSettings]) -> Collected:  # fmt: skip
+            progress: Watcher = None, **settings: Unpack[CollectSettings]) -> Collected:
     """Plays a behaviour policy of a task (or "mjcf:FILE.xml") and records every env step with its
     frame in `out`.
 
@@ -95,9 +95,10 @@ def collect(task: str, out: Path, *, policy: str | Policy | None = None,
         if own is not None:
             own.call = call
         call.check(lib.us_collect(c, r))
-    numbers = ("episodes", "rows", "before", "redrawn", "cut", "height", "width", "seconds", "warnings")
+    numbers = ("episodes", "rows", "before", "redrawn", "cut", "height", "width", "seconds",
+               "warnings")
     return Collected(path=os.fspath(out), complete=bool(r.complete), features=text(r.features),
-                     **_numbers(r, numbers))  # fmt: skip
+                     **_numbers(r, numbers))
 
 
 # ---- training ----
@@ -138,11 +139,11 @@ def _trained(out: Path, r: Any) -> Trained:
                    v.one_step if v.measured else float("nan"),
                    v.open_loop if v.measured else float("nan"),
                    None if r.chosen == ffi.NULL else text(r.chosen), r.label_r2,
-                   r.label_correlation, head)  # fmt: skip
+                   r.label_correlation, head)
 
 
 def pretrain(data: Path | Iterable[Path] | Mapping[str, float], out: Path, *,
-             progress: Watcher = None, **settings: Unpack[PretrainSettings]) -> Trained:  # fmt: skip
+             progress: Watcher = None, **settings: Unpack[PretrainSettings]) -> Trained:
     """Trains a predictor on what happens next, without actions, into the folder `out`.
 
     data: a file, several, or a mapping of files to their shares of the samples.
@@ -170,7 +171,7 @@ def pretrain(data: Path | Iterable[Path] | Mapping[str, float], out: Path, *,
 
 
 def finetune(data: Path, out: Path, *, task: str | None = None, progress: Watcher = None,
-             **settings: Unpack[FinetuneSettings]) -> Trained:  # fmt: skip
+             **settings: Unpack[FinetuneSettings]) -> Trained:
     """Trains a world model with actions on trajectories of one task, into the folder `out`.
 
     task: "mjcf:FILE.xml" for data of such a one.
@@ -242,16 +243,18 @@ def _row(r: Any, pairs: Any) -> Row:
             continue
         for hard in (0, 1):
             f = lib.us_result_rate(r, pairs, rule, hard)
-            rates[hard][text(lib.us_rules[rule].name)] = Rate(f.rate, f.low, f.high, f.hits, f.count)
+            name = text(lib.us_rules[rule].name)
+            rates[hard][name] = Rate(f.rate, f.low, f.high, f.hits, f.count)
     n, blocks = r.count, r.blocks
 
     def numbers(p: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
         size = 4 * int(np.prod(shape))
         return np.frombuffer(ffi.buffer(p, size), np.float32).reshape(shape).copy()
 
-    hits = np.array([r.outcome[i].first_hit if r.outcome[i].finite else -1 for i in range(n)], np.int32)
+    ends = [r.outcome[i] for i in range(n)]
+    hits = np.array([e.first_hit if e.finite else -1 for e in ends], np.int32)
     return Row(rates[0], rates[1], hits, numbers(r.distance, (n, blocks + 1)),
-               numbers(r.actions, (n, blocks, r.block, r.action)), r.wall_all)  # fmt: skip
+               numbers(r.actions, (n, blocks, r.block, r.action)), r.wall_all)
 
 
 class _Opening:
@@ -262,25 +265,20 @@ class _Opening:
 
     def open(self, config: Any) -> Any:
         if config.block != self.world.block:
-            raise UsageError(f"{self.world.name}: expected blocks of {config.block} env steps as the "
-                             f"task has, found {self.world.block}")  # fmt: skip
+            raise UsageError(f"{self.world.name}: expected blocks of {config.block} env steps as "
+                             f"the task has, found {self.world.block}")
         return WorldEnv(self.world, config.slots).lend()
 
 
-def _keep(kind: Any, error: BaseException, trace: Any) -> None:
-    from understudy.own import _fail
-
-    _fail(kind, error, trace)
-
-
-@ffi.def_extern(error=int(lib.US_INTERRUPTED), onerror=_keep)  # type: ignore[untyped-decorator]
+@ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_eval_open(user: Any, row: int, config: Any, out: Any) -> int:
     out[0] = ffi.from_handle(user).open(config)
     return 0
 
 
-def evaluate(model: Path | World | None, data: Path, *, planner: str | PlannerFunction | None = None,
-             progress: Watcher = None, **settings: Unpack[EvaluateSettings]) -> Evaluated:  # fmt: skip
+def evaluate(model: Path | World | None, data: Path, *,
+             planner: str | PlannerFunction | None = None, progress: Watcher = None,
+             **settings: Unpack[EvaluateSettings]) -> Evaluated:
     """Plans in a model, plays in the simulator and counts successes over start / goal pairs of
     held-out trajectories.
 
@@ -293,12 +291,14 @@ def evaluate(model: Path | World | None, data: Path, *, planner: str | PlannerFu
     plan = ffi.addressof(c, "plan")
     task: Any = settings.get("task")
     tasks = TaskList(task)
-    both: Callable[[str], bool] = lambda name: lib.us_setting_find(lib.us_eval_settings, name.encode()) != ffi.NULL  # noqa: E731
+    own_names = names(lib.us_eval_settings)
     for name, value in settings.items():
         if name == "task":
             value = tasks.names[0]
-        table, to = (lib.us_eval_settings, c) if both(name) else (lib.us_planner_settings, plan)
-        put(table, to, name, value, keep)
+        if name in own_names:
+            put(lib.us_eval_settings, c, name, value, keep)
+        else:
+            put(lib.us_planner_settings, plan, name, value, keep)
     put(lib.us_eval_settings, c, "data", data, keep)
     c.tasks, c.given = tasks.pointer, given(settings, keep)
     if isinstance(model, World):
@@ -327,7 +327,7 @@ def _evaluated(r: Any) -> Evaluated:
     pairs = ffi.addressof(r, "pairs")
     rows = {} if r.complete else {
         text(lib.us_eval_row_names[k]): _row(ffi.addressof(r.row[k]), pairs)
-        for k in range(lib.US_ROW_COUNT) if r.on[k]}  # fmt: skip
+        for k in range(lib.US_ROW_COUNT) if r.on[k]}
     return Evaluated(text(r.task.name), text(r.protocol.name),
                      text(lib.us_rules[r.protocol.rule].name), r.pairs.count,
-                     r.pairs.solved_at_start, bool(r.complete), rows)  # fmt: skip
+                     r.pairs.solved_at_start, bool(r.complete), rows)

@@ -22,7 +22,7 @@ class Encoder(Owned):
     """
 
     def __init__(self, folder: str | os.PathLike[str] = "default", *, threads: int = 0,
-                 device: str | None = None, fast: bool = False) -> None:  # fmt: skip
+                 device: str | None = None, fast: bool = False) -> None:
         super().__init__(os.fspath(folder))
         place = self._own(open_device(device, fast), lib.us_device_close)
         out = ffi.new("UsEncoder**")
@@ -57,7 +57,7 @@ class Encoder(Owned):
         out = np.empty((len(x), self.tokens, self.dim), np.float32)
         with self._lock, hooked() as call:
             call.check(lib.us_encoder_encode(self._alive(), len(x), pixels, states,
-                                             pointer(out, "float"), self._pool))  # fmt: skip
+                                             pointer(out, "float"), self._pool))
         return out
 
     def decode(self, features: ArrayLike) -> NDArray[np.uint8]:
@@ -68,7 +68,7 @@ class Encoder(Owned):
         out = np.empty((len(x), self.height, self.width, 3), np.uint8)
         with self._lock, hooked() as call:
             call.check(lib.us_encoder_decode(self._alive(), len(x), pointer(x, "float"),
-                                             pointer(out, "uint8_t"), self._pool))  # fmt: skip
+                                             pointer(out, "uint8_t"), self._pool))
         return out
 
 
@@ -89,7 +89,7 @@ class Model(Owned):
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, threads: int = 0,
-                 device: str | None = None, fast: bool = False) -> None:  # fmt: skip
+                 device: str | None = None, fast: bool = False) -> None:
         super().__init__(os.fspath(folder))
         self._device = self._own(open_device(device, fast), lib.us_device_close)
         out = ffi.new("UsModel**")
@@ -107,13 +107,14 @@ class Model(Owned):
         self.tokens: int = w.grid_h * w.grid_w  # G
         self.dim: int = w.dim  # D
         shape = (i.contexts, self.context, self.tokens, self.dim)
-        self.contexts: NDArray[np.float32] = view(lib.us_model_contexts(m), shape, np.float32, self._handle)
+        self.contexts: NDArray[np.float32] = view(
+            lib.us_model_contexts(m), shape, np.float32, self._handle)
         past = (i.contexts, self.past, self.block, self.action)
         self.pasts: NDArray[np.float32] = view(lib.us_model_past(m), past, np.float32, self._handle)
         self.encoder: Encoder = _ModelEncoder(lib.us_model_encoder(m), self._handle, threads)
 
     def rollout(self, contexts: ArrayLike, actions: ArrayLike,
-                pasts: ArrayLike | None = None) -> NDArray[np.float32]:  # fmt: skip
+                pasts: ArrayLike | None = None) -> NDArray[np.float32]:
         """What it imagines: features (n, samples, H, G, D) behind contexts (n, C, G, D), oldest
         first and a block apart, under actions (n, samples, H, K, A), clipped to [-1, 1]; pasts (n,
         past, K, A) led through the contexts, and are taken as 0 where they are not known."""
@@ -122,7 +123,7 @@ class Model(Owned):
         a = array(actions, (n, -1, -1, self.block, self.action), np.float32, "actions")
         samples, horizon = a.shape[1:3]
         shape = (n, self.past, self.block, self.action)
-        p = np.zeros(shape, np.float32) if pasts is None else array(pasts, shape, np.float32, "pasts")
+        p = array(np.zeros(shape) if pasts is None else pasts, shape, np.float32, "pasts")
         one, count = self.tokens * self.dim, n * samples
         if count == 0 or horizon == 0:
             return np.zeros((n, samples, horizon, self.tokens, self.dim), np.float32)
@@ -157,7 +158,7 @@ class _Rollout:
         return x
 
     def play(self, c: NDArray[Any], a: NDArray[Any], p: NDArray[Any], samples: int, step: float,
-             frames: NDArray[Any]) -> None:  # fmt: skip
+             frames: NDArray[Any]) -> None:
         """Fills frames (H, count, G D), raw features."""
         w, n, horizon = self.world, len(c), a.shape[2]
         rows = c.size // w.dim
@@ -174,7 +175,7 @@ class _Rollout:
         r = ffi.new("UsRollout*", {
             "slots": n, "samples": samples, "contexts": contexts, "caches": caches,
             "pasts": pasts if w.past else ffi.NULL, "step": step, "horizon": horizon,
-            "actions": actions, "frames": out, "clip": 1})  # fmt: skip
+            "actions": actions, "frames": out, "clip": 1})
         self.cls.rollout(w, self.work, r)
         self.cls.denormalise(w, frames.size // w.dim, out, out)
         lib.us_ops_get(self.device, out, pointer(frames, "float"), frames.size)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from understudy._library import Owned, array, as_path, ffi, lib, text
 from understudy.errors import UsageError
-from understudy.hooks import Call, _calls
+from understudy.hooks import Call, failed, keep_error
 from understudy.task_list import TaskList
 
 # ---- worlds ----
@@ -142,7 +142,7 @@ class WorldEnv(Owned):
         super().close()
 
     def observe(self, *, pixels: Any = None, state: Any = None, action: Any = None,
-                time: Any = 0.0, first: Any = True, slots: Any = None) -> None:  # fmt: skip
+                time: Any = 0.0, first: Any = True, slots: Any = None) -> None:
         """Shows the listed slots (n) a present observation, as Slots.observe."""
         ids, seen = self._seen(slots, pixels, state, action, time, first)
         self.world.observe(ids, seen)
@@ -153,7 +153,7 @@ class WorldEnv(Owned):
         self.world.set_goal(ids, seen)
 
     def _seen(self, slots: Any, pixels: Any, state: Any, action: Any, time: Any,
-              first: Any) -> tuple[NDArray[np.intc], Seen]:  # fmt: skip
+              first: Any) -> tuple[NDArray[np.intc], Seen]:
         ids: NDArray[np.intc] = array(
             np.arange(self.slots) if slots is None else slots, (-1,), np.intc, "slots"
         )
@@ -167,7 +167,7 @@ class WorldEnv(Owned):
             else array(action, shape, np.float32, "action").copy(),
             np.broadcast_to(np.asarray(time, np.float64), (n,)).copy(),
             np.broadcast_to(np.asarray(first, np.bool_), (n,)).copy(),
-        )  # fmt: skip
+        )
 
 
 def _hash(what: str) -> bytes:
@@ -211,59 +211,54 @@ def _gather(w: WorldEnv, n: int, obs: Any) -> Seen:
     )
 
 
-def _fail(kind: Any, error: BaseException, trace: Any) -> None:
-    """Keeps an exception of Python for the call that is under way in this thread."""
-    if _calls.stack:
-        _calls.stack[-1].fail(error)
+# What C is told where Python has an error to raise.
+STOP = int(lib.US_INTERRUPTED)
 
 
-_STOP = int(lib.US_INTERRUPTED)
-
-
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_close(e: Any) -> None:
     _worlds.pop(_address(e), None)
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_reset(e: Any, mask: Any, seeds: Any) -> None:
     """Episodes begin with an observation, so a reset alone says nothing."""
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_step(e: Any, actions: Any, out: Any) -> None:
     raise UsageError(f"{text(e.info.name)}: a world is planned in, not stepped")
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_rollout(e: Any, n: int, slots: Any, samples: int, horizon: int, actions: Any,
-                      rewards: Any) -> None:  # fmt: skip
+                      rewards: Any) -> None:
     w = _worlds[_address(e)]
     shape = (n, samples, horizon)
     # What is not answered is as bad as can be.
     _write(rewards, np.full(shape, -np.inf, np.float32))
-    if _calls.stack and _calls.stack[-1].error is not None:
+    if failed():
         return
     a = _copy(actions, "float", (*shape, w.block, w.action), np.float32)
     found = w.world.rollout(_copy(slots, "int", (n,), np.intc), np.clip(a, -1, 1))
     _write(rewards, array(found, shape, np.float32, f"rewards of {w.world.name}"))
 
 
-@ffi.def_extern(error=_STOP, onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_observe(e: Any, n: int, slots: Any, obs: Any) -> int:
     w = _worlds[_address(e)]
     w.world.observe(_copy(slots, "int", (n,), np.intc), _gather(w, n, obs))
     return 0
 
 
-@ffi.def_extern(error=_STOP, onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_set_goal(e: Any, n: int, slots: Any, obs: Any) -> int:
     w = _worlds[_address(e)]
     w.world.set_goal(_copy(slots, "int", (n,), np.intc), _gather(w, n, obs))
     return 0
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_score(e: Any, n: int, slots: Any, distance: Any, success: Any) -> None:
     if distance != ffi.NULL:
         _write(distance, np.zeros(n, np.float32))
@@ -271,17 +266,17 @@ def us_py_env_score(e: Any, n: int, slots: Any, distance: Any, success: Any) -> 
         _write(success, np.zeros(n, np.uint8))
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_save(e: Any, slot: int, data: Any) -> None:
     raise UsageError(f"{text(e.info.name)}: a world's slots are not saved from outside")
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_restore(e: Any, slot: int, data: Any) -> None:
     raise UsageError(f"{text(e.info.name)}: a world's slots are not restored from outside")
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_fork(e: Any, slot: int, n: int, targets: Any) -> None:
     raise UsageError(f"{text(e.info.name)}: a world's slots are not copied from outside")
 
@@ -290,7 +285,7 @@ _KIND = ffi.new("char[]", b"python")
 _CLASS = ffi.new("UsEnvClass*", {"kind": _KIND} | {
     name: getattr(lib, f"us_py_env_{name}") for name in
     ("close", "reset", "step", "rollout", "observe", "set_goal", "score", "save", "restore",
-     "fork")})  # fmt: skip
+     "fork")})
 
 
 def _name(function: Any) -> bytes:
@@ -324,10 +319,11 @@ class Plan:
         out = np.empty(a.shape[:3], np.float32)
         p = self._planner
         lib.us_env_rollout(p.env, n, ffi.from_buffer("int[]", self.slots), a.shape[1], a.shape[2],
-                           ffi.from_buffer("float[]", a), ffi.from_buffer("float[]", out))  # fmt: skip
+                           ffi.from_buffer("float[]", a), ffi.from_buffer("float[]", out))
         p.candidate_steps += n * a.shape[1] * a.shape[2]
-        if _calls.stack and _calls.stack[-1].error is not None:
-            raise _calls.stack[-1].error
+        error = failed()
+        if error is not None:
+            raise error
         return out
 
     def rng(self, i: int) -> np.random.Generator:
@@ -348,7 +344,7 @@ _making = _Making()
 _planners: dict[int, tuple[Any, PlannerFunction, dict[int, list[int]]]] = {}
 
 
-@ffi.def_extern(error=_STOP, onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_planner_create(env: Any, config: Any, out: Any) -> int:
     assert _making.function is not None
     p = ffi.new("UsPlanner*")
@@ -357,31 +353,31 @@ def us_py_planner_create(env: Any, config: Any, out: Any) -> int:
     return 0
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_planner_destroy(p: Any) -> None:
     _planners.pop(_address(p), None)
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_planner_start(p: Any, n: int, slots: Any, episodes: Any) -> None:
     known = _planners[_address(p)][2]
     for i in range(n):
         known[slots[i]] = [episodes[i], 0]
 
 
-@ffi.def_extern(onerror=_fail)  # type: ignore[untyped-decorator]
+@ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_planner_plan(p: Any, n: int, slots: Any, actions: Any) -> None:
     _, function, known = _planners[_address(p)]
     info, c = p.env.info, p.config
     shape = (n, c.replan, info.block, info.action)
     _write(actions, np.zeros(shape, np.float32))
-    if _calls.stack and _calls.stack[-1].error is not None:
+    if failed():
         return
     ids = _copy(slots, "int", (n,), np.intc)
     now = [known[slot] for slot in ids.tolist()]
     plan = Plan(ids, np.array([k[0] for k in now], np.uint64),
                 np.array([k[1] for k in now], np.int64), c.horizon, c.replan, info.block,
-                info.action, c.seed, p)  # fmt: skip
+                info.action, c.seed, p)
     found = array(function(plan), shape, np.float32, "actions of the planner")
     if not np.isfinite(found).all():
         raise UsageError("actions of the planner: expected finite numbers")
@@ -398,7 +394,7 @@ class PlannerClass:
         self.name = ffi.new("char[]", _name(function))
         self.pointer = ffi.new("UsPlannerClass*", {"name": self.name} | {
             k: getattr(lib, f"us_py_planner_{k}") for k in
-            ("create", "destroy", "start", "plan")})  # fmt: skip
+            ("create", "destroy", "start", "plan")})
 
     @contextmanager
     def making(self) -> Iterator[Any]:
@@ -455,7 +451,7 @@ class PolicyTask:
         table = tasks.find(task)
         if table is None:
             raise UsageError(f"task: expected one of {[text(t.name) for t in tasks.tables]}, "
-                             f"found {task!r}")  # fmt: skip
+                             f"found {task!r}")
         self.call: Call | None = None
         self.copy = ffi.new("UsTask*")
         self.copy[0] = table[0]
@@ -466,7 +462,7 @@ class PolicyTask:
             if self.call is None or self.call.error is not None:
                 return
             found = array(policy(Moment(table, m, d, rng, memory)), (width,), np.float32,
-                          "action of the policy")  # fmt: skip
+                          "action of the policy")
             if not np.isfinite(found).all():
                 raise UsageError("action of the policy: expected finite numbers")
             _write(action, np.clip(found, -1, 1))

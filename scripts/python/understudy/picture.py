@@ -24,7 +24,8 @@ class Picture:
         if found.ndim == 3:
             found = found[None]
         if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3 or not found.size:
-            raise UsageError(f"frames: expected (n, H, W, 3) uint8, found {found.dtype} {found.shape}")
+            raise UsageError("frames: expected (n, H, W, 3) uint8, found "
+                             f"{found.dtype} {found.shape}")
         if columns < 1 or zoom < 1:
             raise UsageError("picture: expected columns and zoom of at least 1")
         n, height, width, _ = found.shape
@@ -45,10 +46,11 @@ class Picture:
             return struct.pack(">I", len(data)) + kind + data + tail
 
         head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-        lines = np.concatenate([np.zeros((height, 1), np.uint8), self.pixels.reshape(height, -1)], 1)
+        filters = np.zeros((height, 1), np.uint8)  # none, a byte before every line
+        lines = np.concatenate([filters, self.pixels.reshape(height, -1)], axis=1)
         body = zlib.compress(lines.tobytes())
         return b"".join([b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", head), chunk(b"IDAT", body),
-                         chunk(b"IEND", b"")])  # fmt: skip
+                         chunk(b"IEND", b"")])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a PNG file."""

@@ -24,8 +24,8 @@ class Planner(Owned):
     The same seed, episodes and states give the same plans for any other slots and threads.
     """
 
-    def __init__(self, name: str | PlannerFunction, env: Slots | World, *, seed: int = 0, slots: int = 1,
-                 **settings: Unpack[PlannerSettings]) -> None:  # fmt: skip
+    def __init__(self, name: str | PlannerFunction, env: Slots | World, *, seed: int = 0,
+                 slots: int = 1, **settings: Unpack[PlannerSettings]) -> None:
         super().__init__(f"planner {name if isinstance(name, str) else name.__name__}")
         self._env: Slots | WorldEnv = env if isinstance(env, Slots) else WorldEnv(env, slots)
         self._own(self._env, lambda _: None)
@@ -67,7 +67,7 @@ class Planner(Owned):
         e = array(ids if episodes is None else episodes, (len(ids),), np.uint64, "episodes")
         with self._lock:
             check(lib.us_planner_start(self._alive(), len(ids), pointer(ids, "int"),
-                                       pointer(e, "uint64_t")))  # fmt: skip
+                                       pointer(e, "uint64_t")))
 
     def plan(self, slots: ArrayLike | None = None) -> NDArray[np.float32]:
         """The action blocks (n, replan, K, A) to play from the present state of the listed slots.

@@ -31,7 +31,7 @@ class Slots(Owned):
     def __init__(self, name: str, slots: int = 1, *, block: int = 0, height: int = 0,
                  width: int = 0, limit: int = 0, threads: int = 1, pixels: bool = False,
                  gl: str | None = None, device: str | None = None, fast: bool = False,
-                 goals: bool = False, encoder: str | os.PathLike[str] | None = None) -> None:  # fmt: skip
+                 goals: bool = False, encoder: str | os.PathLike[str] | None = None) -> None:
         super().__init__(name)
         kind, _, what = name.partition(":")
         if kind == "sim":
@@ -42,13 +42,13 @@ class Slots(Owned):
         pool = lib.us_pool_create(threads)
         if pool == ffi.NULL:
             raise UsageError(f"{name}: expected at least 0 threads that there is memory for, "
-                             f"found {threads}")  # fmt: skip
+                             f"found {threads}")
         self._own(pool, lib.us_pool_destroy)
         keep: list[Any] = []
         c = ffi.new("UsEnvConfig*", {
             "slots": slots, "block": block, "height": height, "width": width, "pixels": int(pixels),
             "limit": limit, "pool": pool, "gl": _text(gl, keep), "goals": int(goals),
-            "encoder": _text(encoder, keep)})  # fmt: skip
+            "encoder": _text(encoder, keep)})
         if kind == "model" or encoder is not None:
             c.device = self._own(open_device(device, fast), lib.us_device_close)
         out = ffi.new("UsEnv**")
@@ -89,7 +89,7 @@ class Slots(Owned):
         m = None if mask is None else array(mask, (self.slots,), np.uint8, "mask")
         with self._lock:
             lib.us_env_reset(self._alive(), ffi.NULL if m is None else pointer(m, "uint8_t"),
-                             pointer(s, "uint64_t"))  # fmt: skip
+                             pointer(s, "uint64_t"))
 
     def step(self, actions: ArrayLike) -> dict[str, NDArray[Any]]:
         """Plays one block in every slot: actions (N, K, A), clipped to [-1, 1]. Gives observation
@@ -118,14 +118,14 @@ class Slots(Owned):
         rewards = np.empty(a.shape[:3], np.float32)
         with self._lock, hooked() as call:
             lib.us_env_rollout(self._alive(), len(ids), pointer(ids, "int"), a.shape[1], a.shape[2],
-                               pointer(a, "float"), pointer(rewards, "float"))  # fmt: skip
+                               pointer(a, "float"), pointer(rewards, "float"))
             call.check(0)
         return rewards
 
     def observe(self, *, pixels: ArrayLike | None = None, state: ArrayLike | None = None,
                 proprio: ArrayLike | None = None, action: ArrayLike | None = None,
                 time: ArrayLike = 0.0, first: ArrayLike = True, latent: ArrayLike | None = None,
-                slots: ArrayLike | None = None) -> None:  # fmt: skip
+                slots: ArrayLike | None = None) -> None:
         """Gives the listed slots (n) a present observation: pixels (n, H, W, 3), state (n, S),
         latent (n, G, D), proprio (n, P), action (n, K, A) that led there, time (n) s; first (n)
         starts a new context."""
@@ -135,7 +135,7 @@ class Slots(Owned):
             check(lib.us_env_observe(self._alive(), len(ids), pointer(ids, "int"), parts.pointer))
 
     def set_goal(self, *, pixels: ArrayLike | None = None, state: ArrayLike | None = None,
-                 latent: ArrayLike | None = None, slots: ArrayLike | None = None) -> None:  # fmt: skip
+                 latent: ArrayLike | None = None, slots: ArrayLike | None = None) -> None:
         """Gives the listed slots (n) a goal: pixels (n, H, W, 3), state (n, S) or latent (n, G, D),
         whichever it takes."""
         ids = self._listed(slots)
@@ -144,7 +144,7 @@ class Slots(Owned):
             check(lib.us_env_set_goal(self._alive(), len(ids), pointer(ids, "int"), parts.pointer))
 
     def look(self, parts: Sequence[str] = ("state",),
-             slots: ArrayLike | None = None) -> dict[str, NDArray[Any]]:  # fmt: skip
+             slots: ArrayLike | None = None) -> dict[str, NDArray[Any]]:
         """The asked-for parts of the present observation of the listed slots: of pixels, state,
         proprio, latent; and time (n) s."""
         ids = self._listed(slots)
@@ -165,13 +165,14 @@ class Slots(Owned):
         found["time"] = np.array([obs.pointer[i].time for i in range(n)])
         return found
 
-    def score(self, slots: ArrayLike | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def score(self, slots: ArrayLike | None = None
+              ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The distance to the goal (n) and whether the success rule holds (n)."""
         ids = self._listed(slots)
         distance, success = np.empty(len(ids), np.float32), np.zeros(len(ids), np.uint8)
         with self._lock:
             lib.us_env_score(self._alive(), len(ids), pointer(ids, "int"),
-                             pointer(distance, "float"), pointer(success, "uint8_t"))  # fmt: skip
+                             pointer(distance, "float"), pointer(success, "uint8_t"))
         return distance, success.view(np.bool_)
 
     def render(self, slots: ArrayLike | None = None) -> NDArray[np.uint8]:
@@ -180,7 +181,7 @@ class Slots(Owned):
         pixels = np.empty((len(ids), self.height, self.width, 3), np.uint8)
         with self._lock:
             check(lib.us_env_render(self._alive(), len(ids), pointer(ids, "int"),
-                                    pointer(pixels, "uint8_t")))  # fmt: skip
+                                    pointer(pixels, "uint8_t")))
         return pixels
 
     def save(self, slot: int) -> bytes:
@@ -268,7 +269,7 @@ class Observations:
     def __init__(self, env: Any, n: int, pixels: ArrayLike | None = None,
                  state: ArrayLike | None = None, proprio: ArrayLike | None = None,
                  action: ArrayLike | None = None, time: ArrayLike = 0.0, first: ArrayLike = True,
-                 latent: ArrayLike | None = None, exact: bool = False) -> None:  # fmt: skip
+                 latent: ArrayLike | None = None, exact: bool = False) -> None:
         self.pointer = ffi.new("UsObs[]", max(n, 1))
         self.keep: list[Any] = []
         rows: tuple[tuple[str, str, Any, ArrayLike | None, tuple[int, ...]], ...] = (

@@ -36,7 +36,7 @@ def _names(policies: Any) -> tuple[str, ...]:
 def describe(t: Any) -> Task:
     """A task's table in Python."""
     return Task(text(t.name), text(t.summary), t.action, t.proprio, t.measure, t.block, t.size,
-                _names(t.policies))  # fmt: skip
+                _names(t.policies))
 
 
 def builtin() -> list[Any]:

@@ -15,14 +15,16 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def train(work: Path) -> Path:
-    understudy.collect("pointmaze", work / "train.h5", episodes=40, steps=60, seed=1, progress=False)
-    return work / "train.h5"
+    path = work / "train.h5"
+    understudy.collect("pointmaze", path, episodes=40, steps=60, seed=1, progress=False)
+    return path
 
 
 @pytest.fixture(scope="session")
 def held(work: Path) -> Path:
-    understudy.collect("pointmaze", work / "held.h5", episodes=24, steps=60, seed=2, progress=False)
-    return work / "held.h5"
+    path = work / "held.h5"
+    understudy.collect("pointmaze", path, episodes=24, steps=60, seed=2, progress=False)
+    return path
 
 
 @pytest.fixture(scope="session")

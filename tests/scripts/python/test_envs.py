@@ -16,6 +16,7 @@ import pytest
 import understudy
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from understudy.registration import IDS
 
 
@@ -81,12 +82,16 @@ def same(a: Any, b: Any, at: str = "") -> None:
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-@pytest.mark.parametrize("obs", ["state", "pixels"])
-def test_vector_is_its_single_envs(mode: AutoresetMode, obs: str) -> None:
+@pytest.mark.parametrize("obs", ["state", "pixels", "model"])
+def test_vector_is_its_single_envs(mode: AutoresetMode, obs: str, model: Path) -> None:
     # steps=12 with blocks of 5 ends an episode at its third block.
-    settings = {"obs": obs, "steps": 12}
-    ours = gymnasium.make_vec("Understudy/PointMaze-v0", 3, autoreset_mode=mode, **settings)
-    theirs = SyncVectorEnv([lambda: understudy.make("pointmaze", **settings)] * 3, autoreset_mode=mode)
+    name, settings = "Understudy/PointMaze-v0", {"obs": obs, "steps": 12}
+    if obs == "model":
+        name, settings = "Understudy/Model-v0", {"model": model, "steps": 12}
+    ours = gymnasium.make_vec(name, 3, autoreset_mode=mode, **settings)
+    one = gymnasium.spec(name)
+    theirs = SyncVectorEnv([lambda: one.make(disable_env_checker=True, **settings).unwrapped] * 3,
+                           autoreset_mode=mode)
     assert ours.single_observation_space == theirs.single_observation_space
     assert ours.observation_space == theirs.observation_space
     assert ours.metadata["autoreset_mode"] == mode
@@ -100,6 +105,17 @@ def test_vector_is_its_single_envs(mode: AutoresetMode, obs: str) -> None:
         ends += int(np.sum(a[3]))
     assert ends >= 6
     ours.close()
+
+
+def test_wrappers_of_vectors() -> None:
+    envs = RecordEpisodeStatistics(understudy.make_vec("pointmaze", 2, steps=10))
+    envs.reset(seed=1)
+    total = np.zeros(2)
+    for _ in range(2):
+        _, reward, _, _, info = envs.step(envs.action_space.sample())
+        total += reward
+    np.testing.assert_allclose(info["episode"]["r"], total)
+    np.testing.assert_array_equal(info["episode"]["l"], [2, 2])
 
 
 def test_vector_of_one() -> None:
@@ -206,7 +222,8 @@ print("shown")
     display = shutil.which("xvfb-run")
     assert display is not None, "xvfb is one of the packages of scripts/install.sh"
     command = [display, "-a", sys.executable, "-c", code]
-    assert subprocess.run(command, text=True, stdout=subprocess.PIPE, timeout=60).stdout == "shown\n"
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, timeout=60)
+    assert done.stdout == "shown\n"
     alone = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run(command[2:], text=True, stderr=subprocess.PIPE, env=alone, timeout=60)
     assert "RenderError: render_mode human" in done.stderr
@@ -223,7 +240,9 @@ def test_any_mjcf(robot: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"obs": "smell"}, {"steps": 0}, {"block": -1}, {"size": -1},
-                                      {"render_mode": "ascii"}, {"obs": "latent"}])  # fmt: skip
+                                      {"render_mode": "ascii"}, {"obs": "latent"},
+                                      {"render_mode": "rgb_array", "gl": "fast"},
+                                      {"encoder": "default", "device": "abacus"}])
 def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(understudy.Error):
         understudy.make("pointmaze", **settings)
@@ -241,21 +260,24 @@ def test_wrong_actions_are_refused() -> None:
 
 
 def test_two_threads_work_at_once() -> None:
-    # Each of them would wait for ever if the other kept Python's lock.
-    meet = threading.Barrier(2, timeout=60)
-    ends = []
+    """Another plays while one is inside a long call of C, which Python's lock would forbid."""
+    slow = understudy.Slots("sim:rope", block=20000)
+    slow.reset([1])
+    inside, done = threading.Event(), threading.Event()
 
-    def play(seed: int) -> None:
-        env = understudy.make("pointmaze")
-        env.reset(seed=seed)
-        meet.wait()
-        for _ in range(50):
-            env.step(np.ones(10, np.float32))
-        ends.append(seed)
+    def work() -> None:
+        inside.set()
+        slow.step(np.zeros((1, slow.block, slow.action)))
+        done.set()
 
-    threads = [threading.Thread(target=play, args=(i,)) for i in range(2)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert sorted(ends) == [0, 1]
+    env = understudy.make("pointmaze")
+    env.reset(seed=1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert inside.wait(60)
+    steps = 0
+    while not done.is_set():
+        env.step(np.ones(10, np.float32))
+        steps += 1
+    thread.join()
+    assert steps > 100

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from understudy.own import Moment, Plan, Seen
 
 def test_loop(model: Path, held: Path, work: Path) -> None:
     seen: list[Progress] = []
-    found = understudy.evaluate(model, held, episodes=8, rows="model,random", json=work / "eval.json",
-                                progress=seen.append)  # fmt: skip
+    found = understudy.evaluate(model, held, episodes=8, rows="model,random",
+                                json=work / "eval.json", progress=seen.append)
     rate = found.rate()
     assert rate.count == 8 and rate.low <= rate.rate <= rate.high
     assert found.rows["random"].first_hit.shape == (8,)
@@ -36,7 +35,7 @@ def test_pretrain(train: Path, work: Path) -> None:
 
 def test_settings_are_checked(work: Path) -> None:
     for settings in ({"episodes": 0}, {"episodes": 1.5}, {"episodes": "many"}, {"sead": 1},
-                     {"vary": 3}, {"seed": -1}):  # fmt: skip
+                     {"vary": 3}, {"seed": -1}):
         with pytest.raises(understudy.errors.UsageError):
             understudy.collect("pointmaze", work / "none.h5", **settings)  # type: ignore[arg-type]
     with pytest.raises(understudy.errors.UsageError, match="no task"):
@@ -71,7 +70,8 @@ def test_error_in_a_policy_comes_out(work: Path) -> None:
         understudy.collect("pointmaze", work / "bad.h5", policy=fails, episodes=50, overwrite=True)
     for wrong in (lambda m: np.zeros(3), lambda m: [np.nan, 0]):
         with pytest.raises(understudy.errors.UsageError):
-            understudy.collect("pointmaze", work / "bad.h5", policy=wrong, episodes=2, overwrite=True)
+            understudy.collect("pointmaze", work / "bad.h5", policy=wrong, episodes=2,
+                               overwrite=True)
 
 
 def test_error_in_a_callback_comes_out(work: Path) -> None:
@@ -80,22 +80,54 @@ def test_error_in_a_callback_comes_out(work: Path) -> None:
 
     with pytest.raises(RuntimeError, match="of the callback"):
         understudy.collect("pointmaze", work / "bad.h5", episodes=2000, progress=fails,
-                           overwrite=True)  # fmt: skip
+                           overwrite=True)
 
 
 def test_ctrl_c_keeps_what_is_done(work: Path) -> None:
-    path = work / "stopped.h5"
-    settings: Any = {"episodes": 4000, "steps": 20, "seed": 5, "size": 16, "progress": False}
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    begin = time.monotonic()
+    path, begun, asked = work / "stopped.h5", threading.Event(), 100000
+    settings: Any = {"steps": 20, "seed": 5, "size": 16}
+
+    def press() -> None:
+        begun.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def told(p: Progress) -> None:
+        if p.done > 0:
+            begun.set()
+
+    thread = threading.Thread(target=press)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        understudy.collect("pointmaze", path, **settings)
-    assert time.monotonic() - begin < 4
+        understudy.collect("pointmaze", path, episodes=asked, progress=told, **settings)
+    thread.join()
     with understudy.Dataset(path) as kept:
-        assert 0 < kept.episodes < 4000
-    more = understudy.collect("pointmaze", path, resume=True, **(settings | {"episodes": kept.episodes + 2}))
-    assert more.before == kept.rows and more.episodes == kept.episodes + 2
+        assert 0 < kept.episodes < asked / 10
+    wanted = kept.episodes + 2
+    more = understudy.collect("pointmaze", path, resume=True, episodes=wanted, **settings)
+    assert more.before == kept.rows and more.episodes == wanted
+
+
+def test_stopped_training_goes_on(model: Path, train: Path, work: Path) -> None:
+    settings: Any = {"steps": 60, "success_steps": 200}
+
+    def stops(p: Progress) -> None:
+        if p.unit == "steps":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        understudy.finetune(train, work / "stopped", progress=stops, **settings)
+    assert (work / "stopped" / "checkpoint.safetensors").exists()
+    done = understudy.finetune(train, work / "stopped", resume=True, progress=False, **settings)
+    assert done.steps == 60
+    assert understudy.Model(work / "stopped").hash == understudy.Model(model).hash
+
+
+def test_bar(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for watched in (True, None):
+        understudy.collect("reacher", work / "bar.h5", episodes=2, steps=10, size=16,
+                           progress=watched, overwrite=True)
+        shown = capsys.readouterr().err
+        assert ("[########################] 2/2 episodes" in shown) is (watched is True)
 
 
 class Particle(understudy.World):
@@ -124,10 +156,11 @@ class Particle(understudy.World):
 
 def evaluate_own(held: Path, json_path: Path, batch: int, **settings: Any) -> Any:
     found = understudy.evaluate(Particle(), held, episodes=12, batch=batch, rows="state,random",
-                                json=json_path, progress=False, **settings)  # fmt: skip
+                                json=json_path, progress=False, **settings)
     told = json.loads(json_path.read_text())
     row = told["rows"]["state"]
-    return found, {k: row[k] for k in ("first_hit", "last_step", "distance", "first_hit_step", "plans")}
+    answers = "first_hit", "last_step", "distance", "first_hit_step", "plans"
+    return found, {k: row[k] for k in answers}
 
 
 def test_world_of_ones_own(held: Path, work: Path) -> None:
@@ -145,7 +178,7 @@ def test_planner_of_ones_own(held: Path, work: Path) -> None:
 
     def shoot(plan: Plan) -> Any:
         tried = np.stack([plan.rng(i).uniform(-1, 1, (32, plan.horizon, plan.block, plan.action))
-                          for i in range(len(plan.slots))])  # fmt: skip
+                          for i in range(len(plan.slots))])
         best = plan.rollout(tried)[:, :, -1].argmax(axis=1)
         blocks = np.float32(tried[np.arange(len(best)), best, : plan.replan])
         given.update(block[0].tobytes() for block in blocks)
@@ -250,7 +283,8 @@ def test_encoder_and_rollout(model: Path, held: Path) -> None:
         m.encoder.encode(frames / 255)
 
     # What the env imagines is what rollout gives.
-    actions = np.random.default_rng(1).uniform(-1, 1, (1, 1, 3, m.block, m.action)).astype(np.float32)
+    actions = np.random.default_rng(1).uniform(-1, 1, (1, 1, 3, m.block, m.action))
+    actions = actions.astype(np.float32)
     context = features[[0, 5]][None]
     past = np.nan_to_num(data.actions[0:5])[None, None]
     found = m.rollout(context, actions, past)
@@ -296,19 +330,28 @@ def test_dataset_owns_its_arrays(held: Path) -> None:
         data.pixels(0)
 
 
-def test_dataset_round_trip(held: Path, work: Path) -> None:
-    data = understudy.Dataset(held)
-    with understudy.DatasetWriter(work / "copy.h5", task=data.task, episodes=2, rows=100,
-                                  action=data.action, state=data.state, proprio=data.proprio_size,
-                                  size=(64, 64), dt=data.dt) as out:  # fmt: skip
-        for episode in (data[0], data[1]):
-            out.append(states=episode.states, actions=episode.actions[:-1], pixels=episode.pixels,
-                       proprio=episode.proprio)  # fmt: skip
-        with pytest.raises(understudy.errors.UsageError, match="actions"):
-            out.append(states=data[2].states, actions=np.zeros((3, 2)), pixels=data[2].pixels,
-                       proprio=data[2].proprio)  # fmt: skip
+def test_dataset_round_trip(work: Path) -> None:
+    understudy.collect("pointmaze", work / "varied.h5", episodes=3, steps=10, vary="light")
+    data = understudy.Dataset(work / "varied.h5")
+    settings: Any = {
+        "task": data.task, "episodes": 2, "rows": 100, "action": data.action, "state": data.state,
+        "proprio": data.proprio_size, "size": (64, 64), "dt": data.dt,
+        "variation": data.variation_names}
+    with understudy.DatasetWriter(work / "copy.h5", **settings) as out:
+        for e in (data[0], data[1]):
+            out.append(states=e.states, actions=e.actions[:-1], pixels=e.pixels, proprio=e.proprio,
+                       variation=e.variation)
+        for wrong in ({"actions": np.zeros((3, 2))}, {"variation": [1.0]}, {"pixels": None}):
+            right: Any = vars(data[2]) | {"times": None}
+            with pytest.raises(understudy.errors.UsageError, match=next(iter(wrong))):
+                out.append(**(right | wrong))
     copy = understudy.Dataset(work / "copy.h5")
     assert len(copy) == 2 and copy.finished and copy.dt == data.dt
-    for a, b in zip(copy, data, strict=False):
-        for name in ("pixels", "actions", "proprio", "states"):
-            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert copy.variation_names == data.variation_names and np.ptp(data.variation) > 0
+    for a, b in zip(copy, data):
+        for name, numbers in vars(a).items():
+            np.testing.assert_array_equal(numbers, vars(b)[name], name)
+    for bad in ({"dt": 0.0}, {"task": "x" * 64}, {"task": "a\0b"}, {"variation": ["a,b"]}):
+        with pytest.raises(understudy.errors.UsageError):
+            understudy.DatasetWriter(work / "bad.h5", **(settings | bad))
+    assert not list(work.glob("bad.h5*"))

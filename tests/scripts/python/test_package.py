@@ -17,43 +17,45 @@ import pytest
 import understudy
 
 
+OPENS = int(os.environ.get("UNDERSTUDY_OPENS", 500))  # interop: 10000
+
+
 def run(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, text=True,
-                          stdout=subprocess.PIPE, timeout=120)  # fmt: skip
+                          stdout=subprocess.PIPE, timeout=120)
     return done.stdout.strip()
 
 
 def test_nothing_heavy_is_imported() -> None:
-    found = run("""
-        import sys
-        import understudy
-        print([m for m in ("numpy", "cffi", "gymnasium", "mujoco", "understudy._core") if m in sys.modules])
-    """)
-    assert found == "[]"
+    loaded = run("import sys, understudy; print(*sys.modules)").split()
+    assert "understudy" in loaded
+    assert not {"numpy", "cffi", "gymnasium", "mujoco", "understudy._core"} & set(loaded)
 
 
 @pytest.mark.parametrize("first", ["understudy, gymnasium", "gymnasium, understudy"])
 def test_ids_are_registered_in_either_order(first: str) -> None:
-    assert run(f"import {first}; print(gymnasium.make('Understudy/Wall-v0').reset(seed=1)[1])") == "{}"
+    assert run(f"import {first}; print('Understudy/Wall-v0' in gymnasium.registry)") == "True"
     assert run("import gymnasium; print(gymnasium.make('understudy:Understudy/Wall-v0').spec.id)")
 
 
 def test_import_takes_no_time() -> None:
     code = """
         import time
-        a = time.perf_counter(); import numpy
-        b = time.perf_counter(); import understudy
-        print(time.perf_counter() - b)
+        import numpy
+        begin = time.perf_counter()
+        import understudy
+        print(time.perf_counter() - begin)
     """
-    assert min(float(run(code)) for _ in range(3)) < 0.05
+    assert min(float(run(code)) for _ in range(5)) < 0.05
 
 
 def test_program() -> None:
     expected = f"understudy {understudy.version()}"
-    for command in ([sys.executable, "-m", "understudy"], [str(Path(sys.executable).parent / "understudy")]):
-        done = subprocess.run([*command, "--version"], check=True, text=True, stdout=subprocess.PIPE)
-        assert done.stdout.startswith(expected)
-        wrong = subprocess.run([*command, "collect", "--task", "x"], text=True, stderr=subprocess.PIPE)
+    script = str(Path(sys.executable).parent / "understudy")
+    for command in ([sys.executable, "-m", "understudy"], [script]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith(expected)
+        wrong = subprocess.run([*command, "collect", "--task", "x"], capture_output=True, text=True)
         assert wrong.returncode == 2 and wrong.stderr.startswith("understudy collect:")
 
 
@@ -74,16 +76,16 @@ def test_every_status_has_its_class() -> None:
 
 
 def test_open_and_close_keep_memory_flat() -> None:
-    def many(count: int) -> None:
-        for _ in range(count):
-            understudy.Encoder(threads=1).close()
-            understudy.Slots("sim:reacher").close()
+    def many(count: int) -> int:
+        for i in range(count):
+            understudy.make("reacher").close()
+            if i % 20 == 0:
+                understudy.Encoder(threads=1).close()
+        gc.collect()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
 
-    many(100)
-    gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    many(400)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
+    before = many(OPENS // 10)
+    assert many(OPENS) - before < 4 * 1024
 
 
 def test_collected_while_it_is_open() -> None:

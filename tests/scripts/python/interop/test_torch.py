@@ -34,8 +34,9 @@ class Learnt(understudy.World):
                 x.append(np.concatenate([e.states[t], e.actions[t : t + self.block].ravel()]))
                 y.append(e.states[t + self.block] - e.states[t])
         inputs, targets = torch.tensor(np.float32(x)), torch.tensor(np.float32(y))
-        layers = torch.nn.Linear(14, 128), torch.nn.SiLU(), torch.nn.Linear(128, 128), torch.nn.SiLU()
-        self.net = torch.nn.Sequential(*layers, torch.nn.Linear(128, 4))
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(14, 128), torch.nn.SiLU(), torch.nn.Linear(128, 128), torch.nn.SiLU(),
+            torch.nn.Linear(128, 4))
         optimiser = torch.optim.Adam(self.net.parameters(), 2e-3)
         for _ in range(steps):
             rows = torch.randint(len(inputs), (256,))
@@ -76,7 +77,7 @@ def test_world_model_in_torch(world: Learnt, held: Path, work: Path) -> None:
     for batch in (1, 32):
         path = work / f"torch{batch}.json"
         found = understudy.evaluate(world, held, episodes=32, batch=batch, rows="state,random",
-                                    json=path, progress=False)  # fmt: skip
+                                    json=path, progress=False)
         row = json.loads(path.read_text())["rows"]["state"]
         told.append({k: v for k, v in row.items() if "second" not in k and k != "time"})
     assert told[0] == told[1]
@@ -98,7 +99,7 @@ def test_tensors(held: Path) -> None:
 @pytest.mark.parametrize("title", IDS.values())
 def test_stable_baselines_checks(title: str) -> None:
     settings: list[dict[str, Any]] = [{}, {"obs": "pixels", "render_mode": "rgb_array"},
-                                      {"obs": "latent", "encoder": "default"}]  # fmt: skip
+                                      {"obs": "latent", "encoder": "default"}]
     for s in settings:
         env = gymnasium.make(f"Understudy/{title}-v0", **s)
         with warnings.catch_warnings():
@@ -113,7 +114,7 @@ def test_agent_learns_in_the_model(model: Path) -> None:
     env = gymnasium.make("Understudy/Model-v0", model=model, steps=50)
     check_env(env.unwrapped)
     agent = stable_baselines3.SAC("MultiInputPolicy", env, learning_starts=60, seed=1, device="cpu",
-                                  replay_buffer_class=stable_baselines3.HerReplayBuffer)  # fmt: skip
+                                  replay_buffer_class=stable_baselines3.HerReplayBuffer)
     agent.learn(120)
     outside = gymnasium.make("Understudy/PointMaze-v0", obs="latent", encoder=model, steps=50)
     seen, _ = outside.reset(seed=1)
