@@ -261,7 +261,7 @@ def test_wrong_actions_are_refused() -> None:
 
 def test_two_threads_work_at_once() -> None:
     """Another plays while one is inside a long call of C, which Python's lock would forbid."""
-    slow = understudy.Slots("sim:rope", block=20000)
+    slow = understudy.Slots("sim:rope", block=20)
     slow.reset([1])
     inside, done = threading.Event(), threading.Event()
 
