@@ -19,9 +19,10 @@
 //   brings a model: frames of the same task are drawn from there), renderer (OpenGL's names of what
 //   drew the frames, where it is known), env_dt, finished, action_low and
 //   action_high (A; film has neither), {action, proprio, state}_{mean, std, min, max}, and where
-//   something varies variation_names (V names, separated by commas) and variation_range; of
-//   collect's files also diverged: redraw, keep or stop. With keep an episode that diverged ends
-//   before the asked rows, its last row terminated and not truncated
+//   something varies variation_names (V names, separated by commas) and variation_range; of files
+//   made of others sources (us_dataset_sources); of collect's files also diverged: redraw, keep or
+//   stop. With keep an episode that diverged ends before the asked rows, its last row terminated
+//   and not truncated
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:
@@ -86,6 +87,16 @@ US_API UsStatus us_dataset_hash(UsDataset* d, char hex[US_HASH_CHARS]);
 // SHA-256 over the episodes' lengths and the checksums of all frames, of a file without frames over
 // its states: trajectories and the film of them have the same. Found on the way of us_dataset_hash.
 US_API UsStatus us_dataset_frames_hash(UsDataset* d, char hex[US_HASH_CHARS]);
+
+// Marks of all episodes, 16 hexadecimal digits each in one text of d's: of SHA-256 over the
+// checksums of an episode's frames, without frames over its states. The same film has the same mark
+// in every file. Found on the way of us_dataset_hash. On failure *marks is NULL.
+US_API UsStatus us_dataset_marks(UsDataset* d, const char** marks);
+
+// What a file that merge, split or drop (edit.h) made was made of, "" of others: a line of each
+// file that a run wrote, "content frames seed policy", its two hashes by 16 digits, and - for a
+// seed where no simulator collected it. The text is d's.
+US_API const char* us_dataset_sources(const UsDataset* d);
 
 // ---- writing ----
 

@@ -46,7 +46,7 @@ US_C_BEGIN
     "HDF5: undo the rotated actions of stable-worldmodel 0.1.1")                                  \
   X(FLAG, keep_damaged, 0, 0, 1, RESULT, NULL,                                                    \
     "film: keep what can be read of damaged files; default: refuse them")                         \
-  X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "import, convert: replace an existing file")
+  X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "replace an existing file")
 
 typedef struct UsImport {
   US_IMPORT_SETTINGS(US_SETTING_FIELD)

@@ -234,10 +234,22 @@ static UsStatus check_episode_columns(UsDataset* d) {
   return us_fail(US_USAGE, "%s: --steps: found ep_len, which says where episodes end", d->path);
 }
 
+// A text of any length that an attribute holds, where there is one.
+static UsStatus read_sources(UsDataset* d) {
+  char* text = malloc(US_SOURCES_BYTES);
+  if (!text) return us_fail(US_MEMORY, "%s: out of memory", d->path);
+  if (d->ours && us_attribute_read_text(d->file, "sources", text, US_SOURCES_BYTES)) {
+    d->sources = strdup(text);
+  }
+  free(text);
+  return US_OK;
+}
+
 // Whether the file is ours decides what it must have, so its attributes come first.
 static UsStatus open_columns(UsDataset* d, UsStrict strict) {
   d->ours = us_attributes_read(d->file, &d->info) && d->info.version[0];
   US_TRY(us_hdf5_check_root(d->path, d->file, d->how != NULL));
+  US_TRY(read_sources(d));
   d->film = strict == US_STRICT_FILM;
   d->strict = d->film || strict == US_STRICT_ALL || (strict == US_STRICT_OURS && d->ours);
   for (int id = 0; id < US_COLUMN_COUNT; id++) US_TRY(open_column(d, (UsColumnId)id));
@@ -333,6 +345,8 @@ void us_dataset_close(UsDataset* d) {
   if (d->file >= 0) H5Fclose(d->file);
   us_columns_free(&d->c);
   us_foreign_frames_close(d->foreign);
+  free(d->marks);
+  free(d->sources);
   free(d->path);
   free(d);
 }
@@ -403,7 +417,7 @@ void us_reader_hash_end(EVP_MD_CTX* hash, char hex[US_HASH_CHARS]) {
   for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 }
 
-UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, EVP_MD_CTX* sums,
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, uint32_t* sums,
                                char hex[US_HASH_CHARS]) {
   const int64_t rows = d->column[US_COLUMN_PIXELS] < 0 ? 0 : d->info.rows;
   UsStatus status = US_OK;
@@ -424,8 +438,7 @@ UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, 
       status = us_dataset_pixels(d, first, n, frames);
       if (status == US_OK) EVP_DigestUpdate(hash, frames, (size_t)n * bytes);
       for (int64_t i = 0; sums && status == US_OK && i < n; i++) {
-        uint32_t sum = us_crc32c(0, frames + (size_t)i * bytes, bytes);
-        EVP_DigestUpdate(sums, &sum, sizeof(sum));
+        sums[first + i] = us_crc32c(0, frames + (size_t)i * bytes, bytes);
       }
       if (status == US_OK) status = us_progress_step(&bar, (double)(first + n), d->path);
     }

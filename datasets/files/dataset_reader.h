@@ -34,6 +34,8 @@ struct UsDataset {
   char left[US_LEFT_CHARS];         // columns that are not read
   char hash[US_HASH_CHARS];         // "": not computed yet
   char frames[US_HASH_CHARS];       // us_dataset_frames_hash, known with hash
+  char* marks;                      // us_dataset_marks, known with hash; NULL before
+  char* sources;                    // us_dataset_sources; NULL: none
   hid_t file;
   hid_t column[US_COLUMN_COUNT];      // -1: not there
   hsize_t extent[US_COLUMN_COUNT];    // rows of a column as the file has it
@@ -55,9 +57,9 @@ UsStatus us_reader_next(UsDataset* d, int64_t* first, int64_t* count, int* more)
 // 1 if a folder holds what DINO-WM writes with PyTorch.
 int us_torch_folder(const char* path);
 
-// Adds all frames to a hash, each compared with its checksum on the way, and ends the hash; their
-// checksums are added to `sums`. `job` names the progress. Nullable: sums.
-UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, EVP_MD_CTX* sums,
+// Adds all frames to a hash, each compared with its checksum on the way, and ends the hash. sums
+// (N): their checksums. `job` names the progress. Nullable: sums.
+UsStatus us_reader_hash_frames(UsDataset* d, const char* job, EVP_MD_CTX* hash, uint32_t* sums,
                                char hex[US_HASH_CHARS]);
 
 // Ends a hash.

@@ -26,6 +26,12 @@ static UsStatus check_lengths(const UsDataset* d, int rows) {
 UsStatus us_resume_check(const UsDataset* d, const UsDatasetInfo* want, int rows) {
   const UsDatasetInfo* found = us_dataset_info(d);
   const char* path = us_dataset_path(d);
+  if (us_dataset_sources(d)[0]) {
+    return us_fail(US_FORMAT,
+                   "%s: expected the file of one run to go on with, found one made of others by "
+                   "dataset merge, split or drop",
+                   path);
+  }
   const struct {
     const char *name, *want, *found;
   } text[] = {{"task", want->task, found->task},

@@ -43,6 +43,7 @@ struct UsDatasetWriter {
   hid_t column[US_COLUMN_COUNT];  // -1: not there
   UsDatasetInfo info;
   double exchange;                   // 0, or the bounds of actions in a file for other programs
+  char* sources;                     // what the file is made of; NULL: of nothing else
   int64_t room_episodes, room_rows;  // asked for
   int longest;                       // rows of an episode at most
   int64_t episodes, rows;            // written
@@ -77,6 +78,7 @@ static void destroy(UsDatasetWriter* w) {
   us_column_statistics_free(&w->statistics);
   free(w->counter);
   free(w->crc);
+  free(w->sources);
   free(w->temporary);
   free(w->path);
   free(w);
@@ -182,6 +184,9 @@ static UsStatus write_attributes(UsDatasetWriter* w, int finished) {
   if (!(w->exchange > 0)) {
     bad |= us_attribute_write(w->file, "finished", H5T_STD_I32LE, H5T_NATIVE_INT, 0, &finished) |
            us_column_statistics_write(&w->statistics, &w->info, w->file);
+    if (w->sources) {
+      bad |= us_attribute_write_text(w->file, "sources", w->sources, strlen(w->sources) + 1);
+    }
   }
   return bad ? fail(w, "an attribute") : US_OK;
 }
@@ -232,7 +237,7 @@ static UsDatasetWriter* make(const char* path, const UsDatasetInfo* info, int64_
 
 UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t episodes,
                           int64_t rows, int longest, double exchange, int overwrite,
-                          UsDatasetWriter** out) {
+                          const char* sources, UsDatasetWriter** out) {
   *out = NULL;
   us_hdf5_quiet();
   UsLock* lock;
@@ -260,6 +265,7 @@ UsStatus us_writer_create(const char* path, const UsDatasetInfo* info, int64_t e
   }
   w->lock = lock;
   w->exchange = exchange;
+  w->sources = sources ? strdup(sources) : NULL;
   // Only what has frames has what belongs to them.
   w->info.checksums = info->height > 0;
   if (info->height == 0) w->info.renderer[0] = 0;
@@ -276,7 +282,7 @@ UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, int64_t 
                            int overwrite, UsDatasetWriter** out) {
   US_ASSERT(episodes >= 1 && rows >= 1 && info->action >= 0 && info->proprio >= 0);
   US_ASSERT(info->state >= 1 && info->height >= 0 && (info->height == 0) == (info->width == 0));
-  return us_writer_create(path, info, episodes, episodes * rows, rows, 0, overwrite, out);
+  return us_writer_create(path, info, episodes, episodes * rows, rows, 0, overwrite, NULL, out);
 }
 
 // ---- appending ----

@@ -2,18 +2,16 @@
 #include "datasets/exchange.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "datasets/files/dataset_reader.h"
 #include "datasets/files/dataset_writer.h"
 #include "datasets/files/foreign_frames.h"
-#include "worldmodel/base/lock.h"
+#include "datasets/files/output.h"
 #include "worldmodel/base/progress.h"
 
 #define US_SETTING_OF UsImport
@@ -218,8 +216,8 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
                    m->path);
   }
   // The file's sizes are known now, so the new one gets just the room that it needs.
-  US_TRY(
-      us_writer_create(out, &m->info, episodes, m->info.rows, m->longest, m->exchange, 1, &m->to));
+  US_TRY(us_writer_create(out, &m->info, episodes, m->info.rows, m->longest, m->exchange, 1, NULL,
+                          &m->to));
   UsProgress bar =
       us_progress_start(m->config ? "import" : "convert", "episodes", (double)episodes, 0);
   UsStatus status = US_OK;
@@ -234,40 +232,13 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   return status;
 }
 
-// Writes under a name of its own, so that `out` is either as it was or whole.
-static UsStatus transfer_to(Transfer* m, const char* out) {
-  US_TRY(make_room(m));
-  char *part = NULL, message[512];
-  if (asprintf(&part, "%s.part", out) < 0) return us_fail(US_MEMORY, "out of memory");
-  UsStatus status = transfer_all(m, part);
-  snprintf(message, sizeof(message), "%s", us_message());
-  // The file is closed in every case, and the first failure is the one that is told.
-  UsStatus finished = us_dataset_finish(m->to);
-  if (status != US_OK) {
-    us_fail(status, "%s", message);
-  } else if ((status = finished) == US_OK && rename(part, out) != 0) {
-    status = us_fail(US_IO, "%s: cannot be written: %s", out, strerror(errno));
-  }
-  if (status != US_OK && m->to) unlink(part);
-  free(part);
-  return status;
-}
-
-// Everything that both directions do, with `out` held. *verdict: what was read.
-static UsStatus transfer(Transfer* m, const char* out, int overwrite, UsVerdict* verdict) {
-  UsLock* lock;
+// Everything that both directions do. *verdict: what was read.
+static UsStatus transfer(Transfer* m, const char* path, int overwrite, UsVerdict* verdict) {
+  UsOutput out;
+  const char* const inputs[] = {m->path, NULL};
   memset(verdict, 0, sizeof(*verdict));
   US_TRY(refuse_folder(m->path));
-  US_TRY(us_lock_take(out, &lock));
-  // A file is not written over itself, nor over another without being asked to.
-  UsStatus status = US_OK;
-  struct stat a, b;
-  int exists = stat(out, &b) == 0;
-  if (exists && stat(m->path, &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
-    status = us_fail(US_USAGE, "%s: expected another file to write to", out);
-  } else if (exists && !overwrite) {
-    status = us_fail(US_IO, "%s: the file exists; expected a new name or --overwrite", out);
-  }
+  UsStatus status = us_output_begin(path, inputs, overwrite, &out);
   if (status == US_OK) {
     status =
         us_reader_open(m->path, m->config, m->config ? US_STRICT_NONE : US_STRICT_ALL, &m->from);
@@ -288,14 +259,19 @@ static UsStatus transfer(Transfer* m, const char* out, int overwrite, UsVerdict*
     }
   }
   if (status == US_OK) {
-    status = transfer_to(m, out);
+    status = make_room(m);
+    if (status == US_OK) {
+      status = transfer_all(m, out.part);
+      status = us_output_close(&out, m->to, status);
+    }
+    if (status == US_OK) status = us_output_place(&out);
   }
+  us_output_end(&out);
   // Half of the room may be there.
   void* own[] = {m->shift, m->scale,   m->pixels,     m->actions,  m->states,
                  m->times, m->rewards, m->terminated, m->truncated};
   for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) free(own[i]);
   us_dataset_close(m->from);
-  us_lock_release(lock);
   return status;
 }
 

@@ -124,6 +124,9 @@ int us_attribute_write_text(hid_t file, const char* name, const char* text, size
 int us_attribute_read(hid_t file, const char* name, hid_t memory, int count, void* value);
 int us_attribute_read_text(hid_t file, const char* name, char* text, size_t size);
 
+// Room for the attribute `sources`; HDF5 takes attributes below 64 KiB.
+enum { US_SOURCES_BYTES = 60000 };
+
 // The attributes of the root that say what a file is, as one list: reads them all into info, whose
 // `finished` is 1 where the file does not say. Returns 1 when it does.
 int us_attributes_read(hid_t file, UsDatasetInfo* info);

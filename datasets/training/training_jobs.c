@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "datasets/provenance.h"
 #include "env/task.h"
 #include "worldmodel/base/frame.h"
 
@@ -249,18 +250,8 @@ cJSON* us_training_file_notes(UsDataset* data, int64_t episodes) {
   const char* path = us_dataset_path(data);
   const char* slash = strrchr(path, '/');
   cJSON_AddStringToObject(file, "file", slash ? slash + 1 : path);
-  // What an evaluation knows it by, without its actions too; the hashes are known by now.
-  char hash[US_HASH_CHARS];
-  if (us_dataset_hash(data, hash) == US_OK) cJSON_AddStringToObject(file, "sha256", hash);
-  if (us_dataset_frames_hash(data, hash) == US_OK) {
-    cJSON_AddStringToObject(file, "frames_sha256", hash);
-  }
-  cJSON_AddStringToObject(file, "task", info->task);
-  // What a simulator collected, it collects again.
-  if (strcmp(info->version, "import") != 0) {
-    cJSON_AddStringToObject(file, "policy", info->policy);
-    us_json_add(file, "seed", (double)info->seed);
-  }
+  // What an evaluation knows it by, without its actions too; the file has been read by now.
+  us_provenance_note(data, file);
   us_json_add(file, "episodes", (double)episodes);
   us_json_add(file, "frames", (double)info->rows);
   return file;

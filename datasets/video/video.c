@@ -285,7 +285,7 @@ static UsStatus write_dataset(Import* m) {
   char part[kPath + 8], message[512];
   snprintf(part, sizeof(part), "%s.part", m->out);
   UsDatasetWriter* w;
-  US_TRY(us_writer_create(part, &info, m->episodes, m->rows, m->longest, 0, 1, &w));
+  US_TRY(us_writer_create(part, &info, m->episodes, m->rows, m->longest, 0, 1, NULL, &w));
   UsStatus status = write_episodes(m, w);
   snprintf(message, sizeof(message), "%s", us_message());
   UsStatus finished = us_dataset_finish(w);

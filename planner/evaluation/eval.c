@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "datasets/provenance.h"
 #include "env/scene.h"
 #include "env/sim.h"
 #include "planner/evaluation/eval_job.h"
@@ -154,23 +155,6 @@ static UsStatus find_task(EvalJob* j) {
                  passive);
 }
 
-// 1 if notes of training name this data, at any depth: by its content, by its frames (film of it),
-// or by the seed and policy that it was collected with, since its episodes start with the same
-// ones.
-static int has_seen(const EvalJob* j, const cJSON* notes) {
-  const UsDatasetInfo* held = us_dataset_info(j->data);
-  const char* text = cJSON_GetStringValue(notes);
-  if (text) return strcmp(text, j->data_hash) == 0 || strcmp(text, j->frames_hash) == 0;
-  const cJSON* seed = cJSON_GetObjectItemCaseSensitive(notes, "seed");
-  const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "task"));
-  const char* policy = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(notes, "policy"));
-  int seen = cJSON_IsNumber(seed) && seed->valuedouble == (double)held->seed && task && policy &&
-             !strcmp(task, held->task) && !strcmp(policy, held->policy);
-  const cJSON* item;
-  cJSON_ArrayForEach(item, notes) seen |= has_seen(j, item);
-  return seen;
-}
-
 // Refuses data that the model's folder says it, or the predictor that it started from, was trained
 // on.
 static UsStatus check_held_out(const EvalJob* j, const char* folder) {
@@ -179,9 +163,18 @@ static UsStatus check_held_out(const EvalJob* j, const char* folder) {
   US_TRY(us_json_read(us_path_join(path, sizeof(path), folder, "config.json"), &config));
   const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
   const cJSON* before = cJSON_GetObjectItemCaseSensitive(training, "pretrained");
-  const int pretrained = has_seen(j, before), trained = pretrained || has_seen(j, training);
+  int64_t pretrained = 0, trained = 0, all = us_dataset_info(j->data)->episodes;
+  UsStatus status = us_provenance_seen(j->data, before, &pretrained);
+  if (status == US_OK) status = us_provenance_seen(j->data, training, &trained);
   cJSON_Delete(config);
-  if (!trained) return US_OK;
+  if (status != US_OK || trained == 0) return status;
+  if (trained < all) {
+    return us_fail(
+        US_FORMAT,
+        "%s: expected held-out trajectories, found %lld of its %lld episodes among those "
+        "that %s was %strained on",
+        j->c.data, (long long)trained, (long long)all, folder, pretrained ? "pre" : "");
+  }
   return us_fail(US_FORMAT,
                  "%s: expected held-out trajectories, found those that %s was %strained on",
                  j->c.data, folder, pretrained ? "pre" : "");
@@ -394,7 +387,6 @@ static UsStatus open_all(EvalJob* j) {
   // The envs: models, none of which has seen this data, then the truth, which renders what they
   // see, and the oracle.
   US_TRY(us_dataset_hash(j->data, j->data_hash));
-  US_TRY(us_dataset_frames_hash(j->data, j->frames_hash));
   US_TRY(open_model(j, US_ROW_model, c->model));
   US_TRY(open_model(j, US_ROW_state, c->state_model));
   US_TRY(open_sims(j));

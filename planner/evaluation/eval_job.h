@@ -29,8 +29,7 @@ typedef struct EvalJob {
   UsJournal* journal;
   char key[US_HASH_CHARS];  // of all that the results depend on
   char data_hash[US_HASH_CHARS];
-  char frames_hash[US_HASH_CHARS];  // of its frames alone
-  char renderer[256];               // of the frames that the model sees; "": nothing is rendered
+  char renderer[256];  // of the frames that the model sees; "": nothing is rendered
 } EvalJob;
 
 // ---- eval_json.c ----

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/edit.h"
 #include "datasets/exchange.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
@@ -20,7 +21,7 @@
 #include "worldmodel/encoder.h"
 #include "worldmodel/model_folder.h"
 
-enum { kMostEpisodes = 100, kShown = 8 };
+enum { kMostEpisodes = 100, kDrawn = 8, kShown = 8 };
 
 // ---- info ----
 
@@ -59,6 +60,22 @@ static const char* known(const char* text) {
   return text[0] ? us_shown(text) : "(not said)";
 }
 
+// Files that it was made of: content, frames, seed and policy a line.
+static void print_sources(const char* at) {
+  int lines = 0;
+  for (; *at; lines++) {
+    char content[24], seed[24], policy[64] = "";
+    sscanf(at, "%16s %*s %23s %63[^\n]", content, seed, policy);
+    if (lines < kShown) {
+      printf("  %-12s seed %s, %s, content %s\n", lines ? "" : "made of", us_shown(seed),
+             us_shown(policy), us_shown(content));
+    }
+    at += strcspn(at, "\n");
+    at += *at == '\n';
+  }
+  if (lines > kShown) printf("  %-12s ... %d more\n", "", lines - kShown);
+}
+
 static void print_info(UsDataset* d) {
   const UsDatasetInfo* info = us_dataset_info(d);
   const int32_t* length = us_dataset_lengths(d);
@@ -81,6 +98,7 @@ static void print_info(UsDataset* d) {
     printf("  range        %s\n", us_shown(info->variation_range));
   }
   if (info->diverged[0]) printf("  diverged     %s\n", info->diverged);
+  print_sources(us_dataset_sources(d));
   // A file that is not finished has a writer, or had one.
   UsLockHolder who;
   printf("  finished     ");
@@ -249,6 +267,14 @@ static UsStatus draw_preview(UsDataset* d, const char* out, int episodes) {
   return status;
 }
 
+// ---- merge, split, drop ----
+
+static void print_edited(const char* out, const UsEdited* made) {
+  printf("%s: %lld episodes, %lld rows\n", out, (long long)made->episodes, (long long)made->rows);
+  if (made->repeated)
+    printf("  %lld of them have the frames of another\n", (long long)made->repeated);
+}
+
 // ---- the command ----
 
 static const char help[] =
@@ -277,18 +303,31 @@ static const char help[] =
     "         rows and where it jumps in time; rows have the clip's own times, or equal steps "
     "with\n"
     "         --fps. What has no actions pretrain and finetune --film take.\n"
-    "convert  writes one of ours as stable-worldmodel's loaders expect it.\n\n"
+    "convert  writes one of ours as stable-worldmodel's loaders expect it.\n"
+    "merge    writes the episodes of several files of ours into one; files of another task, "
+    "sizes,\n"
+    "         camera or variation are refused.\n"
+    "split    draws the --share of the episodes that --out gets by --seed; --rest gets the "
+    "others.\n"
+    "drop     writes all episodes but those of --episodes, numbered from 0.\n"
+    "         Files made by these three know what they are made of: eval still refuses what a "
+    "model\n"
+    "         was trained on, and takes the other part of a split.\n\n"
     "Examples:\n"
     "  understudy dataset preview runs/train.h5 --out runs/train.png --episodes 12\n"
     "  understudy dataset verify runs/train.h5 --model runs/model\n"
     "  understudy dataset import pusht.h5 --task pusht --dt 0.1 --out runs/pusht.h5\n"
     "  understudy dataset import arm.h5 --pixels images --range 0:1 --size 64 --fit letterbox\n"
     "      --fps 30 --task arm --out runs/arm.h5\n"
-    "  understudy dataset import a.mp4 b.mkv pictures/ --fps 10 --out runs/film.h5\n";
+    "  understudy dataset import a.mp4 b.mkv pictures/ --fps 10 --out runs/film.h5\n"
+    "  understudy dataset merge runs/a.h5 runs/b.h5 --out runs/both.h5\n"
+    "  understudy dataset split runs/both.h5 --share 0.9 --out runs/train.h5 --rest runs/held.h5\n"
+    "  understudy dataset drop runs/train.h5 --episodes 3,7-9 --out runs/good.h5\n";
 
 typedef struct Options {
-  char *out, *model;
-  int episodes;
+  char *out, *model, *rest, *episodes;
+  double share;
+  long long seed;
   UsImport import;
 } Options;
 
@@ -296,10 +335,32 @@ typedef struct Options {
 static const struct {
   const char* name;
   int writes;
-} verbs[] = {{"info", 0}, {"preview", 1}, {"verify", 0}, {"import", 1}, {"convert", 1}};
+} verbs[] = {{"info", 0},    {"preview", 1}, {"verify", 0}, {"import", 1},
+             {"convert", 1}, {"merge", 1},   {"split", 1},  {"drop", 1}};
 enum { kVerbs = sizeof(verbs) / sizeof(*verbs) };
 
-// Runs a verb whose use was checked; further files are film.
+static int is_edit(const char* verb) {
+  return strcmp(verb, "merge") == 0 || strcmp(verb, "split") == 0 || strcmp(verb, "drop") == 0;
+}
+
+// Files of ours from files of ours.
+static UsStatus edit(const char* verb, const char* const* paths, const Options* o) {
+  UsEdited made[2];
+  const int overwrite = o->import.overwrite, split = strcmp(verb, "split") == 0;
+  if (split) {
+    US_TRY(
+        us_dataset_split(paths[0], o->share, (uint64_t)o->seed, o->out, o->rest, overwrite, made));
+  } else if (strcmp(verb, "merge") == 0) {
+    US_TRY(us_dataset_merge(paths, o->out, overwrite, made));
+  } else {
+    US_TRY(us_dataset_drop(paths[0], o->episodes, o->out, overwrite, made));
+  }
+  print_edited(o->out, &made[0]);
+  if (split) print_edited(o->rest, &made[1]);
+  return US_OK;
+}
+
+// Runs a verb whose use was checked; further files are film or to be merged.
 static UsStatus run_verb(const char* verb, const char* const* paths, const Options* o) {
   const UsImport* c = &o->import;
   const char* path = paths[0];
@@ -314,12 +375,14 @@ static UsStatus run_verb(const char* verb, const char* const* paths, const Optio
     if (left[0]) printf("  not taken over: %s\n", left);
     return US_OK;
   }
+  if (is_edit(verb)) return edit(verb, paths, o);
   // The others show a file of ours.
   UsDataset* d;
   US_TRY(us_dataset_open(path, &d));
   int info = strcmp(verb, "info") == 0;
   if (info) print_info(d);
-  UsStatus status = info ? us_interrupt_check(path) : draw_preview(d, o->out, o->episodes);
+  UsStatus status = info ? us_interrupt_check(path)
+                         : draw_preview(d, o->out, o->episodes ? atoi(o->episodes) : kDrawn);
   us_dataset_close(d);
   return status;
 }
@@ -340,15 +403,29 @@ static int check_use(const char* command, const char* verb, const char* const* p
   int k = 0;
   while (k < kVerbs && strcmp(verbs[k].name, verb) != 0) k++;
   if (k == kVerbs) {
-    return us_cli_usage(command, "expected info, preview, verify, import or convert, found \"%s\"",
+    return us_cli_usage(command,
+                        "expected info, preview, verify, import, convert, merge, split or drop, "
+                        "found \"%s\"",
                         verb);
   }
   // What every verb needs, then what some need.
   if (!path) return us_cli_usage(command, "%s: expected a file", verb);
   if (verbs[k].writes && !o->out) return us_cli_usage(command, "%s: expected --out", verb);
-  if (o->episodes < 1 || o->episodes > kMostEpisodes) {
-    return us_cli_usage(command, "expected --episodes from 1 to %d, found %d", kMostEpisodes,
+  char* end = NULL;
+  const int drop = strcmp(verb, "drop") == 0;
+  long drawn = drop || !o->episodes ? kDrawn : strtol(o->episodes, &end, 10);
+  if (drawn < 1 || drawn > kMostEpisodes || (end && *end)) {
+    return us_cli_usage(command, "expected --episodes from 1 to %d, found %s", kMostEpisodes,
                         o->episodes);
+  }
+  if (drop && !o->episodes) {
+    return us_cli_usage(command, "drop: expected --episodes, such as 3,7-9");
+  }
+  if (strcmp(verb, "split") == 0 && !o->rest) {
+    return us_cli_usage(command, "split: expected --rest, a file for the other part");
+  }
+  if (strcmp(verb, "merge") == 0) {
+    return paths[1] ? -1 : us_cli_usage(command, "merge: expected at least 2 files");
   }
   // Trajectories are of a task, film may be of anything, in any number of clips.
   const char* task = o->import.task;
@@ -368,22 +445,28 @@ static int check_use(const char* command, const char* verb, const char* const* p
 }
 
 int us_cmd_dataset(int argc, const char** argv) {
-  Options o = {.episodes = 8};
+  Options o = {.share = 0.9};
   us_settings_default(us_import_settings, &o.import);
   struct poptOption table[US_CLI_ROWS] = {
-      {"out", 0, POPT_ARG_STRING, &o.out, 0, "what preview (a PNG), import and convert write",
+      {"out", 0, POPT_ARG_STRING, &o.out, 0, "what all but info and verify write, preview a PNG",
        "FILE"},
-      {"episodes", 0, POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &o.episodes, 0,
-       "episodes that preview shows", "N"},
+      {"episodes", 0, POPT_ARG_STRING, &o.episodes, 0,
+       "preview: how many it shows (8); drop: which go, such as 3,7-9", "N"},
+      {"share", 0, POPT_ARG_DOUBLE | POPT_ARGFLAG_SHOW_DEFAULT, &o.share, 0,
+       "split: the part of the episodes that --out gets", "X"},
+      {"rest", 0, POPT_ARG_STRING, &o.rest, 0, "split: where the others go", "FILE"},
+      {"seed", 0, POPT_ARG_LONGLONG | POPT_ARGFLAG_SHOW_DEFAULT, &o.seed, 0,
+       "split: what the choice is drawn by", "N"},
       {"model", 0, POPT_ARG_STRING, &o.model, 0, "verify: a model's or encoder's folder", "DIR"},
       POPT_TABLEEND};
   us_cli_rows(us_import_settings, &o.import, table);
   // The words are a verb and files.
   const char** words = calloc((size_t)argc + 1, sizeof(*words));
-  int code = words ? us_cli_parse(argc, argv, table,
-                                  "info|preview|verify|import|convert FILE... [options]", help,
-                                  words, argc)
-                   : us_cli_fail(argv[0], us_fail(US_MEMORY, "out of memory"));
+  int code =
+      words ? us_cli_parse(argc, argv, table,
+                           "info|preview|verify|import|convert|merge|split|drop FILE... [options]",
+                           help, words, argc)
+            : us_cli_fail(argv[0], us_fail(US_MEMORY, "out of memory"));
   if (code < 0) code = check_use(argv[0], words[0] ? words[0] : "", words + 1, &o);
   if (code < 0) {
     UsStatus status = run_or_point(words[0], words + 1, &o);
@@ -393,5 +476,7 @@ int us_cmd_dataset(int argc, const char** argv) {
   us_cli_free(us_import_settings, &o.import);
   free(o.out);
   free(o.model);
+  free(o.rest);
+  free(o.episodes);
   return code;
 }

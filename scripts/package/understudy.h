@@ -40,8 +40,10 @@
 
 // ---- files: what jobs write ----
 #include "datasets/dataset.h"
+#include "datasets/edit.h"
 #include "datasets/exchange.h"
 #include "datasets/goal.h"
+#include "datasets/provenance.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
 #include "worldmodel/model_folder.h"

@@ -30,6 +30,7 @@ typedef enum UsRngPurpose {
   US_RNG_CONTEXT = 9,   // the model's reset: a = episode
   US_RNG_SUCCESS = 10,  // pairs for the success head: a = step, b = pair, c = held back
   US_RNG_GOAL = 11,     // a goal: a = try
+  US_RNG_SPLIT = 12,    // which episodes a split gives away
 } UsRngPurpose;
 
 typedef struct UsRng {

@@ -369,9 +369,9 @@ static void test_columns_and_types(void** state) {
   refuse(path, "pixels: expected 36 rows");
   shape[0]++;
   replace(path, "pixels", H5T_STD_U8LE, 3, shape);
-  refuse(path, "pixels: expected 4 axes, found 3");
+  refuse(path, "pixels: expected (rows, height, width, 3), found (36, 4, 4)");
   replace(path, "action", H5T_IEEE_F32LE, 1, shape);
-  refuse(path, "action: expected 2 axes, found 1");
+  refuse(path, "action: expected (rows, numbers), found (36)");
   replace(path, "state", -1, 0, NULL);
   hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
   H5Gclose(H5Gcreate2(file, "state", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));

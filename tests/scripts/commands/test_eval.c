@@ -200,6 +200,27 @@ static void pretraining_data_are_refused(void** state) {
   }
 }
 
+// A part of a split is held out from a model of the other; a merge that has both is not.
+static void parts_of_a_file_are_known(void** state) {
+  (void)state;
+  Run r = command(0, "dataset split %1$s/train.h5 --share 0.5 --out %1$s/x.h5 --rest %1$s/y.h5",
+                  folder);
+  assert_non_null(strstr(r.out, "y.h5: "));
+  command(0, "dataset merge %1$s/held.h5 %1$s/x.h5 --out %1$s/hx.h5", folder);
+  command(0,
+          "finetune --data %1$s/x.h5 --encoder state --mode scratch --steps 2 --batch 4 --width 16 "
+          "--depth 1 --heads 2 --out %1$s/half",
+          folder);
+  const char* line =
+      "eval --data %1$s/%2$s.h5 --rows state --state-model %1$s/half --episodes 2 "
+      "--json %1$s/%2$s.json";
+  command(0, line, folder, "y");
+  command(1, line, folder, "x");
+  command(1, line, folder, "train");
+  r = command(1, line, folder, "hx");
+  assert_non_null(strstr(r.err, " episodes among those that "));
+}
+
 // A protocol's own rule stands in the report, in words and with its rates.
 static void reports_name_the_protocols_rule(void** state) {
   (void)state;
@@ -282,6 +303,7 @@ int main(void) {
       cmocka_unit_test(subgoals_are_noted_and_bounded),
       cmocka_unit_test(a_model_plans_and_its_training_data_are_refused),
       cmocka_unit_test(pretraining_data_are_refused),
+      cmocka_unit_test(parts_of_a_file_are_known),
       cmocka_unit_test(reports_name_the_protocols_rule),
       cmocka_unit_test(tasks_bring_settings),
       cmocka_unit_test(wrong_words_are_refused),

@@ -151,6 +151,30 @@ static void test_dataset_commands(void** state) {
   try("dataset verify", theirs, "", 1, "stable-worldmodel 0.1.1");
 }
 
+static void test_dataset_edits(void** state) {
+  const char *a = toy_path("ea.h5"), *b = toy_path("eb.h5"), *out = toy_path("ec.h5");
+  char more[1024];
+  toy_write(a, 6, 6, 0);
+  toy_write(b, 4, 4, 0);
+  snprintf(more, sizeof(more), "--out '%s'", out);
+  try("dataset merge", a, more, 2, "merge: expected at least 2 files");
+  try("dataset drop", a, more, 2, "drop: expected --episodes");
+  try("dataset split", a, more, 2, "split: expected --rest");
+  snprintf(more, sizeof(more), "'%s' --out '%s'", b, out);
+  try("dataset merge", a, more, 0, "10 episodes, 120 rows\n  4 of them have the frames of another");
+  try("dataset merge", a, more, 1, "the file exists");
+  try("dataset info", out, "", 0, "made of      seed 1311768467463790320, random, content ");
+  try("dataset split", a, more, 2, "split: expected --rest");
+  snprintf(more, sizeof(more), "--overwrite --episodes 1,4-5 --out '%s'", out);
+  try("dataset drop", a, more, 0, "3 episodes, 36 rows");
+  try("dataset verify", out, "", 0, "good: 3 episodes");
+  snprintf(more, sizeof(more), "--episodes 6 --overwrite --out '%s'", out);
+  try("dataset drop", a, more, 2, "expected episodes of 0 to 5 such as 3,7-9, found \"6\"");
+  snprintf(more, sizeof(more), "--share 0.5 --overwrite --out '%s' --rest '%s'", out, b);
+  try("dataset split", a, more, 0, "3 episodes, 36 rows\n");
+  try("dataset verify", b, "", 0, "good: 3 episodes");
+}
+
 static int teardown(void** state) {
   toy_folder_remove();
   return 0;
@@ -164,6 +188,7 @@ int main(void) {
       cmocka_unit_test(test_weights_that_are_not_numbers),
       cmocka_unit_test(test_other_things),
       cmocka_unit_test(test_dataset_commands),
+      cmocka_unit_test(test_dataset_edits),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
 }
