@@ -199,6 +199,12 @@ static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
     return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"", folder,
                    j->result->task->name, info->task);
   }
+  if (row == US_ROW_model && info->height == 0) {
+    return us_fail(US_FORMAT,
+                   "%s: expected a model of frames, found one of true states (--state-model and "
+                   "--rows state are for those)",
+                   folder);
+  }
   return US_OK;
 }
 

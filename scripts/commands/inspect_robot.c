@@ -38,13 +38,16 @@ static void print_cameras(const UsTask* t, const UsMjcfViews* v) {
   } else {
     printf("  random actions move nothing that is drawn\n");
   }
-  printf("  cameras: share of the picture that changes within a second, of places not seen\n");
+  printf(
+      "  cameras: share of the picture that changes within a second, as a square of so many of\n"
+      "  its %d x %d pixels; of places not seen\n",
+      t->size, t->size);
   for (int i = 0; i < v->count; i++) {
     const UsMjcfView* c = &v->view[i];
     int chosen = strcmp(c->camera, t->camera) == 0;
     if (chosen) own = c;
-    printf("  %c %-24s %5.1f %%  %3.0f %%\n", chosen ? '*' : ' ', us_shown(c->camera),
-           100 * c->changing, 100 * c->missed);
+    printf("  %c %-24s %5.1f %%  %3.0f px  %3.0f %%\n", chosen ? '*' : ' ', us_shown(c->camera),
+           100 * c->changing, t->size * sqrt(c->changing), 100 * c->missed);
   }
   if (own && v->farthest >= still && own->changing < US_FRAME_FEW) {
     printf("  camera %s hardly sees what moves: --camera takes another\n", us_shown(own->camera));

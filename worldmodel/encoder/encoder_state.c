@@ -148,6 +148,10 @@ UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
   return status;
 }
 
+// What a number that does not move deviates by: rounding, in units of a simulator, or of its own
+// size as a float has it.
+static const double rounding = 1e-9, float_rounding = 1e-7;
+
 // Positions alone, normalised by the rows: no frame shows velocities.
 static UsStatus make(const UsEncoderData* data, UsPool* pool, UsDevice* device, UsEncoder** out) {
   int nq = data->positions, state = data->state;
@@ -169,7 +173,8 @@ static UsStatus make(const UsEncoderData* data, UsPool* pool, UsDevice* device, 
       double off = data->states[i * state + j] - mean[j];
       squares += off * off;
     }
-    mean[state + j] = sqrt(squares / (double)data->n);
+    double deviation = sqrt(squares / (double)data->n);
+    if (deviation > rounding + float_rounding * fabs(mean[j])) mean[state + j] = deviation;
   }
   UsStatus status = us_interrupt_check(data->path);
   if (status == US_OK) status = us_encoder_make_state(state, mean, mean + state, device, out);

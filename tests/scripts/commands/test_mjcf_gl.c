@@ -194,7 +194,7 @@ static void edit_file(const char* name, const char* key, const char* from, const
 static void blind_cameras(void** state) {
   take_robot("blind.xml", "blind.xml");
   Run r = done("inspect %/blind.xml --png %/blind.png");
-  assert_non_null(strstr(r.out, "    left_cap                   0.0 %  100 %"));
+  assert_non_null(strstr(r.out, "    left_cap                   0.0 %    0 px  100 %"));
   assert_non_null(strstr(r.out, "  * understudy_free "));
   assert_non_null(strstr(r.out, "joint a                          -1 .. 1 is -1 .. 1"));
   done("collect --task mjcf:%/blind.xml --episodes 12 --steps 40 --seed 1 --out %/b1.h5");
