@@ -9,6 +9,9 @@
 #                                     a path below OUT. Words have no spaces
 #   steps_run LABEL                   runs what of the plan is not done. 0: all is done; 75: time is
 #                                     up; else a step failed, and the last line of its log is printed
+#   steps_run_many JOBS               the same, JOBS commands at a time, each as soon as what its words
+#                                     name is there, but one collect, which has all threads; a step that
+#                                     fails stops those alone that need it. 0, 75 as above; 130: Ctrl-C
 #   steps_json FILE                   the plan's commands as a JSON list, what is needed to make FILE
 #                                     from nothing
 #
@@ -20,6 +23,7 @@
 
 export LC_ALL=C
 declare -A step_key
+declare -a step_label step_log step_spent step_memory step_began
 
 steps_begin() {
   steps_name=$1
@@ -47,12 +51,12 @@ steps_device() {
 }
 
 steps_plan() {
-  plan_output=() plan_line=()
+  plan_output=() plan_line=() plan_needs=()
   step_key=()
 }
 
 step() {
-  local output=$1 word keys=
+  local output=$1 word keys= needs=
   shift
   if [ "${STEPS_DEVICE:-cpu}" != cpu ]; then
     case "$1 $2" in
@@ -61,11 +65,16 @@ step() {
     esac
   fi
   # Words may be FILE:WEIGHT.
-  for word in "$@"; do keys+=${step_key[$word]:-${step_key[${word%:*}]:-}}; done
+  for word in "$@"; do
+    [ -n "${step_key[$word]:-}" ] || word=${word%:*}
+    [ -z "${step_key[$word]:-}" ] || needs+=" $word"
+    keys+=${step_key[$word]:-}
+  done
   [ -z "${step_key[$output]:-}" ] || return 0  # planned already
   step_key[$output]=$(sha256sum <<<"$* $keys" | cut -c 1-16)
   plan_output+=("$output")
   plan_line+=("$*")
+  plan_needs+=("$needs")
 }
 
 # The note of a step, whose lines are its hash, done or begun, seconds, and KB of its largest process
@@ -97,15 +106,16 @@ steps_write() {  # output state seconds memory
   mv "$note.new" "$note"
 }
 
-# One step, to its end, to the end of time, or to its failure.
-steps_run_one() {
-  local output=$1 line=$2 label=$3 note=() spent=0 left=0 began rc=0 log words
-  local memory=0 used=0 dies="setpriv --pdeathsig KILL"
+# Readies a step: its command is in `words`, and its label, log and seconds so far in arrays by number;
+# 75: time is up.
+steps_ready() {  # number label
+  local output=${plan_output[$1]} line=${plan_line[$1]} note=() spent=0 memory=0 left=0
+  local dies="setpriv --pdeathsig KILL"
   [ ! -e "$(steps_note "$output")" ] || mapfile -t note <"$(steps_note "$output")"
   if [ "${note[0]:-${step_key[$output]}}" = "${step_key[$output]}" ]; then
     spent=${note[2]:-0} memory=${note[3]:-0}
   else
-    echo "$label: $output was made otherwise: anew"
+    echo "$2: $output was made otherwise: anew"
     rm -rf "$output" "$output".* "${output%.h5}".features-*
   fi
   if [ "$STEPS_UNTIL" != 0 ]; then
@@ -116,38 +126,101 @@ steps_run_one() {
   mkdir -p "$(dirname "$output")"
   read -ra words <<<"$line"
   if [ "${words[0]}" = understudy ]; then
-    [[ ${words[1]} == bench || -z ${STEPS_THREADS:-} || $line == *" --threads "* ]] || words+=(--threads "$STEPS_THREADS")
+    case "${words[1]}-${STEPS_JOBS:-1}" in
+      bench-* | collect-[!1]* | collect-1?*) ;;  # all threads for those who render beside what a GPU trains
+      *) [[ -z ${STEPS_THREADS:-} || $line == *" --threads "* ]] || words+=(--threads "$STEPS_THREADS") ;;
+    esac
     # A script that is a step looks at the clock itself.
     [ $left = 0 ] || words=(timeout --foreground -s INT -k 60 "$left" $dies "${words[@]}")
   fi
-  [ ! -x /usr/bin/time ] || words=(/usr/bin/time -q -f %M -o steps/memory $dies "${words[@]}")
-  log=log/${output//\//+}.log
-  # What cannot go on says everything again.
-  [[ $line == *" --resume"* ]] || rm -f "$log"
-  echo "$label: ${line:0:110}"
-  began=$SECONDS
-  rm -f steps/memory
   # All of them die with this script, whatever it dies of.
-  $dies "${words[@]}" >>"$log" 2>&1 </dev/null || rc=$?
-  spent=$((spent + SECONDS - began))
-  if [ -s steps/memory ]; then used=$(tail -n 1 steps/memory); fi
+  words=($dies "${words[@]}")
+  [ ! -x /usr/bin/time ] || words=($dies /usr/bin/time -q -f %M -o "steps/memory-$1" "${words[@]}")
+  step_label[$1]=$2 step_log[$1]=log/${output//\//+}.log step_spent[$1]=$spent step_memory[$1]=$memory
+  # What cannot go on says everything again.
+  [[ $line == *" --resume"* ]] || rm -f "${step_log[$1]}"
+  echo "$2: ${line:0:110}"
+  rm -f "steps/memory-$1"
+  step_began[$1]=$SECONDS
+}
+
+# Notes how a step ended; 75: time was up, else its exit status.
+steps_ended() {  # number status
+  local rc=$2 spent=$((step_spent[$1] + SECONDS - step_began[$1])) memory=${step_memory[$1]} used=0
+  if [ -s "steps/memory-$1" ]; then used=$(tail -n 1 "steps/memory-$1"); fi
+  rm -f "steps/memory-$1"
   [ "$used" -le "$memory" ] || memory=$used
-  if [ $rc = 0 ]; then
-    steps_write "$output" "done" "$spent" "$memory"
-  else
-    steps_write "$output" begun "$spent" "$memory"
-    # Stopped when time was up, or killed where it did not stop.
-    if [ $rc = 124 ] || { [ $rc = 137 ] && [ "$STEPS_UNTIL" != 0 ] && [ "$(date +%s)" -ge "$STEPS_UNTIL" ]; }; then rc=75; fi
-    [ $rc = 75 ] || echo "$label: failed: $(tail -n 1 "$log")" >&2
+  if [ "$rc" = 0 ]; then
+    steps_write "${plan_output[$1]}" "done" "$spent" "$memory"
+    return 0
   fi
-  return $rc
+  steps_write "${plan_output[$1]}" begun "$spent" "$memory"
+  # Stopped when time was up, or killed where it did not stop.
+  if [ "$rc" = 124 ] || { [ "$rc" = 137 ] && [ "$STEPS_UNTIL" != 0 ] && [ "$(date +%s)" -ge "$STEPS_UNTIL" ]; }; then rc=75; fi
+  [ "$rc" = 75 ] || echo "${step_label[$1]}: failed: $(tail -n 1 "${step_log[$1]}")" >&2
+  return "$rc"
 }
 
 steps_run() {
-  local i
+  local i rc words
   for i in "${!plan_output[@]}"; do
-    steps_done "${plan_output[i]}" || steps_run_one "${plan_output[i]}" "${plan_line[i]}" "$1" || return $?
+    steps_done "${plan_output[i]}" && continue
+    steps_ready "$i" "$1" || return $?
+    rc=0
+    "${words[@]}" >>"${step_log[i]}" 2>&1 </dev/null || rc=$?
+    steps_ended "$i" $rc || return $?
   done
+}
+
+# Whether a step waits for others of the plan: 0: it can begin; 1: not yet; 2: never, for one failed.
+steps_waits() {
+  local need
+  for need in ${plan_needs[$1]}; do
+    case ${step_state[$need]:-} in
+      done) ;;
+      failed) return 2 ;;
+      *) return 1 ;;
+    esac
+  done
+}
+
+steps_run_many() {
+  local jobs=$1 i rc pid words running=0 ended=0 stop=0 moved=1
+  local -A step_state=() number=()
+  local collects=
+  export STEPS_JOBS=$jobs
+  trap stop=130 INT
+  for i in "${!plan_output[@]}"; do
+    steps_done "${plan_output[i]}" || continue
+    step_state[${plan_output[i]}]="done" ended=$((ended + 1))
+  done
+  while [ $moved = 1 ] || [ $running -gt 0 ]; do
+    moved=0
+    for i in "${!plan_output[@]}"; do
+      [ -z "${step_state[${plan_output[i]}]:-}" ] || continue
+      [ $stop = 0 ] && [ $running -lt "$jobs" ] || break
+      [[ -z $collects || ${plan_line[i]} != "understudy collect "* ]] || continue
+      rc=0
+      steps_waits "$i" || rc=$?
+      [ $rc != 1 ] || continue
+      moved=1
+      if [ $rc = 2 ]; then step_state[${plan_output[i]}]=failed ended=$((ended + 1)); continue; fi
+      steps_ready "$i" "[$ended of ${#plan_output[@]}] ${plan_output[i]}" || { stop=$?; break; }
+      "${words[@]}" >>"${step_log[i]}" 2>&1 </dev/null &
+      [[ ${plan_line[i]} != "understudy collect "* ]] || collects=$i
+      number[$!]=$i step_state[${plan_output[i]}]=runs running=$((running + 1))
+    done
+    [ $running -gt 0 ] || continue
+    rc=0 pid=
+    wait -n -p pid || rc=$?
+    [ -n "$pid" ] || continue  # Ctrl-C, which the commands have got too
+    i=${number[$pid]} running=$((running - 1)) ended=$((ended + 1)) moved=1
+    [ "$collects" != "$i" ] || collects=
+    step_state[${plan_output[i]}]="done"
+    steps_ended "$i" $rc || { [ $? != 75 ] || stop=75; step_state[${plan_output[i]}]=failed; }
+  done
+  trap - INT
+  return $stop
 }
 
 steps_json() {

@@ -7,6 +7,7 @@
 #     --list         print the cells and what is done of them
 #     --cell NAME    run this cell alone; may be repeated
 #     --threads N    threads of each command (all); change no result
+#     --jobs N       run so many commands at a time (1), for a GPU, which one does not fill
 #     --device D     cpu, or cuda, cuda:N to train and plan on a GPU
 #     --take         copy table and picture to assets/results/, from where the README shows them
 #     --tiny         four cells in a few seconds, to try the script
@@ -17,8 +18,8 @@
 # is made once. A full table takes about 12 hours on two cores, and 40 GB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-case "${1:-}" in -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
-minutes=120 list=0 take=0 tiny=0 only=() out=
+case "${1:-}" in -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+minutes=120 jobs=1 list=0 take=0 tiny=0 only=() out=
 . "$here/steps.sh"
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -26,6 +27,7 @@ while [ $# -gt 0 ]; do
     --list) list=1 ;;
     --cell) only+=("${2:?--cell NAME}"); shift ;;
     --threads) export STEPS_THREADS=${2:?--threads N}; shift ;;
+    --jobs) jobs=${2:?--jobs N}; shift ;;
     --device) steps_device "${2:-}" || exit 2; shift ;;
     --take) take=1 ;;
     --tiny) tiny=1 ;;
@@ -34,6 +36,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "table4: --jobs: expected a number from 1, found \"$jobs\"" >&2; exit 2; }
 [ -n "$out" ] || { echo "table4: expected a folder for the results" >&2; exit 2; }
 [[ $minutes =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "table4: --minutes: expected a number, found \"$minutes\"" >&2; exit 2; }
 
@@ -64,7 +67,6 @@ films pusht            50     others    1     best - scratch,full,labels,latent
 films pusht            50     random:1000 1   best - full,labels,latent
 films pusht            50     own:100   1     best - labels
 films pusht            50     own:300   1     best - labels
-films pusht            50     own:3000  1     best - labels
 tasks wall             10     -         1     best - scratch
 tasks wall             20     -         1     best - scratch
 tasks wall             50     -         1     best - scratch
@@ -86,6 +88,7 @@ paper wall             all    embedded  1     2e-3 87.1,91.1,93.8 scratch,action
 paper pointmaze        all    embedded  1     2e-3 59.4,61.6,68.7 scratch,action-only,full
 all   pointmaze_medium all    -         1     2e-3 - scratch
 all   reacher          all    -         1     2e-3 - scratch
+films pusht            50     own:3000  1     best - labels
 TABLE
 }
 
@@ -107,14 +110,15 @@ cells() {
   done < <(table)
 }
 
-# Settings of a task: planner, fine-tuning steps, all trajectories that there are.
+# Settings of a task: planner, length of trajectories, how many there are; fine-tuning steps as finetune
+# has them.
 settings() {
-  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" steps=6000 all=600
+  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" steps=6000 all=600 episode=100
   case $1 in
-    pusht) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" steps=12000 all=1200 ;;
+    pusht) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" all=1200 episode=200 ;;
     reacher) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --horizon 6" ;;
   esac
-  film_steps=6000 episode=200 held=600 pairs=512 small='' label_small=
+  film_steps=6000 held=600 pairs=512 small='' label_small=
   [ $tiny = 0 ] || {
     planner="--samples 16 --iterations 1 --warm-iterations 1 --elites 4"
     steps=40 film_steps=40 episode=52 held=4 pairs=4
@@ -148,7 +152,7 @@ film_of() {  # task film column
     - | embedded) return ;;
     others)
       others=shared/without-$1
-      step "$others" assets.sh --without "$1" --film 1 "$others"
+      step "$others" assets.sh --without "$1" --film 1 --encoder-steps 8000 "$others"
       encoder="--encoder $others/encoder" init=$others/predictor file=$others/enc_arm_cube.h5
       [ "$3" = latent ] || return 0
       file=$(echo "$others"/enc_{pointmaze,pointmaze_medium,wall,wall_random,reacher,arm_cube}.h5) ;;
@@ -165,12 +169,11 @@ film_of() {  # task film column
   step "$init" understudy pretrain $flags --data $file $encoder --steps $film_steps --seed 1 $small --out "$init" --resume
 }
 
-# Plans a cell: trajectories, pretrained predictor, training, evaluation.
+# Plans a cell: trajectories, pretrained predictor, training, evaluation. shared=1: without the last two.
 plan_cell() {  # name family task labelled film seed rate paper column
   local name=$1 family=$2 task=$3 labelled=$4 film=$5 seed=$6 rate=$7 column=$9
   # Planning asks no success head.
   local at=cells/$name data flags="--patience 6 --success-steps 0" pairs_seed=13
-  steps_plan
   settings "$task"
   [ "$labelled" != near70 ] || labelled=$(near70 "$task")
   [ "$rate" != best ] || rate=$(best_rate "$column")
@@ -193,9 +196,10 @@ plan_cell() {  # name family task labelled film seed rate paper column
   esac
   case $column in scratch* | labels) init= ;; esac
   [ -z "$init" ] || flags+=" --init $init"
-  step "$at/model" understudy finetune --data "$data" $flags $encoder --steps $steps --rate "$rate" --seed "$seed" $small --out "$at/model" --resume
   [ "$family" != rates ] || pairs_seed=14
   held_out "$task" $pairs_seed
+  [ "${shared:-0}" = 0 ] || return 0
+  step "$at/model" understudy finetune --data "$data" $flags $encoder --steps $steps --rate "$rate" --seed "$seed" $small --out "$at/model" --resume
   step "$at/eval.json" understudy eval --task "$task" --model "$at/model" --data "$file" --protocol dinoworld \
     --episodes $pairs --rows model --films 0 --seed 0 $planner --json "$at/eval.json" --resume
 }
@@ -239,6 +243,7 @@ write_list() {
     printf '{"title": "What film without actions brings (%s held-out pairs; 1000 films of the task where no others are named)", "cells": [' $pairs
     while read -r line; do
       read -r name family task labelled film seed rate paper column <<<"$line"
+      steps_plan
       plan_cell $line
       eval=cells/$name/eval.json
       steps_done "$eval" || eval=cells/$name/not-run
@@ -288,6 +293,7 @@ if [ $list = 1 ]; then
   mkdir -p "$out"
   cd "$out"
   for line in "${every[@]}"; do
+    steps_plan
     plan_cell $line
     state='to do'
     ! steps_done "cells/${line%% *}/eval.json" || state="done, $(first_hit "${line%% *}"), $(steps_time "$(steps_seconds "cells/${line%% *}/")")"
@@ -300,12 +306,37 @@ fi
 [ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null
 steps_begin table4 "$out" "$minutes"
 failed=() over=0 number=0 took=0 finished=0
+wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
+
+# Many at a time: first the cells that rates are chosen by, and what waits for no choice; then those
+# that sizes are chosen by; then the rest.
+if [ "$jobs" -gt 1 ]; then
+  for wave in 1 2 3; do
+    steps_plan
+    for line in "${every[@]}"; do
+      read -r name family task labelled film seed rate paper column <<<"$line"
+      wanted "$name" || continue
+      shared=0
+      if [ $wave = 1 ] && [ "$rate" = best ]; then shared=1; fi
+      if [ $wave = 2 ] && [ "$labelled" = near70 ]; then shared=1; fi
+      plan_cell $line
+    done
+    shared=0
+    rc=0
+    steps_run_many "$jobs" || rc=$?
+    if [ $rc = 130 ]; then exit 130; fi
+    if [ $rc = 75 ]; then over=1; break; fi
+  done
+fi
 for line in "${every[@]}"; do
   name=${line%% *}
   number=$((number + 1))
-  if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then continue; fi
+  wanted "$name" || continue
+  steps_plan
   plan_cell $line
-  if [ ! -e "cells/$name/eval.json" ] || ! steps_done "cells/$name/eval.json"; then
+  if ! steps_done "cells/$name/eval.json"; then
+    if [ $over = 1 ]; then continue; fi
+    if [ "$jobs" -gt 1 ]; then failed+=("$name"); continue; fi
     # What is left, by the mean of the cells so far.
     eta=
     [ $finished = 0 ] || eta=", $(steps_time $(((${#every[@]} - number + 1) * took / finished))) left"

@@ -280,11 +280,14 @@ US_API void us_ops_clip_scale(UsDevice* d, int count, const double* squares, int
                               const double* loss, float limit, float* scale, double* norm);
 
 // AdamW (Loshchilov and Hutter 2019) on n pieces of gradient, m, v and x; gradients are first
-// multiplied by scale[0], and with a NaN there nothing is done. step counts from 1. Nullable:
+// multiplied by scale[0], and with a NaN there nothing is done. What changes from step to step lies
+// in tensor memory, so that steps can be recorded: when (3) is the rate, 1 - beta1^step and
+// 1 - beta2^step, with steps from 1 (us_ops_adamw_when writes them to ordinary memory). Nullable:
 // scale.
-US_API void us_ops_adamw(UsDevice* d, int n, const UsPiece* piece, float rate, float beta1,
-                         float beta2, float eps, const float* scale, int step,
-                         const float* gradient, float* m, float* v, float* x);
+US_API void us_ops_adamw(UsDevice* d, int n, const UsPiece* piece, const double* when, float beta1,
+                         float beta2, float eps, const float* scale, const float* gradient,
+                         float* m, float* v, float* x);
+US_API void us_ops_adamw_when(float rate, float beta1, float beta2, int64_t step, double when[3]);
 
 // ---- images ----
 

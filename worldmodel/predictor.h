@@ -141,7 +141,11 @@ US_API UsTape* us_tape_create(const UsPredictor* p, const UsLossConfig* config);
 US_API double us_tape_bytes(const UsPredictor* p, const UsLossConfig* config);
 US_API void us_tape_destroy(UsTape* t);
 
-// Forward and backward over a shard (config.batch samples) of a batch of `total` samples. Its
+// Brings a shard (config.batch samples) to the tape.
+US_API void us_tape_load(const UsPredictor* p, UsTape* t, const UsBatch* shard);
+
+// Forward and backward over a shard of a batch of `total` samples; NULL: that of the last
+// us_tape_load, and then nothing is put, so the calls can be recorded (ops.h). Its
 // losses, whose sums over shards are those of the batch, go to sums (max(k, 1)), tensor memory, for
 // us_losses_of. gradient (list floats), tensor memory, accumulates; with action_only,
 // only in the tensors of the action blocks. Nullable: gradient; sums, then the tape keeps them.

@@ -154,11 +154,15 @@ struct UsWorldModelClass {
   double (*tape_bytes)(const UsWorldModel* m, const UsLossConfig* config);
   void (*tape_destroy)(UsTape* t);  // NULL is fine
 
-  // Forward and backward over a shard (config.batch samples) of a batch of `total` samples. Its
-  // losses, whose sums over shards are those of the batch, go to sums (max(k, 1)), tensor memory,
-  // for us_losses_of. gradient (list floats), tensor memory, accumulates; with action_only, only in
-  // the tensors of the action blocks. Nullable: gradient; sums, then the tape keeps them. When the
-  // caller wants to stop (us_interrupted) it ends early, and losses and gradient mean nothing.
+  // Brings a shard (config.batch samples) to the tape.
+  void (*load)(const UsWorldModel* m, UsTape* t, const UsBatch* shard);
+
+  // Forward and backward over a shard of a batch of `total` samples; NULL: the one that was loaded
+  // last, and then nothing is put, so the calls can be recorded (ops.h). Its losses, whose sums
+  // over shards are those of the batch, go to sums (max(k, 1)), tensor memory, for us_losses_of.
+  // gradient (list floats), tensor memory, accumulates; with action_only, only in the tensors of
+  // the action blocks. Nullable: gradient; sums, then the tape keeps them. When the caller wants to
+  // stop (us_interrupted) it ends early, and losses and gradient mean nothing.
   void (*loss)(const UsWorldModel* m, UsTape* t, const UsBatch* shard, int total, int action_only,
                float* gradient, double* sums);
 

@@ -37,6 +37,16 @@ done
 [ $kills -ge 2 ] || fail "it was killed $kills times"
 diff "$work/whole/table4.md" "$work/killed/table4.md" || fail "killed $kills times it came to another table"
 
+# Several commands at a time come to the same table, and Ctrl-C ends them all; the next run goes on.
+setsid $table --jobs 3 "$work/many" >"$work/log" 2>&1 &
+script=$!
+sleep 1.5
+kill -INT -- -$script
+wait $script 2>/dev/null || true
+[ -z "$(inside "$work/many")" ] || fail "a command outlived Ctrl-C: $(inside "$work/many")"
+$table --jobs 3 "$work/many" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+diff "$work/whole/table4.md" "$work/many/table4.md" || fail "three at a time it is another table"
+
 # A second run is told whose the folder is.
 rc=0
 (

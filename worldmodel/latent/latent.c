@@ -47,14 +47,25 @@ static void features(LatentTape* t) {
   us_ops_copy_blocks(d, t->batch, (int)one, t->zero, 0, t->x + 2 * one, path * in);
 }
 
-// The frames of every env step, normalised, and the noise, out of what a batch has.
-static void load(LatentTape* t, const UsBatch* shard) {
+void latent_load(LatentTape* t, const UsBatch* shard) {
+  const UsLatent* m = t->m;
+  US_ASSERT(shard->batch == t->batch && shard->frames == t->frames && shard->actions);
+  size_t one = (size_t)frame_numbers(m), steps = (size_t)t->steps, codes = (size_t)m->dim;
+  size_t batch = (size_t)t->batch, frames = (size_t)t->frames * one;
+  us_batch_put(m->base.device, shard, batch * frames, t->bfloats, t->latents);
+  us_ops_put(m->base.device, t->fill, shard->actions, batch * steps * (one + codes));
+  // The predictor is told codes.
+  UsBatch told = *shard;
+  told.actions = NULL;
+  us_tape_load(m->p, t->tape, &told);
+}
+
+// The frames of every env step, normalised, and the noise, out of what was loaded.
+static void unpack(LatentTape* t) {
   const UsLatent* m = t->m;
   UsDevice* d = m->base.device;
   size_t one = (size_t)frame_numbers(m), steps = (size_t)t->steps, codes = (size_t)m->dim;
   size_t sample = steps * (one + codes), frames = (size_t)t->frames * one;
-  us_batch_put(d, shard, (size_t)t->batch * frames, t->bfloats, t->latents);
-  us_ops_put(d, t->fill, shard->actions, (size_t)t->batch * sample);
   us_ops_copy_blocks(d, t->batch, (int)one, t->latents, frames, t->path, (steps + 1) * one);
   us_ops_copy_blocks(d, t->batch, (int)(steps * one), t->fill, sample, t->path + one,
                      (steps + 1) * one);
@@ -64,13 +75,13 @@ static void load(LatentTape* t, const UsBatch* shard) {
                          t->path);
 }
 
-void latent_forward(LatentTape* t, const UsBatch* shard) {
+void latent_forward(LatentTape* t) {
   const UsLatent* m = t->m;
   UsDevice* d = m->base.device;
   const float* w = m->codes;
   const int h = US_LATENT_HIDDEN, rows = t->batch * (t->steps + 1), both = 2 * m->dim;
   size_t hidden = (size_t)rows * (size_t)h, sample = (size_t)(t->steps * both);
-  load(t, shard);
+  unpack(t);
   features(t);
   // Means and deviations, of which those behind a sample's last step are left out.
   us_ops_linear(d, rows, h, m->in, t->x, w + m->w1, w + m->b1, t->up1);
@@ -109,15 +120,17 @@ static void backward(LatentTape* t, float scale, float* g) {
 
 // ---- what the trainer calls ----
 
+static void load_tape(const UsWorldModel* model, UsTape* tape, const UsBatch* shard) {
+  latent_load(tape_of(tape), shard);
+}
+
 static void latent_loss(const UsWorldModel* model, UsTape* tape, const UsBatch* shard, int total,
                         int action_only, float* gradient, double* sums) {
   const UsLatent* m = of(model);
   LatentTape* t = tape_of(tape);
-  US_ASSERT(shard->batch == t->batch && shard->frames == t->frames && shard->actions);
-  latent_forward(t, shard);
-  UsBatch told = *shard;
-  told.actions = NULL;
-  us_predictor_loss(m->p, t->tape, &told, total, action_only, gradient, sums);
+  if (shard) latent_load(t, shard);
+  latent_forward(t);
+  us_predictor_loss(m->p, t->tape, NULL, total, action_only, gradient, sums);
   float each = 1 / ((float)total * (float)t->steps);
   if (gradient) {
     backward(t, m->weight * each, gradient + us_predictor_list(m->p)->floats);
@@ -216,6 +229,7 @@ static const UsWorldModelClass latent_class = {.kind = "latent actions",
                                                .tape_create = latent_tape,
                                                .tape_bytes = latent_tape_bytes,
                                                .tape_destroy = latent_tape_destroy,
+                                               .load = load_tape,
                                                .loss = latent_loss,
                                                .errors = latent_errors};
 

@@ -52,7 +52,8 @@ typedef struct LatentTape {
   double* nats;                     // (1)
 } LatentTape;
 
-// Makes the codes of a batch where the predictor's tape takes them.
-void latent_forward(LatentTape* t, const UsBatch* shard);
+// Brings a batch to both tapes; makes its codes where the predictor's tape takes them.
+void latent_load(LatentTape* t, const UsBatch* shard);
+void latent_forward(LatentTape* t);
 
 #endif  // UNDERSTUDY_LATENT_INNER_H_

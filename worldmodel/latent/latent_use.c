@@ -15,7 +15,8 @@ UsStatus us_latent_codes(const UsLatent* m, const UsBatch* batch, float* codes) 
   const UsLossConfig shape = {.batch = batch->batch, .frames = batch->frames};
   LatentTape* t = (LatentTape*)cls->tape_create(&m->base, &shape);
   if (!t) return no_memory();
-  latent_forward(t, batch);
+  latent_load(t, batch);
+  latent_forward(t);
   us_ops_get(m->base.device, t->code, codes,
              (size_t)batch->batch * (size_t)t->steps * (size_t)m->dim);
   cls->tape_destroy((UsTape*)t);

@@ -89,6 +89,10 @@ static double predictor_tape_bytes(const UsWorldModel* m, const UsLossConfig* c)
   return us_tape_bytes(of(m), c);
 }
 
+static void predictor_load(const UsWorldModel* m, UsTape* t, const UsBatch* shard) {
+  us_tape_load(of(m), t, shard);
+}
+
 static void predictor_loss(const UsWorldModel* m, UsTape* t, const UsBatch* shard, int total,
                            int action_only, float* gradient, double* sums) {
   us_predictor_loss(of(m), t, shard, total, action_only, gradient, sums);
@@ -118,6 +122,7 @@ const UsWorldModelClass us_world_model_predictor = {
     .tape_create = predictor_tape,
     .tape_bytes = predictor_tape_bytes,
     .tape_destroy = us_tape_destroy,
+    .load = predictor_load,
     .loss = predictor_loss,
     .errors = us_tape_error_sums,
     .balance = predictor_balance,

@@ -1,5 +1,7 @@
 // The operations of ops.h as calls through a device's table.
 
+#include <math.h>
+
 #include "worldmodel/ops/ops_table.h"
 
 UsStatus us_ops_no_memory(UsDevice* d, const char* what, size_t bytes) {
@@ -52,6 +54,13 @@ void us_ops_get_sums(UsDevice* d, const double* x, double* host, size_t count) {
 }
 
 // ---- short forms ----
+
+void us_ops_adamw_when(float rate, float beta1, float beta2, int64_t step, double when[3]) {
+  US_ASSERT(step >= 1);
+  when[0] = rate;
+  when[1] = 1.0 - pow((double)beta1, (double)step);
+  when[2] = 1.0 - pow((double)beta2, (double)step);
+}
 
 void us_ops_linear(UsDevice* d, int rows, int out, int in, const float* x, const float* w,
                    const float* b, float* y) {

@@ -124,9 +124,9 @@
      float* scale, double* norm),                                                                  \
     (d, count, squares, losses, loss, limit, scale, norm))                                         \
   X(void, adamw,                                                                                   \
-    (UsDevice * d, int n, const UsPiece* piece, float rate, float beta1, float beta2, float eps,   \
-     const float* scale, int step, const float* gradient, float* m, float* v, float* x),           \
-    (d, n, piece, rate, beta1, beta2, eps, scale, step, gradient, m, v, x))                        \
+    (UsDevice * d, int n, const UsPiece* piece, const double* when, float beta1, float beta2,      \
+     float eps, const float* scale, const float* gradient, float* m, float* v, float* x),          \
+    (d, n, piece, when, beta1, beta2, eps, scale, gradient, m, v, x))                              \
   X(void, patches,                                                                                 \
     (UsDevice * d, int n, int gh, int gw, int patch, const uint8_t* frames, const float* mean,     \
      const float* std, float* patches),                                                            \

@@ -40,6 +40,7 @@ struct UsTape {
   float* dfed;         // (B, G, D)
   float* weight;       // (B) of the samples
   int weighted;        // 1: the last shard had weights
+  int told;            // 1: it had actions
   Temps temps;
   double* sums;        // (2, 1 + fed) tensor memory
   double* seen_sums;   // (2, 1 + fed) host
@@ -292,11 +293,10 @@ static void backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) 
 
 // ---- the loss ----
 
-// Brings a shard into tensor memory and gathers what the passes read.
-static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
+void us_tape_load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   const UsPredictorConfig* c = &p->c;
+  US_ASSERT(shard->batch == t->c.batch && shard->frames == t->c.frames);
   int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_block(c);
-  int inputs = predictor_inputs(c);
   size_t one = (size_t)g * (size_t)c->dim, turn = (size_t)g * (size_t)predictor_pairs(c) * 2;
   // Angles count from the first frame of a sample.
   for (int i = 0; i < b * frames; i++) {
@@ -305,12 +305,22 @@ static void load(const UsPredictor* p, UsTape* t, const UsBatch* shard) {
   }
   us_ops_put(p->base.device, t->times, t->angles, (size_t)(b * frames) * turn);
   us_batch_put(t->device, shard, (size_t)(b * frames) * one, t->bfloats, t->raw);
-  us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
   t->weighted = shard->weight != NULL;
   if (t->weighted) us_ops_put(p->base.device, t->weight, shard->weight, (size_t)b);
-  if (ka > 0 && shard->actions)
+  t->told = ka > 0 && shard->actions;
+  if (t->told) {
     us_ops_put(p->base.device, t->all_actions, shard->actions,
                (size_t)(b * (frames - 1)) * (size_t)ka);
+  }
+}
+
+// Gathers what the passes read of the shard that was loaded.
+static void prepare(const UsPredictor* p, UsTape* t) {
+  const UsPredictorConfig* c = &p->c;
+  int g = predictor_tokens(c), b = t->c.batch, frames = t->c.frames, ka = predictor_block(c);
+  int inputs = predictor_inputs(c);
+  size_t one = (size_t)g * (size_t)c->dim, turn = (size_t)g * (size_t)predictor_pairs(c) * 2;
+  us_predictor_normalise(p, b * frames * g, t->raw, t->tokens);
 
   // Frames that are keys: all but the last.
   size_t sample = (size_t)frames * one, angles = (size_t)frames * turn;
@@ -402,18 +412,18 @@ static void clear_kv(const UsPredictor* p, int rows, const KvCache* m) {
 void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, int total,
                        int action_only, float* gradient, double* sums) {
   const UsPredictorConfig* c = &p->c;
-  US_ASSERT(shard->batch == t->c.batch && shard->frames == t->c.frames);
   int g = predictor_tokens(c), b = t->c.batch, count = t->c.frames - t->c.first;
   size_t one = (size_t)g * (size_t)c->dim;
   double numbers = (double)total * (double)one;
   double teacher_scale = 1 / (numbers * count), roll_scale = t->fed ? 1 / (numbers * t->fed) : 0;
+  if (shard) us_tape_load(p, t, shard);
   const Gradient grads = {.trunk = action_only ? NULL : gradient,
                           .action = gradient,
-                          .acts = c->action > 0 && !shard->actions};
+                          .acts = c->action > 0 && !t->told};
 
   if (!sums) sums = t->sums;
   // Forward: all predictions of the shard.
-  load(p, t, shard);
+  prepare(p, t);
   forward(p, t);
   // Backward, last frame first: what a predicted frame gets from the passes behind it adds to its
   // own loss.

@@ -1,8 +1,9 @@
 // Tensors are cut into pieces, and a piece is what a worker sums, squares and updates: its numbers
 // never depend on who does it, or on what lies beside it.
 //
-// The figures of steps lie row by row, (unread, losses + 1), the norm last. A step fills the first
-// row that is free, which an update makes count; a read takes all rows that do and frees them.
+// A step fills a row of figures, its losses and the norm last, in a place of its own, as what is
+// recorded must; when it counts they are copied to the first of the rows (unread, losses + 1) that
+// is free. A read takes all rows and frees them.
 
 #include "worldmodel/training/optimiser.h"
 
@@ -11,6 +12,8 @@
 
 #include "worldmodel/base/progress.h"
 #include "worldmodel/ops/ops_table.h"
+
+static const float kBeta1 = 0.9f;
 
 struct UsOptimiser {
   UsDevice* device;
@@ -24,7 +27,9 @@ struct UsOptimiser {
   UsPiece* on;         // those, tensor memory
   double* squares;     // (pieces) sums of squares of the gradient, tensor memory
   float* scale;        // (2) clips the gradient, tensor memory
+  double* when;        // (3) what AdamW is told of the step, tensor memory
   size_t row;          // losses + 1
+  double* now;         // (row) figures of the step that is taken, tensor memory
   double* figures;     // (unread, row), tensor memory
   double* seen;        // (unread, row): those, read
   double* rates;       // (unread): of the steps in them
@@ -32,7 +37,6 @@ struct UsOptimiser {
   int unread;          // rows that count
   int broken;          // 1: a step was read that was not finite
   double rate;         // of the step that is taken
-  int64_t step;
   double seconds;
 };
 
@@ -64,14 +68,15 @@ static void cut(UsOptimiser* o, int lists, const UsParamList* const* list) {
 
 // Memory for the figures of steps; 0 without.
 static int take_rows(UsOptimiser* o) {
-  size_t rows = o->c.unread > 0 ? (size_t)o->c.unread : 1, numbers;
+  size_t rows = (size_t)o->c.unread, numbers;
   o->row = (size_t)o->c.losses + 1;
   numbers = rows * o->row;
+  o->now = us_ops_alloc_sums(o->device, o->row);
   o->figures = us_ops_alloc_sums(o->device, numbers);
-  o->seen = calloc(numbers, sizeof(double));
-  o->rates = calloc(rows, sizeof(double));
-  o->out = calloc(rows, sizeof(UsStepFigures));
-  return o->figures && o->seen && o->rates && o->out;
+  o->seen = calloc(numbers + 1, sizeof(double));
+  o->rates = calloc(rows + 1, sizeof(double));
+  o->out = calloc(rows + 1, sizeof(UsStepFigures));
+  return o->now && o->figures && o->seen && o->rates && o->out;
 }
 
 UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int lists,
@@ -88,8 +93,9 @@ UsStatus us_optimiser_create(UsDevice* d, const UsOptimiserConfig* config, int l
   o->v = us_ops_alloc(d, o->floats);
   o->squares = us_ops_alloc_sums(d, (size_t)o->pieces + 1);
   o->scale = us_ops_alloc(d, 2);
+  o->when = us_ops_alloc_sums(d, 3);
   o->on = us_ops_alloc_bytes(d, (size_t)o->pieces * sizeof(UsPiece));
-  int ok = o->piece && o->gradient && o->m && o->v && o->squares && o->scale && o->on;
+  int ok = o->piece && o->gradient && o->m && o->v && o->squares && o->scale && o->when && o->on;
   if (!ok || !take_rows(o)) {
     size_t bytes = (size_t)us_optimiser_bytes(o->floats, config->shards);
     us_optimiser_destroy(o);
@@ -108,6 +114,8 @@ void us_optimiser_destroy(UsOptimiser* o) {
   us_ops_free(o->device, o->v);
   us_ops_free(o->device, o->squares);
   us_ops_free(o->device, o->scale);
+  us_ops_free(o->device, o->when);
+  us_ops_free(o->device, o->now);
   us_ops_free(o->device, o->figures);
   us_ops_free(o->device, o->on);
   free(o->piece);
@@ -143,13 +151,11 @@ static void sum_item(void* arg, int item, int worker) {
 }
 
 double* us_optimiser_losses(UsOptimiser* o) {
-  US_ASSERT(o->unread < o->c.unread || !o->c.unread);
-  return o->figures + (size_t)o->unread * o->row;
+  return o->now;
 }
 
 void us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
   double start = us_seconds();
-  double* losses = us_optimiser_losses(o);
   if (o->device->wide) {
     us_ops_gradient_sum(o->device, o->pieces, o->on, o->c.shards, o->floats, o->gradient,
                         o->squares);
@@ -159,36 +165,52 @@ void us_optimiser_sum(UsOptimiser* o, UsPool* pool) {
   // The clipping scale comes from the squares where they lie. What was stopped in its middle is not
   // looked at: it may be anything.
   if (!us_interrupted()) {
-    us_ops_clip_scale(o->device, o->pieces, o->squares, o->c.losses, losses, o->c.clip, o->scale,
-                      losses + o->c.losses);
+    us_ops_clip_scale(o->device, o->pieces, o->squares, o->c.losses, o->now, o->c.clip, o->scale,
+                      o->now + o->c.losses);
   }
   o->seconds += (us_seconds() - start) * threads(o, pool);
 }
 
 // AdamW on pieces from `first` on.
-static void follow(UsOptimiser* o, int first, int pieces) {
-  us_ops_adamw(o->device, pieces, o->on + first, (float)o->rate, 0.9f, o->c.beta2, 1e-8f, o->scale,
-               (int)o->step, o->gradient, o->m, o->v, o->params);
+static void adamw(UsOptimiser* o, int first, int pieces) {
+  us_ops_adamw(o->device, pieces, o->on + first, o->when, kBeta1, o->c.beta2, 1e-8f, o->scale,
+               o->gradient, o->m, o->v, o->params);
 }
 
-static void update_item(void* arg, int item, int worker) {
-  follow(arg, item, 1);
+static void adamw_item(void* arg, int item, int worker) {
+  adamw(arg, item, 1);
+}
+
+void us_optimiser_schedule(UsOptimiser* o, int64_t step, double progress) {
+  // Linear warm-up, then down the cosine; a tensor's own factor comes with its piece.
+  double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1, when[3];
+  o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
+  us_ops_adamw_when((float)o->rate, kBeta1, o->c.beta2, step, when);
+  us_ops_put_bytes(o->device, o->when, when, sizeof(when));
+}
+
+void us_optimiser_follow(UsOptimiser* o, UsPool* pool) {
+  double start = us_seconds();
+  if (o->device->wide) {
+    adamw(o, 0, o->pieces);
+  } else {
+    us_pool_run(pool, o->pieces, adamw_item, o);
+  }
+  o->seconds += (us_seconds() - start) * threads(o, pool);
+}
+
+void us_optimiser_count(UsOptimiser* o) {
+  if (!o->c.unread) return;
+  US_ASSERT(o->unread < o->c.unread);
+  us_ops_copy_bytes(o->device, o->now, o->figures + (size_t)o->unread * o->row,
+                    o->row * sizeof(double));
+  o->rates[o->unread++] = o->rate;
 }
 
 void us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool) {
-  double start = us_seconds();
-  // Linear warm-up, then down the cosine; a tensor's own factor comes with its piece.
-  double warm = step < o->c.warmup ? (double)step / o->c.warmup : 1;
-  o->rate = o->c.rate * warm * 0.5 * (1 + cos(M_PI * fmin(fmax(progress, 0), 1)));
-  o->step = step;
-  if (o->device->wide) {
-    follow(o, 0, o->pieces);
-  } else {
-    us_pool_run(pool, o->pieces, update_item, o);
-  }
-  // From here on the step counts.
-  if (o->c.unread > 0) o->rates[o->unread++] = o->rate;
-  o->seconds += (us_seconds() - start) * threads(o, pool);
+  us_optimiser_schedule(o, step, progress);
+  us_optimiser_follow(o, pool);
+  us_optimiser_count(o);
 }
 
 // ---- what steps were ----

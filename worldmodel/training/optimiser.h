@@ -68,6 +68,13 @@ void us_optimiser_sum(UsOptimiser* o, UsPool* pool);
 // most `unread` steps are taken between two reads. Nullable: pool.
 void us_optimiser_update(UsOptimiser* o, int64_t step, double progress, UsPool* pool);
 
+// The three parts of an update: what the host says of the step, which may come before the sum; the
+// weights follow; the step counts. On a wide device the second, as us_optimiser_sum, does the same
+// calls in every step, so it can be recorded (ops.h).
+void us_optimiser_schedule(UsOptimiser* o, int64_t step, double progress);
+void us_optimiser_follow(UsOptimiser* o, UsPool* pool);
+void us_optimiser_count(UsOptimiser* o);
+
 // What a step was.
 typedef struct UsStepFigures {
   const double* losses;  // (losses), ordinary memory

@@ -231,6 +231,7 @@ void us_trainer_destroy(UsTrainer* t) {
     t->m->cls->tape_destroy(t->worker[i].tape);
     t->m->cls->tape_destroy(t->worker[i].held);
   }
+  us_ops_forget(t->m->device, t->recording);
   us_optimiser_destroy(t->optimiser);
   us_ops_free(t->m->device, t->best);
   free_batch(&t->batch);
@@ -297,17 +298,11 @@ static void fill(const UsTrainer* t, const UsTrainData* data, int64_t step, int 
   for (int i = 0; i < t->shard; i++) data->fill(data->source, step, shard * t->shard + i, b);
 }
 
-// Runs all shards of a batch. On the CPU a worker fills the samples of its shard; else the pool
-// fills those of all, while the device may still be at work on the batch before.
-static void run_shards(UsTrainer* t, const UsTrainData* data, int64_t step, UsBatch* b,
-                       UsPoolItem item) {
-  if (!t->wide) {
-    us_pool_run(t->pool, t->shards, item, t);
-    return;
-  }
+// The pool fills a batch for a wide device, which may still be at work on the one before. On the
+// CPU a worker fills the samples of its shard.
+static void sample(UsTrainer* t, const UsTrainData* data, int64_t step, UsBatch* b) {
   Asked asked = {t, data, step, b};
   us_pool_run(t->pool, t->c.batch, sample_item, &asked);
-  item(t, 0, 0);
 }
 
 // ---- a step ----
@@ -318,7 +313,7 @@ static void shard_item(void* arg, int item, int worker) {
   Worker* w = &t->worker[worker];
   if (us_interrupted()) return;
   double start = us_seconds();
-  if (!t->wide) fill(t, &t->train, t->at.step, item, &t->batch);
+  fill(t, &t->train, t->at.step, item, &t->batch);
   double filled = us_seconds();
   UsBatch shard = slice(t, &t->batch, item);
   t->m->cls->loss(t->m, w->tape, &shard, t->c.batch, t->c.action_only,
@@ -328,18 +323,63 @@ static void shard_item(void* arg, int item, int worker) {
   w->busy += us_seconds() - start;
 }
 
+// All that a step does on a wide device once its samples are there: the same calls in every step.
+// 0: it was stopped.
+static int wide_step(UsTrainer* t) {
+  t->m->cls->loss(t->m, t->worker[0].tape, NULL, t->c.batch, t->c.action_only,
+                  us_optimiser_gradient(t->optimiser, 0), us_optimiser_losses(t->optimiser));
+  us_optimiser_sum(t->optimiser, t->pool);
+  if (us_interrupted()) return 0;
+  us_optimiser_follow(t->optimiser, t->pool);
+  return 1;
+}
+
+// The first step of a run takes what memory the device needs, the second is recorded, others are
+// replayed in one call. A device that cannot record is not asked again.
+static int record_step(UsTrainer* t) {
+  UsDevice* d = t->m->device;
+  if (t->recording) {
+    us_ops_replay(d, t->recording);
+    return 1;
+  }
+  if (t->plain || !t->warm || !us_ops_record(d)) {
+    t->plain |= t->warm;
+    t->warm = 1;
+    return wide_step(t);
+  }
+  int whole = wide_step(t);
+  t->recording = us_ops_recorded(d);
+  if (whole && t->recording) return record_step(t);
+  us_ops_forget(d, t->recording);
+  t->recording = NULL;
+  t->plain = whole;
+  return whole && wide_step(t);
+}
+
 int us_trainer_step(UsTrainer* t, double progress) {
   t->at.step++;
-  // The gradient of every shard, then of the batch. A step that was stopped did not happen.
-  run_shards(t, &t->train, t->at.step, &t->batch, shard_item);
-  us_optimiser_sum(t->optimiser, t->pool);
-  if (us_interrupted()) {
-    t->at.step--;
-    return 0;
+  us_optimiser_schedule(t->optimiser, t->at.step, progress);
+  // The gradient of every shard, then of the batch, and the weights follow; what is not finite
+  // leaves them as they were. A step that was stopped did not happen.
+  int done;
+  if (t->wide) {
+    sample(t, &t->train, t->at.step, &t->batch);
+    double start = us_seconds();
+    t->m->cls->load(t->m, t->worker[0].tape, &t->batch);
+    done = !us_interrupted() && record_step(t);
+    t->worker[0].busy += us_seconds() - start;
+  } else {
+    us_pool_run(t->pool, t->shards, shard_item, t);
+    us_optimiser_sum(t->optimiser, t->pool);
+    done = !us_interrupted();
+    if (done) us_optimiser_follow(t->optimiser, t->pool);
   }
-  // The weights follow; what is not finite leaves them as they were.
-  us_optimiser_update(t->optimiser, t->at.step, progress, t->pool);
-  return 1;
+  if (done) {
+    us_optimiser_count(t->optimiser);
+  } else {
+    t->at.step--;
+  }
+  return done;
 }
 
 int us_trainer_figures(UsTrainer* t, const UsTrainStep** out) {
@@ -388,7 +428,12 @@ UsValidation us_trainer_validate(UsTrainer* t) {
   double model[2] = {0}, copy[2] = {0};  // of the next frame, of the last
   // Always the same batches, so that validations of a run compare. Their errors are read once.
   for (t->validating = 0; t->validating < t->c.validate_batches; t->validating++) {
-    run_shards(t, &t->held, t->validating, &t->held_batch, validate_item);
+    if (t->wide) {
+      sample(t, &t->held, t->validating, &t->held_batch);
+      validate_item(t, 0, 0);
+    } else {
+      us_pool_run(t->pool, t->shards, validate_item, t);
+    }
   }
   us_ops_get_sums(t->m->device, t->held_sums, t->held_error, shards * 2 * (last + 1));
   // Ratios of sums, which a sample without motion cannot upset; added in the order of shards.

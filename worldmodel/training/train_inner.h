@@ -47,7 +47,9 @@ struct UsTrainer {
   double* held_error;      // those, read
   float* best;             // (floats), tensor memory: the weights of best_error
   UsBatch batch, held_batch;
-  int validating;  // number of the held-back batch
+  int validating;   // number of the held-back batch
+  void* recording;  // what a step does on a wide device; NULL: not recorded
+  int warm, plain;  // 1: a step was made; it is not to be recorded
   TrainState at;
 };
 

@@ -477,8 +477,11 @@ static void test_adamw(void** state) {
   for (int i = 0; i < kFloats; ++i) rx[i] = start[i];
   for (int step = 1; step <= 5; ++step) {
     float* on = tensor(g, kFloats);
-    us_ops_adamw(d, kPieces, list, 0.01f, 0.9f, 0.99f, 1e-8f, half, step, on, m, v, x);
-    us_ops_adamw(d, kPieces, list, 0.01f, 0.9f, 0.99f, 1e-8f, none, step, on, m, v, x);  // nothing
+    double now[3];
+    us_ops_adamw_when(0.01f, 0.9f, 0.99f, step, now);
+    const double* when = tensor_bytes(now, sizeof(now));
+    us_ops_adamw(d, kPieces, list, when, 0.9f, 0.99f, 1e-8f, half, on, m, v, x);
+    us_ops_adamw(d, kPieces, list, when, 0.9f, 0.99f, 1e-8f, none, on, m, v, x);  // nothing
     for (int p = 0; p < kPieces; p++) {
       for (size_t i = pieces[p].at, end = i + (size_t)pieces[p].count; i < end; ++i) {
         double gi = 0.5 * g[i], rate = 0.01 * pieces[p].factor;

@@ -16,7 +16,9 @@
 #include "tests/worldmodel/wide_device.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
+#include "worldmodel/ops.h"
 #include "worldmodel/train.h"
+#include "worldmodel/training/train_inner.h"
 
 static void test_learns_the_toy_world(void** state) {
   if (emulated()) skip();
@@ -240,6 +242,31 @@ static void test_wide_is_alike(void** state) {
   for (int k = 0; k < 3; k++) drop(all[k]);
 }
 
+// A step that is replayed gives the bits of one that is made call by call.
+static void test_recorded_is_the_same(void** state) {
+  UsTrainConfig c = config();
+  Run replayed = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+  Run plain = make_on(wide_device(), &c, 1, toy_source, (void*)&train_seed);
+  Run* const both[] = {&replayed, &plain};
+  const UsTrainStep *a, *b;
+  plain.t->plain = 1;
+  for (int k = 0; k < 2; k++) {
+    us_trainer_normalise(both[k]->t, 2);
+    for (int i = 0; i < 8; i++) us_trainer_step(both[k]->t, i / 8.0);
+  }
+  assert_null(plain.t->recording);
+  // Without, the device can record nothing at all.
+  void* r = us_ops_record(wide_device()) ? us_ops_recorded(wide_device()) : NULL;
+  assert_true(!replayed.t->recording == !r);
+  us_ops_forget(wide_device(), r);
+  assert_int_equal(us_trainer_figures(replayed.t, &a), 8);
+  assert_int_equal(us_trainer_figures(plain.t, &b), 8);
+  for (int i = 0; i < 8; i++) assert_true(a[i].teacher == b[i].teacher && a[i].rate == b[i].rate);
+  assert_same_weights(&replayed, &plain);
+  drop(&replayed);
+  drop(&plain);
+}
+
 // Steps go on without the host; it waits once for figures, and once for a validation.
 static void test_waits_for_nothing(void** state) {
   UsDevice* d = wide_device();
@@ -247,7 +274,7 @@ static void test_waits_for_nothing(void** state) {
   Run r = make_on(d, &c, 2, toy_source, (void*)&train_seed);
   const UsTrainStep* read;
   us_trainer_normalise(r.t, 2);
-  us_trainer_step(r.t, 0);
+  for (int i = 0; i < 3; i++) us_trainer_step(r.t, 0);  // made, recorded, replayed
   us_trainer_validate(r.t);
   int64_t before = waits(d);
   UsDeviceInfo first, last;
@@ -256,7 +283,7 @@ static void test_waits_for_nothing(void** state) {
   us_device_info(d, &last);
   assert_int_equal(last.waits, before);
   assert_true(last.unused == first.unused);
-  assert_int_equal(us_trainer_figures(r.t, &read), 21);
+  assert_int_equal(us_trainer_figures(r.t, &read), 23);
   assert_int_equal(waits(d), before + 1);
   us_trainer_validate(r.t);
   assert_int_equal(waits(d), before + 2);
@@ -445,7 +472,7 @@ int main(void) {
       cmocka_unit_test(test_refuses_nonsense),     cmocka_unit_test(test_stopped_anywhere_goes_on),
       cmocka_unit_test(test_needs_are_told),       cmocka_unit_test(test_finds_nan_late),
       cmocka_unit_test(test_wide_is_alike),        cmocka_unit_test(test_waits_for_nothing),
-      cmocka_unit_test(test_device_fails),
+      cmocka_unit_test(test_device_fails),         cmocka_unit_test(test_recorded_is_the_same),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -255,17 +255,16 @@ void us_cpu_clip_scale(UsDevice* d, int count, const double* squares, int losses
   if (scale[1] != 0.0f) scale[0] = NAN;
 }
 
-US_CLONES void us_cpu_adamw(UsDevice* d, int n, const UsPiece* piece, float rate, float beta1,
-                            float beta2, float eps, const float* scale, int step,
+US_CLONES void us_cpu_adamw(UsDevice* d, int n, const UsPiece* piece, const double* when,
+                            float beta1, float beta2, float eps, const float* scale,
                             const float* gradient, float* m, float* v, float* x) {
-  US_ASSERT(step >= 1);
   float by = scale ? *scale : 1.0f, left1 = 1.0f - beta1, left2 = 1.0f - beta2;
+  float rate = (float)when[0];
   if (isnan(by)) return;
   for (int p = 0; p < n; ++p) {
     // Constants of the piece: decay of its weights, and both moments' corrections of their start.
     float own = rate * piece[p].factor, keep = 1.0f - own * piece[p].decay;
-    float a = (float)((double)own / (1.0 - pow((double)beta1, step)));
-    float b = (float)(1.0 / sqrt(1.0 - pow((double)beta2, step)));
+    float a = (float)((double)own / when[1]), b = (float)(1.0 / sqrt(when[2]));
     for (size_t i = piece[p].at, end = i + (size_t)piece[p].count; i < end; ++i) {
       // Moments first, then the weight: decay apart from the gradient.
       float g = gradient[i] * by;

@@ -200,40 +200,34 @@ void us_cuda_clip_scale(UsDevice* d, int count, const double* squares, int losse
   US_RUN(us_cuda(d), clip_scale, 1, THREADS, 0, count, squares, losses, loss, limit, scale, norm);
 }
 
-// What a step has of its number and settings. start1 and start2 are 1 - beta^step.
-typedef struct Step {
-  float rate, beta1, beta2, eps;
-  double start1, start2;
-} Step;
-
-static __global__ void adamw(const UsPiece* piece, Step s, const float* scale,
-                             const float* gradient, float* m, float* v, float* x) {
+static __global__ void adamw(const UsPiece* piece, const double* when, float beta1, float beta2,
+                             float eps, const float* scale, const float* gradient, float* m,
+                             float* v, float* x) {
   float by = scale ? *scale : 1.0f;
   if (isnan(by)) return;
   const UsPiece p = piece[blockIdx.x / QUARTERS];
   // Constants of the piece: decay of its weights, and both moments' corrections of their start.
-  float own = s.rate * p.factor, keep = 1.0f - own * p.decay;
-  float a = (float)((double)own / s.start1), b = (float)(1.0 / sqrt(s.start2));
-  float left1 = 1.0f - s.beta1, left2 = 1.0f - s.beta2;
+  float own = (float)when[0] * p.factor, keep = 1.0f - own * p.decay;
+  float a = (float)((double)own / when[1]), b = (float)(1.0 / sqrt(when[2]));
+  float left1 = 1.0f - beta1, left2 = 1.0f - beta2;
   int first = (int)(blockIdx.x % QUARTERS * THREADS + threadIdx.x);
   for (int k = first; k < p.count; k += QUARTERS * THREADS) {
     // Moments first, then the weight: decay apart from the gradient.
     size_t i = p.at + k;
     float g = gradient[i] * by;
-    float mi = s.beta1 * m[i] + left1 * g, vi = s.beta2 * v[i] + left2 * g * g;
+    float mi = beta1 * m[i] + left1 * g, vi = beta2 * v[i] + left2 * g * g;
     m[i] = mi;
     v[i] = vi;
-    x[i] = x[i] * keep - a * mi / (sqrtf(vi) * b + s.eps);
+    x[i] = x[i] * keep - a * mi / (sqrtf(vi) * b + eps);
   }
 }
 
-void us_cuda_adamw(UsDevice* d, int n, const UsPiece* piece, float rate, float beta1, float beta2,
-                   float eps, const float* scale, int step, const float* gradient, float* m,
+void us_cuda_adamw(UsDevice* d, int n, const UsPiece* piece, const double* when, float beta1,
+                   float beta2, float eps, const float* scale, const float* gradient, float* m,
                    float* v, float* x) {
   if (n == 0) return;
-  Step s = {
-      rate, beta1, beta2, eps, 1.0 - pow((double)beta1, step), 1.0 - pow((double)beta2, step)};
-  US_RUN(us_cuda(d), adamw, n * QUARTERS, THREADS, 0, piece, s, scale, gradient, m, v, x);
+  US_RUN(us_cuda(d), adamw, n * QUARTERS, THREADS, 0, piece, when, beta1, beta2, eps, scale,
+         gradient, m, v, x);
 }
 
 // ---- images ----
