@@ -38,7 +38,7 @@ typedef enum UsDiverged {
 // is a folder, "default", "pca" or "state" as of us_dataset_encoder (encoder_jobs.h); device and
 // fast are of it.
 #define US_COLLECT_SETTINGS(X)                                                               \
-  X(TEXT, task, NULL, 0, 0, RESULT, "NAME", "what to record; also mjcf:FILE.xml")            \
+  X(TEXT, task, NULL, 0, 0, RESULT, "NAME", "what to record; also mjcf:FILE, exec:COMMAND")  \
   X(INT, episodes, 0, 1, 1 << 24, FREE, "N", "how many episodes")                            \
   X(TEXT, out, NULL, 0, 0, FREE, "FILE", "the HDF5 file to write")                           \
   X(INT, steps, 200, 1, 1000000, RESULT, "N", "env steps an episode")                        \
@@ -83,6 +83,9 @@ typedef struct UsCollectResult {
   char warned[256];     // their kinds, each with its count
   char features[1024];  // the file of the features; "" without `encode`
 } UsCollectResult;
+
+// The seed of an episode of a file whose seed is `seed`, when it is drawn for the draw-th time.
+US_API uint64_t us_collect_seed(uint64_t seed, int64_t episode, int draw);
 
 // The defaults of the program.
 US_API UsCollectConfig us_collect_defaults(void);

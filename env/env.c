@@ -10,7 +10,8 @@
 #include "env/env_class.h"
 
 // The kinds, by the part of a name before the colon.
-static const UsEnvClass* const classes[] = {&us_env_class_sim, &us_env_class_model};
+static const UsEnvClass* const classes[] = {&us_env_class_sim, &us_env_class_model,
+                                            &us_env_class_exec};
 enum { CLASSES = sizeof(classes) / sizeof(classes[0]) };
 
 // ---- open and close ----
@@ -40,7 +41,8 @@ UsStatus us_env_open(const char* name, const struct UsTask* const* tasks, const 
     if (named) cls = classes[i];
   }
   if (!cls || !colon[1]) {
-    return us_fail(US_USAGE, "%s: expected an env as sim:<task> or model:<folder>", name);
+    return us_fail(US_USAGE, "%s: expected an env as sim:<task>, model:<folder> or exec:<command>",
+                   name);
   }
   if (strlen(name) >= sizeof(((UsEnvInfo*)NULL)->name)) {
     return us_fail(US_USAGE, "%s: expected a name of at most %zu characters", name,

@@ -6,7 +6,8 @@
 //
 // An env is N slots (Gymnasium's vector convention; N = 1 is the single case). A slot is one
 // episode in progress. Which kind answers is the prefix of the name: `sim:pointmaze` is a MuJoCo
-// task, `model:runs/pm/model` a trained world model. A kind is a constant table of functions
+// task, `model:runs/pm/model` a trained world model, `exec:python3 robot.py` a robot or a simulator
+// of one's own behind a pipe (exec.h). A kind is a constant table of functions
 // (env_class.h), so further kinds can be written outside this tree.
 //
 // Time has three scales, each with one owner. Physics steps per env step: the task's frame_skip.
@@ -111,7 +112,8 @@ typedef struct UsStep {
   uint8_t* object;  // (N, K) the task's rule on its object alone, success if none; a model: 0
 } UsStep;
 
-// Opens `sim:<task>` (a name from the NULL-terminated list `tasks`) or `model:<folder>`.
+// Opens `sim:<task>` (a name from the NULL-terminated list `tasks`), `model:<folder>` or
+// `exec:<command>`, whose task (tasks/exec_task.h) is in the list; `sim:` and its name mean it too.
 // On failure *out is NULL. Nullable: config, tasks (for a model).
 US_API UsStatus us_env_open(const char* name, const struct UsTask* const* tasks,
                             const UsEnvConfig* config, UsEnv** out);

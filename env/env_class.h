@@ -10,6 +10,7 @@
 // its name.
 
 #include "env/env.h"
+#include "env/task.h"
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/arena.h"
 
@@ -41,6 +42,13 @@ typedef struct UsEnvClass {
                    void* achieved, void* desired);
   UsStatus (*judge)(UsEnv* e, UsObsKind kind, int n, const void* achieved, const void* desired,
                     float* reward, uint8_t* success);
+  // Of a kind that plays a task, as sim.h says them; NULL, all of them, for one that stands in.
+  const UsTask* (*task)(const UsEnv* e);
+  const mjModel* (*model)(const UsEnv* e);
+  void (*select)(UsEnv* e, int n, const int* slots);
+  int (*diverged)(const UsEnv* e, int slot);
+  void (*policy)(UsEnv* e, int policy, const int* steps, float* actions);
+  UsStatus (*measure)(UsEnv* e, int n, const double* states, double* measures);
   // Entries of US_ENV_ENTRIES.
   UsStatus (*latents)(UsEnv* e, int n, const int* slots, float* now, float* goal);
   void (*rollout_gradient)(UsEnv* e, int n, const int* slots, int samples, int horizon,
@@ -79,6 +87,7 @@ US_API UsStatus us_env_check_slots(const UsEnv* e, int n, const int* slots);
 
 extern US_API const UsEnvClass us_env_class_sim;
 extern US_API const UsEnvClass us_env_class_model;
+extern US_API const UsEnvClass us_env_class_exec;
 
 US_C_END
 

@@ -1,8 +1,9 @@
 #ifndef UNDERSTUDY_SIM_H_
 #define UNDERSTUDY_SIM_H_
 
-// What only a simulator env (`sim:<task>`) can do, beyond env.h: behaviour policies, measures, the
-// compiled model and its variations. Same thread rule as env.h.
+// What only an env that plays a task can do, a simulator (`sim:<task>`) or a robot behind a pipe
+// (exec.h), beyond env.h: behaviour policies, measures, the compiled model and its variations. Same
+// thread rule as env.h.
 
 #include "env/env.h"
 #include "env/task.h"
@@ -11,17 +12,21 @@
 
 US_C_BEGIN
 
-// 1 if an env is a simulator.
+// 1 if an env plays a task: it is a simulator or a robot.
 US_API int us_sim_is(const UsEnv* e);
 
 // The task of a simulator env.
 US_API const UsTask* us_sim_task(const UsEnv* e);
 
-// The compiled model as the task has it, before any variation; owned by the env.
+// The compiled model as the task has it, before any variation; owned by the env. A robot's is
+// empty but for what the task's functions need.
 US_API const mjModel* us_sim_model(const UsEnv* e);
 
 // Why nothing can be planned in a task that brings its model, for messages; NULL: it can.
 US_API const char* us_sim_passive(const UsTask* t);
+
+// Whose words the text of us_env_error is, "MuJoCo: " or, of a robot, "", and its status.
+US_API const char* us_sim_engine(const UsEnv* e, UsStatus* status);
 
 // The compiled model in the present variation of a slot; owned by the env, valid until the slot is
 // varied again.
@@ -42,7 +47,8 @@ US_API int us_sim_positions(const UsEnv* e);
 US_API int us_sim_places(const UsEnv* e, UsPosition* list);
 
 // Lets us_env_step and us_sim_policy play the listed slots alone, until the next call; at first
-// they play all. The others keep their state, and what a step says of them means nothing.
+// they play all. The others keep their state, and what a step says of them means nothing; a robot
+// among them is told to stop.
 US_API void us_sim_select(UsEnv* e, int n, const int* slots);
 
 // 1 if a slot has diverged since its episode began: MuJoCo itself called a position, velocity or

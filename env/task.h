@@ -17,8 +17,10 @@
 #include "worldmodel/base/rng.h"
 #include "worldmodel/base/settings.h"
 
+struct UsExec;
+
 enum {
-  US_TASK_ABI = 5,
+  US_TASK_ABI = 6,
   US_POLICY_MEMORY = 128,
   US_TASK_MEASURES = 1 << 14,
   US_TASK_ACTIONS = 1 << 12
@@ -105,6 +107,10 @@ typedef struct UsTask {
 
   // A compiled model in place of `scene`, owned by whoever made the task. Nullable.
   const mjModel* model;
+
+  // The robot behind a pipe (env/exec.h) that plays the task in place of MuJoCo; `model` then holds
+  // what the functions above need. NULL: MuJoCo plays it.
+  const struct UsExec* exec;
 } UsTask;
 
 // Numbers of a policy's memory in this task: more than US_POLICY_MEMORY where it has more actions.

@@ -49,7 +49,7 @@ extern US_API const char* const us_eval_row_titles[US_ROW_COUNT];
 // Everything that a run can be told beside its planner's settings, as worldmodel/base/settings.h
 // describes a list. Texts are not copied.
 #define US_EVAL_SETTINGS(X)                                                                        \
-  X(TEXT, task, 0, 0, 0, FREE, "T", "task (the data's); also mjcf:FILE.xml")                       \
+  X(TEXT, task, 0, 0, 0, FREE, "T", "task (the data's); also mjcf:FILE or exec:COMMAND")           \
   X(TEXT, model, 0, 0, 0, FREE, "DIR", "model folder, for the row model")                          \
   X(TEXT, state_model, 0, 0, 0, FREE, "DIR", "model folder on true states, for the row state")     \
   X(TEXT, data, 0, 0, 0, FREE, "F.h5", "held-out trajectories")                                    \

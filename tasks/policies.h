@@ -15,7 +15,11 @@ US_C_BEGIN
 // memory (1 + n), action (n).
 US_API void us_policy_held(UsRng* rng, double* memory, int n, float* action);
 
-// The same as a policy of a task with one control a number of its action.
+// Actions that drift: a walk of deviation 1 that forgets in 10 env steps, clipped to [-1, 1].
+// memory (n), action (n).
+US_API void us_policy_drift(UsRng* rng, double* memory, int n, float* action);
+
+// us_policy_held as a policy of a task with one control a number of its action.
 US_API void us_policy_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                              float* action);
 

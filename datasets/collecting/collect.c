@@ -14,6 +14,7 @@
 #include "datasets/dataset.h"
 #include "datasets/encoder_jobs.h"
 #include "datasets/features.h"
+#include "env/exec.h"
 #include "env/sim.h"
 #include "worldmodel/base/arena.h"
 #include "worldmodel/base/frame.h"
@@ -21,6 +22,7 @@
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
+#include "worldmodel/base/text.h"
 
 #define US_SETTING_OF UsCollectConfig
 const UsSetting us_collect_settings[] = {US_COLLECT_SETTINGS(US_SETTING_ROW) US_SETTING_END};
@@ -99,6 +101,12 @@ static size_t at(const Collect* c, int slot, int t) {
   return (size_t)slot * (size_t)c->rows + (size_t)t;
 }
 
+uint64_t us_collect_seed(uint64_t seed, int64_t episode, int draw) {
+  UsRng rng = us_rng(seed, US_RNG_RESET, (uint64_t)episode, (uint64_t)draw, 0);
+  uint64_t high = us_rng_bits(&rng);
+  return high << 32 | us_rng_bits(&rng);
+}
+
 // Starts the episodes of the slots that play; slot 0 has episode c->done.
 static UsStatus start(Collect* c) {
   const size_t width = (size_t)c->vary.count;
@@ -106,10 +114,7 @@ static UsStatus start(Collect* c) {
   for (int i = 0; i < c->plays; i++) {
     // The seed of an episode's next draw.
     int slot = c->slot[i];
-    UsRng rng =
-        us_rng(c->o->seed, US_RNG_RESET, (uint64_t)(c->done + slot), (uint64_t)c->draws[slot], 0);
-    uint64_t high = us_rng_bits(&rng);
-    c->seeds[slot] = high << 32 | us_rng_bits(&rng);
+    c->seeds[slot] = us_collect_seed(c->o->seed, c->done + slot, c->draws[slot]);
     c->mask[slot] = 1;
     // Its variation is noted in all its rows.
     if (width == 0) continue;
@@ -174,12 +179,14 @@ static void play(Collect* c, int t) {
   }
 }
 
-// MuJoCo's error in a slot, if there was one.
+// The engine's error in a slot, if there was one.
 static UsStatus check_engine(const Collect* c) {
   const UsEnvError* error = us_env_error(c->env);
   if (!error) return US_OK;
-  return us_fail(US_MUJOCO, "%s: episode %lld, step %d: MuJoCo: %s", c->o->out,
-                 (long long)(c->done + error->slot), error->step, error->text);
+  UsStatus status;
+  const char* engine = us_sim_engine(c->env, &status);
+  return us_fail(status, "%s: episode %lld, step %d: %s%s", c->o->out,
+                 (long long)(c->done + error->slot), error->step, engine, error->text);
 }
 
 // Plays the listed slots from their seeds to the end. bar: Nullable
@@ -206,6 +213,7 @@ static UsStatus play_slots(Collect* c, UsProgress* bar) {
     if (bar) us_progress_show(bar, (double)c->done * c->rows + (double)(t + 1) * n, NULL);
   }
   for (int i = 0; i < c->plays; i++) note_end(c, at(c, c->slot[i], c->rows - 1), 0);
+  us_sim_select(c->env, 0, NULL);  // a robot stops while its episode is written
   return US_OK;
 }
 
@@ -317,10 +325,17 @@ static UsStatus open_env(Collect* c) {
   const UsCollectConfig* o = c->o;
   c->rows = o->steps + 1;
   int side = o->size;
-  for (const UsTask* const* t = o->tasks; side < 0 && *t; t++) {
-    if (strcmp((*t)->name, o->task) == 0) side = (*t)->size;
+  const UsExec* robot = NULL;
+  for (const UsTask* const* t = o->tasks; *t; t++) {
+    if (strcmp((*t)->name, o->task) != 0) continue;
+    if (side < 0) side = (*t)->size;
+    robot = (*t)->exec;
   }
   if (side < 0) side = 64;
+  if (robot && robot->steps && o->steps > robot->steps) {
+    return us_fail(US_USAGE, "--steps: expected at most %d, as episodes of exec:%s have, found %d",
+                   robot->steps, us_shown(robot->command), o->steps);
+  }
   // As many slots as keep the threads busy, as the memory allows, and as there are episodes; one
   // always fits.
   size_t episode = (size_t)c->rows * (size_t)side * (size_t)side * 3;
@@ -329,6 +344,7 @@ static UsStatus open_env(Collect* c) {
   if (slots < kFewestSlots) slots = kFewestSlots;
   if (slots > kMostSlots) slots = kMostSlots;
   if (slots > fit) slots = fit > 0 ? fit : 1;
+  if (robot && slots > robot->copies) slots = robot->copies;
   c->slots = slots < o->episodes ? slots : o->episodes;
   UsEnvConfig config = {.slots = c->slots,
                         .block = 1,
@@ -353,6 +369,10 @@ static UsStatus open_env(Collect* c) {
   const UsEnvInfo* info = us_env_info(c->env);
   if (o->vary) US_TRY(us_vary_choose("--vary", o->vary, c->env, &c->vary));
   c->frame = o->size ? us_frame_bytes(info->height, info->width) : 0;
+  if (robot && !c->frame && o->encode && strcmp(o->encode, "state") != 0) {
+    return us_fail(US_USAGE, "--encode %s: expected a robot with frames, found one without",
+                   o->encode);
+  }
   // The batch is measured first and placed then.
   layout(&c->arena, c);
   US_TRY(us_machine_need_memory(o->out, (double)c->arena.size));
@@ -382,7 +402,11 @@ static UsStatus open_file(Collect* c) {
   snprintf(d.camera, sizeof(d.camera), "%s", info->camera);
   snprintf(d.camera_pose, sizeof(d.camera_pose), "%s", info->camera_pose);
   snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->how]);
-  if (c->frame) US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
+  if (c->frame && c->task->exec) {
+    snprintf(d.renderer, sizeof(d.renderer), "%s", "robot");
+  } else if (c->frame) {
+    US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
+  }
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);
@@ -471,9 +495,11 @@ static UsStatus collect(Collect* c) {
   result->changing = c->compared ? c->changed / (double)c->compared : NAN;
   if (result->changing < US_FRAME_FEW) {
     us_log(
-        "%s: only %.2f %% of the pixels change within a second: camera %s hardly sees what moves "
-        "(--camera; understudy inspect FILE.xml --png shows what others see)",
-        c->o->out, 100 * result->changing, us_env_info(c->env)->camera);
+        "%s: only %.2f %% of the pixels change within a second: camera %s hardly sees what moves"
+        "%s",
+        c->o->out, 100 * result->changing, us_env_info(c->env)->camera,
+        c->task->exec ? ""
+                      : " (--camera; understudy inspect FILE.xml --png shows what others see)");
   }
   result->warnings = us_sim_warnings(c->env, result->warned, sizeof(result->warned));
   return status == US_OK && c->o->encode ? encode(c) : status;

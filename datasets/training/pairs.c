@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env/exec.h"
 #include "env/sim.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
@@ -28,8 +29,11 @@ typedef struct Drawer {
 } Drawer;
 
 // Start rows of an episode: with a block before them and the goal behind them.
+// A robot that cannot be put into a state gets there by the first actions of the episode, so that
+// there is one.
 static int64_t candidates(const Drawer* d, int64_t episode) {
-  return us_dataset_lengths(d->data)[episode] - d->block - d->ahead;
+  int64_t n = us_dataset_lengths(d->data)[episode] - d->block - d->ahead;
+  return n > 1 && d->task->exec && !d->task->exec->restores ? 1 : n;
 }
 
 // Adds the pair of a start row, unless it is solved there; *gave: 1 when it was added.

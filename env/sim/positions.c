@@ -5,7 +5,8 @@
 #include "env/sim.h"
 
 int us_sim_positions(const UsEnv* e) {
-  return (int)us_sim_model(e)->nq;
+  // What a robot's numbers are nobody knows.
+  return us_sim_task(e)->exec ? us_env_info(e)->state : (int)us_sim_model(e)->nq;
 }
 
 int us_sim_places(const UsEnv* e, UsPosition* list) {

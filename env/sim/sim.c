@@ -243,6 +243,7 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   const UsTask* task = NULL;
   US_TRY(us_gl_check(config->gl));
   US_TRY(us_scene_find(name, what, tasks, &task));
+  if (task->exec) return us_env_class_exec.open(name, what, tasks, config, out);
   US_TRY(us_task_check_table(NULL, task));
   mjModel* model = NULL;
   US_TRY(us_scene_compile(task, &model));
@@ -298,6 +299,25 @@ static UsStatus sim_open(const char* name, const char* what, const struct UsTask
   return US_OK;
 }
 
+static const UsTask* sim_task(const UsEnv* e) {
+  return sim_of((UsEnv*)e)->task;
+}
+
+static const mjModel* sim_model(const UsEnv* e) {
+  return sim_of((UsEnv*)e)->model;
+}
+
+static void sim_select(UsEnv* e, int n, const int* slots) {
+  Sim* s = sim_of(e);
+  // Steps play these slots from now on.
+  if (n) memcpy(s->played, slots, sizeof(int) * (size_t)n);
+  s->plays = n;
+}
+
+static int sim_diverged(const UsEnv* e, int slot) {
+  return !sim_of((UsEnv*)e)->slot[slot].good;
+}
+
 static UsStatus sim_draw_goal(UsEnv* e, int n, const int* slots, const uint64_t* seeds) {
   return us_sim_draw_goals(sim_of(e), n, slots, seeds, 0);
 }
@@ -323,50 +343,30 @@ const UsEnvClass us_env_class_sim = {
     .save = sim_save,
     .restore = sim_restore,
     .fork = sim_fork,
+    .task = sim_task,
+    .model = sim_model,
+    .select = sim_select,
+    .diverged = sim_diverged,
+    .policy = us_sim_act,
+    .measure = us_sim_measure_states,
 };
 
-// ---- sim.h ----
-
-int us_sim_is(const UsEnv* e) {
-  return e->cls->open == us_env_class_sim.open;
-}
-
-const UsTask* us_sim_task(const UsEnv* e) {
-  return sim_of((UsEnv*)e)->task;
-}
-
-const char* us_sim_passive(const UsTask* t) {
-  const mjModel* m = t->model;
-  if (!m) return NULL;
-  // Without controls, actions may still be about bodies of motion capture.
-  return m->nu == 0 && t->action == 1 ? "no controls" : m->nq == 0 ? "no joints" : NULL;
-}
-
-const mjModel* us_sim_model(const UsEnv* e) {
-  return sim_of((UsEnv*)e)->model;
-}
-
-void us_sim_select(UsEnv* e, int n, const int* slots) {
-  Sim* s = sim_of(e);
-  US_ASSERT(n >= 0 && n <= e->info.slots);
-  US_ASSERT(us_env_check_slots(e, n, slots) == US_OK);
-  // Steps play these slots from now on.
-  if (n) memcpy(s->played, slots, sizeof(int) * (size_t)n);
-  s->plays = n;
-}
-
-int us_sim_diverged(const UsEnv* e, int slot) {
-  US_ASSERT(slot >= 0 && slot < e->info.slots);
-  return !sim_of((UsEnv*)e)->slot[slot].good;
-}
+// ---- sim.h, of MuJoCo alone ----
 
 int us_sim_factors(UsEnv* e, const UsFactor* const** list) {
-  return us_variants_factors(sim_of(e)->variants, list);
+  static const UsFactor* const none[] = {NULL};
+  *list = none;
+  return us_sim_is_mujoco(e) ? us_variants_factors(sim_of(e)->variants, list) : 0;
 }
 
 UsStatus us_sim_vary(UsEnv* e, const UsVary* v, int n, const int* slots, const float* values) {
-  Sim* s = sim_of(e);
   US_TRY(us_env_check_slots(e, n, slots));
+  if (!us_sim_is_mujoco(e)) {
+    if (v->count == 0) return US_OK;
+    return us_fail(US_UNSUPPORTED, "%s: expected a task with factors of variation, found none",
+                   e->info.name);
+  }
+  Sim* s = sim_of(e);
   // Factors are refused before any slot is touched.
   for (int i = 0; i < n * v->count; i++) {
     if (values[i] >= -1 && values[i] <= 1) continue;

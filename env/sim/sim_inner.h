@@ -113,7 +113,16 @@ int us_sim_run(Sim* s, mjBatch* b, int n, const int* ids, mjfBatchFunc func, voi
 // status. slot -1: it belongs to none and is not kept.
 UsStatus us_sim_failed(Sim* s, const mjBatch* b, int sim, int slot, int step);
 
+// ---- truth.c ----
+
+// 1 if MuJoCo plays the env.
+int us_sim_is_mujoco(const UsEnv* e);
+
 // ---- sim_play.c ----
+
+// us_sim_policy and us_sim_measure of this kind.
+void us_sim_act(UsEnv* e, int policy, const int* steps, float* actions);
+UsStatus us_sim_measure_states(UsEnv* e, int n, const double* states, double* measures);
 
 // Reads anew what is kept of the states of slots that are stale.
 UsStatus us_sim_settle(Sim* s);

@@ -20,7 +20,7 @@ static const mjModel* model_of(const Sim* s, int slot) {
 
 const mjModel* us_sim_slot_model(const UsEnv* e, int slot) {
   US_ASSERT(slot >= 0 && slot < e->info.slots);
-  return model_of(sim_of((UsEnv*)e), slot);
+  return us_sim_is_mujoco(e) ? model_of(sim_of((UsEnv*)e), slot) : us_sim_model(e);
 }
 
 // Lets simulation i of the second batch run on the model of slots[(first + i) / samples], i < n.
@@ -358,7 +358,7 @@ static UsStatus measure_states(int n, const UsObs* obs, const double* states, Me
   return US_OK;
 }
 
-UsStatus us_sim_measure(UsEnv* e, int n, const double* states, double* measures) {
+UsStatus us_sim_measure_states(UsEnv* e, int n, const double* states, double* measures) {
   return measure_states(n, NULL, states, (Measure){.sim = sim_of(e), .measures = measures});
 }
 
@@ -456,24 +456,11 @@ static void act_one(const mjModel* m, mjData* d, int sim, void* arg) {
                  c->actions + (size_t)sim * (size_t)c->sim->env.info.action);
 }
 
-void us_sim_policy(UsEnv* e, int policy, const int* steps, float* actions) {
+void us_sim_act(UsEnv* e, int policy, const int* steps, float* actions) {
   Sim* s = sim_of(e);
-  for (int i = 0; i <= policy; i++) US_ASSERT(s->task->policies[i].name);
-  US_ASSERT(policy >= 0 && steps && actions);
   // Slots that do not play get zeros.
   memset(actions, 0, sizeof(float) * (size_t)e->info.slots * (size_t)e->info.action);
   Act call = {s, &s->task->policies[policy], steps, actions};
   int bad = us_sim_run(s, s->slots, s->plays, s->played, act_one, &call, 0);
   if (bad >= 0) us_sim_failed(s, s->slots, bad, bad, s->slot[bad].steps);
-}
-
-UsStatus us_sim_find_policy(const UsTask* task, const char* name, int* index) {
-  char names[256] = "";
-  const UsPolicy* p = task->policies;
-  for (*index = 0; p[*index].name; ++*index) {
-    if (!name || strcmp(p[*index].name, name) == 0) return US_OK;
-    size_t used = strlen(names);
-    snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", p[*index].name);
-  }
-  return us_fail(US_USAGE, "--policy %s: expected a policy of %s (%s)", name, task->name, names);
 }

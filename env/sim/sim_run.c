@@ -73,11 +73,12 @@ long long us_sim_warnings(const UsEnv* e, char* line, size_t size) {
       [mjWARN_BADQVEL] = "bad qvel",
       [mjWARN_BADQACC] = "bad qacc",
       [mjWARN_BADCTRL] = "bad ctrl"};
+  line[0] = 0;
+  if (!us_sim_is_mujoco(e)) return 0;
   const Sim* s = sim_of((UsEnv*)e);
   // "kind count, kind count" as far as there is room.
   long long all = 0;
   size_t used = 0;
-  line[0] = 0;
   for (int i = 0; i < mjNWARNING; i++) {
     if (s->warned[i] == 0) continue;
     all += s->warned[i];

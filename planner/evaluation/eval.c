@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "datasets/provenance.h"
+#include "env/exec.h"
 #include "env/scene.h"
 #include "env/sim.h"
 #include "planner/evaluation/eval_job.h"
@@ -99,6 +100,34 @@ static UsStatus choose_rows(EvalJob* j) {
   return US_OK;
 }
 
+// What a robot behind a pipe can do.
+static UsStatus settle_robot(EvalJob* j, const UsExec* robot) {
+  UsEvalConfig* c = &j->c;
+  const char* name = us_shown(robot->command);
+  US_TRY(us_exec_need_judge(robot));
+  if (c->batch > robot->copies) c->batch = robot->copies;
+  c->films = 0;  // its frames are what they are
+  int oracle = c->rows ? strstr(c->rows, "oracle") != NULL : c->oracle_pairs > 0;
+  if (j->result->protocol->rest) {
+    return us_fail(US_UNSUPPORTED,
+                   "--protocol %s: starts at rest, and expected a simulator whose velocities are "
+                   "known, found exec:%s",
+                   c->protocol, name);
+  }
+  if (!oracle || (robot->restores && robot->copies > 1)) {
+    if (oracle && c->batch > robot->copies / 2) c->batch = robot->copies / 2;
+    return US_OK;
+  }
+  const char* need = robot->restores ? "a robot of which two copies may run, one to imagine in"
+                                     : "a robot that can be put into a state";
+  if (c->rows) {
+    return us_fail(US_UNSUPPORTED, "--rows oracle: expected %s, found exec:%s", need, name);
+  }
+  if (j->data) us_log("exec:%s: no row oracle, which needs %s", name, need);
+  c->oracle_pairs = 0;
+  return US_OK;
+}
+
 // Fills in what was left to the task or to the protocol, and checks the rest.
 static UsStatus settle(EvalJob* j) {
   UsEvalConfig* c = &j->c;
@@ -125,6 +154,7 @@ static UsStatus settle(EvalJob* j) {
   // Every number in its range, and those of the planner among themselves.
   US_TRY(us_settings_check(us_eval_settings, c));
   if (c->batch > c->episodes) c->batch = c->episodes;
+  if (task->exec) US_TRY(settle_robot(j, task->exec));
   if (!c->own_planner) US_TRY(us_planner_check(c->planner, &c->plan));
   return choose_rows(j);
 }
@@ -145,7 +175,9 @@ static UsStatus find_task(EvalJob* j) {
   if (!*t) {
     int mjcf = strncmp(name, "mjcf-", 5) == 0;
     return us_fail(US_USAGE, "%s: there is no task \"%s\"; %s", j->c.data, name,
-                   mjcf ? "--task mjcf:FILE.xml names its file" : "--plugin adds tasks");
+                   mjcf                             ? "--task mjcf:FILE.xml names its file"
+                   : strncmp(name, "exec-", 5) == 0 ? "--task exec:COMMAND names its robot"
+                                                    : "--plugin adds tasks");
   }
   // A model without controls has nothing to plan with.
   j->result->task = *t;
@@ -262,7 +294,9 @@ static UsStatus open_sims(EvalJob* j) {
   char name[256];
   snprintf(name, sizeof(name), "sim:%s", j->result->task->name);
   US_TRY(us_env_open(name, j->c.tasks, &config, &j->sim));
-  if (on[US_ROW_model]) US_TRY(find_renderer(j, name));
+  if (on[US_ROW_model] && j->result->task->exec)
+    snprintf(j->renderer, sizeof(j->renderer), "robot");
+  if (on[US_ROW_model] && !j->result->task->exec) US_TRY(find_renderer(j, name));
   // The budget is spent in whole blocks, of which the first half has room for sub-goals.
   int block = us_env_info(j->sim)->block;
   int budget = us_protocol_steps(protocol->budget, j->result->task);

@@ -111,8 +111,11 @@ static UsStatus check_engine(const Run* r, UsStatus status) {
   if (!error) return status;
   struct UsDevice* d = us_env_info(e)->device;
   int device = d && us_device_check(d, "") != US_OK;
-  return us_fail(device ? US_DEVICE : US_MUJOCO, "row %s, episode %d, step %d: %s%s", r->e->label,
-                 r->first + error->slot, error->step, device ? "" : "MuJoCo: ", error->text);
+  UsStatus kind;
+  const char* engine = us_sim_engine(e, &kind);
+  if (kind == US_INTERRUPTED) return kind;
+  return us_fail(device ? US_DEVICE : kind, "row %s, episode %d, step %d: %s%s", r->e->label,
+                 r->first + error->slot, error->step, device ? "" : engine, error->text);
 }
 
 // Plays block `j` of the plans, the `b`-th of the episodes, in the truth.
@@ -255,6 +258,7 @@ static UsStatus play_batch(Run* r, UsProgress* progress, int first) {
     if (b < blocks - 1) US_TRY(check_engine(r, show(r, b)));
     us_progress_show(progress, r->first + (double)r->n * (b + 1) / blocks, r->e->label);
   }
+  if (us_sim_is(r->e->sim)) us_sim_select(r->e->sim, 0, NULL);  // robots stop
   // What the whole history of success says by every rule.
   UsHistory e = {.steps = steps, .block = r->block, .replan = r->replan};
   for (int i = 0; i < r->n; i++) {

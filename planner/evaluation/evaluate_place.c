@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "datasets/collect.h"
+#include "env/exec.h"
 #include "env/sim.h"
 #include "worldmodel/base/rng.h"
 
@@ -129,8 +131,82 @@ static UsStatus show_row(Run* r, Which which) {
   return status;
 }
 
+// ---- robots that cannot be put into a state ----
+
+// Shows the answering env what the truth shows now. before: (K, A) actions of each slot that led
+// here; NULL: a new context.
+static UsStatus show_truth(Run* r, const float* before) {
+  const UsEvaluation* e = r->e;
+  const int pixels = e->sees == US_SEES_PIXELS;
+  for (int i = 0; i < r->n; i++) {
+    r->obs[i] = (UsObs){.state = r->state + (size_t)i * r->states,
+                        .proprio = pixels ? r->proprio + (size_t)i * r->proprios : NULL};
+  }
+  US_TRY(us_env_look(e->sim, r->n, r->slot, r->obs));
+  if (pixels) US_TRY(us_env_render(e->sim, r->n, r->slot, r->pixels));
+  for (int i = 0; i < r->n; i++) {
+    UsObs* o = &r->obs[i];
+    if (pixels) {
+      o->pixels = r->pixels + (size_t)i * r->frame;
+      o->state = NULL;
+    }
+    o->first = before == NULL;
+    o->action = before ? before + (size_t)i * r->length : NULL;
+    o->time = us_dataset_times(e->data)[pair_row(r, i, before ? kStart : kBefore)];
+  }
+  return us_env_observe(e->answer, r->n, r->slot, r->obs);
+}
+
+// Begins the episodes as those of the file began, by their seeds, and plays the block of actions
+// that led to the starts there; a model is shown what is seen on the way.
+static UsStatus lead_to_start(Run* r) {
+  const UsEvaluation* e = r->e;
+  const UsDatasetInfo* data = us_dataset_info(e->data);
+  const int answers = e->sees != US_SEES_NOTHING;
+  uint64_t seeds[r->slots];
+  memset(r->action_block, 0, sizeof(float) * r->length * (size_t)r->slots);
+  for (int i = 0; i < r->slots; i++) {
+    const UsPair* p = &e->pairs->pair[r->first + (i < r->n ? i : 0)];
+    seeds[i] = us_collect_seed(data->seed, p->episode, 0);
+    memcpy(r->action_block + (size_t)i * r->length,
+           us_dataset_actions(e->data) + p->before * data->action, sizeof(float) * r->length);
+  }
+  us_sim_select(e->sim, r->n, r->slot);
+  us_env_reset(e->sim, r->mask, seeds);
+  if (us_env_error(e->sim)) return US_IO;
+  US_TRY(read_rows(r, kGoal, US_SEES_STATE));
+  US_TRY(us_env_set_goal(e->sim, r->n, r->slot, r->obs));
+  if (answers) us_env_reset(e->answer, r->mask, r->number);
+  if (answers) US_TRY(show_truth(r, NULL));
+  us_env_step(e->sim, r->action_block, NULL);
+  if (us_env_error(e->sim)) return US_IO;
+  if (answers) US_TRY(show_truth(r, r->action_block));
+  r->stage = 0;
+  return answers ? show_row(r, kShown) : US_OK;
+}
+
+// Puts the truth and the answering env into the start rows.
+static UsStatus place_at_start(Run* r) {
+  UsEnv *sim = r->e->sim, *answer = r->e->answer;
+  us_env_reset(sim, r->mask, r->number);
+  US_TRY(read_rows(r, kGoal, US_SEES_STATE));
+  US_TRY(us_env_set_goal(sim, r->n, r->slot, r->obs));
+  US_TRY(read_rows(r, kStart, US_SEES_STATE));
+  for (int i = 0; i < r->n; i++) r->obs[i].first = 1;
+  US_TRY(us_env_observe(sim, r->n, r->slot, r->obs));
+  // The answer: a model has seen what led to the start, the frame a block before, then the start
+  // itself. Its first goal comes last.
+  if (r->e->sees == US_SEES_NOTHING) return US_OK;
+  us_env_reset(answer, r->mask, r->number);
+  r->stage = 0;
+  US_TRY(show_row(r, kBefore));
+  US_TRY(show_row(r, kStart));
+  return show_row(r, kShown);
+}
+
 UsStatus us_evaluate_place(Run* r) {
   UsResult* to = r->result;
+  const UsExec* robot = us_sim_is(r->e->sim) ? us_sim_task(r->e->sim)->exec : NULL;
   UsEnv *sim = r->e->sim, *answer = r->e->answer;
   // The slots of this batch, named by their pairs; in a last batch some have none.
   for (int i = 0; i < r->slots; i++) {
@@ -144,22 +220,9 @@ UsStatus us_evaluate_place(Run* r) {
     US_TRY(us_sim_vary(sim, &to->vary, r->n, r->slot, values));
     if (us_sim_is(answer)) US_TRY(us_sim_vary(answer, &to->vary, r->n, r->slot, values));
   }
-  // The truth: a goal is the state at the goal's row; then the episode begins at the start's.
-  us_env_reset(sim, r->mask, r->number);
-  US_TRY(read_rows(r, kGoal, US_SEES_STATE));
-  US_TRY(us_env_set_goal(sim, r->n, r->slot, r->obs));
-  US_TRY(read_rows(r, kStart, US_SEES_STATE));
-  for (int i = 0; i < r->n; i++) r->obs[i].first = 1;
-  US_TRY(us_env_observe(sim, r->n, r->slot, r->obs));
-  // The answer: a model has seen what led to the start, the frame a block before, then the start
-  // itself. Its first goal comes last.
-  if (r->e->sees != US_SEES_NOTHING) {
-    us_env_reset(answer, r->mask, r->number);
-    r->stage = 0;
-    US_TRY(show_row(r, kBefore));
-    US_TRY(show_row(r, kStart));
-    US_TRY(show_row(r, kShown));
-  }
+  // The truth gets its goal, which is the state at the goal's row, and begins at the start's. A
+  // robot that cannot be put there is led there.
+  US_TRY(robot && !robot->restores ? lead_to_start(r) : place_at_start(r));
   US_TRY(us_planner_start(r->e->planner, r->n, r->slot, r->number));
   // Outcomes begin with nothing reached, curves with the distance at the start.
   us_env_score(sim, r->n, r->slot, r->distance, NULL);

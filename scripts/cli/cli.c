@@ -13,6 +13,7 @@
 #include "env/plugin.h"
 #include "env/sim.h"
 #include "scripts/cli/terminal.h"
+#include "tasks/exec_task.h"
 #include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/machine.h"
@@ -49,13 +50,22 @@ int us_cli_usage(const char* command, const char* format, ...) {
 
 // ---- tasks ----
 
-static const UsTask* tasks[kTasks + 1];  // built in, of plugins, of MJCF files; then NULL
+static const UsTask* tasks[kTasks + 1];  // built in, of plugins, of MJCF files, robots; then NULL
 static int task_count;
-static const UsTask* opened[kTasks];  // those of MJCF files
+static const UsTask* opened[kTasks];  // those of MJCF files and robots
 static int opened_count;
 
+static void close_task(const UsTask* t) {
+  (t->exec ? us_exec_close : us_mjcf_close)(t);
+}
+
+void us_cli_close_tasks(void) {
+  while (opened_count > 0) close_task(opened[--opened_count]);
+  task_count = 0;
+}
+
 static void start_tasks(void) {
-  while (opened_count > 0) us_mjcf_close(opened[--opened_count]);
+  us_cli_close_tasks();
   memset(tasks, 0, sizeof(tasks));
   for (task_count = 0; us_tasks[task_count]; task_count++) tasks[task_count] = us_tasks[task_count];
 }
@@ -105,11 +115,12 @@ static UsStatus add_plugin(const char* path) {
   return US_OK;
 }
 
-// What is said beside the MJCF files of a command line, which are opened when all of it is read.
+// What is said beside the MJCF files of a command line, which are opened when all of it is read, as
+// robots are.
 static UsMjcfConfig robot;
-static const char mjcf[] = "mjcf:";
+static const char mjcf[] = "mjcf:", piped[] = "exec:";
 static struct {
-  char* text;   // "mjcf:<path>"
+  char* text;   // "mjcf:<path>", "exec:<command>"
   char** task;  // where the name of its task goes; NULL: nowhere
 } pending[kPending];
 static int pending_count;
@@ -118,9 +129,21 @@ static void forget_pending(void) {
   while (pending_count > 0) free(pending[--pending_count].text);
 }
 
-// Takes the value of --plugin or --task: a library at once, a file of a robot for later.
+// 1 if a file of a robot or a command stands in a text.
+static int is_robot(const char* text) {
+  return strncmp(text, mjcf, strlen(mjcf)) == 0 || strncmp(text, piped, strlen(piped)) == 0;
+}
+
+static int is_mjcf_named(void) {
+  for (int i = 0; i < pending_count; i++) {
+    if (strncmp(pending[i].text, mjcf, strlen(mjcf)) == 0) return 1;
+  }
+  return 0;
+}
+
+// Takes the value of --plugin or --task: a library at once, a robot for later.
 static UsStatus take_tasks(const char* text, char** task) {
-  if (strncmp(text, mjcf, strlen(mjcf)) != 0) return task ? US_OK : add_plugin(text);
+  if (!is_robot(text)) return task ? US_OK : add_plugin(text);
   if (pending_count == kPending) {
     return us_fail(US_UNSUPPORTED, "%s: expected at most %d files of robots", text, kPending);
   }
@@ -129,15 +152,19 @@ static UsStatus take_tasks(const char* text, char** task) {
   return pending[pending_count++].text ? US_OK : us_fail(US_MEMORY, "out of memory");
 }
 
-// Opens a file; where a task was asked for, its name stands in place of the file's.
-static UsStatus open_mjcf(const char* text, char** task) {
+// Opens a robot; where a task was asked for, its name stands in place of the file's or command's.
+static UsStatus open_robot(const char* text, char** task) {
   const UsTask* t;
   robot.path = text + strlen(mjcf);
-  US_TRY(us_mjcf_open_as(&robot, &t));
-  // A file that was named before, by --plugin or --task, is there already.
+  if (strncmp(text, piped, strlen(piped)) == 0) {
+    US_TRY(us_exec_open(text + strlen(piped), &t));
+  } else {
+    US_TRY(us_mjcf_open_as(&robot, &t));
+  }
+  // One that was named before, by --plugin or --task, is there already.
   const UsTask* known = us_cli_task(t->name);
   if (known || task_count == kTasks) {
-    us_mjcf_close(t);
+    close_task(t);
     if (!known)
       return us_fail(US_UNSUPPORTED, "%s: expected at most %d tasks in all", text, kTasks);
   } else {
@@ -152,7 +179,7 @@ static UsStatus open_mjcf(const char* text, char** task) {
 static UsStatus open_pending(void) {
   UsStatus status = US_OK;
   for (int i = 0; i < pending_count && status == US_OK; i++) {
-    status = open_mjcf(pending[i].text, pending[i].task);
+    status = open_robot(pending[i].text, pending[i].task);
   }
   forget_pending();
   return status;
@@ -381,7 +408,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
                  const char* help, const char** words, int max_words) {
   const struct poptOption common[] = {
       {"plugin", 0, POPT_ARG_STRING, NULL, kPlugin,
-       "more tasks: a library, or mjcf:FILE.xml; or plugins of MuJoCo", "FILE.so"},
+       "more tasks: a library, mjcf:FILE.xml or exec:COMMAND; or plugins of MuJoCo", "FILE.so"},
       {"help", 'h', POPT_ARG_NONE, NULL, kHelp, "show this text", NULL},
       POPT_TABLEEND};
   us_cli_free(us_mjcf_settings, &robot);
@@ -432,7 +459,7 @@ int us_cli_parse(int argc, const char** argv, const struct poptOption* table, co
   for (const UsSetting* s = us_mjcf_settings; code < 0 && s->name; s++) {
     char word[64];
     snprintf(word, sizeof(word), "%s ", s->name);
-    if (pending_count > 0 || n > 0 || !strstr(given, word)) continue;
+    if (is_mjcf_named() || n > 0 || !strstr(given, word)) continue;
     code = us_cli_usage(argv[0], "--%s: expected mjcf:FILE.xml, which it stands beside", s->name);
   }
   if (code < 0) {

@@ -42,7 +42,8 @@ int us_cli_main(int argc, const char** argv, int (*run)(int argc, const char** a
 // `help` the paragraphs that --help prints around the option table, with an example.
 // Values are read by the rules above, `--plugin FILE.so` and `--help` belong to every command. A
 // value of --plugin or --task that is `mjcf:<path>` adds the task of that MJCF file (mjcf.h), whose
-// name --task then holds; US_MJCF_SETTINGS are options beside it.
+// name --task then holds; US_MJCF_SETTINGS are options beside it. `exec:<command>` adds that of a
+// robot (exec_task.h).
 // Left-over words are refused unless `words` is not NULL: then they are stored there,
 // NULL-terminated, at most max_words of them. Returns -1 to go on, else the exit code: 0 after
 // --help, 2 after a one-line message.
@@ -66,6 +67,9 @@ struct UsTask;
 // The tasks to open simulators from: the built-in ones and those of the plugins and MJCF files
 // that the last us_cli_parse was given. NULL-terminated, valid until the next us_cli_parse.
 const struct UsTask* const* us_cli_tasks(void);
+
+// Closes those that were opened: robots are told goodbye.
+void us_cli_close_tasks(void);
 
 struct UsMjcfConfig;
 

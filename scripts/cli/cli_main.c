@@ -58,5 +58,7 @@ int us_cli_main(int argc, const char** argv, int (*run)(int argc, const char** a
   }
   choose_kernels(argv);
   us_terminal_install();
-  return check_output(run(argc, argv));
+  int code = run(argc, argv);
+  us_cli_close_tasks();
+  return check_output(code);
 }

@@ -40,6 +40,8 @@ static void print_help(FILE* f) {
   for (int i = 0; us_tasks[i]; i++)
     fprintf(f, "  %-16s %s\n", us_tasks[i]->name, us_tasks[i]->summary);
   fprintf(f, "  %-16s %s\n", "mjcf:", "any MJCF file, as in --task mjcf:robot.xml");
+  fprintf(f, "  %-16s %s\n",
+          "exec:", "a robot or simulator of your own, as in --task exec:'python3 robot.py'");
   fprintf(f,
           "\n`understudy help COMMAND` explains each command with an example. The whole loop:\n"
           "  understudy collect --task pointmaze --episodes 500 --seed 1 --out train.h5\n"

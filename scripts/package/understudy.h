@@ -28,6 +28,7 @@
 #include "datasets/training_jobs.h"  // world models: us_pretrain, us_finetune
 #include "planner/compare.h"         // success rates beside each other: us_compare
 #include "planner/eval.h"            // success rates: us_eval
+#include "tasks/exec_task.h"         // a robot behind a pipe as a task (env/exec.h)
 #include "tasks/mjcf/mjcf.h"         // any MuJoCo model as a task
 #include "tasks/tasks.h"             // the built-in tasks
 #include "worldmodel/base/progress.h"

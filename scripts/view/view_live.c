@@ -87,6 +87,7 @@ static UsStatus press(Live* l, Key key) {
   switch (key) {
     case KEY_pause:
       l->notes.paused = !l->notes.paused;
+      if (l->notes.paused) us_show_rest(l->show);
       l->next = us_seconds();
       break;
     case KEY_single:
@@ -228,6 +229,7 @@ static UsStatus tick(Live* l, int* moved) {
   US_TRY(us_show_step(s, l->driven));
   l->played++;
   l->inner = l->single ? s->inner - 1 : 0;
+  if (s->over || l->notes.paused) us_show_rest(s);
   if (s->over) l->over = us_seconds();
   if (l->config.steps && l->played >= l->config.steps) l->done = 1;
   return US_OK;

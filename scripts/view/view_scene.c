@@ -152,16 +152,17 @@ void us_view_scene_vary(UsViewScene* s, const mjModel* m) {
 // ---- cameras ----
 
 int us_view_scene_is_free(const UsViewScene* s) {
-  return s->is_free;
+  return s && s->is_free;
 }
 
 int us_view_scene_switch_camera(UsViewScene* s) {
-  if (!s->has_fixed) return 0;
+  if (!s || !s->has_fixed) return 0;
   s->is_free = !s->is_free;
   return 1;
 }
 
 void us_view_scene_move(UsViewScene* s, int action, double dx, double dy) {
+  if (!s) return;
   s->is_free = 1;
   mjv_moveCamera(s->model, action, dx, dy, &s->free);
 }

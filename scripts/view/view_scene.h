@@ -4,6 +4,8 @@
 // A MuJoCo scene drawn for people: shadows, reflections, smooth edges, the task's camera or a free
 // one. Frames that a model reads come from env/render.h instead.
 //
+// NULL is a scene of its own camera alone, which nothing moves; it cannot be drawn.
+//
 // The scene has an OpenGL context of its own (env/gl.h), current only inside the calls below.
 // Threads: one call at a time per scene, all from the thread that opened it.
 

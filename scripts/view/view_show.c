@@ -21,8 +21,10 @@ static UsStatus check_engine(const UsShow* s, UsStatus status) {
   for (int i = 0; i < 2; i++) {
     const UsEnvError* error = envs[i] ? us_env_error(envs[i]) : NULL;
     if (!error) continue;
-    return us_fail(US_MUJOCO, "%s: episode of seed %llu, step %d: MuJoCo: %s",
-                   us_env_info(envs[i])->name, (unsigned long long)s->seed, s->step, error->text);
+    UsStatus kind;
+    const char* engine = us_sim_engine(envs[i], &kind);
+    return us_fail(kind, "%s: episode of seed %llu, step %d: %s%s", us_env_info(envs[i])->name,
+                   (unsigned long long)s->seed, s->step, engine, error->text);
   }
   return status;
 }
@@ -157,7 +159,8 @@ static UsStatus any_goal(UsShow* s) {
   UsObs obs = {.state = s->goal};
   s->budget = 4 * us_protocol_steps(us_protocols[0].budget, s->own->task);
   if (named->state) return set_goal(s, named->state);
-  if (named->pixels) return US_OK;
+  // Robots draw none.
+  if (named->pixels || s->own->task->exec) return US_OK;
   US_TRY(us_env_draw_goal(s->sim, 1, &slot, &s->seed));
   US_TRY(us_env_look_goal(s->sim, 1, &slot, &obs));
   s->has_goal = 1;
@@ -195,6 +198,10 @@ static UsStatus start_pair(UsShow* s) {
 
 static UsStatus start_plan(UsShow* s) {
   Inner* in = s->own;
+  if (in->task->exec && !s->has_goal && !is_named(in)) {
+    return us_fail(US_USAGE, "%s: expected --goal or --data, which the planner of a robot needs",
+                   in->task->name);
+  }
   US_TRY(us_planner_start(in->planner, 1, &slot, &s->seed));
   if (is_named(in)) {
     const UsObs named = us_goal_obs(&in->goal);
@@ -388,6 +395,7 @@ static UsStatus step(UsShow* s, const float* driven) {
   // An episode that has ended stays as it is.
   s->over = s->over || is_over(s);
   if (s->over) return US_OK;
+  us_sim_select(s->sim, 1, &slot);
   choose(s, driven);
   US_TRY(check_engine(s, US_OK));
   if (s->mode == US_VIEW_plan) US_TRY(us_interrupt_check("planning"));
@@ -427,6 +435,10 @@ static UsStatus step(UsShow* s, const float* driven) {
   }
   s->over = is_over(s);
   return US_OK;
+}
+
+void us_show_rest(UsShow* s) {
+  us_sim_select(s->sim, 0, NULL);
 }
 
 UsStatus us_show_step(UsShow* s, const float* driven) {

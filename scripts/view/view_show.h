@@ -121,6 +121,9 @@ UsStatus us_show_resync(UsShow* s);
 // Switches between imagining on and observing every block.
 void us_show_set_follow(UsShow* s, int follow);
 
+// Tells a robot (env/exec.h) to stop until the next step; a simulator stands still anyway.
+void us_show_rest(UsShow* s);
+
 // Plays one env step. driven (A) acts in drive mode. An episode that is over stays as it is.
 UsStatus us_show_step(UsShow* s, const float* driven);
 

@@ -55,6 +55,9 @@ static UsStatus open_sim(UsShow* s) {
     config.camera = data->camera;
     config.camera_pose = data->camera_pose;
   }
+  // What a robot sends is shown.
+  const UsTask* known = us_cli_task(task);
+  if (known && known->exec) config.pixels = 1;
   US_TRY(us_cli_open_sim(task, &config, &s->sim));
   s->own->task = us_sim_task(s->sim);
   if (!model || strcmp(model->task, us_env_info(s->sim)->task) == 0) return US_OK;
@@ -110,6 +113,7 @@ static UsStatus open_all(UsShow* s) {
   s->block = s->dream ? us_env_info(s->dream)->block : s->own->task->block;
   // Long env steps are shown as several states.
   s->inner = info->dt > longest_step ? (int)ceil(info->dt * inner_rate) : 1;
+  if (s->own->task->exec) s->inner = 1;
   if (s->inner > s->own->task->frame_skip) s->inner = s->own->task->frame_skip;
   if (s->inner > 1) s->own->physics = mj_makeData(us_sim_model(s->sim));
   // Memory is measured, taken, and laid out.

@@ -16,7 +16,7 @@ static const double kBig = 16, kText = 13, kSmall = 11;
 
 struct UsStage {
   UsPicture* picture;
-  UsViewScene* scene;
+  UsViewScene* scene;     // NULL: a robot, which sends its frames
   int bare, side, panel;  // panel: its width
   int width, height;
   int goal_height, goal_width;
@@ -25,6 +25,7 @@ struct UsStage {
   double* goal;         // (S) that one
   uint8_t* truth;       // (side, panel, 3)
   uint8_t* goal_frame;  // (goal_height, goal_width, 3)
+  uint8_t* sent;        // (height, width, 3) of a robot
   size_t states;        // bytes of a state
 };
 
@@ -33,7 +34,7 @@ struct UsStage {
 static UsStatus set_up(UsStage* s, const UsShow* show) {
   const UsEnvInfo* info = us_env_info(show->sim);
   // Panels have the proportions of the task's frames.
-  s->panel = s->side * info->width / info->height;
+  s->panel = info->height ? s->side * info->width / info->height : s->side;
   s->goal_height = s->side / kGoalShare;
   s->goal_width = s->panel / kGoalShare;
   s->states = sizeof(double) * (size_t)info->state;
@@ -48,10 +49,13 @@ static UsStatus set_up(UsStage* s, const UsShow* show) {
   s->goal = calloc(1, s->states);
   s->truth = calloc((size_t)s->side * (size_t)s->panel, 3);
   s->goal_frame = calloc((size_t)s->goal_height * (size_t)s->goal_width, 3);
-  if (!s->goal || !s->truth || !s->goal_frame) return us_fail(US_MEMORY, "out of memory");
+  s->sent = calloc((size_t)info->height * (size_t)info->width + 1, 3);
+  if (!s->goal || !s->truth || !s->goal_frame || !s->sent)
+    return us_fail(US_MEMORY, "out of memory");
   US_TRY(us_picture_create(s->width, s->height, &s->picture));
   // The scene draws the variation that is the truth's now.
   s->looks = show->looks;
+  if (us_sim_task(show->sim)->exec) return US_OK;
   return us_view_scene_open(info->name, show->config.gl, us_sim_slot_model(show->sim, 0),
                             info->camera, s->side, s->panel, &s->scene);
 }
@@ -75,6 +79,7 @@ void us_stage_close(UsStage* s) {
   free(s->goal);
   free(s->truth);
   free(s->goal_frame);
+  free(s->sent);
   free(s);
 }
 
@@ -156,7 +161,9 @@ static void draw_captions(UsStage* s, const UsShow* show) {
   // What the truth is seen through, over its panel.
   double y = panel.y - kCaption / 2.0;
   us_picture_text(s->picture, panel.x, y, kText, kTruth, US_LEFT,
-                  us_view_scene_is_free(s->scene) ? "simulator, free camera" : "simulator");
+                  !s->scene                         ? "robot"
+                  : us_view_scene_is_free(s->scene) ? "simulator, free camera"
+                                                    : "simulator");
   // What the model knows of the truth, over its panel.
   if (!show->dream && !show->undrawn) return;
   snprintf(text, sizeof(text), "imagined from the actions alone for %d steps", show->imagined);
@@ -237,9 +244,10 @@ static void draw_footer(UsStage* s, const UsShow* show, int inner, const UsStage
   double right = s->width - kMargin, deep = kFooter - kMargin - 16;
   draw_numbers(s, show, time_of(show, inner), left, top + 8);
   draw_action(s, show, n->axes, (UsBox){left + 160, top, 120, deep});
-  if (show->has_goal || show->aim) {
+  int drawn = show->has_goal && s->has_goal;
+  if (drawn || show->aim) {
     double x = right - s->goal_width;
-    if (show->has_goal) {
+    if (drawn) {
       us_picture_frame(s->picture, x, top, 1, s->goal_height, s->goal_width, s->goal_frame);
     } else {
       const UsEnvInfo* info = us_env_info(show->sim);
@@ -312,10 +320,26 @@ static void draw_panels(UsStage* s, const UsShow* show) {
   }
 }
 
+// The newest frame that a robot sent, as large as the panel.
+static UsStatus draw_sent(UsStage* s, const UsShow* show) {
+  static const int slot = 0;
+  const UsEnvInfo* info = us_env_info(show->sim);
+  if (info->height == 0) return US_OK;
+  US_TRY(us_env_render(show->sim, 1, &slot, s->sent));
+  uint8_t* out = s->truth;
+  for (int y = 0; y < s->side; y++) {
+    for (int x = 0; x < s->panel; x++, out += 3) {
+      int v = y * info->height / s->side, u = x * info->width / s->panel;
+      memcpy(out, s->sent + ((size_t)v * (size_t)info->width + (size_t)u) * 3, 3);
+    }
+  }
+  return US_OK;
+}
+
 UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageNotes* notes,
                        uint8_t* pixels) {
   // A new episode goes on in its own variation, in which the goal looks different too.
-  if (s->looks != show->looks) {
+  if (s->looks != show->looks && s->scene) {
     us_view_scene_vary(s->scene, us_sim_slot_model(show->sim, 0));
     s->looks = show->looks;
     s->has_goal = 0;
@@ -323,7 +347,7 @@ UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageN
   // The goal is drawn when it is another than before, through the camera of the moment. The panel
   // of the truth is free for it: the truth is drawn there next.
   int stale = !s->has_goal || memcmp(s->goal, show->goal, s->states) != 0;
-  if (show->has_goal && !s->bare && stale) {
+  if (show->has_goal && !s->bare && stale && s->scene) {
     US_TRY(us_view_scene_draw(s->scene, show->goal, s->truth));
     memcpy(s->goal, show->goal, s->states);
     s->has_goal = 1;
@@ -331,7 +355,9 @@ UsStatus us_stage_draw(UsStage* s, const UsShow* show, int inner, const UsStageN
   }
   // A state that is not finite cannot be drawn; the last one stays.
   size_t width = s->states / sizeof(double);
-  if (show->finite) {
+  if (show->finite && !s->scene) {
+    US_TRY(draw_sent(s, show));
+  } else if (show->finite) {
     US_TRY(us_view_scene_draw(s->scene, show->inside + (size_t)inner * width, s->truth));
   }
   // Then everything anew on white.

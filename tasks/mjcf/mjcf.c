@@ -62,14 +62,9 @@ static void act_random(const mjModel* m, const mjData* d, UsRng* rng, double* me
   us_policy_held(rng, memory, actions_of(m), action);
 }
 
-// memory (A): a walk of deviation 1 that forgets in 10 env steps.
 static void act_smooth(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                        float* action) {
-  int n = actions_of(m);
-  for (int i = 0; i < n; i++) {
-    memory[i] = 0.9 * memory[i] + sqrt(1 - 0.9 * 0.9) * (double)us_rng_normal(rng);
-    action[i] = (float)fmin(fmax(memory[i], -1), 1);
-  }
+  us_policy_drift(rng, memory, actions_of(m), action);
 }
 
 // A model without controls has one action, which nothing reads.

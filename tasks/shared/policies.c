@@ -22,6 +22,13 @@ void us_policy_held(UsRng* rng, double* memory, int n, float* action) {
   us_policy_noise(rng, 0.2, n, action);
 }
 
+void us_policy_drift(UsRng* rng, double* memory, int n, float* action) {
+  for (int i = 0; i < n; i++) {
+    memory[i] = 0.9 * memory[i] + sqrt(1 - 0.9 * 0.9) * (double)us_rng_normal(rng);
+    action[i] = (float)fmin(fmax(memory[i], -1), 1);
+  }
+}
+
 void us_policy_random(const mjModel* m, const mjData* d, UsRng* rng, double* memory,
                       float* action) {
   us_policy_held(rng, memory, (int)m->nu, action);
