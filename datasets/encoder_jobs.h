@@ -31,15 +31,16 @@ US_API UsStatus us_dataset_encoder(const char* name, UsDataset* data,
 // ---- training ----
 
 // The settings of training, and those that the job adds.
-#define US_ENCODER_TRAIN_SETTINGS(X)                                                          \
-  US_AUTOENCODER_SETTINGS(X)                                                                  \
-  X(INT, dim, 64, 1, 4096, RESULT, "D", "numbers of the vector, or of a token")               \
-  X(FLAG, grid, 0, 0, 1, RESULT, NULL, "a token for every patch of 8 x 8 px, without anchor") \
-  X(INT, width, 96, 8, 4096, RESULT, "W", "width of the ViT")                                 \
-  X(INT, depth, 2, 1, 64, RESULT, "L", "blocks of the ViT")                                   \
-  X(INT, frames, 60000, 1, 2000000, RESULT, "N", "frames kept in memory, over all datasets")  \
-  X(REAL, minutes, 0, 0, 1e9, FREE, "M", "stop and save after so long; 0: at the last step")  \
-  US_DEVICE_SETTINGS(X)                                                                       \
+#define US_ENCODER_TRAIN_SETTINGS(X)                                                           \
+  US_AUTOENCODER_SETTINGS(X)                                                                   \
+  X(INT, dim, 64, 1, 4096, RESULT, "D", "numbers of the vector, or of a token")                \
+  X(FLAG, grid, 0, 0, 1, RESULT, NULL, "a token for every patch, without anchor")              \
+  X(INT, width, 96, 8, 4096, RESULT, "W", "width of the ViT")                                  \
+  X(INT, depth, 2, 1, 64, RESULT, "L", "blocks of the ViT")                                    \
+  X(INT, patch, 8, 1, 256, RESULT, "PX", "side of its patches; half as long: 4 times as dear") \
+  X(INT, frames, 60000, 1, 2000000, RESULT, "N", "frames kept in memory, over all datasets")   \
+  X(REAL, minutes, 0, 0, 1e9, FREE, "M", "stop and save after so long; 0: at the last step")   \
+  US_DEVICE_SETTINGS(X)                                                                        \
   X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on from the checkpoint in --out, if it is there")
 
 // Start from us_encoder_train_defaults().

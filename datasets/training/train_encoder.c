@@ -69,6 +69,7 @@ static UsStatus start(Run* r) {
 #define X(type, name, ...) a.name = c->name;
   US_AUTOENCODER_SETTINGS(X)
 #undef X
+  a.vit.patch = c->patch;
   if (c->grid) {
     a.anchor = 0;
     a.vit.merge = 1;

@@ -49,13 +49,19 @@ files=("$site"/dm_control/suite/*.xml "$site"/gymnasium/envs/mujoco/assets/*.xml
   "$site"/gymnasium_robotics/envs/multiagent_mujoco/assets/coupled_half_cheetah.xml
   "$folder"/mazes/*.xml)
 
-# Prints the error of the next row on held-back episodes, of repeating the last.
+# Prints the error of the next row on held-back episodes, of repeating the last; keeps it, so that a
+# run which was stopped goes on.
 learn() {
-  "$program" collect --task "mjcf:$1" --size 0 --episodes 100 --steps 60 --seed 1 --threads 1 \
-    --overwrite --out "$2-state.h5" >/dev/null 2>&1 &&
-    "$program" finetune --data "$2-state.h5" --plugin "mjcf:$1" --encoder state --mode scratch \
-      --steps "$TRAIN" --threads 1 --overwrite --out "$2-model" 2>/dev/null |
-    sed -nE 's/.* next frame ([0-9.e+-]+),.*/\1/p'
+  local kept=$2-error-$TRAIN
+  [ -s "$kept" ] || {
+    "$program" collect --task "mjcf:$1" --size 0 --episodes 90 --steps 50 --seed 1 --threads 1 \
+      --overwrite --out "$2-state.h5" >/dev/null 2>&1 &&
+      "$program" finetune --data "$2-state.h5" --plugin "mjcf:$1" --encoder state --mode scratch \
+        --steps "$TRAIN" --batch 32 --width 64 --depth 2 --success-steps 0 --threads 1 --overwrite \
+        --out "$2-model" 2>/dev/null |
+      sed -nE 's/.* next frame ([0-9.e+-]+),.*/\1/p' >"$kept"
+  }
+  cat "$kept"
 }
 
 all=0 loaded=0 moving=0 seen=0 learned=0 blind=""

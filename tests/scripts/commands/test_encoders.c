@@ -176,6 +176,19 @@ static void steps_without_pixels_have_no_loss(void** state) {
   assert_int_equal(nulls_in(path_of("encoder/log.jsonl"), "loss"), 1);
 }
 
+// The side of a patch is the encoder's; frames are whole patches.
+static void patches(void** state) {
+  (void)state;
+#define SMALL "encoder train --data %1$s/grey.h5 --steps 1 --dim 4 --width 32 --depth 1 "
+  command(0, SMALL "--patch 4 --out %1$s/fine", folder);
+  char text[4096];
+  read_into(path_of("fine/config.json"), text, sizeof(text));
+  assert_non_null(strstr(text, "\"patch_size\":\t4"));
+  Run r = command(1, SMALL "--patch 7 --out %1$s/none", folder);
+  assert_non_null(strstr(r.err, "in patches of 7"));
+#undef SMALL
+}
+
 // ---- the probe ----
 
 // 100 tokens of 16 numbers are more than the probe fits.
@@ -214,6 +227,7 @@ int main(void) {
       cmocka_unit_test(slow_encoders_end_at_once),
       cmocka_unit_test(a_ratio_over_zero_is_null),
       cmocka_unit_test(steps_without_pixels_have_no_loss),
+      cmocka_unit_test(patches),
       cmocka_unit_test(wide_features_are_projected),
       cmocka_unit_test(state_means_positions),
   };
