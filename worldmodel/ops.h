@@ -229,13 +229,14 @@ US_API void us_ops_attend_back(UsDevice* d, int batch, int tq, int tk, int heads
                                const float* q, const float* k, const float* v, const float* probs,
                                const float* dy, float* dq, float* dk, float* dv);
 
-// The actions that lead to frame f of candidates: y (rows, past + 1, length) = blocks f - past .. f
-// of each. Block b >= 0 of candidate r is that of actions (rows, horizon, length); one before the
-// first that of before (N, past, length), row slot[r / samples]. With clip 1 all are clipped to
-// [-1, 1]. Nullable: before (0), slot (r / samples itself).
+// The actions of candidates around block f: y (rows, past + leap, length) = blocks f - past ..
+// f + leap - 1 of each, of which those from f + ahead on are 0. Block b >= 0 of candidate r is that
+// of actions (rows, horizon, length), b < horizon; one before the first that of before (N, past,
+// length), row slot[r / samples]. With clip 1 all are clipped to [-1, 1]. Nullable: before (0),
+// slot (r / samples itself).
 US_API void us_ops_window(UsDevice* d, int rows, int samples, const int* slot, int horizon, int f,
-                          int past, int length, int clip, const float* before, const float* actions,
-                          float* y);
+                          int past, int leap, int ahead, int length, int clip, const float* before,
+                          const float* actions, float* y);
 
 // ---- losses and distances ----
 

@@ -19,10 +19,15 @@
 // q starts as query + S last + s and z' = last + H norm(q) + h (H = 0, h = 0 at first), where
 // `last` is the token z at the same place in the frame before the target. a are the
 // actions that lead to the target, after those of the `past` blocks before it (0 where none is
-// known): (past + 1) K A numbers. Two frames a block apart tell the mean velocity between them;
+// known): (past + leap) K A numbers. Two frames a block apart tell the mean velocity between them;
 // with the actions of that block they tell the velocity at its end. norm is layer norm with eps
 // 1e-5, gelu the exact form, attend softmax attention with `heads` heads and scale 1 / sqrt(d), d =
 // width / heads.
+//
+// With `leap` above 1 a target may lie so many blocks behind the newest frame that it sees; the
+// actions are those between, from the past ones on, and 0 behind the target. Predicted frames come
+// in groups of `leap`, whose frames are predicted each by itself from the same C frames, and only
+// then fed back; with 1 every frame is fed back before the next.
 //
 // R turns pair i (elements i and i + d/2 of each head) by 2 pi position / period, (e, f) ->
 // (e cos - f sin, e sin + f cos). The d/2 pairs are split over three axes in this order: time (s),
@@ -51,12 +56,16 @@ US_C_BEGIN
 
 // The sizes that a run chooses; the others follow from its data and encoder. The presets are the
 // defaults of us_predictor_config_default.
-#define US_PREDICTOR_SETTINGS(X)                                               \
-  X(INT, width, 128, 2, 8192, RESULT, "W", "width of the predictor")           \
-  X(INT, depth, 3, 1, 256, RESULT, "L", "its blocks")                          \
-  X(INT, heads, 4, 1, 256, RESULT, "N", "its heads")                           \
-  X(INT, mlp, 2, 1, 16, RESULT, "R", "hidden width of its MLP, as a multiple") \
-  X(INT, context, 2, 1, US_CONTEXT_MAX, RESULT, "C", "frames that a prediction sees")
+#define US_PREDICTOR_SETTINGS(X)                                                      \
+  X(INT, width, 128, 2, 8192, RESULT, "W", "width of the predictor")                  \
+  X(INT, depth, 3, 1, 256, RESULT, "L", "its blocks")                                 \
+  X(INT, heads, 4, 1, 256, RESULT, "N", "its heads")                                  \
+  X(INT, mlp, 2, 1, 16, RESULT, "R", "hidden width of its MLP, as a multiple")        \
+  X(INT, context, 2, 1, US_CONTEXT_MAX, RESULT, "C", "frames that a prediction sees") \
+  X(INT, leap, 1, 1, US_LEAP_MAX, RESULT, "N",                                        \
+    "blocks that are predicted each by itself before any is fed back")
+
+enum { US_LEAP_MAX = 64 };
 
 typedef struct UsPredictorConfig {
   int grid_h, grid_w;  // places; G = grid_h * grid_w
@@ -71,6 +80,7 @@ typedef struct UsPredictorConfig {
   int action_hidden;   // hidden width of the action blocks' MLP
   int residual;        // 1: start from the last frame, as above
   int past;            // blocks of past actions that a target knows; less than context
+  int leap;            // most blocks from the newest frame seen to a target
   UsDevice* device;    // NULL: the CPU
 } UsPredictorConfig;
 

@@ -34,6 +34,7 @@ US_C_BEGIN
     "frames of a sample; 0: context and 2, or the rollout")                                        \
   X(INT, rollout, 4, 1, 10000, RESULT, "K", "frames of the rollout loss; 1: none")                 \
   X(FLOAT, rollout_weight, 1, 0, 1e6, RESULT, "X", "of the rollout loss")                          \
+  X(FLAG, rollout_detach, 0, 0, 1, RESULT, NULL, "no gradient through frames that are fed back")   \
   X(FLOAT, rate, 2e-3, 1e-12, 1e6, RESULT, "X", "peak learning rate")                              \
   X(FLOAT, decay, 0.01, 0, 1e6, RESULT, "X", "weight decay of matrices")                           \
   X(FLOAT, clip, 1, 0, 1e30, RESULT, "X", "largest norm of the gradient")                          \

@@ -81,7 +81,7 @@ typedef struct UsRolloutWork UsRolloutWork;
 //   rollout  frame C as predicted there is fed back, and frames C + 1 .. C + k - 1 are predicted
 //            from the last C frames, predicted ones included; smooth L1 averaged over their
 //            numbers.
-// All in normalised tokens. Gradients flow through the fed-back tokens.
+// All in normalised tokens. Gradients flow through the fed-back tokens, unless `detach` stops them.
 typedef struct UsLossConfig {
   int batch;     // B of one call: a shard of the batch
   int frames;    // T
@@ -89,6 +89,7 @@ typedef struct UsLossConfig {
   int rollout;   // k, 1 <= k <= T - C; 0 or 1: none
   float weight;  // of the rollout loss; 0: 1
   float beta;    // threshold of smooth L1; 0: 1
+  int detach;    // 1: no gradient through the frames that are fed back
   int bfloat;    // 1: shards have their features in `bfloats`
 } UsLossConfig;
 

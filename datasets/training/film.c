@@ -333,7 +333,7 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
                        .train = j->train,
                        .data = {both_source, j, 1, 0},
                        .ready = ready,
-                       .fresh = ready && !j->c.no_balance};
+                       .fresh = us_training_balances(j, ready)};
   *count = 2;
   US_TRY(run_stage(j, "both", &s, 0, &kept[1]));
   // On the true actions, gently, looking often and keeping the best.

@@ -92,6 +92,10 @@ UsStatus us_training_prepare(UsTrainingJob* j);
 // What trains: the predictor, or the latent actions that it is part of.
 UsWorldModel* us_training_model(const UsTrainingJob* j);
 
+// Whether action blocks with first weights, in a predictor that has been trained or not (`ready`),
+// are to be balanced.
+int us_training_balances(const UsTrainingJob* j, int ready);
+
 // Trains, or says in result->complete that the folder holds this finished run. `ready`: 1 when the
 // predictor has weights and normalisation of its own to start from. The same with labels of a film.
 UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result);

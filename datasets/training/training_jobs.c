@@ -29,6 +29,10 @@ static UsStatus check_settings(const UsTrainingJob* j) {
   if (c->steps < 1 && !(c->minutes > 0)) {
     return us_fail(US_USAGE, "--steps: expected at least 1, or --minutes, found %d", c->steps);
   }
+  if (c->leap > c->rollout) {
+    return us_fail(US_USAGE, "--leap: expected at most --rollout %d, which trains leaps, found %d",
+                   c->rollout, c->leap);
+  }
   if (c->overwrite && c->resume) {
     return us_fail(US_USAGE, "expected --resume or --overwrite, found both");
   }
@@ -225,6 +229,10 @@ UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsVal
   return US_OK;
 }
 
+int us_training_balances(const UsTrainingJob* j, int ready) {
+  return ready ? !j->c.no_balance : j->c.balance;
+}
+
 UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
   US_TRY(us_training_begin(j, result));
   if (result->complete) return US_OK;
@@ -234,7 +242,7 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
                           .train = j->train,
                           .data = {us_training_source, &j->data, 0, 0},
                           .ready = ready,
-                          .fresh = ready && !j->c.no_balance};
+                          .fresh = us_training_balances(j, ready)};
   snprintf(only.key, sizeof(only.key), "%s", j->key);
   US_TRY(us_training_stage(j, &only, &result->validation));
   result->steps = j->steps;

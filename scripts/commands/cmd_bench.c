@@ -183,7 +183,7 @@ static size_t list_shapes(const UsPredictorConfig* c, int rows, Matrices* m) {
   // In the order of predictor.h: the residual path, each block's attention, MLP and action, the way
   // out, and keys and values of the next frame.
   int w = c->width, h = c->mlp * w, u = c->action_hidden;
-  int j = w + (c->past + 1) * c->block * c->action;
+  int j = w + (c->past + c->leap) * c->block * c->action;
   m->count = 0;
   if (c->residual) add_shape(m, rows, w, c->dim, &used);
   for (int l = 0; l < c->depth; l++) {

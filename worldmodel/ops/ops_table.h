@@ -100,9 +100,9 @@
      const float* v, const float* probs, const float* dy, float* dq, float* dk, float* dv),        \
     (d, batch, tq, tk, heads, dim, q, k, v, probs, dy, dq, dk, dv))                                \
   X(void, window,                                                                                  \
-    (UsDevice * d, int rows, int samples, const int* slot, int horizon, int f, int past,           \
-     int length, int clip, const float* before, const float* actions, float* y),                   \
-    (d, rows, samples, slot, horizon, f, past, length, clip, before, actions, y))                  \
+    (UsDevice * d, int rows, int samples, const int* slot, int horizon, int f, int past, int leap, \
+     int ahead, int length, int clip, const float* before, const float* actions, float* y),        \
+    (d, rows, samples, slot, horizon, f, past, leap, ahead, length, clip, before, actions, y))     \
   X(void, smooth_l1,                                                                               \
     (UsDevice * d, size_t count, float beta, float scale, const float* x, const float* target,     \
      const float* weight, size_t width, float* dx, double* sum),                                   \

@@ -19,20 +19,21 @@ enum { kSalt = 0x70726564 };  // keeps the first weights apart from those of oth
 // ---- config ----
 
 // Members of the config, in the order of the struct, with their range.
-#define CONFIG_MEMBERS(X)       \
-  X(grid_h, 1, 256)             \
-  X(grid_w, 1, 256)             \
-  X(dim, 1, MOST_DIM)           \
-  X(width, 2, 8192)             \
-  X(depth, 1, 256)              \
-  X(heads, 1, 256)              \
-  X(mlp, 1, 16)                 \
-  X(context, 1, US_CONTEXT_MAX) \
-  X(block, 1, 1024)             \
-  X(action, 0, 1024)            \
-  X(action_hidden, 1, 8192)     \
-  X(residual, 0, 1)             \
-  X(past, 0, US_CONTEXT_MAX - 1)
+#define CONFIG_MEMBERS(X)        \
+  X(grid_h, 1, 256)              \
+  X(grid_w, 1, 256)              \
+  X(dim, 1, MOST_DIM)            \
+  X(width, 2, 8192)              \
+  X(depth, 1, 256)               \
+  X(heads, 1, 256)               \
+  X(mlp, 1, 16)                  \
+  X(context, 1, US_CONTEXT_MAX)  \
+  X(block, 1, 1024)              \
+  X(action, 0, 1024)             \
+  X(action_hidden, 1, 8192)      \
+  X(residual, 0, 1)              \
+  X(past, 0, US_CONTEXT_MAX - 1) \
+  X(leap, 1, US_LEAP_MAX)
 
 UsPredictorConfig us_predictor_config_default(int grid_h, int grid_w, int dim, int block,
                                               int action) {
@@ -86,9 +87,11 @@ UsStatus us_predictor_config_parse(const char* name, const cJSON* json, UsPredic
     return us_fail(US_FORMAT, "%s: expected an object \"predictor\", found none", name);
   }
   memset(out, 0, sizeof(*out));
-  const int none = 0;  // `past` of files that do not know it
-#define X(field, low, high)                                                                \
-  US_TRY(us_json_int(name, json, #field, low, high, strcmp(#field, "past") ? NULL : &none, \
+  // Of files that do not know them.
+  const UsPredictorConfig older = {.past = 0, .leap = 1};
+#define X(field, low, high)                                                                  \
+  US_TRY(us_json_int(name, json, #field, low, high,                                          \
+                     strcmp(#field, "past") && strcmp(#field, "leap") ? NULL : &older.field, \
                      &out->field));
   CONFIG_MEMBERS(X)
 #undef X
@@ -207,6 +210,7 @@ int us_predictor_adopt(UsPredictor* p, const UsPredictor* source) {
   a.block = b.block = 1;
   a.action_hidden = b.action_hidden = 1;
   a.past = b.past = 0;
+  a.leap = b.leap = 1;
 #define X(field, low, high) \
   if (a.field != b.field) return 0;
   CONFIG_MEMBERS(X)

@@ -8,9 +8,9 @@
 #include "worldmodel/predictor.h"
 
 // Sizes by the names that the lists below use.
-#define PREDICTOR_SIZES(c)                                                          \
-  const int w = (c)->width, d = (c)->dim, h = (c)->mlp * w, u = (c)->action_hidden, \
-            j = w + ((c)->past + 1) * (c)->block * (c)->action, n = (c)->depth;     \
+#define PREDICTOR_SIZES(c)                                                              \
+  const int w = (c)->width, d = (c)->dim, h = (c)->mlp * w, u = (c)->action_hidden,     \
+            j = w + ((c)->past + (c)->leap) * (c)->block * (c)->action, n = (c)->depth; \
   (void)w, (void)d, (void)h, (void)u, (void)j, (void)n
 
 // field, name in the checkpoint, rows, columns (0: a vector), flags
@@ -85,7 +85,12 @@ static inline int predictor_block(const UsPredictorConfig* c) {
   return c->block * c->action;
 }
 static inline int predictor_inputs(const UsPredictorConfig* c) {
-  return (c->past + 1) * predictor_block(c);
+  return (c->past + c->leap) * predictor_block(c);
+}
+// Predicted frames, counted from 0, come in groups of `leap` that see the same C frames: the first
+// of frame f's group, whose newest frame seen is the one before it.
+static inline int predictor_group(const UsPredictorConfig* c, int f) {
+  return f / c->leap * c->leap;
 }
 static inline int predictor_pairs(const UsPredictorConfig* c) {
   return c->width / c->heads / 2;

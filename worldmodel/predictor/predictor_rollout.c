@@ -5,7 +5,8 @@
 // that a target sees in a ring, laid out as a context's cache is, (depth, 2, C, G, w), so that one
 // copy brings a slot's cache to its candidates. A predicted frame replaces the oldest, in place,
 // since attention does not care about the order of its keys. Only a predicted frame's own tokens go
-// through the key and value matrix.
+// through the key and value matrix. Frames of a group (`leap`) enter when it is whole, those that
+// its followers see.
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ struct UsRolloutWork {
   Pass pass;       // of R queries
   float* both;     // (many G, depth, 2, w)
   float* ring;     // (m, depth, 2, C, G, w)
-  float* shown;    // (C, R, D) the C frames before the target, for `recompute`; contexts in a row
+  float* shown;    // (C, R, D) the C frames before the target, for `recompute`; contexts in a row;
+                   // frames of a group that is not whole yet
   float* seen;     // (many, G, pairs, 2) angles of frames of contexts
   float* targets;  // (kept, G, pairs, 2) angles of predicted frames, from frame `from` on
   int kept, from;
@@ -230,6 +232,33 @@ static void start(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task,
                    p->base.cache, m->ring + (size_t)first * p->base.cache, p->base.cache);
 }
 
+// Where frame f waits for its group.
+static float* waiting(const UsPredictor* p, UsRolloutWork* m, int f) {
+  return m->shown + (size_t)(f % p->c.context * m->tile * m->pass.tq) * (size_t)p->c.dim;
+}
+
+// Frame f, which is predicted, is kept for those that will see it. The last one of a group brings
+// the others into the rings, and is the newest frame of the next group's targets.
+static void feed(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task, int f) {
+  const UsPredictorConfig* c = &p->c;
+  Pass* s = &m->pass;
+  int last = predictor_group(c, f) + c->leap - 1, first = last - c->context + 1;
+  if (f < last) {
+    size_t all = (size_t)s->rows * (size_t)c->dim;
+    if (f >= first) us_ops_copy(m->device, s->out, waiting(p, m, f), all);
+    return;
+  }
+  for (int i = first > f - c->leap + 1 ? first : f - c->leap + 1; i < f; i++) {
+    s->angles = target_angles(p, m, task->step, i);
+    put_frame(p, m, waiting(p, m, i), i % c->context);
+  }
+  s->angles = target_angles(p, m, task->step, f);
+  if (!task->recompute) put_frame(p, m, s->out, f % c->context);
+  float* newest = s->out;
+  s->out = s->last;
+  s->last = newest;
+}
+
 void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollout* task) {
   const UsPredictorConfig* c = &p->c;
   Pass* s = &m->pass;
@@ -262,8 +291,9 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
       put_frame(p, m, shown, i);
     }
     if (ka > 0) {
-      us_ops_window(m->device, count, task->samples, task->slot, task->horizon, f, c->past, ka,
-                    task->clip, task->pasts, task->actions, s->actions);
+      const int group = predictor_group(c, f);
+      us_ops_window(m->device, count, task->samples, task->slot, task->horizon, group, c->past,
+                    c->leap, f - group + 1, ka, task->clip, task->pasts, task->actions, s->actions);
     }
     pass_forward(p, s);
     // What the frame leaves behind: its distance to the goal, and itself.
@@ -273,11 +303,7 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
     }
     if (task->frames) us_ops_copy(m->device, s->out, task->frames + (size_t)f * all, all);
     if (f + 1 < task->horizon) {
-      // The prediction is the newest frame of the next target.
-      if (!task->recompute) put_frame(p, m, s->out, f % c->context);
-      float* last = s->last;
-      s->last = s->out;
-      s->out = last;
+      feed(p, m, task, f);
     } else if (task->last) {
       us_ops_copy(m->device, s->out, task->last, all);
     }

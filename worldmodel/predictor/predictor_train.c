@@ -2,8 +2,9 @@
 //
 // A pass applies the blocks to `rows` queries: one pass for all teacher-forced targets of all
 // samples, whose keys are masked, and one for each rolled-out frame, whose keys are the C frames
-// before it. A pass keeps what its backward needs; the tape owns the passes and the keys and values
-// of real and of predicted frames, from which passes gather theirs.
+// before its group (its own is frame C + i, the group's first C + predictor_group(i)). A pass keeps
+// what its backward needs; the tape owns the passes and the keys and values of real and of
+// predicted frames, from which passes gather theirs.
 
 #include <math.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct UsTape {
   float* dout;         // (rows, D)
   float* dlast;        // (rows, D)
   float* dfed;         // (B, G, D)
+  float* dnewest;      // (fed, B, G, D) what predicted frames get as the newest of a target
   float* weight;       // (B) of the samples
   int weighted;        // 1: the last shard had weights
   int told;            // 1: it had actions
@@ -83,6 +85,7 @@ static void place(const UsPredictorConfig* c, UsArena* m, UsTape* t) {
   t->dout = US_TAKE(m, float, (b * frames * numbers));
   t->dlast = US_TAKE(m, float, (b * frames * numbers));
   t->dfed = US_TAKE(m, float, (b * numbers));
+  t->dnewest = US_TAKE(m, float, ((size_t)t->fed * b * numbers));
   t->weight = US_TAKE(m, float, b);
   t->sums = US_TAKE(m, double, 2 * (1 + t->fed));
   t->mask = US_TAKE(m, uint8_t, t->pass[0].tq * t->pass[0].tk);
@@ -216,14 +219,22 @@ static const KvCache* frame_place(const UsPredictor* p, const UsTape* t, int l, 
   return real ? &t->real : &t->own[frame - p->c.context];
 }
 
+// Whether predicted frame C + i is one that others see: one of the last C of a group that another
+// follows.
+static int is_seen(const UsPredictorConfig* c, const UsTape* t, int i) {
+  int next = predictor_group(c, i) + c->leap;
+  return next <= t->fed && i >= next - c->context;
+}
+
 // Gathers block l's keys and values of rolled-out pass i from the frames it sees.
 static void gather(const UsPredictor* p, const UsTape* t, int i, int l) {
   const Pass* s = &t->pass[i];
+  int first = predictor_group(&p->c, i);
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
   size_t sample = (size_t)p->c.context * one;
   for (int c = 0; c < p->c.context; c++) {
     size_t at, stride;
-    const KvCache* from = frame_place(p, t, l, i + c, &at, &stride);
+    const KvCache* from = frame_place(p, t, l, first + c, &at, &stride);
     us_ops_copy_blocks(p->base.device, s->batch, (int)one, from->k + at, stride,
                        s->layer[l].k + (size_t)c * one, sample);
     us_ops_copy_blocks(p->base.device, s->batch, (int)one, from->v + at, stride,
@@ -240,11 +251,12 @@ typedef struct Share {
 
 // The share of target k of pass i.
 static Share share_of(const UsPredictorConfig* c, const UsTape* t, int i, int k) {
-  int ka = predictor_block(c), from = i ? c->context + i : t->c.first;
-  int first = from + k - 1 - c->past, missing = first < 0 ? -first : 0;
+  int ka = predictor_block(c), group = predictor_group(c, i), ahead = i - group + 1;
+  int newest = (i ? c->context + group : t->c.first + k) - 1;  // that it sees
+  int first = newest - c->past, missing = first < 0 ? -first : 0;
   return (Share){.from = (size_t)((first + missing) * ka),
                  .to = (size_t)(k * predictor_inputs(c) + missing * ka),
-                 .numbers = (c->past + 1 - missing) * ka};
+                 .numbers = (c->past + ahead - missing) * ka};
 }
 
 typedef struct Sink {
@@ -275,9 +287,10 @@ static void scatter(void* arg, int l, const float* dk, const float* dv, const fl
   }
   size_t one = (size_t)predictor_tokens(&p->c) * (size_t)p->c.width;
   size_t sample = (size_t)p->c.context * one;
+  int first = predictor_group(&p->c, i);
   for (int c = 0; c < p->c.context; c++) {
     size_t at, stride;
-    const KvCache* to = frame_place(p, t, l, i + c, &at, &stride);
+    const KvCache* to = frame_place(p, t, l, first + c, &at, &stride);
     us_ops_add_blocks(p->base.device, s->batch, (int)one, dk + (size_t)c * one, sample, to->dk + at,
                       stride);
     us_ops_add_blocks(p->base.device, s->batch, (int)one, dv + (size_t)c * one, sample, to->dv + at,
@@ -285,10 +298,28 @@ static void scatter(void* arg, int l, const float* dk, const float* dv, const fl
   }
 }
 
-// Backward of pass i from t->dout; its sink is the caches.
+// Backward of pass i from t->dout; its sink is the caches, and the newest frame that it saw where
+// that was a predicted one.
 static void backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
   Sink sink = {.p = p, .t = t, .i = i};
-  pass_backward(p, &t->pass[i], &t->temps, t->dout, i > 0 ? t->dlast : NULL, scatter, &sink, g);
+  size_t each = (size_t)t->c.batch * t->one;
+  int newest = predictor_group(&p->c, i) - 1, fed = i > 0 && newest >= 0;
+  pass_backward(p, &t->pass[i], &t->temps, t->dout, fed ? t->dlast : NULL, scatter, &sink, g);
+  if (fed && p->c.residual) {
+    us_ops_add(t->device, each, 1, t->dlast, t->dnewest + (size_t)newest * each);
+  }
+}
+
+// The gradient of the prediction of frame C + i from the passes that it was fed to, into t->dfed; 0
+// and nothing there where it ends with the matrix of keys and values.
+static int fed_backward(const UsPredictor* p, UsTape* t, int i, const Gradient* g) {
+  if (i == t->fed || !is_seen(&p->c, t, i)) return 0;
+  size_t each = (size_t)t->c.batch * t->one;
+  kv_backward(p, t->c.batch * predictor_tokens(&p->c), t->fedback[i], t->own_angles[i], &t->own[i],
+              t->c.detach ? NULL : t->dfed, g->trunk);
+  if (t->c.detach) return 0;
+  if (p->c.residual) us_ops_add(t->device, each, 1, t->dnewest + (size_t)i * each, t->dfed);
+  return 1;
 }
 
 // ---- the loss ----
@@ -369,8 +400,8 @@ static void forward(const UsPredictor* p, UsTape* t) {
   // Teacher-forced targets first.
   fill_kv(p, b * t->seen, t->keyed, t->key_angles, &t->real);
   pass_forward(p, &t->pass[0]);
-  // Then frame by frame: a prediction is fed back, and its keys and values join those of the
-  // others.
+  // Then frame by frame: a prediction is fed back where others see it, and its keys and values join
+  // those of the others.
   for (int i = 0; i < t->fed; i++) {
     const Pass* s = &t->pass[i + 1];
     if (i == 0) {
@@ -381,9 +412,15 @@ static void forward(const UsPredictor* p, UsTape* t) {
     } else {
       us_ops_copy(p->base.device, t->pass[i].out, t->fedback[i], (size_t)b * one);
     }
-    fill_kv(p, b, t->fedback[i], t->own_angles[i], &t->own[i]);
+    if (is_seen(c, t, i)) fill_kv(p, b, t->fedback[i], t->own_angles[i], &t->own[i]);
     for (int l = 0; l < n; l++) gather(p, t, i + 1, l);
-    us_ops_copy(p->base.device, t->fedback[i], s->last, (size_t)b * one);
+    // The newest frame that it sees: the last of the group before it, or a real one.
+    int newest = predictor_group(c, i + 1) - 1;
+    if (newest >= 0) us_ops_copy(p->base.device, t->fedback[newest], s->last, (size_t)b * one);
+    if (newest < 0) {
+      us_ops_copy_blocks(p->base.device, b, (int)one, t->tokens + (size_t)(c->context - 1) * one,
+                         (size_t)t->c.frames * one, s->last, one);
+    }
     pass_forward(p, s);
   }
 }
@@ -430,22 +467,21 @@ void us_predictor_loss(const UsPredictor* p, UsTape* t, const UsBatch* shard, in
   if (gradient) {
     clear_kv(p, b * t->seen * g, &t->real);
     for (int i = 0; i < t->fed; i++) clear_kv(p, b * g, &t->own[i]);
+    us_ops_zero(p->base.device, t->dnewest, (size_t)(t->fed * b) * one);
     us_ops_zero(p->base.device, t->dactions, (size_t)(b * t->seen * predictor_block(c)));
   }
   for (int i = t->fed; i >= 1; i--) {
     pass_loss(p, t, i, roll_scale * t->c.weight, gradient != NULL, sums + i);
     if (!gradient) continue;
-    if (i < t->fed) us_ops_add(p->base.device, (size_t)b * one, 1, t->dfed, t->dout);
+    if (fed_backward(p, t, i, &grads)) {
+      us_ops_add(p->base.device, (size_t)b * one, 1, t->dfed, t->dout);
+    }
     backward(p, t, i, &grads);
-    // The gradient of the prediction that this pass was fed.
-    kv_backward(p, b * g, t->fedback[i - 1], t->own_angles[i - 1], &t->own[i - 1], t->dfed,
-                grads.trunk);
-    if (c->residual) us_ops_add(p->base.device, (size_t)b * one, 1, t->dlast, t->dfed);
   }
   // The teacher-forced pass holds the prediction that was fed back first.
   pass_loss(p, t, 0, teacher_scale, gradient != NULL, sums);
   if (!gradient) return;
-  if (t->fed) {
+  if (fed_backward(p, t, 0, &grads)) {
     us_ops_add_blocks(p->base.device, b, (int)one, t->dfed, one,
                       t->dout + (size_t)(c->context - t->c.first) * one, (size_t)count * one);
   }
@@ -490,6 +526,8 @@ UsStatus us_predictor_balance(UsPredictor* p, const UsTape* t, int samples) {
   double squares = 0;
   us_ops_get(device, s->actions, host + stats, numbers);
   for (size_t i = 0; i < numbers; i++) squares += (double)host[stats + i] * (double)host[stats + i];
+  // Those behind a target, which lies one block ahead here, do not count.
+  squares *= (double)(p->c.past + p->c.leap) / (p->c.past + 1);
   for (int l = 0; l < n && squares > 0; l++) {
     // What the joint norm multiplies them by, row by row (mean, 1 / deviation).
     double factor = 0;

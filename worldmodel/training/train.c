@@ -67,6 +67,7 @@ static UsLossConfig loss_of_training(const UsTrainer* t) {
                         .rollout = c->rollout,
                         .weight = c->rollout_weight,
                         .beta = c->beta,
+                        .detach = c->rollout_detach,
                         .bfloat = t->train.bfloat};
 }
 

@@ -360,7 +360,11 @@ static void test_refusals(void** state) {
   f.mode = NULL, f.heads = 0;
   assert_int_equal(us_finetune(&f, &r), US_USAGE);
   assert_non_null(strstr(us_message(), "--heads"));
-  f.heads = 2, f.out = NULL;
+  // A leap that no loss has seen.
+  f.heads = 2, f.leap = f.rollout + 1;
+  assert_int_equal(us_finetune(&f, &r), US_USAGE);
+  assert_non_null(strstr(us_message(), "--leap: expected at most --rollout"));
+  f.leap = 1, f.out = NULL;
   assert_int_equal(us_finetune(&f, &r), US_USAGE);
   UsPretrainConfig p = small_pretrain();
   static const char* const none[] = {NULL};

@@ -188,14 +188,21 @@ static void test_many_slots(void** state) {
   // Two candidates of one slot with two frames each of past and horizon, one number an action.
   float *before = tensor((float[]){7, 8, 5, -6}, 4), *actions = tensor((float[]){1, 2, 3, 4}, 4);
   float* y = tensor(NULL, 6);
-  us_ops_window(d, 2, 2, slot, 2, 0, 2, 1, 0, before, actions, y);
+  us_ops_window(d, 2, 2, slot, 2, 0, 2, 1, 1, 1, 0, before, actions, y);
   equal(y, (float[]){5, -6, 1, 5, -6, 3}, 6);
-  us_ops_window(d, 2, 2, slot, 2, 1, 2, 1, 1, before, actions, y);
+  us_ops_window(d, 2, 2, slot, 2, 1, 2, 1, 1, 1, 1, before, actions, y);
   equal(y, (float[]){-1, 1, 1, -1, 1, 1}, 6);
-  us_ops_window(d, 2, 1, NULL, 2, 1, 2, 1, 0, before, actions, y);
+  us_ops_window(d, 2, 1, NULL, 2, 1, 2, 1, 1, 1, 0, before, actions, y);
   equal(y, (float[]){8, 1, 2, -6, 3, 4}, 6);
-  us_ops_window(d, 2, 2, NULL, 2, 0, 2, 1, 0, NULL, actions, y);
+  us_ops_window(d, 2, 2, NULL, 2, 0, 2, 1, 1, 1, 0, NULL, actions, y);
   equal(y, (float[]){0, 0, 1, 0, 0, 3}, 6);
+  // Of a leap of two blocks the first is known, then both; none behind the last is read.
+  us_ops_window(d, 2, 2, slot, 2, 0, 1, 2, 1, 1, 0, tensor((float[]){7, 5}, 2), actions, y);
+  equal(y, (float[]){5, 1, 0, 5, 3, 0}, 6);
+  us_ops_window(d, 2, 2, slot, 2, 0, 1, 2, 2, 1, 0, tensor((float[]){7, 5}, 2), actions, y);
+  equal(y, (float[]){5, 1, 2, 5, 3, 4}, 6);
+  us_ops_window(d, 2, 2, slot, 2, 1, 1, 2, 1, 1, 0, tensor((float[]){7, 5}, 2), actions, y);
+  equal(y, (float[]){1, 2, 0, 3, 4, 0}, 6);
 }
 
 static float* some_angles(int count) {

@@ -297,11 +297,11 @@ static void call_copy_rows(Run* r) {
 }
 
 static void call_window(Run* r) {
-  enum { HORIZON = 3, PAST = 2 };
+  enum { HORIZON = 3, PAST = 2, LEAP = 2 };
   int groups = (r->rows + kRepeat - 1) / kRepeat, w = r->width;
-  us_ops_window(r->d, r->rows, kRepeat, NULL, HORIZON, 1, PAST, w, 1,
+  us_ops_window(r->d, r->rows, kRepeat, NULL, HORIZON, 1, PAST, LEAP, 1, w, 1,
                 in_period(r, groups, PAST * w, kPeriod / kRepeat, 1),
-                in(r, r->rows, HORIZON * w, 2), result(r, r->rows, (PAST + 1) * w));
+                in(r, r->rows, HORIZON * w, 2), result(r, r->rows, (PAST + LEAP) * w));
 }
 
 // Every second row is set, and left out; others get a piece more.

@@ -21,17 +21,20 @@ enum { kBatch = 3, kFrames = 6 };
 typedef struct Case {
   const char* name;
   int grid_h, grid_w, residual, action, context;
-  int first, rollout, past;
+  int first, rollout, past, leap;
 } Case;
 
 static const Case cases[] = {
-    {"one token, teacher", 1, 1, 1, 2, 2, 2, 0, 1},
-    {"one token, rollout", 1, 1, 1, 2, 2, 0, 4, 0},
-    {"four tokens, rollout", 2, 2, 1, 2, 2, 1, 3, 0},
-    {"no residual, rollout", 2, 2, 0, 2, 2, 2, 3, 0},
-    {"no actions, teacher", 2, 1, 1, 0, 3, 1, 0, 0},
-    {"three frames, rollout", 1, 1, 0, 1, 3, 3, 3, 2},
-    {"four tokens, first frames, past", 2, 2, 1, 2, 3, 1, 3, 2},
+    {"one token, teacher", 1, 1, 1, 2, 2, 2, 0, 1, 1},
+    {"one token, rollout", 1, 1, 1, 2, 2, 0, 4, 0, 1},
+    {"four tokens, rollout", 2, 2, 1, 2, 2, 1, 3, 0, 1},
+    {"no residual, rollout", 2, 2, 0, 2, 2, 2, 3, 0, 1},
+    {"no actions, teacher", 2, 1, 1, 0, 3, 1, 0, 0, 1},
+    {"three frames, rollout", 1, 1, 0, 1, 3, 3, 3, 2, 1},
+    {"one leap of three", 1, 1, 1, 2, 2, 0, 3, 1, 3},
+    {"leaps of two, fed back", 2, 1, 1, 2, 2, 2, 4, 1, 2},
+    {"leaps of two over three frames", 1, 1, 0, 1, 3, 3, 3, 2, 2},
+    {"four tokens, first frames, past", 2, 2, 1, 2, 3, 1, 3, 2, 1},
 };
 enum { kCases = sizeof(cases) / sizeof(cases[0]) };
 
@@ -49,6 +52,7 @@ static UsPredictorConfig tiny(const Case* c) {
                              .action_hidden = 5,
                              .residual = c->residual,
                              .past = c->past,
+                             .leap = c->leap,
                              .device = test_device()};
 }
 
@@ -172,7 +176,7 @@ static void test_gradients(void** state) {
 
 // A sample's weight multiplies its loss: that of a batch is their weighted sum.
 static void test_weights(void** state) {
-  UsPredictorConfig c = tiny(&cases[6]);
+  UsPredictorConfig c = tiny(&cases[kCases - 1]);
   UsPredictor* p = make(&c);
   UsBatch b = make_batch(&c, kBatch, kFrames);
   UsTape* t = us_tape_create(p, &(UsLossConfig){.batch = kBatch, .frames = kFrames, .rollout = 3});
@@ -190,6 +194,64 @@ static void test_weights(void** state) {
   memcpy(b.weight, weight, sizeof(weight));
   assert_true(fabs(loss_of(p, t, &b, 1) - weighted) < 1e-5 * once);
   us_tape_destroy(t);
+  free_batch(&b);
+  us_predictor_destroy(p);
+}
+
+// The gradient of a loss, in ordinary memory, and the prediction of frame C in raw numbers (B, G,
+// D). Nullable: frame.
+static float* gradient_of(const UsPredictor* p, const UsBatch* b, const UsLossConfig* loss,
+                          float* frame) {
+  const UsPredictorConfig* c = us_predictor_config(p);
+  size_t floats = us_predictor_list(p)->floats, one = (size_t)(c->grid_h * c->grid_w * c->dim);
+  UsTape* t = us_tape_create(p, loss);
+  float *gradient = us_ops_alloc(test_device(), floats), *host = malloc(floats * sizeof(float));
+  us_predictor_loss(p, t, b, b->batch, 0, gradient, NULL);
+  us_ops_get(test_device(), gradient, host, floats);
+  if (frame) {
+    float mean[3], scale, *all = malloc((size_t)(loss->rollout * b->batch) * one * sizeof(float));
+    us_tape_predictions(t, NULL, all);
+    us_predictor_norm(p, mean, &scale);
+    for (size_t i = 0; i < (size_t)b->batch * one; i++) frame[i] = mean[i % 3] + scale * all[i];
+    free(all);
+  }
+  us_ops_free(test_device(), gradient);
+  us_tape_destroy(t);
+  return host;
+}
+
+// Without a gradient through it a frame that is fed back is a frame like a real one: where samples
+// have the prediction in its place, which is then no error itself, the teacher's loss of the frame
+// behind it is the same.
+static void test_detach(void** state) {
+  const float weight = 0.7f;
+  UsPredictorConfig c = tiny(&cases[kCases - 1]);
+  const int frames = c.context + 2;
+  const size_t one = (size_t)(c.grid_h * c.grid_w * c.dim);
+  UsPredictor* p = make(&c);
+  UsBatch b = make_batch(&c, kBatch, frames);
+  UsLossConfig loss = {.batch = kBatch, .frames = frames, .weight = weight, .rollout = 2};
+  float *fed = malloc(kBatch * one * sizeof(float)), *through = gradient_of(p, &b, &loss, fed);
+  loss.detach = 1;
+  float* detached = gradient_of(p, &b, &loss, NULL);
+  loss.rollout = 0;
+  float* teacher = gradient_of(p, &b, &loss, NULL);
+  for (int i = 0; i < kBatch; i++) {
+    memcpy(b.latents + (size_t)(i * frames + c.context) * one, fed + (size_t)i * one,
+           one * sizeof(float));
+  }
+  float* behind = gradient_of(p, &b, &loss, NULL);
+  double apart = 0;
+  for (size_t i = 0; i < us_predictor_list(p)->floats; i++) {
+    // The teacher's loss is the mean over two frames.
+    float want = teacher[i] + 2 * weight * behind[i];
+    if (!(fabsf(want - detached[i]) < 1e-4f)) {
+      fail_msg("number %zu: expected %g, found %g", i, want, detached[i]);
+    }
+    apart = fmax(apart, fabs((double)through[i] - (double)detached[i]));
+  }
+  assert_true(apart > 0.01);
+  free(fed), free(through), free(detached), free(teacher), free(behind);
   free_batch(&b);
   us_predictor_destroy(p);
 }
@@ -468,7 +530,7 @@ static void test_files(void** state) {
   UsPredictor *p = make(&c), *q;
   cJSON* json = us_predictor_config_json(&c);
   assert_int_equal(us_predictor_config_parse("test", json, &parsed), US_OK);
-  assert_memory_equal(&parsed, &c, offsetof(UsPredictorConfig, past) + sizeof(int));
+  assert_memory_equal(&parsed, &c, offsetof(UsPredictorConfig, leap) + sizeof(int));
   cJSON_ReplaceItemInObject(json, "heads", cJSON_CreateNumber(5));
   assert_int_equal(us_predictor_config_parse("test", json, &parsed), US_FORMAT);
   cJSON_ReplaceItemInObject(json, "heads", cJSON_CreateNumber(c.heads));
@@ -538,6 +600,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients),
       cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_detach),
       cmocka_unit_test(test_action_only_gradient),
       cmocka_unit_test(test_first_weights),
       cmocka_unit_test(test_imagination_equals_training),

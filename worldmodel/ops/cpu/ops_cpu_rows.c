@@ -204,14 +204,15 @@ void us_cpu_push(UsDevice* d, int n, int count, int size, const int* slot, const
 }
 
 void us_cpu_window(UsDevice* d, int rows, int samples, const int* slot, int horizon, int f,
-                   int past, int length, int clip, const float* before, const float* actions,
-                   float* y) {
+                   int past, int leap, int ahead, int length, int clip, const float* before,
+                   const float* actions, float* y) {
   for (int r = 0; r < rows; ++r) {
     int s = slot ? slot[r / samples] : r / samples;
-    for (int b = f - past; b <= f; ++b, y += length) {
-      const float* from = actions + ((size_t)r * horizon + (b < 0 ? 0 : b)) * length;
+    for (int b = f - past; b < f + leap; ++b, y += length) {
+      const float* from =
+          b < f + ahead ? actions + ((size_t)r * horizon + (b < 0 ? 0 : b)) * length : NULL;
       if (b < 0) from = before ? before + ((size_t)s * past + (past + b)) * length : NULL;
-      // A block that nobody knows is 0.
+      // A block that nobody knows, or is to know, is 0.
       if (from) {
         memcpy(y, from, (size_t)length * sizeof(float));
       } else {

@@ -69,16 +69,18 @@ void us_cuda_push(UsDevice* d, int n, int count, int size, const int* slot, cons
 // ---- actions ----
 
 static __global__ void window(int rows, int samples, const int* slot, int horizon, int f, int past,
-                              int length, int clip, const float* before, const float* actions,
-                              float* y) {
+                              int leap, int ahead, int length, int clip, const float* before,
+                              const float* actions, float* y) {
   size_t r = us_row(), wide = (size_t)length;
   if (r >= (size_t)rows) return;
-  int width = (past + 1) * length;
+  int width = (past + leap) * length;
   for (int c = us_column(); c < width; c += us_columns()) {
     int b = f - past + c / length, at = c % length;
-    // A block that nobody knows is 0.
+    // A block that nobody knows, or is to know, is 0.
     float v = 0.0f;
-    if (b >= 0) {
+    if (b >= f + ahead) {
+      v = 0.0f;
+    } else if (b >= 0) {
       v = actions[(r * (size_t)horizon + (size_t)b) * wide + (size_t)at];
     } else if (before) {
       size_t group = r / (unsigned)samples, s = slot ? (size_t)slot[group] : group;
@@ -90,10 +92,10 @@ static __global__ void window(int rows, int samples, const int* slot, int horizo
 }
 
 void us_cuda_window(UsDevice* d, int rows, int samples, const int* slot, int horizon, int f,
-                    int past, int length, int clip, const float* before, const float* actions,
-                    float* y) {
+                    int past, int leap, int ahead, int length, int clip, const float* before,
+                    const float* actions, float* y) {
   if (rows == 0 || length == 0) return;
-  UsRowShape s = us_row_shape((size_t)rows, (size_t)(past + 1) * (size_t)length);
-  US_RUN(us_cuda(d), window, s.grid, s.block, 0, rows, samples, slot, horizon, f, past, length,
-         clip, before, actions, y);
+  UsRowShape s = us_row_shape((size_t)rows, (size_t)(past + leap) * (size_t)length);
+  US_RUN(us_cuda(d), window, s.grid, s.block, 0, rows, samples, slot, horizon, f, past, leap, ahead,
+         length, clip, before, actions, y);
 }
