@@ -18,6 +18,7 @@ root=$(cd "$here/.." && pwd)
 case "${1:-}" in -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
 . "$here/sizes.sh"
+. "$here/figures.sh"
 minutes=120 list=0 tiny=0 only=() out=
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -39,23 +40,6 @@ tasks=(pointmaze pointmaze_medium wall wall_random pusht reacher arm_reach rope 
 [ $tiny = 0 ] || tasks=(wall)
 
 # ---- figures ----
-
-# A member of a JSON file that the program wrote, by its path: json FILE rows.model.pairs.
-json() {
-  awk -v want="$2" '{
-    match($0, /^\t*/)
-    depth = RLENGTH
-    if (match($0, /"[^"]*":/)) {
-      key[depth] = substr($0, RSTART + 1, RLENGTH - 3)
-      path = key[1]
-      for (i = 2; i <= depth; i++) path = path "." key[i]
-      if (path == want) { sub(/^[^:]*:\t*/, ""); sub(/,$/, ""); print; exit }
-    }
-  }' "$1"
-}
-
-# A share in per cent, or nothing.
-percent() { awk -v x="$1" 'BEGIN { if (x != "") printf "%.1f", 100 * x }'; }
 
 # The least and the largest of the numbers that come in, each by a factor: range FACTOR FORMAT.
 range() {

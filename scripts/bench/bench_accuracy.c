@@ -1,7 +1,8 @@
 // How well models predict trajectories that none of them was trained on, over so many windows of
 // every episode that small differences show: errors of the next frame and of frame 5 in an open
 // loop, as ratios to repeating the last known frame, and by how much a model's differ from those of
-// the first model on the same windows, each with twice its standard error over episodes.
+// the first model on the same frames to predict, each with twice its standard error over episodes.
+// A model may see fewer frames before them than another.
 //
 //   bench_accuracy DATA FIRST MODEL...       from episode FIRST of DATA on
 
@@ -26,20 +27,46 @@ static void check(UsStatus status) {
   exit(1);
 }
 
-// Measures a model on episodes first .. of data; all have the same windows for every model.
-static int measure(UsDataset* data, int first, const char* folder, Errors* out) {
+// Drops the first `skip` of the `frames` frames of every window, with what led from them.
+static void drop(UsBatch* b, int frames, int skip, size_t one, size_t move) {
+  const int left = frames - skip;
+  for (int i = 0; i < b->batch && skip; i++) {
+    const size_t from = (size_t)(i * frames + skip), to = (size_t)(i * left);
+    memmove(b->latents + to * one, b->latents + from * one, (size_t)left * one * sizeof(float));
+    memmove(b->times + to, b->times + from, (size_t)left * sizeof(float));
+    memmove(b->actions + (to - (size_t)i) * move, b->actions + (from - (size_t)i) * move,
+            (size_t)(left - 1) * move * sizeof(float));
+  }
+  b->frames = left;
+}
+
+// The most frames that one of the models sees.
+static int most_context(int count, char** folders) {
+  int most = 0;
+  for (int i = 0; i < count; i++) {
+    UsModel* m;
+    check(us_model_open(folders[i], NULL, &m));
+    if (us_model_world(m)->context > most) most = us_model_world(m)->context;
+    us_model_destroy(m);
+  }
+  return most;
+}
+
+// Measures a model on episodes first .. of data, behind windows of `context` frames, which are the
+// same for every model.
+static int measure(UsDataset* data, int first, int context, const char* folder, Errors* out) {
   UsModel* m;
   UsFeatures* features;
   check(us_model_open(folder, NULL, &m));
   check(us_features_open(data, us_model_encoder(m), NULL, NULL, &features));
   const UsWorldModel* world = us_model_world(m);
   const UsPredictor* p = us_model_predictor(m);
-  const int frames = world->context + kHorizon;
-  const UsLossConfig config = {.batch = kWindows, .frames = frames, .rollout = kHorizon};
+  const int frames = context + kHorizon, skip = context - world->context;
+  const UsLossConfig config = {.batch = kWindows, .frames = frames - skip, .rollout = kHorizon};
   // A batch is the windows of one episode.
   const size_t one = (size_t)(world->grid_h * world->grid_w * world->dim);
   const size_t move = (size_t)(world->block * world->action);
-  UsBatch b = {.batch = kWindows, .frames = frames};
+  UsBatch b = {.batch = kWindows};
   b.latents = malloc(kWindows * (size_t)frames * one * sizeof(float));
   b.times = malloc(kWindows * (size_t)frames * sizeof(float));
   b.actions = malloc(kWindows * (size_t)frames * move * sizeof(float));
@@ -55,7 +82,9 @@ static int measure(UsDataset* data, int first, const char* folder, Errors* out) 
     UsSampler* s;
     double error[kHorizon], copy[kHorizon];
     check(us_sampler_create(data, features, &windows, &s));
+    b.frames = frames;
     for (int i = 0; i < kWindows; i++) us_sampler_source(s, 0, i, &b);
+    drop(&b, frames, skip, one, move);
     us_predictor_loss(p, t, &b, kWindows, 0, NULL, NULL);
     us_tape_errors(t, error, copy);
     // In the encoder's numbers, so that models of other normalisations compare.
@@ -95,11 +124,12 @@ int main(int argc, char** argv) {
   if (argc < 4) return fprintf(stderr, "bench_accuracy DATA FIRST MODEL...\n"), 2;
   UsDataset* data;
   check(us_dataset_open(argv[1], &data));
+  const int context = most_context(argc - 3, argv + 3);
   printf("%-28s %-16s %-16s %-18s %s\n", "model", "next frame", "frame 5", "next, of first",
          "frame 5, of first");
   for (int i = 3; i < argc; i++) {
     Errors* at = all[i > 3];
-    int n = measure(data, atoi(argv[2]), argv[i], at);
+    int n = measure(data, atoi(argv[2]), context, argv[i], at);
     double r[8];
     for (int k = 0; k < 2; k++) {
       ratio(n, at, at, 1, k, r + (size_t)k * 2);
