@@ -13,6 +13,8 @@ Jobs          collect, pretrain, finetune, evaluate
 Parts         Planner, Encoder, Model, Dataset, DatasetWriter, Picture
 Your own      World (a model or simulator that planners imagine in), and callables as policies and
               planners
+Of others     understudy.torch (windows for its loaders, models as modules), understudy.sb3 (slots for
+              agents of Stable-Baselines3), which are imported by their names
 Errors        Error and what derives from it, in understudy.errors
 """
 
