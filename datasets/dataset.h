@@ -73,7 +73,9 @@ US_API const double* us_dataset_states(const UsDataset* d);
 US_API const double* us_dataset_times(const UsDataset* d);
 US_API const float* us_dataset_variation(const UsDataset* d);
 
-// The column truncated (N), in memory.
+// What became of the actions: rewards, terminated and truncated (N), in memory.
+US_API const float* us_dataset_rewards(const UsDataset* d);
+US_API const uint8_t* us_dataset_terminated(const UsDataset* d);
 US_API const uint8_t* us_dataset_truncated(const UsDataset* d);
 
 // Reads `rows` frames from `first` on: pixels (rows, H, W, 3). A frame that differs from its

@@ -4,7 +4,7 @@
 # released; in between those of the Python package. The last lines are ctest's. Others:
 #   scripts/test.sh quick     what takes under three minutes after a build: nothing slow, no sanitizers
 #   scripts/test.sh nightly   what is too long for every change
-#   scripts/test.sh interop   the Python package beside torch and Stable-Baselines3, which it installs
+#   scripts/test.sh interop   the Python package beside torch, lerobot and others, which it installs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export UNDERSTUDY_OPTIONAL=1

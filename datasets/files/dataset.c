@@ -22,8 +22,7 @@ static UsStatus open_whole(const char* path, UsStrict strict, UsDataset** out) {
     return status;
   }
   // What has been checked and nobody asks for.
-  static const UsColumnId done[] = {US_COLUMN_EPISODE_IDX, US_COLUMN_STEP_IDX, US_COLUMN_REWARD,
-                                    US_COLUMN_TERMINATED};
+  static const UsColumnId done[] = {US_COLUMN_EPISODE_IDX, US_COLUMN_STEP_IDX};
   for (size_t i = 0; i < sizeof(done) / sizeof(*done); i++) {
     free(us_column_data(&d->c, done[i]));
     us_column_set(&d->c, done[i], NULL);
@@ -73,6 +72,12 @@ const double* us_dataset_times(const UsDataset* d) {
 }
 const float* us_dataset_variation(const UsDataset* d) {
   return d->c.variation;
+}
+const float* us_dataset_rewards(const UsDataset* d) {
+  return d->c.reward;
+}
+const uint8_t* us_dataset_terminated(const UsDataset* d) {
+  return d->c.terminated;
 }
 const uint8_t* us_dataset_truncated(const UsDataset* d) {
   return d->c.truncated;

@@ -24,6 +24,12 @@ static const Command commands[] = {
     US_COMMANDS(X)
 #undef X
 };
+// What the Python package's program has besides.
+static const struct {
+  const char *name, *summary;
+} in_python[] = {
+    {"import", "data of LeRobot, Minari or DINO-WM as a dataset (in the Python package)"},
+    {"export", "a dataset for LeRobot or Minari (in the Python package)"}};
 enum { kCommands = sizeof(commands) / sizeof(commands[0]), kHelpWords = 8 };
 
 // What the program is for and what it takes, from its tables.
@@ -36,6 +42,7 @@ static void print_help(FILE* f) {
       "them, plan in it, and count successes against floor and ceiling.\n\nCommands:\n");
   for (int i = 0; i < kCommands; i++)
     fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
+  for (int i = 0; i < 2; i++) fprintf(f, "  %-10s %s\n", in_python[i].name, in_python[i].summary);
   fprintf(f, "\nTasks (--plugin FILE.so adds others to any command):\n");
   for (int i = 0; us_tasks[i]; i++)
     fprintf(f, "  %-16s %s\n", us_tasks[i]->name, us_tasks[i]->summary);
@@ -56,6 +63,14 @@ static int run_command(int argc, const char** argv) {
   for (int i = 0; i < kCommands; i++) {
     if (strcmp(commands[i].name, argv[0]) != 0) continue;
     return commands[i].run(argc, argv);
+  }
+  for (int i = 0; i < 2; i++) {
+    if (strcmp(in_python[i].name, argv[0]) != 0) continue;
+    fprintf(stderr,
+            "understudy %s: expected the program of the Python package (pip install .), which has "
+            "it, found this one\n",
+            argv[0]);
+    return 2;
   }
   fprintf(stderr, "understudy: expected a command, found \"%s\" (see understudy help)\n",
           us_shown(argv[0]));

@@ -22,7 +22,7 @@ _understudy() {
   local command=${COMP_WORDS[1]} kinds="" list=""
   COMPREPLY=()
   case $command in
-    dataset | encoder)
+    dataset | encoder | import | export)
       kinds=$("$program" help "$command" 2>/dev/null | sed -nE \
         's/^(Usage:|      ) understudy '"$command"' ([a-z|]+) .*/\2/p' | tr '|' ' ') ;;
   esac

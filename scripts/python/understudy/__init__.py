@@ -10,6 +10,7 @@ Nothing is loaded before its first use: `import understudy` reads no library and
 
 Environments  make, make_vec, Env, VectorEnv, Slots; gymnasium ids "Understudy/PointMaze-v0", ...
 Jobs          collect, pretrain, finetune, evaluate
+Exchange      understudy.exchange: LeRobot, Minari and DINO-WM in, LeRobot and Minari out
 Parts         Planner, Encoder, Model, Dataset, DatasetWriter, Picture
 Your own      World (a model or simulator that planners imagine in), and callables as policies and
               planners

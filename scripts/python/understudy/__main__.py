@@ -1,4 +1,5 @@
-"""`python -m understudy` and `understudy` are the program in C, which takes this process over."""
+"""`python -m understudy` and `understudy` are the program in C, which takes this process over, but
+for the commands import and export (understudy.exchange)."""
 
 from __future__ import annotations
 
@@ -9,6 +10,13 @@ from pathlib import Path
 
 def main() -> None:
     """Runs it with this process's arguments; what it prints and its exit code are its own."""
+    words = sys.argv[1:]
+    if len(words) == 2 and words[0] == "help":
+        words = [words[1], "--help"]
+    if words and words[0] in ("import", "export"):
+        from understudy.exchange.command import main as exchange
+
+        sys.exit(exchange(words))
     from understudy._mujoco import library
 
     program = Path(__file__).parent / "bin" / "understudy"

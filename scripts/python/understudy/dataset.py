@@ -23,7 +23,8 @@ from understudy.hooks import hooked
 # Held while a call reads or writes a dataset.
 files = threading.RLock()
 
-_COLUMNS = ("lengths", "offsets", "actions", "proprio", "states", "times", "variation", "truncated")
+_COLUMNS = ("lengths", "offsets", "actions", "proprio", "states", "times", "variation", "rewards",
+            "terminated", "truncated")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Dataset(Owned):
         self.states: NDArray[np.float64] = column("states", (n, self.state), np.float64)
         self.times: NDArray[np.float64] = column("times", (n,), np.float64)
         self.variation: NDArray[np.float32] = column("variation", (n, i.variation), np.float32)
+        self.rewards: NDArray[np.float32] = column("rewards", (n,), np.float32)
+        self.terminated: NDArray[np.uint8] = column("terminated", (n,), np.uint8)
         self.truncated: NDArray[np.uint8] = column("truncated", (n,), np.uint8)
 
     def close(self) -> None:
@@ -141,14 +144,16 @@ class DatasetWriter(Owned):
 
     task: what it is of. episodes, rows: room for so many episodes of at most so many rows. action,
     state, proprio: A, S, P. size: (H, W) of frames, or None. dt: s between rows. variation: V names
-    of what differs between episodes. As a context manager it is finished at the end, also when the
+    of what differs between episodes. imported: another program recorded it, so no simulator
+    collects it again by its seed. As a context manager it is finished at the end, also when the
     block fails.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, task: str, episodes: int, rows: int,
                  action: int, state: int, proprio: int = 0, size: tuple[int, int] | None = None,
                  dt: float, seed: int = 0, policy: str = "", camera: str = "",
-                 variation: Sequence[str] = (), overwrite: bool = False) -> None:
+                 variation: Sequence[str] = (), imported: bool = False,
+                 overwrite: bool = False) -> None:
         super().__init__(os.fspath(path))
         height, width = size or (0, 0)
         if min(episodes, rows) < 1 or min(action, state, proprio, height, width) < 0 or dt <= 0:
@@ -158,7 +163,8 @@ class DatasetWriter(Owned):
             "proprio": proprio, "dt": dt, "variation": len(variation)})
         if isinstance(variation, str) or any(not v or "," in v for v in variation):
             raise UsageError(f"variation: expected names without commas, found {variation!r}")
-        texts = {"task": task, "policy": policy, "camera": camera, "version": version(),
+        texts = {"task": task, "policy": policy, "camera": camera,
+                 "version": "import" if imported else version(),
                  "variation_names": ",".join(variation)}
         for name, value in texts.items():
             room = ffi.sizeof(getattr(info, name)) - 1

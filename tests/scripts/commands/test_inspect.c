@@ -151,6 +151,10 @@ static void test_dataset_commands(void** state) {
   try("dataset verify", theirs, "", 1, "stable-worldmodel 0.1.1");
 }
 
+static void test_what_python_has(void** state) {
+  try("import lerobot", "folder", "", 2, "expected the program of the Python package");
+}
+
 static void test_dataset_edits(void** state) {
   const char *a = toy_path("ea.h5"), *b = toy_path("eb.h5"), *out = toy_path("ec.h5");
   char more[1024];
@@ -189,6 +193,7 @@ int main(void) {
       cmocka_unit_test(test_other_things),
       cmocka_unit_test(test_dataset_commands),
       cmocka_unit_test(test_dataset_edits),
+      cmocka_unit_test(test_what_python_has),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
 }

