@@ -39,8 +39,9 @@ static void print_cameras(const UsTask* t, const UsMjcfViews* v) {
     printf("  random actions move nothing that is drawn\n");
   }
   printf(
-      "  cameras: share of the picture that changes within a second, as a square of so many of\n"
-      "  its %d x %d pixels; of places not seen\n",
+      "  cameras: share of the picture that changes within a second, the side of a square as "
+      "large\n"
+      "  in its %d x %d px, share of places not seen\n",
       t->size, t->size);
   for (int i = 0; i < v->count; i++) {
     const UsMjcfView* c = &v->view[i];

@@ -135,6 +135,25 @@ static void write_frames(const char* path, Frames frames) {
   foreign_write(&f, path);
 }
 
+// Who reads ours alone is told the way.
+static void test_the_way_is_told(void** state) {
+  const char* path = toy_path("way.h5");
+  UsDataset* d;
+  const Frames all[] = {{3, 0, H5T_IEEE_F32LE, 0, 1}, {0, 0, H5T_STD_U8LE, 0, 255}};
+  const char* const words[] = {"found 32-bit float (another program's file? dataset import takes",
+                               "found (15, 6, 9) (another program's file? dataset import takes"};
+  for (int i = 0; i < 2; i++) {
+    write_frames(path, all[i]);
+    assert_int_equal(us_dataset_open(path, &d), US_FORMAT);
+    assert_non_null(strstr(us_message(), words[i]));
+    assert_int_equal(us_dataset_verify(path, 0, 0, &v), US_FORMAT);
+    assert_non_null(strstr(us_message(), words[i]));
+    char left[US_LEFT_CHARS];
+    assert_int_equal(us_dataset_convert(path, never_path(), 0, 0, left), US_FORMAT);
+    assert_non_null(strstr(us_message(), words[i]));
+  }
+}
+
 // What is not said is asked for.
 static void test_asks(void** state) {
   const char* path = toy_path("asks.h5");
@@ -444,9 +463,10 @@ static int teardown(void** state) {
 int main(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),   cmocka_unit_test(test_asks),     cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_ours),    cmocka_unit_test(test_episodes), cmocka_unit_test(test_film),
-      cmocka_unit_test(test_hostile),
+      cmocka_unit_test(test_kinds), cmocka_unit_test(test_the_way_is_told),
+      cmocka_unit_test(test_asks),  cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_ours),  cmocka_unit_test(test_episodes),
+      cmocka_unit_test(test_film),  cmocka_unit_test(test_hostile),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
 }

@@ -119,6 +119,9 @@ static void test_other_things(void** state) {
   us_file_write(torch, "text", 4);
   try("inspect", torch, "", 1, "expected a safetensors file");
   try("inspect", "/dev/null", "", 1, "expected a file");
+  const char* clip = toy_path("clip.mp4");
+  us_file_write(clip, "text", 4);
+  try("dataset info", clip, "", 1, "found something else (film? dataset import makes a dataset of");
 }
 
 static void test_dataset_commands(void** state) {
