@@ -99,6 +99,9 @@ int us_cmd_collect(int argc, const char** argv) {
   us_cli_rows(us_collect_settings, &c, table);
   int code = us_cli_parse(argc, argv, table, "--task NAME --episodes N --out FILE [options]", help,
                           NULL, 0);
+  // A file that is gone on with has its robot, where no other was named.
+  int named = c.task && us_cli_task(c.task);
+  if (code < 0 && c.resume && !named) code = us_cli_robots(argv[0], 1, (const char*[]){c.out});
   // A list of factors in place of a dataset.
   c.tasks = us_cli_tasks();
   if (code < 0 && c.task && c.vary && strcmp(c.vary, "help") == 0) {

@@ -59,6 +59,7 @@ int us_cmd_finetune(int argc, const char** argv) {
     }
     if (status != US_OK) code = us_cli_fail(argv[0], status);
   }
+  if (code < 0) code = us_cli_robots(argv[0], 1, (const char*[]){c.data});
   // A task's own settings stand where no option was given.
   if (code < 0) {
     UsTrainResult result;

@@ -261,6 +261,7 @@ static int run(int argc, const char** argv) {
   argv[0] = "view";
   int code = us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]", help,
                           NULL, 0);
+  if (code < 0) code = us_cli_robots(argv[0], 2, (const char*[]){o.data, o.model});
   if (code < 0) code = check_options(argv[0], &o);
   if (code < 0) {
     UsStatus status = view(&o);
