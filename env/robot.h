@@ -7,7 +7,7 @@
 //                  and pose, plugins by name and hash (tasks/mjcf/mjcf_pack.h writes it)
 //   robot/<place>  the text, MJCF with what it includes taken in or URDF, and every file that it
 //                  names: meshes, textures, height fields, skins; places are as they were to each
-//                  other
+//                  other (what is included stays a file where files beside it are meant)
 //
 // A task that can be kept so has a function `robot` (task.h). Datasets and model folders keep it as
 // datasets/robots.h says. As a file it is a zip, whose bytes depend on those files alone: order,

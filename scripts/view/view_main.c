@@ -224,7 +224,7 @@ static const char intro[] =
     "planner imagines in the model or, without one, in the simulator. --record films\n"
     "without a window or a display: .mp4, .gif, or a sheet of pictures as .png; Ctrl-C finishes "
     "the\n"
-    "file.\n\n"
+    "file. A robot of one's own is opened from --data or --model, which keep it.\n\n"
     "Examples:\n"
     "  understudy view --task pointmaze --model runs/pm/model\n"
     "  understudy view --model runs/pm/model --data runs/pm/heldout.h5 --plan cem\n"

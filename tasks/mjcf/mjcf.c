@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "env/plugin.h"
 #include "env/scene.h"
@@ -258,10 +259,11 @@ static UsStatus give(UsStatus status, Mjcf* c, const UsTask** out) {
   return US_OK;
 }
 
-// What the first bytes of a file say.
+// What the first bytes of a file say; a pipe would wait for some.
 static int is_zip(const char* path) {
   char head[4] = "";
-  FILE* f = fopen(path, "rb");
+  struct stat found;
+  FILE* f = stat(path, &found) == 0 && S_ISREG(found.st_mode) ? fopen(path, "rb") : NULL;
   if (f && fread(head, 1, 4, f) != 4) head[0] = 0;
   if (f) fclose(f);
   return memcmp(head, "PK\3\4", 4) == 0;

@@ -163,11 +163,12 @@ static UsStatus add_file(const char* path, size_t base, const char* data, size_t
   return us_robot_add(out, name, data, size);
 }
 
-// Adds the text and what was opened beside it, by their places below the folder that all share.
-static UsStatus take_files(const UsMjcfConfig* config, const UsTask* t, UsMjcfFiles* files,
-                           UsRobot* out) {
-  const char* model = us_mjcf_files_model(files);
-  char* text = us_xml_expand(model, find_text, files);
+// Adds the text, with what it includes taken in or not, and what was opened beside it, by their
+// places below the folder that all share.
+static UsStatus take_files(const UsMjcfConfig* config, const UsTask* t, int expand,
+                           UsMjcfFiles* files, UsRobot* out) {
+  const char *model = us_mjcf_files_model(files), *whole = find_text(files, model);
+  char* text = expand ? us_xml_expand(model, find_text, files) : whole ? strdup(whole) : NULL;
   char* base = strdup(model);
   int count, absolute = text && us_xml_names_root(text), assets = 0;
   UsMjcfRead* read = us_mjcf_files_read(files, &count);
@@ -184,7 +185,11 @@ static UsStatus take_files(const UsMjcfConfig* config, const UsTask* t, UsMjcfFi
   if (status == US_OK) status = note(config, t, model + n + 1, absolute, assets, out);
   if (status == US_OK) status = add_file(model, n, text, strlen(text), out);
   for (int i = 0; i < count && status == US_OK; i++) {
-    if (!read[i].taken) status = add_file(read[i].name, n, read[i].data, read[i].size, out);
+    if (read[i].taken) {
+      read[i].taken = 0;
+      continue;
+    }
+    status = add_file(read[i].name, n, read[i].data, read[i].size, out);
   }
   free(text);
   free(base);
@@ -201,16 +206,29 @@ static UsStatus compare(const UsMjcfConfig* config, const UsTask* t, const UsMjc
   return us_fail(US_FORMAT, "%s: expected the model of %s, found another", config->path, t->name);
 }
 
-UsStatus us_mjcf_pack(const UsMjcfConfig* config, const UsTask* t, UsRobot* out) {
-  UsMjcfFiles *files, *served = NULL;
-  US_TRY(us_mjcf_files_open(config->path, NULL, &files));
-  UsStatus status = compare(config, t, files);
-  if (status == US_OK) status = take_files(config, t, files, out);
-  us_mjcf_files_close(files);
-  // It has to be whole.
+// Makes a robot of what was read, which has to be whole.
+static UsStatus try_pack(const UsMjcfConfig* config, const UsTask* t, int expand,
+                         UsMjcfFiles* files, UsRobot* out) {
+  UsMjcfFiles* served = NULL;
+  UsStatus status = take_files(config, t, expand, files, out);
   if (status == US_OK) status = us_mjcf_files_open(NULL, out, &served);
   if (status == US_OK) status = compare(config, t, served);
   us_mjcf_files_close(served);
+  if (status != US_OK) us_robot_free(out);
+  return status;
+}
+
+UsStatus us_mjcf_pack(const UsMjcfConfig* config, const UsTask* t, UsRobot* out) {
+  UsMjcfFiles* files;
+  US_TRY(us_mjcf_files_open(config->path, NULL, &files));
+  UsStatus status = compare(config, t, files);
+  // MuJoCo also looks for files beside the file that names them: where that is one that is
+  // included, it has to stay one.
+  for (int expand = 1; expand >= 0 && status == US_OK && out->count == 0; expand--) {
+    UsStatus tried = try_pack(config, t, expand, files, out);
+    if (expand == 0) status = tried;
+  }
+  us_mjcf_files_close(files);
   if (status == US_OK && !(out->path = strdup(config->path))) {
     status = us_fail(US_MEMORY, "%s: out of memory", config->path);
   }
@@ -225,8 +243,9 @@ static int is_same(const UsRobot* r, UsMjcfFiles* files) {
   const char* model = r->file[1].name + strlen("robot");
   size_t length = strlen(r->path), n = strlen(model);
   if (length < n || strcmp(r->path + length - n, model) != 0) return 1;  // not to be told
+  const char *whole = find_text(files, r->path), *kept = r->file[1].data;
   char* text = us_xml_expand(r->path, find_text, files);
-  int same = text && strcmp(text, r->file[1].data) == 0;
+  int same = text && whole && (strcmp(text, kept) == 0 || strcmp(whole, kept) == 0);
   free(text);
   for (int i = 2; i < r->count && same; i++) {
     char path[8192];

@@ -151,6 +151,31 @@ static void places(void** state) {
   us_mjcf_close(again);
 }
 
+// MuJoCo finds a file beside the one that names it, which then is not taken in.
+static void beside(void** state) {
+  char path[512];
+  write_arm(edited(arm, "../shapes", "../nowher"), mesh);
+  mjcf_put(folder, "robots/parts/M.obj", mesh);
+  const UsTask* t = open_file(us_path_join(path, sizeof(path), folder, "robots/arm.xml"));
+  UsRobot r = robot_of(t);
+  assert_int_equal(r.count, 5);
+  assert_string_equal(r.file[1].name, "robot/arm.xml");
+  assert_string_equal(r.file[2].name, "robot/parts/M.obj");
+  assert_string_equal(r.file[3].name, "robot/parts/asset.xml");
+  const UsHooks before = us_hooks_set((UsHooks){.log = listen});
+  for (int i = 0; i < 2; i++) {
+    said[0] = 0;
+    if (i) mjcf_put(folder, "robots/parts/asset.xml", edited(assets, ".2 .1", ".2 .2"));
+    const UsTask* again = open_changed(i ? r : robot_of(t), 0, NULL, NULL);
+    if (!again) fail_msg("%s", us_message());
+    assert_string_equal(again->name, t->name);
+    us_mjcf_close(again);
+    assert_int_equal(said[0] != 0, i);
+  }
+  us_hooks_set(before);
+  us_mjcf_close(t);
+}
+
 // What is said beside a file is as if it were said again.
 static void settings(void** state) {
   const UsTask* t;
@@ -272,9 +297,10 @@ static void tampered(void** state) {
 
 int main(void) {
   if (!mkdtemp(folder)) return 1;
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(all_of_it),        cmocka_unit_test(places),  cmocka_unit_test(settings),
-      cmocka_unit_test(urdf_and_plugins), cmocka_unit_test(changes), cmocka_unit_test(tampered)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(all_of_it),        cmocka_unit_test(places),
+                                     cmocka_unit_test(settings),         cmocka_unit_test(beside),
+                                     cmocka_unit_test(urdf_and_plugins), cmocka_unit_test(changes),
+                                     cmocka_unit_test(tampered)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   return mjcf_folder_remove() || failed;
 }
