@@ -188,7 +188,7 @@ static UsStatus open_pending(void) {
 }
 
 // Opens the robot of a dataset or a folder, if it has one that is not there already.
-static UsStatus open_robot(const char* path) {
+static UsStatus open_kept(const char* path) {
   UsRobot kept = {0};
   UsStatus status = us_data_robot(path, &kept);
   if (status == US_IO) us_log("%s", us_message());
@@ -204,7 +204,7 @@ static UsStatus open_robot(const char* path) {
 int us_cli_robots(const char* command, int count, const char* const* paths) {
   us_cli_tasks();
   for (int i = 0; i < count; i++) {
-    UsStatus status = paths[i] ? open_robot(paths[i]) : US_OK;
+    UsStatus status = paths[i] ? open_kept(paths[i]) : US_OK;
     if (status != US_OK) return us_cli_fail(command, status);
   }
   return -1;

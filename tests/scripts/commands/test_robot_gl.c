@@ -95,6 +95,11 @@ static void meshes(void** state) {
   assert_non_null(strstr(line, ".zip beside it"));
   info = done("dataset info ../data/held.h5");
   assert_string_equal(robot_line(info.out), line);
+  shell("mkdir empty/merged");
+  quiet("dataset merge ../data/train.h5 ../data/held.h5 --out merged/all.h5");
+  info = done("dataset info merged/all.h5");
+  assert_string_equal(robot_line(info.out), line);
+  shell("cmp data/mjcf-arm-*.zip empty/merged/mjcf-arm-*.zip");
   // Gone: data alone, then data and model, then the model alone.
   shell("rm -r robots shapes");
   quiet("finetune --data ../data/train.h5 " TINY " --out ../models/m");
