@@ -2,7 +2,8 @@
 #define UNDERSTUDY_COLLECT_H_
 
 // Collecting as one call: plays a behaviour policy of a task in the simulator and records every env
-// step with its frame in a dataset (datasets/dataset.h).
+// step with its frame in a dataset (datasets/dataset.h), which keeps a robot of one's own
+// (datasets/robots.h).
 //
 // The same seed gives the same file for any number of threads. What is finished stays readable
 // whatever ends the call, and `resume` goes on behind it.
@@ -34,7 +35,8 @@ typedef enum UsDiverged {
 } UsDiverged;
 
 // Everything that collecting can be told, as worldmodel/base/settings.h describes a list. task, out
-// and episodes have to be given, and not both of resume and overwrite. encode
+// and episodes have to be given, and not both of resume and overwrite; with resume the file says
+// the task. encode
 // is a folder, "default", "pca" or "state" as of us_dataset_encoder (encoder_jobs.h); device and
 // fast are of it.
 #define US_COLLECT_SETTINGS(X)                                                               \

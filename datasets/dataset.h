@@ -22,7 +22,7 @@
 //   something varies variation_names (V names, separated by commas) and variation_range; of files
 //   made of others sources (us_dataset_sources); of collect's files also diverged: redraw, keep or
 //   stop. With keep an episode that diverged ends before the asked rows, its last row terminated
-//   and not truncated
+//   and not truncated. Of a robot of one's own what datasets/robots.h says
 //
 // A writer allocates fixed contiguous columns for the asked number of episodes and writes an
 // episode's length last. A killed run therefore leaves a file whose finished episodes can be read:

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+struct UsRobot;
+
 typedef struct UsDatasetInfo {
   char task[64];
   char version[64];  // of the program that wrote it
@@ -25,6 +27,9 @@ typedef struct UsDatasetInfo {
   char diverged[16];           // what became of episodes that diverged, see collect; "": not said
   double dt;                   // s an env step
   int finished;                // 0: its run goes on or was killed; ignored by a writer
+  // For a writer, and lasting as long as it: the robot that the file keeps (datasets/robots.h).
+  // Nullable. A reader leaves it NULL.
+  const struct UsRobot* robot;
 } UsDatasetInfo;
 
 #endif  // UNDERSTUDY_DATASET_INFO_H_

@@ -59,6 +59,9 @@ US_API UsStatus us_plugin_load(const char* path, const UsTask* const* known, con
 // calls do nothing.
 US_API void us_engine_plugins(void);
 
+// The library that MuJoCo's plugin of a slot (mjp_getPluginAtSlot) came from; NULL: not known.
+US_API const char* us_engine_plugin_library(int slot);
+
 US_C_END
 
 #endif  // UNDERSTUDY_PLUGIN_H_

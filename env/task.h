@@ -16,6 +16,7 @@
 
 #include "worldmodel/base/rng.h"
 #include "worldmodel/base/settings.h"
+#include "worldmodel/base/status.h"
 
 struct UsExec;
 
@@ -59,6 +60,8 @@ typedef struct UsTaskSetting {
 
 // us_task_check of env/plugin.h says which values are refused. The first four fields stand first in
 // every ABI.
+struct UsRobot;
+
 typedef struct UsTask {
   size_t struct_size;  // sizeof(UsTask)
   int abi;             // US_TASK_ABI
@@ -111,6 +114,10 @@ typedef struct UsTask {
   // The robot behind a pipe (env/exec.h) that plays the task in place of MuJoCo; `model` then holds
   // what the functions above need. NULL: MuJoCo plays it.
   const struct UsExec* exec;
+
+  // What data keeps of a task that the program does not bring itself (robot.h): *out lasts as long
+  // as the task. May take as long as opening it did. NULL: nothing.
+  UsStatus (*robot)(const struct UsTask* t, const struct UsRobot** out);
 } UsTask;
 
 // Numbers of a policy's memory in this task: more than US_POLICY_MEMORY where it has more actions.

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
   ca-certificates gcc libc6-dev make cmake pkg-config unzip
-  libopenblas-dev libhdf5-dev libcjson-dev libssl-dev libcairo2-dev libpopt-dev
+  libopenblas-dev libhdf5-dev libcjson-dev libssl-dev libcairo2-dev libpopt-dev libzip-dev
   libegl-dev libegl1 libegl-mesa0 libgl1-mesa-dri libgl1 libcmocka-dev fonts-dejavu-core
   libglfw3-dev libgl-dev libavfilter-dev libavformat-dev libavcodec-dev libswscale-dev xvfb xdotool
   python3-dev python3-venv

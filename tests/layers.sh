@@ -15,7 +15,7 @@ while read -r folder allowed; do
     [[ $target =~ ^($allowed)(/|$) ]] || say "not allowed in $folder: $at $target"
   done < <(includes '"[^"]+"' "$folder")
 done <<'LIST'
-scripts/cli scripts/cli|env|tasks|worldmodel/base
+scripts/cli scripts/cli|env|tasks|datasets|worldmodel/base
 scripts/report scripts/(report|cli)|datasets|planner|worldmodel/base
 scripts/view scripts/(view|report|cli)|env|datasets|planner|worldmodel/(base|device.h)
 worldmodel/base worldmodel/base
@@ -36,6 +36,7 @@ cblas worldmodel/ops/(cpu|cuda)/|scripts/
 (cuda|cublas) worldmodel/ops/cuda/
 (EGL|GL)/ env/sim/
 mujoco/ env/|tasks/|scripts/
+zip env/robot/
 hdf5 datasets/|scripts/commands/|scripts/probe/
 (cairo|popt) scripts/
 GLFW scripts/view/

@@ -11,6 +11,7 @@
 //   contexts.safetensors   start contexts: `contexts` (n, C, G, D), raw features, frames one block
 //                          apart, oldest first
 //   success.safetensors    the success head (success_head.h); a folder may be without
+//   <task>.zip             the robot, of a task that is one's own (datasets/robots.h)
 //
 // and, for people, log.jsonl and loss.svg. config.json is written last: a folder with it is whole.
 //
@@ -69,7 +70,9 @@ US_API const UsSuccessHead* us_model_success(const UsModel* m);
 typedef struct UsModelParts {
   const char* task;
   double dt;
-  const char *camera, *camera_pose;  // Nullable, and then not written
+  // Nullable, and then not written. robot_path: from the folder to the file that the task's robot
+  // was read from, which lies beside config.json (datasets/robots.h)
+  const char *camera, *camera_pose, *robot_path;
   const UsWorldModel* model;
   const UsEncoder* encoder;
   int contexts;                  // n

@@ -354,14 +354,9 @@ static UsStatus open_env(Collect* c) {
                         .pool = c->pool,
                         .gl = o->gl};
   // A file that is gone on with says where its frames are seen from.
-  UsDataset* before = NULL;
-  if (o->resume && us_file_exists(o->out) && us_dataset_open(o->out, &before) == US_OK) {
-    c->before = *us_dataset_info(before);
-    us_dataset_close(before);
-    if (c->before.camera_pose[0] && strcmp(c->before.task, o->task) == 0) {
-      config.camera = c->before.camera;
-      config.camera_pose = c->before.camera_pose;
-    }
+  if (c->before.camera_pose[0] && strcmp(c->before.task, o->task) == 0) {
+    config.camera = c->before.camera;
+    config.camera_pose = c->before.camera_pose;
   }
   char name[4096];
   snprintf(name, sizeof(name), "sim:%s", o->task);
@@ -406,6 +401,11 @@ static UsStatus open_file(Collect* c) {
     snprintf(d.renderer, sizeof(d.renderer), "%s", "robot");
   } else if (c->frame) {
     US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
+  }
+  // A robot of one's own is kept with its data.
+  if (c->task->robot && c->task->robot(c->task, &d.robot) != US_OK) {
+    us_log("%s: the robot is not kept, so its file will be asked for: %s", o->out, us_message());
+    d.robot = NULL;
   }
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
@@ -517,7 +517,8 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
   UsDiverged how;
   UsVaryRange range;
   // What is missing, then what is out of range, then words that are none.
-  const char* missing = !config->task ? "--task" : !config->out ? "--out" : NULL;
+  int known = config->task || (config->resume && config->out && us_file_exists(config->out));
+  const char* missing = !known ? "--task" : !config->out ? "--out" : NULL;
   if (missing) return us_fail(US_USAGE, "expected %s", missing);
   if (!config->tasks) return us_fail(US_USAGE, "expected a list of tasks");
   if (config->episodes < 1) return us_fail(US_USAGE, "expected --episodes of at least 1");
@@ -547,10 +548,24 @@ UsStatus us_collect_check(const UsCollectConfig* config) {
                  config->out);
 }
 
+// What the file that is gone on with says of itself, and with it the task that was not named.
+static UsStatus look_before(UsCollectConfig* o, UsDatasetInfo* before) {
+  UsDataset* d = NULL;
+  if (!o->resume || !us_file_exists(o->out)) return US_OK;
+  UsStatus status = us_dataset_open(o->out, &d);
+  if (status == US_OK) *before = *us_dataset_info(d);
+  us_dataset_close(d);
+  if (o->task) return US_OK;  // what is wrong with it is told in its turn
+  o->task = before->task;
+  return status;
+}
+
 UsStatus us_collect(const UsCollectConfig* config, UsCollectResult* result) {
   memset(result, 0, sizeof(*result));
   US_TRY(us_collect_check(config));
-  Collect c = {.o = config, .result = result};
+  UsCollectConfig own = *config;
+  Collect c = {.o = &own, .result = result};
+  US_TRY(look_before(&own, &c.before));
   US_TRY(find_diverged(config->diverged, &c.how));
   if (config->vary_range) US_TRY(us_vary_range("--vary-range", config->vary_range, &c.range));
   c.pool = us_pool_create(config->threads);

@@ -44,8 +44,10 @@ UsStatus us_resume_check(const UsDataset* d, const UsDatasetInfo* want, int rows
               {"range of the variation", want->variation_range, found->variation_range}};
   for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
     if (strcmp(text[i].want, text[i].found) == 0) continue;
-    return us_fail(US_FORMAT, "%s: %s: expected \"%s\" to go on with, found \"%s\"", path,
-                   text[i].name, text[i].want, text[i].found);
+    int robots = i == 0 && !strncmp(want->task, "mjcf-", 5) && !strncmp(found->task, "mjcf-", 5);
+    return us_fail(US_FORMAT, "%s: %s: expected \"%s\" to go on with, found \"%s\"%s", path,
+                   text[i].name, text[i].want, text[i].found,
+                   robots ? " (without --task the robot that it was recorded with goes on)" : "");
   }
   const struct {
     const char* name;

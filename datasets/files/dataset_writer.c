@@ -28,6 +28,7 @@
 #include "datasets/hdf5/columns.h"
 #include "datasets/files/dataset_check.h"
 #include "datasets/files/dataset_resume.h"
+#include "datasets/files/dataset_robot.h"
 #include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
@@ -84,9 +85,10 @@ static void destroy(UsDatasetWriter* w) {
   free(w);
 }
 
-// Gives the file its name, in the place of another that may be there.
+// Gives the file its name, in the place of another that may be there. Its robot is there first.
 static UsStatus name_file(UsDatasetWriter* w) {
   if (!w->temporary) return US_OK;
+  if (w->info.robot) US_TRY(us_robot_put_beside(w->path, w->info.robot));
   if (rename(w->temporary, w->path) != 0) {
     return us_fail(US_IO, "%s: cannot be renamed to %s: %s", w->temporary, w->path,
                    strerror(errno));
@@ -200,6 +202,9 @@ static UsStatus create_file(UsDatasetWriter* w) {
   w->file = us_hdf5_file(w->temporary, H5F_ACC_TRUNC);
   if (w->file < 0) return fail(w, "the file");
   US_TRY(write_attributes(w, 0));
+  if (w->info.robot && us_robot_attributes_write(w->file, w->path, w->info.robot) != 0) {
+    return fail(w, "its robot");
+  }
   for (int id = 0; id < US_COLUMN_COUNT; id++) {
     if (has_column(w, (UsColumnId)id)) US_TRY(create_column(w, (UsColumnId)id));
   }

@@ -12,6 +12,7 @@
 #include "datasets/files/dataset_writer.h"
 #include "datasets/files/output.h"
 #include "datasets/provenance.h"
+#include "datasets/robots.h"
 #include "env/gl.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
@@ -37,6 +38,7 @@ typedef struct Edit {
   Target target[2];
   int targets;
   char* sources;    // of all files, each line once
+  UsRobot robot;    // that all are of; empty: none keeps it
   uint8_t* pixels;  // (rows of the longest episode, H, W, 3)
   int64_t done;
 } Edit;
@@ -159,6 +161,11 @@ static UsStatus open_files(Edit* e, UsDatasetInfo* info) {
       if ((*d)->c.ep_len[k] > longest) longest = (*d)->c.ep_len[k];
     }
   }
+  // The robot of all is in one of them.
+  for (int i = 0; i < e->files && e->robot.count == 0; i++) {
+    if (us_data_robot(e->paths[i], &e->robot) != US_OK) us_log("%s", us_message());
+  }
+  if (e->robot.count) info->robot = &e->robot;
   e->pixels = malloc((size_t)longest * us_column_width(US_COLUMN_PIXELS, info) + 1);
   return e->pixels ? US_OK : us_fail(US_MEMORY, "out of memory for the longest episode");
 }
@@ -303,6 +310,7 @@ static void end(Edit* e) {
   free(e->from);
   free(e->sources);
   free(e->pixels);
+  us_robot_free(&e->robot);
 }
 
 static UsStatus merge(Edit* e, const char* out, int overwrite, UsEdited* made) {

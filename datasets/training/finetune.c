@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/robots.h"
 #include "datasets/training/success_pairs.h"
 #include "datasets/training/training_job.h"
+#include "env/task.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/model_folder.h"
 
@@ -98,6 +100,26 @@ static void note_success(const UsSuccessHead* head, cJSON* notes, UsTrainResult*
   us_json_add(note, "solved", (double)f.solved);
 }
 
+// Puts the robot into the folder: the data's, else that of its task. *way is to be freed.
+static UsStatus put_robot(const UsTrainingJob* j, char** way) {
+  UsRobot kept = {0};
+  const UsRobot* robot = &kept;
+  *way = NULL;
+  // A training is not lost for it.
+  UsStatus found = us_data_robot(us_dataset_path(j->data.data[0]), &kept);
+  if (kept.count == 0 && j->task && j->task->robot) found = j->task->robot(j->task, &robot);
+  if (found != US_OK) {
+    us_log("%s: the robot is not kept: %s", j->c.out, us_message());
+    robot = &kept;
+  }
+  UsStatus status = robot->count ? us_robot_put(j->c.out, robot) : US_OK;
+  char* folder = us_path_absolute(j->c.out);
+  if (folder && robot->path) *way = us_path_between(folder, robot->path);
+  free(folder);
+  us_robot_free(&kept);
+  return status;
+}
+
 // Writes the model folder, config last.
 static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
   const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
@@ -112,10 +134,13 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
     status = us_training_success(j, us_predictor_model(j->p), steps, &head);
   }
   if (head) note_success(head, notes, result);
+  char* way = NULL;
+  if (status == US_OK) status = put_robot(j, &way);
   const UsModelParts parts = {.task = info->task,
                               .dt = info->dt,
                               .camera = info->camera_pose[0] ? info->camera : NULL,
                               .camera_pose = info->camera_pose[0] ? info->camera_pose : NULL,
+                              .robot_path = way,
                               .model = us_predictor_model(j->p),
                               .encoder = j->data.encoder,
                               .contexts = kContexts,
@@ -129,6 +154,7 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
   }
   us_success_destroy(head);
   cJSON_Delete(notes);
+  free(way);
   free(context);
   free(past);
   return status;

@@ -237,7 +237,10 @@ static UsStatus refuse_library(const char* path, const char* file) {
 
 // Files' names of MuJoCo's plugins that are loaded, of which one registers once.
 enum { LIBRARIES = 32 };
-static char loaded[LIBRARIES][64];
+static struct {
+  char name[64], path[4096];
+  int first, count;  // slots
+} loaded[LIBRARIES];
 static int loaded_count;
 
 static const char* file_name(const char* path) {
@@ -247,7 +250,7 @@ static const char* file_name(const char* path) {
 
 static int is_loaded(const char* path) {
   for (int i = 0; i < loaded_count; i++) {
-    if (strncmp(loaded[i], file_name(path), sizeof(loaded[i]) - 1) == 0) return 1;
+    if (strncmp(loaded[i].name, file_name(path), sizeof(loaded[i].name) - 1) == 0) return 1;
   }
   return 0;
 }
@@ -258,7 +261,10 @@ static void* open_library(const char* file, int* engine) {
   void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   *engine = library ? mjp_pluginCount() - before : 0;
   if (*engine && loaded_count < LIBRARIES) {
-    snprintf(loaded[loaded_count++], sizeof(loaded[0]), "%.63s", file_name(file));
+    snprintf(loaded[loaded_count].name, sizeof(loaded[0].name), "%.63s", file_name(file));
+    snprintf(loaded[loaded_count].path, sizeof(loaded[0].path), "%s", file);
+    loaded[loaded_count].first = before;
+    loaded[loaded_count++].count = *engine;
   }
   return library;
 }
@@ -320,4 +326,11 @@ void us_engine_plugins(void) {
   static int done;
   if (!done) load_engine_plugins();
   done = 1;
+}
+
+const char* us_engine_plugin_library(int slot) {
+  for (int i = 0; i < loaded_count; i++) {
+    if (slot >= loaded[i].first && slot < loaded[i].first + loaded[i].count) return loaded[i].path;
+  }
+  return NULL;
 }

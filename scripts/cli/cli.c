@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/robots.h"
 #include "env/plugin.h"
 #include "env/sim.h"
 #include "scripts/cli/terminal.h"
@@ -17,6 +18,7 @@
 #include "tasks/mjcf/mjcf.h"
 #include "tasks/tasks.h"
 #include "worldmodel/base/machine.h"
+#include "worldmodel/base/progress.h"
 #include "worldmodel/base/status.h"
 #include "worldmodel/base/text.h"
 
@@ -183,6 +185,29 @@ static UsStatus open_pending(void) {
   }
   forget_pending();
   return status;
+}
+
+// Opens the robot of a dataset or a folder, if it has one that is not there already.
+static UsStatus open_kept(const char* path) {
+  UsRobot kept = {0};
+  UsStatus status = us_data_robot(path, &kept);
+  if (status == US_IO) us_log("%s", us_message());
+  if (status != US_OK || kept.count == 0 || us_cli_task(kept.task) || task_count == kTasks) {
+    us_robot_free(&kept);
+    return status == US_IO ? US_OK : status;
+  }
+  US_TRY(us_mjcf_open_robot(path, &kept, &opened[opened_count]));
+  tasks[task_count++] = opened[opened_count++];
+  return US_OK;
+}
+
+int us_cli_robots(const char* command, int count, const char* const* paths) {
+  us_cli_tasks();
+  for (int i = 0; i < count; i++) {
+    UsStatus status = paths[i] ? open_kept(paths[i]) : US_OK;
+    if (status != US_OK) return us_cli_fail(command, status);
+  }
+  return -1;
 }
 
 const struct UsMjcfConfig* us_cli_robot(void) {

@@ -79,6 +79,12 @@ const struct UsMjcfConfig* us_cli_robot(void);
 // The one of them with this name, or NULL.
 const struct UsTask* us_cli_task(const char* name);
 
+// Opens the robots that datasets and model folders keep (datasets/robots.h), where the command line
+// did not name their files: they are then among us_cli_tasks. paths (count), each NULL or a path. A
+// zip that is gone is a line of us_log, as not every command needs it. Returns -1, or after a
+// message the exit code.
+int us_cli_robots(const char* command, int count, const char* const* paths);
+
 // us_env_open of `sim:<task>`, one of those tasks, and of `model:<folder>`.
 UsStatus us_cli_open_sim(const char* task, const UsEnvConfig* config, UsEnv** out);
 UsStatus us_cli_open_model(const char* folder, const UsEnvConfig* config, UsEnv** out);

@@ -20,7 +20,10 @@ static const char help[] =
     "--task mjcf:FILE.xml takes any MuJoCo model, a robot of your own, as a task: all controls "
     "are\n"
     "actions, all joints are the state (`understudy inspect FILE.xml` shows what it makes of "
-    "it).\n\n"
+    "it).\n"
+    "The file keeps the robot, with meshes in a zip beside it, so that nothing needs its path "
+    "again;\n"
+    "--resume takes the task from the file, and a robot as it was recorded.\n\n"
     "--task exec:COMMAND records a robot or a simulator of your own: a program that reads lines of "
     "JSON\n"
     "and answers with states and frames (env/exec.h says how; tests/scripts/robot.py is one). What "
@@ -99,6 +102,9 @@ int us_cmd_collect(int argc, const char** argv) {
   us_cli_rows(us_collect_settings, &c, table);
   int code = us_cli_parse(argc, argv, table, "--task NAME --episodes N --out FILE [options]", help,
                           NULL, 0);
+  // A file that is gone on with has its robot, where no other was named.
+  int named = c.task && us_cli_task(c.task);
+  if (code < 0 && c.resume && !named) code = us_cli_robots(argv[0], 1, (const char*[]){c.out});
   // A list of factors in place of a dataset.
   c.tasks = us_cli_tasks();
   if (code < 0 && c.task && c.vary && strcmp(c.vary, "help") == 0) {

@@ -8,6 +8,7 @@
 
 #include "datasets/edit.h"
 #include "datasets/exchange.h"
+#include "datasets/robots.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
 #include "env/env.h"
@@ -76,6 +77,23 @@ static void print_sources(const char* at) {
   if (lines > kShown) printf("  %-12s ... %d more\n", "", lines - kShown);
 }
 
+// The robot that it keeps, if any.
+static void print_robot(const char* path) {
+  UsRobot r = {0};
+  char hash[US_HASH_CHARS];
+  if (us_data_robot(path, &r) != US_OK) {
+    printf("  robot        missing: %s\n", us_message());
+  } else if (r.count && us_robot_hash(&r, hash) == US_OK) {
+    size_t bytes = 0;
+    for (int i = 1; i < r.count; i++) bytes += r.file[i].size;
+    printf("  robot        %d file%s of %.1f kB, content %.16s, in %s%s\n", r.count - 1,
+           r.count == 2 ? "" : "s", (double)bytes / 1e3, hash,
+           us_robot_needs_zip(&r) ? r.task : "the file itself",
+           us_robot_needs_zip(&r) ? ".zip beside it" : "");
+  }
+  us_robot_free(&r);
+}
+
 static void print_info(UsDataset* d) {
   const UsDatasetInfo* info = us_dataset_info(d);
   const int32_t* length = us_dataset_lengths(d);
@@ -93,6 +111,7 @@ static void print_info(UsDataset* d) {
   printf("  camera       %s\n", known(info->camera));
   if (info->camera_pose[0]) printf("  its pose     %s\n", us_shown(info->camera_pose));
   if (info->height) printf("  renderer     %s\n", known(info->renderer));
+  print_robot(us_dataset_path(d));
   if (info->variation) {
     printf("  varies       %s\n", us_shown(info->variation_names));
     printf("  range        %s\n", us_shown(info->variation_range));

@@ -24,6 +24,9 @@ static const char help[] =
     "that "
     "it\n"
     "was trained on. The JSON names the renderer.\n\n"
+    "A robot of one's own is opened from the data or the model, which keep it, unless --task names "
+    "its\n"
+    "file.\n\n"
     "Protocols say how many pairs, how far ahead, how many blocks are imagined (--horizon) and "
     "played\n"
     "of each plan (--replan); these options change it.\n\n"
@@ -143,6 +146,7 @@ int us_cmd_eval(int argc, const char** argv) {
   int code = us_cli_parse(argc, argv, table,
                           "--model DIR --data HELDOUT.h5 --json R.json [options]", help, NULL, 0);
   if (code < 0 && !c.json) code = us_cli_usage("eval", "--json is missing");
+  if (code < 0) code = us_cli_robots("eval", 3, (const char*[]){c.data, c.model, c.state_model});
   if (code < 0) {
     // Built-in tasks, those of plugins and of MJCF files; their settings where no option is given.
     UsEvalResult result;

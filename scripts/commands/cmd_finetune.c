@@ -29,7 +29,9 @@ static const char help[] =
     "an\n"
     "older folder, on the trajectories that it was trained on). The last twentieth of the episodes "
     "is\n"
-    "held back to measure errors on. Ctrl-C keeps the state of the run; --resume goes on to the "
+    "held back to measure errors on. The robot of FILE, if it is one of your own, is opened from "
+    "there\n"
+    "and kept in DIR too. Ctrl-C keeps the state of the run; --resume goes on to the "
     "same\n"
     "bits.\n\n"
     "Example:\n"
@@ -59,6 +61,7 @@ int us_cmd_finetune(int argc, const char** argv) {
     }
     if (status != US_OK) code = us_cli_fail(argv[0], status);
   }
+  if (code < 0) code = us_cli_robots(argv[0], 1, (const char*[]){c.data});
   // A task's own settings stand where no option was given.
   if (code < 0) {
     UsTrainResult result;

@@ -265,6 +265,7 @@ static UsStatus inspect(const char* path, const char* png) {
   if (named || H5Fis_hdf5(path) > 0) return inspect_dataset(path);
   // What PyTorch writes is told by name.
   int zip = n > 8 && head[0] == 'P' && head[1] == 'K';
+  if (zip && memcmp(head + 30, "robot.json", 10) == 0) return us_inspect_robot(path, png);
   if (zip || (n > 8 && head[0] == 0x80 && head[1] < 6 && head[8] != '{')) {
     return us_fail(US_FORMAT,
                    "%s: expected safetensors, HDF5 or a folder, found %s: save the weights with "
@@ -283,7 +284,8 @@ static const char help[] =
     "trained\n"
     "on. What a file is, its first bytes say. Exit code 1 and one line when it is not what it "
     "says.\n\n"
-    "Of a robot's file (MJCF or URDF) it prints what task becomes of it: what each action drives, "
+    "Of a robot's file (MJCF or URDF, or the zip beside a dataset) it prints what task becomes of "
+    "it: what each action drives, "
     "what\n"
     "moves under random actions, and how much of its picture each camera sees change; * is the "
     "one\n"

@@ -41,6 +41,7 @@ int us_cmd_pretrain(int argc, const char** argv) {
     if (status == US_OK) status = us_weighted_files_add(&files, "data", words);
     if (status != US_OK) code = us_cli_fail(argv[0], status);
   }
+  if (code < 0) code = us_cli_robots(argv[0], files.count, (const char* const*)files.file);
   if (code < 0) {
     UsTrainResult result;
     c.data = (const char* const*)files.file;

@@ -59,6 +59,7 @@ int us_encoder_probe_command(int argc, const char** argv) {
   if (code < 0 && (!encoder || !data)) {
     code = us_cli_usage(argv[0], "expected --encoder and --data");
   }
+  if (code < 0) code = us_cli_robots(argv[0], 1, (const char*[]){data});
   if (code < 0) {
     // The job prints nothing; what it found is printed when all of it is there.
     c.encoder = encoder;

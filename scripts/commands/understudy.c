@@ -46,7 +46,7 @@ static void print_help(FILE* f) {
   fprintf(f, "\nTasks (--plugin FILE.so adds others to any command):\n");
   for (int i = 0; us_tasks[i]; i++)
     fprintf(f, "  %-16s %s\n", us_tasks[i]->name, us_tasks[i]->summary);
-  fprintf(f, "  %-16s %s\n", "mjcf:", "any MJCF file, as in --task mjcf:robot.xml");
+  fprintf(f, "  %-16s %s\n", "mjcf:", "any MJCF file, or the zip that data keep of one");
   fprintf(f, "  %-16s %s\n",
           "exec:", "a robot or simulator of your own, as in --task exec:'python3 robot.py'");
   fprintf(f,

@@ -224,7 +224,7 @@ static const char intro[] =
     "planner imagines in the model or, without one, in the simulator. --record films\n"
     "without a window or a display: .mp4, .gif, or a sheet of pictures as .png; Ctrl-C finishes "
     "the\n"
-    "file.\n\n"
+    "file. A robot of one's own is opened from --data or --model, which keep it.\n\n"
     "Examples:\n"
     "  understudy view --task pointmaze --model runs/pm/model\n"
     "  understudy view --model runs/pm/model --data runs/pm/heldout.h5 --plan cem\n"
@@ -261,6 +261,7 @@ static int run(int argc, const char** argv) {
   argv[0] = "view";
   int code = us_cli_parse(argc, argv, table, "--task T [--model DIR] [--data F.h5] [options]", help,
                           NULL, 0);
+  if (code < 0) code = us_cli_robots(argv[0], 2, (const char*[]){o.data, o.model});
   if (code < 0) code = check_options(argv[0], &o);
   if (code < 0) {
     UsStatus status = view(&o);

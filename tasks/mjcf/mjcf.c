@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "env/plugin.h"
 #include "env/scene.h"
@@ -16,8 +17,11 @@
 #include "tasks/mjcf/mjcf_file.h"
 #include "tasks/mjcf/mjcf_measure.h"
 #include "tasks/mjcf/mjcf_mocap.h"
+#include "tasks/mjcf/mjcf_pack.h"
 #include "tasks/mjcf/mjcf_start.h"
 #include "tasks/policies.h"
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/text.h"
 
 enum { NAME = 64, STEM = 47, TEXT = 256 };
 static const double step = 0.05;  // s
@@ -28,6 +32,8 @@ const UsSetting us_mjcf_settings[] = {US_MJCF_SETTINGS(US_SETTING_ROW) US_SETTIN
 typedef struct Mjcf {
   UsTask task;
   mjModel* model;
+  UsMjcfConfig config;  // copies, with an absolute path
+  UsRobot robot;        // empty until it is asked for
   char name[NAME], summary[TEXT];
 } Mjcf;
 
@@ -151,12 +157,35 @@ static UsStatus choose_camera(const char* path, const char* first, Mjcf* c) {
   return US_OK;
 }
 
+// Or it is that of a robot.
+static UsStatus take_camera(const char* path, const UsMjcfNotes* notes, Mjcf* c) {
+  US_TRY(us_scene_aim(path, c->model, US_MJCF_CAMERA, notes->pose));
+  US_TRY(us_scene_aim(path, c->model, notes->camera, NULL));
+  c->task.camera =
+      mj_id2name(c->model, mjOBJ_CAMERA, mj_name2id(c->model, mjOBJ_CAMERA, notes->camera));
+  return US_OK;
+}
+
 static void fill_mocap(void* arg) {
   us_mjcf_mocap_fill(arg);
 }
 
-// Compiled, checked, its table filled as that of any task, then given light and a camera.
-static UsStatus open_file(const UsMjcfConfig* config, Mjcf* c) {
+// The same robot has the same name; another engine may compile it to other last bits.
+static UsStatus check_name(const char* path, const UsMjcfNotes* notes, Mjcf* c) {
+  const char* recorded = c->robot.task;
+  if (strcmp(c->name, recorded) == 0) return US_OK;
+  if (strcmp(notes->mujoco, mj_versionString()) == 0 && strcmp(notes->understudy, US_VERSION) == 0)
+    return us_fail(US_FORMAT, "%s: expected the robot %s, found %s", path, recorded, c->name);
+  us_log("%s: %s was recorded by Understudy %s with MuJoCo %s, and compiles differently here", path,
+         recorded, us_shown(notes->understudy), us_shown(notes->mujoco));
+  snprintf(c->name, sizeof(c->name), "%s", recorded);
+  return US_OK;
+}
+
+// Compiled, checked, its table filled as that of any task, then given light and a camera. Nullable:
+// files and notes, of a robot.
+static UsStatus open_file(const UsMjcfConfig* config, const UsMjcfFiles* files,
+                          const UsMjcfNotes* notes, Mjcf* c) {
   char hash[US_HASH_CHARS], first[64], found[TEXT * 2];
   const char* path = config->path;
   // A setting at 0 was not said.
@@ -164,7 +193,7 @@ static UsStatus open_file(const UsMjcfConfig* config, Mjcf* c) {
   if (said.step == 0) said.step = step;
   if (said.gain == 0) said.gain = 1;
   US_TRY(us_settings_check(us_mjcf_settings, &said));
-  US_TRY(us_mjcf_compile(config, &c->model, first, hash));
+  US_TRY(us_mjcf_compile(config, files, notes ? notes->ranges : NULL, &c->model, first, hash));
   mjModel* m = c->model;
   if (m->ngeom == 0 && m->njnt == 0 && m->nflex == 0) {
     return us_fail(US_MUJOCO, "%s: expected a model with bodies, found an empty world%s", path,
@@ -183,35 +212,114 @@ static UsStatus open_file(const UsMjcfConfig* config, Mjcf* c) {
     m->vis.headlight.ambient[i] = fmaxf(m->vis.headlight.ambient[i], 0.3f);
     m->vis.headlight.diffuse[i] = fmaxf(m->vis.headlight.diffuse[i], 0.7f);
   }
-  make_name(path, hash, c->name);
-  snprintf(c->summary, sizeof(c->summary), "%.160s: %d controls, %d joints", path, (int)m->nu,
+  const char* file = files ? us_mjcf_files_model(files) : path;
+  make_name(file, hash, c->name);
+  if (notes) US_TRY(check_name(path, notes, c));
+  snprintf(c->summary, sizeof(c->summary), "%.160s: %d controls, %d joints", file, (int)m->nu,
            (int)m->njnt);
   fill_table(c);
   US_TRY(us_task_check_table(path, &c->task));
-  return choose_camera(path, first, c);
+  return notes ? take_camera(path, notes, c) : choose_camera(path, first, c);
 }
 
 UsStatus us_mjcf_open(const char* path, const UsTask** out) {
   return us_mjcf_open_as(&(UsMjcfConfig){.path = path}, out);
 }
 
-UsStatus us_mjcf_open_as(const UsMjcfConfig* config, const UsTask** out) {
-  *out = NULL;
-  Mjcf* c = calloc(1, sizeof(*c));
-  if (!c) return us_fail(US_MEMORY, "%s: out of memory", config->path);
-  UsStatus status = open_file(config, c);
+// ---- what data keep of it ----
+
+static UsStatus give_robot(const UsTask* t, const UsRobot** out) {
+  Mjcf* c = (Mjcf*)t;  // its first member
+  if (c->robot.count == 0) US_TRY(us_mjcf_pack(&c->config, t, &c->robot));
+  *out = &c->robot;
+  return US_OK;
+}
+
+// Copies what the file was opened with, for then.
+static UsStatus keep_config(const UsMjcfConfig* config, Mjcf* c) {
+  c->config = *config;
+  c->config.path = us_path_absolute(config->path);
+  int good = c->config.path != NULL;
+  for (const UsSetting* s = us_mjcf_settings; s->name; s++) {
+    const char** text = (const char**)((char*)&c->config + s->at);
+    if (s->type != US_SETTING_TEXT || !*text) continue;
+    *text = strdup(*text);
+    good &= *text != NULL;
+  }
+  return good ? US_OK : us_fail(US_MEMORY, "%s: out of memory", config->path);
+}
+
+static UsStatus give(UsStatus status, Mjcf* c, const UsTask** out) {
   if (status != US_OK) {
     us_mjcf_close(&c->task);
     return status;
   }
+  c->task.robot = give_robot;
   *out = &c->task;
   return US_OK;
+}
+
+// What the first bytes of a file say; a pipe would wait for some.
+static int is_zip(const char* path) {
+  char head[4] = "";
+  struct stat found;
+  FILE* f = stat(path, &found) == 0 && S_ISREG(found.st_mode) ? fopen(path, "rb") : NULL;
+  if (f && fread(head, 1, 4, f) != 4) head[0] = 0;
+  if (f) fclose(f);
+  return memcmp(head, "PK\3\4", 4) == 0;
+}
+
+static UsStatus open_zip(const UsMjcfConfig* config, const UsTask** out) {
+  UsRobot robot = {0};
+  int said = config->step > 0 || config->gain > 0 || config->camera || config->hide;
+  if (said || config->measure) {
+    return us_fail(US_USAGE, "%s: expected nothing beside a robot that was recorded", config->path);
+  }
+  US_TRY(us_robot_read(config->path, &robot));
+  return us_mjcf_open_robot(config->path, &robot, out);
+}
+
+UsStatus us_mjcf_open_as(const UsMjcfConfig* config, const UsTask** out) {
+  *out = NULL;
+  if (is_zip(config->path)) return open_zip(config, out);
+  Mjcf* c = calloc(1, sizeof(*c));
+  if (!c) return us_fail(US_MEMORY, "%s: out of memory", config->path);
+  UsStatus status = keep_config(config, c);
+  return give(status == US_OK ? open_file(config, NULL, NULL, c) : status, c, out);
+}
+
+UsStatus us_mjcf_open_robot(const char* what, UsRobot* robot, const UsTask** out) {
+  *out = NULL;
+  UsMjcfFiles* files = NULL;
+  UsMjcfNotes notes = {0};
+  Mjcf* c = calloc(1, sizeof(*c));
+  if (!c) {
+    us_robot_free(robot);
+    return us_fail(US_MEMORY, "%s: out of memory", what);
+  }
+  c->robot = *robot;
+  *robot = (UsRobot){0};
+  UsStatus status = us_mjcf_notes_read(what, &c->robot, &notes);
+  if (status == US_OK) status = us_mjcf_files_open(NULL, &c->robot, &files);
+  if (status == US_OK) {
+    notes.config.path = what;
+    status = open_file(&notes.config, files, &notes, c);
+  }
+  if (status == US_OK) us_mjcf_tell_changes(what, &c->robot);
+  us_mjcf_files_close(files);
+  cJSON_Delete(notes.json);
+  return give(status, c, out);
 }
 
 void us_mjcf_close(const UsTask* task) {
   if (!task) return;
   Mjcf* c = (Mjcf*)task;  // its first member
   mj_deleteModel(c->model);
+  us_robot_free(&c->robot);
+  for (const UsSetting* s = us_mjcf_settings; s->name; s++) {
+    if (s->type == US_SETTING_TEXT) free(*(char**)((char*)&c->config + s->at));
+  }
+  free((char*)c->config.path);
   free(c);
 }
 

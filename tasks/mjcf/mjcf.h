@@ -60,8 +60,12 @@
 //
 // UsMjcfConfig, or options of the same names, say so for a file that is to stay as it is.
 //
+// Datasets and model folders keep the robot (env/robot.h): its text with all includes, every file
+// that it names, what was said beside it, camera and pose. Who opens it from there needs no path.
+//
 // Threads: opening and closing from one thread at a time; the tasks are constant.
 
+#include "env/robot.h"
 #include "env/task.h"
 #include "worldmodel/base/api.h"
 #include "worldmodel/base/settings.h"
@@ -91,6 +95,12 @@ US_API UsStatus us_mjcf_open_as(const UsMjcfConfig* config, const UsTask** out);
 // Reads and compiles a file. A message names it, and what MuJoCo says where MuJoCo refuses. On
 // failure *out is NULL. Free with us_mjcf_close, after the envs of the task.
 US_API UsStatus us_mjcf_open(const char* path, const UsTask** out);
+
+// Opens a robot as data keep it (datasets/robots.h), which is taken over and emptied, also on
+// failure: with the settings, the camera and the pose that it was recorded with, without playing
+// it. `what` is for messages. Where the file that it was read from differs by now, a line of us_log
+// says so. us_mjcf_open does the same of a zip.
+US_API UsStatus us_mjcf_open_robot(const char* what, UsRobot* robot, const UsTask** out);
 
 // NULL is fine.
 US_API void us_mjcf_close(const UsTask* task);

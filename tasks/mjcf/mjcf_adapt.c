@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tasks/mjcf/mjcf_file.h"
+#include "worldmodel/base/json.h"
 
 // ---- custom numbers and texts ----
 
@@ -111,6 +112,38 @@ void us_mjcf_adapt_ranges(mjModel* m) {
     m->actuator_ctrllimited[u] = 1;
     m->actuator_ctrlrange[2 * u] = fmin(a, b);
     m->actuator_ctrlrange[2 * u + 1] = fmax(a, b);
+  }
+}
+
+// Whether control u is that of a limited position servo of a slide or hinge.
+static int is_ranged(const mjModel* m, int i, int u) {
+  int trn = m->actuator_trntype[i];
+  return is_servo(m, i) && m->actuator_ctrllimited[u] &&
+         (trn == mjTRN_JOINT || trn == mjTRN_JOINTINPARENT);
+}
+
+cJSON* us_mjcf_adapt_said(const mjModel* m) {
+  cJSON* said = NULL;
+  for (int i = 0; i < m->nactuator; i++) {
+    int u = m->actuator_ctrladr[i];
+    if (!is_ranged(m, i, u)) continue;
+    if (!said) said = cJSON_CreateArray();
+    us_json_append(said, u);
+    us_json_append(said, m->actuator_ctrlrange[2 * u]);
+    us_json_append(said, m->actuator_ctrlrange[2 * u + 1]);
+  }
+  return said;
+}
+
+void us_mjcf_adapt_take(mjModel* m, const cJSON* said) {
+  const cJSON* at = said ? said->child : NULL;
+  for (; at && at->next && at->next->next; at = at->next->next->next) {
+    double low = at->next->valuedouble, high = at->next->next->valuedouble;
+    int u = at->valueint;
+    if (u < 0 || u >= m->nu || !(low < high)) continue;
+    m->actuator_ctrllimited[u] = 1;
+    m->actuator_ctrlrange[2 * u] = low;
+    m->actuator_ctrlrange[2 * u + 1] = high;
   }
 }
 

@@ -4,6 +4,7 @@
 // What becomes of a file beyond what it says: settings of the caller as if they stood in it, motors
 // of a URDF, ranges of position servos, things that are not drawn. For mjcf_file.c and mjcf.c.
 
+#include <cjson/cJSON.h>
 #include <mujoco/mujoco.h>
 
 #include "tasks/mjcf/mjcf.h"
@@ -19,6 +20,12 @@ US_API void us_mjcf_add_room(mjSpec* spec, const char* name, int size);
 
 // Gives position servos without a range of their control that of their joint.
 US_API void us_mjcf_adapt_ranges(mjModel* m);
+
+// The ranges that position servos of joints have by now, as [control, low, high, ...]; NULL: none.
+US_API cJSON* us_mjcf_adapt_said(const mjModel* m);
+
+// Gives them such ranges, as another version may have found others. Nullable: said.
+US_API void us_mjcf_adapt_take(mjModel* m, const cJSON* said);
 
 // Lets what the custom text understudy_hide names be transparent.
 US_API UsStatus us_mjcf_hide(const char* path, mjModel* m);

@@ -19,6 +19,8 @@ static const size_t most_bytes = (size_t)64 << 20;  // of the file, without what
 
 typedef struct Compile {
   const UsMjcfConfig* config;
+  const UsMjcfFiles* files;  // NULL: the disk, unseen
+  const cJSON* ranges;
   int urdf;
   int first;   // line of the file's first camera; 0: there is none
   char* name;  // (64) of that camera
@@ -54,7 +56,9 @@ static int add_rooms(const Compile* c) {
 static void compile(void* arg) {
   Compile* c = arg;
   mj_clearCache(mj_getCache());  // which misses that a mesh or image changed within a second
-  c->spec = mj_parseXML(c->config->path, NULL, c->found, sizeof(c->found));
+  const char* path = c->files ? us_mjcf_files_model(c->files) : c->config->path;
+  const mjVFS* vfs = c->files ? us_mjcf_files_vfs(c->files) : NULL;
+  c->spec = mj_parseXML(path, vfs, c->found, sizeof(c->found));
   mjSpec* spec = c->spec;
   if (!spec) return;
   // Tasks find their camera by its name.
@@ -67,12 +71,13 @@ static void compile(void* arg) {
   name_first(c);
   mjs_setName(mjs_addCamera(mjs_findBody(spec, "world"), NULL)->element, US_MJCF_CAMERA);
   us_mjcf_adapt_spec(spec, c->config, c->urdf);
-  c->model = mj_compile(spec, NULL);
+  c->model = mj_compile(spec, vfs);
   if (c->model && add_rooms(c)) {
     mj_deleteModel(c->model);
-    c->model = mj_compile(spec, NULL);
+    c->model = mj_compile(spec, vfs);
   }
   if (c->model) us_mjcf_adapt_ranges(c->model);
+  if (c->model) us_mjcf_adapt_take(c->model, c->ranges);
   if (!c->model) snprintf(c->found, sizeof(c->found), "%s", mjs_getError(c->spec));
 }
 
@@ -163,14 +168,22 @@ static UsStatus look_at(const char* path, int* urdf) {
   return US_OK;
 }
 
-UsStatus us_mjcf_compile(const UsMjcfConfig* config, mjModel** out, char* first,
-                         char hex[US_HASH_CHARS]) {
+UsStatus us_mjcf_compile(const UsMjcfConfig* config, const UsMjcfFiles* files, const cJSON* ranges,
+                         mjModel** out, char* first, char hex[US_HASH_CHARS]) {
   *out = NULL;
   us_trap_install();
   us_engine_plugins();
-  Compile c = {.config = config, .name = first};
-  US_TRY(look_at(config->path, &c.urdf));
-  c.first = us_xml_first_camera(config->path, first);
+  Compile c = {.config = config, .files = files, .ranges = ranges, .name = first};
+  const char* text = files ? us_mjcf_files_text(files) : NULL;
+  if (text) {
+    char root[64];
+    us_xml_root(text, root);
+    c.urdf = strcmp(root, "robot") == 0;
+    c.first = us_xml_first_camera_in(text, first);
+  } else {
+    US_TRY(look_at(config->path, &c.urdf));
+    c.first = us_xml_first_camera(config->path, first);
+  }
   // What was raised tells more than what was returned.
   char raised[MESSAGE] = "";
   if (us_trap_run(compile, &c, raised, sizeof(raised))) {

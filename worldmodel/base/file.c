@@ -140,6 +140,46 @@ const char* us_path_join(char* out, size_t size, const char* folder, const char*
   return out;
 }
 
+char* us_path_absolute(const char* path) {
+  char folder[4096] = "";
+  if (path[0] != '/' && !getcwd(folder, sizeof(folder))) return NULL;
+  size_t size = strlen(folder) + strlen(path) + 2, n = 0;
+  char *whole = malloc(size), *out = malloc(size);
+  if (whole) snprintf(whole, size, "%s/%s", folder, path);
+  // Part by part; .. takes back the one before.
+  for (const char* at = whole; whole && out && *at;) {
+    at += strspn(at, "/");
+    size_t length = strcspn(at, "/");
+    if (length == 2 && strncmp(at, "..", 2) == 0) {
+      while (n > 0 && out[--n] != '/') continue;
+    } else if (length && !(length == 1 && at[0] == '.')) {
+      out[n++] = '/';
+      memcpy(out + n, at, length);
+      n += length;
+    }
+    at += length;
+  }
+  if (out && n == 0) out[n++] = '/';
+  if (out) out[n] = 0;
+  free(whole);
+  return out;
+}
+
+char* us_path_between(const char* folder, const char* path) {
+  // What both share, back to a slash.
+  size_t n = 0, shared = 0, up = 0;
+  for (; folder[n] && folder[n] == path[n]; n++) {
+    if (folder[n] == '/') shared = n;
+  }
+  if (!folder[n] && path[n] == '/') shared = n;
+  for (const char* c = folder + shared; *c; c++) up += c[0] == '/' && c[1];
+  size_t size = 3 * up + strlen(path + shared) + 1;
+  char* out = malloc(size);
+  for (size_t i = 0; out && i < up; i++) memcpy(out + 3 * i, "../", 3);
+  if (out) snprintf(out + 3 * up, size - 3 * up, "%s", path + shared + (path[shared] == '/'));
+  return out;
+}
+
 int us_file_beside(const char* asked, int count, const char* const* places, int mode, char* out,
                    size_t size) {
   if (asked) {

@@ -40,6 +40,11 @@ US_API UsStatus us_folder_make_above(const char* path);
 // Joins with a slash into out (size bytes); too long a path is an assertion.
 US_API const char* us_path_join(char* out, size_t size, const char* folder, const char* name);
 
+// A path from the root, without . and .. and double slashes, by its letters alone; and the way from
+// a folder to a path, both such. The caller frees them; NULL: no memory, or no current folder.
+US_API char* us_path_absolute(const char* path);
+US_API char* us_path_between(const char* folder, const char* path);
+
 // Finds a file that comes with this library, such as a helper program: `asked`, and nothing else,
 // where somebody names one; else the first of `places`, relative to the library's own folder, that
 // access(2) grants `mode` of. 1, or 0 when there is none: then out (size bytes) is what was tried

@@ -282,6 +282,7 @@ static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   cJSON_AddNumberToObject(json, "width", e->width);
   if (parts->camera) cJSON_AddStringToObject(json, "camera", parts->camera);
   if (parts->camera_pose) cJSON_AddStringToObject(json, "camera_pose", parts->camera_pose);
+  if (parts->robot_path) cJSON_AddStringToObject(json, "robot_path", parts->robot_path);
   return write_config(folder, json);
 }
 

@@ -99,6 +99,32 @@ static void test_folders(void** state) {
   says("expected a folder's path of at most 4032 bytes, found 4096");
 }
 
+// Paths by their letters: whole ones, and the way from a folder to one.
+static void test_paths(void** state) {
+  static const char* const whole[][2] = {
+      {"/a/b", "/a/b"},    {"/a//b/./c/", "/a/b/c"}, {"/a/../b", "/b"},      {"/../../a", "/a"},
+      {"/a/b/../..", "/"}, {"/..a/.b", "/..a/.b"},   {"/a/bc/../d", "/a/d"}, {"/", "/"}};
+  for (size_t i = 0; i < sizeof(whole) / sizeof(*whole); i++) {
+    char* found = us_path_absolute(whole[i][0]);
+    assert_string_equal(found, whole[i][1]);
+    free(found);
+  }
+  char here[4096];
+  assert_non_null(getcwd(here, sizeof(here)));
+  char *found = us_path_absolute("x/../y"), *way = us_path_between(here, found);
+  assert_string_equal(way, "y");
+  free(found);
+  free(way);
+  static const char* const between[][3] = {
+      {"/a/b", "/a/b/c.x", "c.x"},   {"/a/b", "/a/c/d", "../c/d"},   {"/a/b/c", "/d", "../../../d"},
+      {"/a/bc", "/a/b/x", "../b/x"}, {"/a/b", "/a/bc/x", "../bc/x"}, {"/", "/a/b", "a/b"}};
+  for (size_t i = 0; i < sizeof(between) / sizeof(*between); i++) {
+    way = us_path_between(between[i][0], between[i][1]);
+    assert_string_equal(way, between[i][2]);
+    free(way);
+  }
+}
+
 static void test_hash(void** state) {
   char hex[US_HASH_CHARS], file[US_HASH_CHARS];
   us_hash_bytes("abc", 3, hex);
@@ -128,7 +154,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_write_is_atomic),
       cmocka_unit_test(test_read_failures),  cmocka_unit_test(test_folders),
-      cmocka_unit_test(test_hash),           cmocka_unit_test(test_status),
+      cmocka_unit_test(test_paths),          cmocka_unit_test(test_hash),
+      cmocka_unit_test(test_status),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
