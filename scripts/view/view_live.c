@@ -183,7 +183,8 @@ static int drive(Live* l) {
 #undef X
   };
   // Held keys say how fast; two keys of one axis that are both down cancel each other.
-  int count = us_env_info(l->show->sim)->action, acts = l->push;
+  int count = us_env_info(l->show->sim)->action,
+      acts = l->push || (l->dragging && !is_deliberate(l));
   memset(l->driven, 0, sizeof(l->driven));
   for (size_t i = 0; i < sizeof(axis) / sizeof(axis[0]); i++) {
     int at = l->notes.axes + axis[i].action;
