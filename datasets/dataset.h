@@ -127,9 +127,10 @@ US_API UsStatus us_dataset_create(const char* path, const UsDatasetInfo* info, i
 
 // Goes on with a file that a killed or interrupted run of the same info left, or makes a finished
 // one longer: *done episodes, of exactly `rows` rows each but for those that diverged and were
-// kept, are there. Another task, seed, version, variation, size, answer to divergence or renderer
-// is refused; another version of the renderer is said by us_log and noted in the file. *out is NULL
-// on failure, and when all episodes are there already.
+// kept, or of at most as many where somebody drove (policy "teleop"), are there. Another task,
+// seed, version, variation, size, answer to divergence or renderer is refused; another version of
+// the renderer is said by us_log and noted in the file. *out is NULL on failure, and when all
+// episodes are there already.
 US_API UsStatus us_dataset_resume(const char* path, const UsDatasetInfo* info, int64_t episodes,
                                   int rows, int64_t* done, UsDatasetWriter** out);
 

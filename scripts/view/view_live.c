@@ -35,13 +35,27 @@ typedef struct Live {
   int dragging;    // 1: the left button went down in the simulator's panel
   double from[2];  // where
   int push;        // 1: a drag in a task with long env steps has ended
+  UsPad pad;       // as it was before
+  char hint[128];  // what is recorded
   float driven[kMostActions];
 } Live;
 
 // ---- keys ----
 
 static UsStatus restart(Live* l, uint64_t seed, int again) {
-  US_TRY(us_show_reset(l->show, seed, again));
+  UsTeleop* t = l->config.teleop;
+  // What is recorded has seeds of its own, and stops until somebody drives.
+  if (t && us_teleop_is_complete(t)) {
+    l->done = 1;
+    return US_OK;
+  }
+  US_TRY(us_show_reset(l->show, t ? us_teleop_seed(t) : seed, again));
+  if (t) US_TRY(us_teleop_begin(t));
+  if (t) {
+    snprintf(l->hint, sizeof(l->hint), "%lld kept; Enter keeps, Backspace takes back, H: keys",
+             (long long)us_teleop_count(t));
+    l->notes.hint = l->hint;
+  }
   l->inner = l->show->inner - 1;
   l->over = 0;
   l->next = us_seconds();
@@ -76,6 +90,20 @@ static UsStatus take_shot(Live* l) {
   return US_OK;
 }
 
+// Ends the episode that is recorded: keeps it, or takes back.
+static UsStatus end_episode(Live* l, int keep) {
+  UsTeleop* t = l->config.teleop;
+  int kept;
+  if (!t) return US_OK;
+  us_show_rest(l->show);
+  if (keep) {
+    US_TRY(us_teleop_keep(t, &kept));
+  } else {
+    us_teleop_undo(t);
+  }
+  return restart(l, 0, 0);
+}
+
 typedef enum Key {
 #define X(name, key, label, text) KEY_##name = GLFW_KEY_##key,
   US_VIEW_KEYS(X)
@@ -101,7 +129,12 @@ static UsStatus press(Live* l, Key key) {
       break;
     case KEY_reset:
       return restart(l, l->show->seed + 1, 0);
+    case KEY_keep:
+      return end_episode(l, 1);
+    case KEY_undo:
+      return end_episode(l, 0);
     case KEY_mode:
+      if (l->config.teleop) break;  // who records drives
       US_TRY(us_show_set_mode(l->show, us_show_next_mode(l->show)));
       l->inner = l->show->inner - 1;
       l->over = 0;
@@ -150,13 +183,17 @@ static int drive(Live* l) {
 #undef X
   };
   // Held keys say how fast; two keys of one axis that are both down cancel each other.
-  int count = us_env_info(l->show->sim)->action, acts = l->push;
+  int count = us_env_info(l->show->sim)->action,
+      acts = l->push || (l->dragging && !is_deliberate(l));
   memset(l->driven, 0, sizeof(l->driven));
   for (size_t i = 0; i < sizeof(axis) / sizeof(axis[0]); i++) {
     int at = l->notes.axes + axis[i].action;
     const UsWindow* w = l->window;
     int less = us_window_holds(w, axis[i].less) || us_window_holds(w, axis[i].less_too);
     int more = us_window_holds(w, axis[i].more) || us_window_holds(w, axis[i].more_too);
+    int pad = l->pad.axis[axis[i].action] != 0;
+    if (at < count && pad) l->driven[at] += l->pad.axis[axis[i].action];
+    acts |= at < count && pad;
     if (at >= count || less == more) continue;
     l->driven[at] += (float)((more - less) * (l->mouse.shift ? 0.33 : 1));
     acts = 1;
@@ -210,6 +247,14 @@ static void handle_mouse(Live* l) {
   l->mouse = m;
 }
 
+static UsStatus handle_pad(Live* l) {
+  UsPad before = l->pad;
+  if (!us_window_pad(l->window, &l->pad)) return US_OK;
+  if (l->pad.a && !before.a) US_TRY(press(l, KEY_keep));
+  if (l->pad.b && !before.b) US_TRY(press(l, KEY_undo));
+  return US_OK;
+}
+
 // ---- time ----
 
 // Goes on by one shown state; 0 when there is nothing to go on with.
@@ -223,14 +268,19 @@ static UsStatus tick(Live* l, int* moved) {
   }
   // A deliberate task waits until its user acts.
   int acts = drive(l);
-  *moved = !s->over && (!is_deliberate(l) || acts || l->single);
+  // So does an episode that is recorded, which begins with the first move.
+  UsTeleop* t = l->config.teleop;
+  const int waits = is_deliberate(l) || (t && !us_teleop_has_begun(t));
+  *moved = !s->over && (!waits || acts || l->single);
   if (!*moved) return US_OK;
   // The next env step, shown from its first state.
   US_TRY(us_show_step(s, l->driven));
+  if (t) US_TRY(us_teleop_note(t));
   l->played++;
   l->inner = l->single ? s->inner - 1 : 0;
   if (s->over || l->notes.paused) us_show_rest(s);
   if (s->over) l->over = us_seconds();
+  if (t && us_teleop_is_full(t)) US_TRY(end_episode(l, 1));
   if (l->config.steps && l->played >= l->config.steps) l->done = 1;
   return US_OK;
 }
@@ -280,6 +330,7 @@ static UsStatus run(Live* l) {
       if (l->single) US_TRY(advance(l));
     }
     handle_mouse(l);
+    US_TRY(handle_pad(l));
     US_TRY(advance(l));
     if (l->config.seconds > 0 && us_seconds() - start > l->config.seconds) return US_OK;
   }
@@ -296,6 +347,7 @@ UsStatus us_view_live(UsShow* show, UsStage* stage, const UsLiveConfig* config) 
   l.pixels = malloc((size_t)height * (size_t)width * 3);
   UsStatus status = l.pixels ? us_window_open(title, height, width, &l.window)
                              : us_fail(US_MEMORY, "out of memory for a window");
+  if (status == US_OK && l.config.teleop) status = restart(&l, 0, 0);
   if (status == US_OK) status = run(&l);
   us_window_close(l.window);
   free(l.pixels);

@@ -29,6 +29,12 @@ static const double fastest = 40, usual = 30;  // pictures a second of a film
   X(SEED, seed, 0, 0, 0, FREE, "S", "of the first episode; the next ones count on")                \
   X(REAL, speed, 1, 0.001, 1000, FREE, "X", "1: as fast as real time")                             \
   X(FLAG, paused, 0, 0, 1, FREE, NULL, "begin paused")                                             \
+  X(TEXT, collect, 0, 0, 0, FREE, "F.h5", "record what is driven, episode by episode")             \
+  X(INT, episodes, 50, 1, 1 << 20, FREE, "N",                                                      \
+    "with --collect: episodes that the file has room for")                                         \
+  X(INT, longest, 600, 1, 1000000, FREE, "N", "with --collect: env steps of an episode at most")   \
+  X(FLAG, resume, 0, 0, 1, FREE, NULL, "with --collect: go on with a file")                        \
+  X(FLAG, overwrite, 0, 0, 1, FREE, NULL, "with --collect: replace a file")                        \
   X(TEXT, record, 0, 0, 0, FREE, "F.mp4|gif|png", "film into this file, without a window")         \
   X(INT, steps, 0, 0, 1000000000, FREE, "N", "end after so many env steps; a film: one episode")   \
   X(REAL, seconds, 0, 0, 1e9, FREE, "S", "close the window after so long; 0: never")               \
@@ -134,11 +140,46 @@ static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
   return US_OK;
 }
 
+// ---- what is driven ----
+
+static UsStatus open_teleop(const Options* o, UsShow* show, UsTeleop** out) {
+  const UsTeleopConfig config = {.out = o->collect,
+                                 .episodes = o->episodes,
+                                 .longest = o->longest,
+                                 .resume = o->resume,
+                                 .overwrite = o->overwrite,
+                                 .seed = o->seed,
+                                 .gl = o->gl};
+  return us_teleop_open(&config, show, out);
+}
+
+// Closes the file, whatever ended the window, and says what it has.
+static UsStatus close_teleop(const Options* o, UsTeleop* t, UsStatus status) {
+  if (!t) return status;
+  char message[1024];
+  long long kept = us_teleop_count(t);
+  snprintf(message, sizeof(message), "%s", us_message());
+  UsStatus closed = us_teleop_close(t);
+  const char* many = kept == 1 ? "" : "s";
+  if (status != US_OK) {
+    return us_fail(status, "%s; %s: %lld episode%s kept%s", message, o->collect, kept, many,
+                   closed == US_OK ? "" : ", of which the last could not be written");
+  }
+  US_TRY(closed);
+  if (kept == 0) {
+    printf("%s: no episode was kept, no file is left\n", o->collect);
+  } else {
+    printf("%s: %lld episode%s\n", o->collect, kept, many);
+  }
+  return US_OK;
+}
+
 // ---- the command ----
 
 static UsStatus view(const Options* o) {
   // Who acts at first is who was named.
-  UsViewMode mode = o->plan     ? US_VIEW_plan
+  UsViewMode mode = o->collect  ? US_VIEW_drive
+                    : o->plan   ? US_VIEW_plan
                     : o->policy ? US_VIEW_policy
                     : o->data   ? US_VIEW_replay
                     : o->record ? US_VIEW_policy
@@ -182,7 +223,11 @@ static UsStatus view(const Options* o) {
                          .speed = o->speed,
                          .paused = o->paused,
                          .shot = o->screenshot};
-    status = us_view_live(&show, stage, &live);
+    UsTeleop* teleop = NULL;
+    if (o->collect) status = open_teleop(o, &show, &teleop);
+    live.teleop = teleop;
+    if (status == US_OK) status = us_view_live(&show, stage, &live);
+    status = close_teleop(o, teleop, status);
     char kinds[256];
     if (show.diverged || us_sim_warnings(show.sim, kinds, sizeof(kinds))) {
       printf("%s: %d env steps in the last episode", us_env_info(show.sim)->task, show.step);
@@ -202,6 +247,17 @@ static int check_options(const char* command, Options* o) {
     return us_cli_usage(command, "expected --task, --model or --data");
   }
   if (o->plan && o->policy) return us_cli_usage(command, "expected --plan or --policy, found both");
+  const char* other = o->plan ? "--plan" : o->policy ? "--policy" : o->data ? "--data" : "--record";
+  if (o->collect && (o->plan || o->policy || o->data || o->record)) {
+    return us_cli_usage(command, "--collect: expected that somebody drives, found %s", other);
+  }
+  if (!o->collect && (o->resume || o->overwrite)) {
+    return us_cli_usage(command, "--%s: expected --collect too",
+                        o->resume ? "resume" : "overwrite");
+  }
+  if (o->resume && o->overwrite) {
+    return us_cli_usage(command, "expected --resume or --overwrite, found both");
+  }
   if (o->episode >= 0 && !o->data) return us_cli_usage(command, "--episode: --data is missing");
   UsStatus status = us_gl_check(o->gl);
   if (status == US_OK && o->record) status = us_film_check(o->record);
@@ -225,11 +281,18 @@ static const char intro[] =
     "without a window or a display: .mp4, .gif, or a sheet of pictures as .png; Ctrl-C finishes "
     "the\n"
     "file. A robot of one's own is opened from --data or --model, which keep it.\n\n"
+    "--collect records what keys, mouse or a gamepad drive, episode by episode, as collect does. "
+    "An\n"
+    "episode begins with the first move. Enter keeps it, Backspace takes the last one back, Esc "
+    "or\n"
+    "Ctrl-C ends with those that were kept, --resume goes on. It drives tasks, mjcf: and exec:\n"
+    "robots.\n\n"
     "Examples:\n"
     "  understudy view --task pointmaze --model runs/pm/model\n"
     "  understudy view --model runs/pm/model --data runs/pm/heldout.h5 --plan cem\n"
     "  understudy view --model runs/pm/model --plan cem --goal goal.png\n"
-    "  understudy view --data runs/pm/heldout.h5 --episode 3 --record episode.mp4\n\nKeys:\n";
+    "  understudy view --data runs/pm/heldout.h5 --episode 3 --record episode.mp4\n"
+    "  understudy view --task exec:'python3 robot.py' --collect demos.h5\n\nKeys:\n";
 
 static int run(int argc, const char** argv) {
   // The help ends with the lists of keys.

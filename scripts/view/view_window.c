@@ -48,6 +48,27 @@ int us_window_holds(const UsWindow* w, int key) {
   return glfwGetKey(w->window, key) == GLFW_PRESS;
 }
 
+int us_window_pad(const UsWindow* w, UsPad* out) {
+  static const float rest = 0.12f;
+  GLFWgamepadstate s;
+  *out = (UsPad){0};
+  if (!glfwJoystickIsGamepad(GLFW_JOYSTICK_1)) return 0;
+  if (!glfwGetGamepadState(GLFW_JOYSTICK_1, &s)) return 0;
+  const float axis[] = {
+      s.axes[GLFW_GAMEPAD_AXIS_LEFT_X],
+      -s.axes[GLFW_GAMEPAD_AXIS_LEFT_Y],
+      s.axes[GLFW_GAMEPAD_AXIS_RIGHT_X],
+      -s.axes[GLFW_GAMEPAD_AXIS_RIGHT_Y],
+      (s.axes[GLFW_GAMEPAD_AXIS_RIGHT_TRIGGER] - s.axes[GLFW_GAMEPAD_AXIS_LEFT_TRIGGER]) / 2,
+      (float)(s.buttons[GLFW_GAMEPAD_BUTTON_RIGHT_BUMPER] -
+              s.buttons[GLFW_GAMEPAD_BUTTON_LEFT_BUMPER])};
+  // Sticks do not come back to 0 exactly.
+  for (int i = 0; i < 6; i++) out->axis[i] = fabsf(axis[i]) < rest ? 0 : axis[i];
+  out->a = s.buttons[GLFW_GAMEPAD_BUTTON_A];
+  out->b = s.buttons[GLFW_GAMEPAD_BUTTON_B];
+  return 1;
+}
+
 // Where a picture stands in a place of other proportions: as large as it fits, in the middle.
 typedef struct Fit {
   double scale, x, y;

@@ -35,6 +35,14 @@ int us_window_key(UsWindow* w);
 // 1 while a key is down.
 int us_window_holds(const UsWindow* w, int key);
 
+// The first gamepad: numbers of the sticks (left, right: x, y up), of the triggers and of the
+// shoulders (right less left), each in [-1, 1], 0 near its rest. Returns 0 where there is none.
+typedef struct UsPad {
+  float axis[6];
+  int a, b;
+} UsPad;
+int us_window_pad(const UsWindow* w, UsPad* out);
+
 UsMouse us_window_mouse(UsWindow* w);
 
 // Shows pixels (height, width, 3), as large as the window allows.

@@ -462,6 +462,34 @@ static void test_drive_by_keys(void** state) {
   end_viewer();
 }
 
+// Two episodes are driven, of which the second is taken back; a third is being driven at the end.
+static void test_collect_by_keys(void** state) {
+  char mode[600];
+  UsDataset* d;
+  snprintf(mode, sizeof(mode), "--collect %s", path_of("driven.h5"));
+  start_viewer(mode);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(system("xdotool keydown Right; sleep 1; xdotool keyup Right"), 0);
+    press("Return");
+  }
+  press("BackSpace");
+  assert_int_equal(system("xdotool keydown Left; sleep 0.5; xdotool keyup Left"), 0);
+  end_viewer();
+  assert_int_equal(us_dataset_open(path_of("driven.h5"), &d), US_OK);
+  const UsDatasetInfo* info = us_dataset_info(d);
+  assert_int_equal(info->episodes, 1);
+  assert_string_equal(info->policy, "teleop");
+  // It begins with the first move, and all that was pressed was one key.
+  const float* a = us_dataset_actions(d);
+  int driven = 0;
+  for (int64_t i = 0; i < info->rows - 1; i++) {
+    assert_true((a[2 * i] == 1 || a[2 * i] == 0) && a[2 * i + 1] == 0);
+    driven += a[2 * i] == 1;
+  }
+  assert_true(a[0] == 1 && driven > 3);
+  us_dataset_close(d);
+}
+
 static void test_window_ends_by_itself(void** state) {
   Run r = command("view --task wall --policy random --steps 5 --size 64");
   if (r.code != 0) fail_msg("exit %d: %s", r.code, r.err);
@@ -503,6 +531,7 @@ int main(void) {
       cmocka_unit_test_teardown(test_keys, stop_viewer),
       cmocka_unit_test_teardown(test_pause, stop_viewer),
       cmocka_unit_test_teardown(test_drive_by_keys, stop_viewer),
+      cmocka_unit_test_teardown(test_collect_by_keys, stop_viewer),
       cmocka_unit_test(test_window_ends_by_itself),
   };
   int failed = cmocka_run_group_tests_name("view", tests, NULL, NULL);
