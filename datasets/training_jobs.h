@@ -94,6 +94,8 @@ struct UsTask;
     "give the finished model in --out a head, and leave the rest of it alone")                    \
   X(FLAG, no_balance, 0, 0, 1, RESULT, NULL,                                                      \
     "do not bring actions to the scale of a pretrained predictor's queries")                      \
+  X(FLAG, renormalise, 0, 0, 1, RESULT, NULL,                                                     \
+    "take the normalisation of the data, not that of a pretrained predictor")                     \
   X(FLAG, balance, 0, 0, 1, RESULT, NULL, "bring them there also where weights are the first")    \
   US_TRAINING_SETTINGS(X)
 

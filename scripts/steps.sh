@@ -67,8 +67,10 @@ step() {
   # Words may be FILE:WEIGHT.
   for word in "$@"; do
     [ -n "${step_key[$word]:-}" ] || word=${word%:*}
-    [ -z "${step_key[$word]:-}" ] || needs+=" $word"
     keys+=${step_key[$word]:-}
+    # What lies in a folder is there when the step is done that makes the folder.
+    while [ -z "${step_key[$word]:-}" ] && [[ $word == ?*/* ]]; do word=${word%/*}; done
+    [ -z "${step_key[$word]:-}" ] || needs+=" $word"
   done
   [ -z "${step_key[$output]:-}" ] || return 0  # planned already
   step_key[$output]=$(sha256sum <<<"$* $keys" | cut -c 1-16)

@@ -108,7 +108,7 @@ typedef struct UsTrainingStage {
   char key[64];
   UsTrainConfig train;
   UsTrainData data;  // bfloat is the device's
-  int ready;         // as above
+  int ready;         // 1: the predictor keeps the normalisation that it has
   int fresh;         // 1: its action blocks have first weights, which are to be balanced
 } UsTrainingStage;
 

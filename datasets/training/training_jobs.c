@@ -241,7 +241,7 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
                           .checkpoint = passing[0],
                           .train = j->train,
                           .data = {us_training_source, &j->data, 0, 0},
-                          .ready = ready,
+                          .ready = ready && !j->c.renormalise,
                           .fresh = us_training_balances(j, ready)};
   snprintf(only.key, sizeof(only.key), "%s", j->key);
   US_TRY(us_training_stage(j, &only, &result->validation));

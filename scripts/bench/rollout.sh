@@ -4,6 +4,7 @@
 #
 #   scripts/bench/rollout.sh [options] OUT     runs what is not done and writes OUT/rollout.md
 #     --minutes M       end after so long (120; 0: when all is done); the next run goes on from there
+#     --jobs N          run so many commands at a time (1), for a GPU, which one does not fill
 #     --list            print the rows and what is done of them
 #     --row NAME        make this row alone, TASK-VARIANT; may be repeated
 #     --steps N         training steps (6000)
@@ -17,18 +18,19 @@
 # rows take about 8 hours on two cores.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
-case "${1:-}" in -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
 . "$here/figures.sh"
-minutes=120 list=0 tiny=0 only=() out='' steps=6000 size_minutes=8 pairs=512
+minutes=120 jobs=1 list=0 tiny=0 only=() out='' steps=6000 size_minutes=8 pairs=512
 while [ $# -gt 0 ]; do
   case "$1" in
     --list) list=1 ;;
     --tiny) tiny=1 ;;
-    --minutes | --row | --steps | --size-minutes | --pairs | --threads | --device)
+    --minutes | --jobs | --row | --steps | --size-minutes | --pairs | --threads | --device)
       [ $# -gt 1 ] || { echo "rollout: $1: expected a value" >&2; exit 2; }
       case "$1" in
         --minutes) minutes=$2 ;;
+        --jobs) jobs=$2 ;;
         --row) only+=("$2") ;;
         --steps) steps=$2 ;;
         --size-minutes) size_minutes=$2 ;;
@@ -42,6 +44,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "rollout: --jobs: expected a number from 1, found \"$jobs\"" >&2; exit 2; }
 [ -n "$out" ] || { echo "rollout: expected a folder for the results" >&2; exit 2; }
 for number in "$minutes" "$steps" "$size_minutes" "$pairs"; do
   [[ $number =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "rollout: expected a number, found \"$number\"" >&2; exit 2; }
@@ -110,7 +113,6 @@ plan_row() {  # task variant
 # A row needs the model that it is compared with.
 plan() {  # task variant
   local against
-  steps_plan
   read -r _ against _ < <(variants | grep "^$2 ")
   [ "$against" = - ] || plan_row "$1" "$against"
   plan_row "$1" "$2"
@@ -126,6 +128,7 @@ write_table() {
   echo "|---|---|---|---|---|---|---|---|---|"
   for task in "${tasks[@]}"; do
     while read -r name against what words; do
+      steps_plan
       plan "$task" "$name"
       is_done "$task" "$name" || continue
       e=$task/$name/eval.json
@@ -154,6 +157,7 @@ if [ $list = 1 ]; then
   mkdir -p "$out"
   cd "$out"
   for name in "${names[@]}"; do
+    steps_plan
     plan "${name%-*}" "${name##*-}"
     state='to do'
     ! is_done "${name%-*}" "${name##*-}" || state=done
@@ -164,15 +168,17 @@ fi
 
 [ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null
 steps_begin rollout "$out" "$minutes"
-failed=() over=0
+failed=() over=0 rc=0
+steps_plan
+for name in "${names[@]}"; do
+  if [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $name "* ]]; then plan "${name%-*}" "${name##*-}"; fi
+done
+steps_run_many "$jobs" || rc=$?
+if [ $rc = 130 ]; then exit 130; fi
+if [ $rc = 75 ]; then over=1; fi
 for name in "${names[@]}"; do
   if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then continue; fi
-  plan "${name%-*}" "${name##*-}"
-  rc=0
-  steps_run "$name" || rc=$?
-  if [ $rc = 75 ]; then over=1; break; fi
-  if [ $rc = 130 ]; then exit 130; fi
-  [ $rc = 0 ] || failed+=("$name")
+  [ $over = 1 ] || is_done "${name%-*}" "${name##*-}" || failed+=("$name")
 done
 write_table >rollout.md.new
 mv rollout.md.new rollout.md

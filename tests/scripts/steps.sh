@@ -30,6 +30,15 @@ steps_done third || fail "a step that takes nothing of it is not done"
 [ "$(ran)" = 2 ] || fail "expected the first step and the second anew"
 [ "$(cat a/first)" = two ] || fail "the first step is the old one"
 
+# Many at a time, what lies in a folder waits for the step that makes the folder.
+printf '#!/bin/bash\nsleep 0.5; mkdir "$1"; echo "$1" >"$1/inside"\n' >../slow
+chmod +x ../slow
+steps_plan
+step folder ../slow folder
+step copy cp folder/inside copy
+steps_run_many 2 >log/test 2>&1 || fail "$(cat log/test)"
+[ "$(cat copy)" = folder ] || fail "a file in a folder was taken before it was there: $(cat log/test)"
+
 # Commands that compute name the device, and what was made on another is not done.
 steps_plan
 step model understudy finetune --out model

@@ -51,6 +51,29 @@ static void test_folders(void** state) {
   assert_true(r.complete);
 }
 
+// The normalisation is that of the trunk, or with --renormalise that of the data.
+static void test_renormalise(void** state) {
+  UsFinetuneConfig f = small_finetune();
+  UsTrainResult r;
+  float mean[3][TOY_STATE], scale;
+  char hash[US_HASH_CHARS];
+  UsPredictor* p;
+  assert_int_equal(us_pretrained_open(pretrained, NULL, &p, hash), US_OK);
+  us_predictor_norm(p, mean[0], &scale);
+  us_predictor_destroy(p);
+  f.overwrite = 1;
+  for (int i = 1; i < 3; i++) {
+    UsModel* m;
+    f.renormalise = i == 2;
+    assert_int_equal(us_finetune(&f, &r), US_OK);
+    assert_int_equal(us_model_open(model, NULL, &m), US_OK);
+    us_predictor_norm(us_model_predictor(m), mean[i], &scale);
+    us_model_destroy(m);
+  }
+  assert_memory_equal(mean[0], mean[1], sizeof(mean[0]));
+  assert_memory_not_equal(mean[0], mean[2], sizeof(mean[0]));
+}
+
 // Gaps vary up to --gap, whatever a block is; with 0 they are blocks, and fit into no toy episode.
 static void test_gaps(void** state) {
   UsPretrainConfig p = small_pretrain();
@@ -385,15 +408,11 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),
-      cmocka_unit_test(test_gaps),
-      cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings),
-      cmocka_unit_test(test_film),
-      cmocka_unit_test(test_shares),
-      cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_latent_samples),
-      cmocka_unit_test(test_latent_actions),
+      cmocka_unit_test(test_folders),        cmocka_unit_test(test_renormalise),
+      cmocka_unit_test(test_gaps),           cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings),  cmocka_unit_test(test_film),
+      cmocka_unit_test(test_shares),         cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_latent_samples), cmocka_unit_test(test_latent_actions),
       cmocka_unit_test(test_fast),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# scripts/bench/others.sh in its tiny form: others.sh BUILD. Several commands at a time come to a whole
+# table, of which nothing is made twice and no trunk has seen a film of the task.
+set -euo pipefail
+. "$(dirname "$0")/rehearsal.sh"
+others="scripts/bench/others.sh --tiny --threads 1 --jobs 2"
+
+whole $others "$work/out"
+for row in scratch latent_labelled labels_push; do
+  grep -qE "^\| 4 labelled \| \`$row\` \| [0-9.]+ \[" "$work/out/others.md" || fail "no row of $row: $(cat "$work/out/others.md")"
+done
+grep -o 'understudy pretrain [^"]*' "$work/out/others.json" | grep -q -- '--data without/enc_wall.h5 without/enc_pusht.h5 labelled-4.h5 ' || fail "a trunk of other films"
+! grep -q 'enc_pointmaze' "$work/out/others.json" || fail "a film of the task itself"
+$others "$work/out" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+! grep -q ' of [0-9]*\] ' "$work/log" || fail "made twice: $(cat "$work/log")"
+rc=0
+$others --row none "$work/out" >"$work/log" 2>&1 || rc=$?
+[ $rc = 2 ] && grep -q 'there is no row "none"' "$work/log" || fail "$rc: $(cat "$work/log")"
