@@ -31,8 +31,8 @@ class Trajectories(data.Dataset[Window]):  # type: ignore[misc, unused-ignore]
     data: a dataset. frames: T. block: K; 0: that of the features' model, else the task's. stride:
     env steps between the starts of windows. features: the folder of a model or an encoder, or
     "default", whose features are computed once into the cache beside the data (or in the folder
-    `cache`), where training finds them too, and read from there by memory map. threads: that
-    compute them, 0: one per processor. episodes: which; None: all. parts: what a window has, of the
+    `cache`), where training finds them too, and read from there by memory map. fast: they are kept
+    as bfloat16, of half the bytes. threads: that compute them, 0: one per processor. episodes: which; None: all. parts: what a window has, of the
     following; None: all that the file has, but for pixels where there are features.
 
         pixels   (T, H, W, 3) uint8
@@ -47,8 +47,8 @@ class Trajectories(data.Dataset[Window]):  # type: ignore[misc, unused-ignore]
 
     def __init__(self, data: str | os.PathLike[str], frames: int = 4, *, block: int = 0,
                  stride: int = 1, features: str | os.PathLike[str] | None = None,
-                 cache: str | os.PathLike[str] | None = None, threads: int = 0,
-                 episodes: Iterable[int] | None = None,
+                 cache: str | os.PathLike[str] | None = None, fast: bool = False,
+                 threads: int = 0, episodes: Iterable[int] | None = None,
                  parts: Iterable[str] | None = None) -> None:
         self.path, self.frames, self.stride = os.path.abspath(data), frames, stride
         self._pid = -1
@@ -57,7 +57,7 @@ class Trajectories(data.Dataset[Window]):  # type: ignore[misc, unused-ignore]
         self._features: tuple[str, tuple[int, ...], bool] | None = None
         with Dataset(self.path) as d:
             if features is not None:
-                self._features, known = _features(d, features, cache, threads)
+                self._features, known = _features(d, features, cache, threads, fast)
                 block = block or known
             if block == 0:
                 task = tasks().get(d.task)
@@ -147,7 +147,7 @@ class Trajectories(data.Dataset[Window]):  # type: ignore[misc, unused-ignore]
 
 
 def _features(d: Dataset, folder: str | os.PathLike[str], cache: str | os.PathLike[str] | None,
-              threads: int) -> tuple[tuple[str, tuple[int, ...], bool], int]:
+              threads: int, fast: bool) -> tuple[tuple[str, tuple[int, ...], bool], int]:
     """The finished cache of a dataset: its path, shape (N, G, D), and whether its numbers are
     bfloat16; and the block of the model that the folder holds, or 0."""
     block, path = 0, os.fspath(folder)
@@ -160,7 +160,9 @@ def _features(d: Dataset, folder: str | os.PathLike[str], cache: str | os.PathLi
     if kept is not None:
         place.folder = kept
     out = ffi.new("UsFeatures**")
-    with Encoder(path, threads=threads) as encoder:
+    # As who keeps features opens a device, which is more than fast products.
+    kept_fast = lib.US_FAST_FEATURES if fast else False
+    with Encoder(path, threads=threads, fast=kept_fast) as encoder:
         with files, d._lock, hooked() as call:
             e, pool = encoder._alive(), encoder._pool
             call.check(lib.us_features_open(d._alive(), e, place, pool, out))

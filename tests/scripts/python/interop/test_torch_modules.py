@@ -182,6 +182,10 @@ def test_windows_of_features(held: Path, model: Path, tmp_path: Path) -> None:
     caches = list(tmp_path.iterdir())
     Trajectories(held, 2, features=model, cache=tmp_path)
     assert list(tmp_path.iterdir()) == caches
+    half = Trajectories(held, 4, features=model, cache=tmp_path, episodes=[5, 2], fast=True)
+    rounded = half[len(half) - 1]["latents"]
+    assert rounded.dtype == torch.float32 and not torch.equal(rounded, found)
+    assert torch.equal(rounded, found.bfloat16().float())
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
