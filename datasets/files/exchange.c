@@ -55,8 +55,7 @@ static UsStatus refuse_folder(const char* path) {
     return us_fail(US_FORMAT, "%s: expected an HDF5 file, found a folder", path);
   return us_fail(US_FORMAT,
                  "%s: expected an HDF5 file, found a folder of PyTorch files as DINO-WM writes "
-                 "them; convert it first: torch.load each .pth, write pixels, action, state, "
-                 "ep_len, ep_offset with h5py, then import that file",
+                 "them; understudy import dinowm of the Python package reads it",
                  path);
 }
 

@@ -195,7 +195,7 @@ static void test_folders_of_torch_files(void** state) {
   assert_int_equal(us_folder_make(folder), US_OK);
   refuse(folder, toy_path("x.h5"), &plain, "expected an HDF5 file, found a folder");
   assert_int_equal(us_file_write(file, "PK\3\4", 4), US_OK);
-  refuse(folder, toy_path("x.h5"), &plain, "as DINO-WM writes them; convert it first");
+  refuse(folder, toy_path("x.h5"), &plain, "as DINO-WM writes them; understudy import dinowm");
   refuse(file, toy_path("x.h5"), &plain, "PyTorch's .pth; convert it to HDF5");
 }
 
