@@ -3,6 +3,7 @@
 
 #include "env/render.h"
 
+#include <GL/gl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ typedef struct Painter {
   mjData* data;
   mjvScene scene;
   mjrContext context;
-  uint8_t* fine;  // (height FINE, width FINE, 3) rows from bottom to top, as OpenGL has them
+  uint8_t* fine;  // (height FINE, width FINE, 4) RGBA, rows from bottom to top: as OpenGL has them
   int ready;
   UsStatus status;
   char message[MESSAGE];
@@ -53,6 +54,7 @@ static void make_scene(void* arg) {
   for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) p->scene.flags[off[i]] = 0;
   mjr_makeContext(m, &p->context, mjFONTSCALE_50);
   mjr_setBuffer(mjFB_OFFSCREEN, &p->context);
+  p->context.readPixelFormat = GL_RGBA;  // which is copied, where RGB would be packed
 }
 
 // Makes a painter ready, by its own worker on its first frame.
@@ -60,7 +62,7 @@ static UsStatus open_painter(Painter* p) {
   const UsRender* r = p->render;
   if (!p->gl.context) US_TRY(us_gl_open(r->name, r->gl, &p->gl));
   free(p->fine);
-  p->fine = malloc(us_frame_bytes(r->height * FINE, r->width * FINE));
+  p->fine = malloc((size_t)r->height * FINE * (size_t)r->width * FINE * 4);
   if (!p->fine) return us_fail(US_MEMORY, "%s: no memory for frames", r->name);
   // The context is current only while it draws.
   if (!us_gl_enter(&p->gl)) return us_fail(US_GL, "%s: EGL refused its own context", r->name);
@@ -104,15 +106,15 @@ typedef struct Chunk {
 // Averages squares of FINE x FINE pixels and turns the rows over. pixels (height, width, 3)
 static void shrink(const Painter* p, uint8_t* pixels) {
   const int height = p->render->height, width = p->render->width;
-  const size_t line = (size_t)width * 3 * FINE;
+  const size_t line = (size_t)width * FINE * 4;
   for (int y = 0; y < height; y++) {
     // OpenGL's lowest row is the picture's last.
     const uint8_t* square = p->fine + (size_t)(height - 1 - y) * FINE * line;
-    for (int x = 0; x < width; x++, square += 3 * FINE) {
+    for (int x = 0; x < width; x++, square += 4 * FINE) {
       for (int c = 0; c < 3; c++) {
         int sum = FINE * FINE / 2;
         for (size_t v = 0; v < FINE; v++) {
-          for (size_t u = 0; u < FINE; u++) sum += square[v * line + u * 3 + (size_t)c];
+          for (size_t u = 0; u < FINE; u++) sum += square[v * line + u * 4 + (size_t)c];
         }
         *pixels++ = (uint8_t)(sum / (FINE * FINE));
       }

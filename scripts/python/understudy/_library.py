@@ -68,7 +68,7 @@ def array(data: Any, shape: tuple[int, ...] | None, dtype: Any, what: str) -> ND
         if hasattr(data, "__dlpack__") and not isinstance(data, np.ndarray):
             data = np.from_dlpack(data.detach() if hasattr(data, "detach") else data)
         found = np.ascontiguousarray(data, dtype=dtype)
-    except (TypeError, ValueError, BufferError, RuntimeError) as e:
+    except (TypeError, ValueError, OverflowError, BufferError, RuntimeError) as e:
         raise UsageError(f"{what}: expected numbers of {np.dtype(dtype)}, found: {e}") from None
     if shape is not None:
         fits = found.ndim == len(shape) and all(
@@ -77,6 +77,16 @@ def array(data: Any, shape: tuple[int, ...] | None, dtype: Any, what: str) -> ND
         if not fits:
             wanted = tuple("any" if n == -1 else n for n in shape)
             raise UsageError(f"{what}: expected the shape {wanted}, found {found.shape}")
+    return found
+
+
+def listed(slots: Any, count: int) -> NDArray[np.intc]:
+    """Slots (n), all of `count` where None; UsageError where one is not there, or twice."""
+    wanted = np.arange(count) if slots is None else slots
+    found: NDArray[np.intc] = array(wanted, (-1,), np.intc, "slots")
+    ids = found.tolist()
+    if len(set(ids)) != len(ids) or any(not 0 <= i < count for i in ids):
+        raise UsageError(f"slots: expected some of 0 .. {count - 1}, each once, found {ids}")
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy._library import Owned, array, as_path, ffi, lib, text
+from understudy._library import Owned, array, as_path, ffi, lib, listed, text
 from understudy.errors import UsageError
 from understudy.hooks import Call, failed, keep_error
 from understudy.task_list import TaskList
@@ -154,9 +154,7 @@ class WorldEnv(Owned):
 
     def _seen(self, slots: Any, pixels: Any, state: Any, action: Any, time: Any,
               first: Any) -> tuple[NDArray[np.intc], Seen]:
-        ids: NDArray[np.intc] = array(
-            np.arange(self.slots) if slots is None else slots, (-1,), np.intc, "slots"
-        )
+        ids = listed(slots, self.slots)
         n = len(ids)
         shape = (n, self.block, self.action)
         return ids, Seen(

@@ -7,9 +7,8 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from understudy._library import Owned, array, as_path, check, ffi, lib, pointer
+from understudy._library import Owned, array, as_path, check, ffi, lib, listed, pointer
 from understudy._settings import PlannerSettings
-from understudy.errors import UsageError
 from understudy.hooks import hooked
 from understudy.own import PlannerClass, PlannerFunction, World, WorldEnv
 from understudy.settings import fill
@@ -26,7 +25,7 @@ class Planner(Owned):
 
     def __init__(self, name: str | PlannerFunction, env: Slots | World, *, seed: int = 0,
                  slots: int = 1, **settings: Unpack[PlannerSettings]) -> None:
-        super().__init__(f"planner {name if isinstance(name, str) else name.__name__}")
+        super().__init__(f"planner {getattr(name, '__name__', name)}")
         self._env: Slots | WorldEnv = env if isinstance(env, Slots) else WorldEnv(env, slots)
         self._own(self._env, lambda _: None)
         self._pool = self._own(lib.us_pool_create(1), lib.us_pool_destroy)
@@ -53,17 +52,10 @@ class Planner(Owned):
         """What it imagines in: shown observations and goals through observe and set_goal."""
         return self._env
 
-    def _listed(self, slots: ArrayLike | None) -> NDArray[np.intc]:
-        found = np.arange(self.slots) if slots is None else slots
-        ids: NDArray[np.intc] = array(found, (-1,), np.intc, "slots")
-        if ids.size and (ids.min() < 0 or ids.max() >= self.slots):
-            raise UsageError(f"slots: expected 0 .. {self.slots - 1}, found {ids.tolist()}")
-        return ids
-
     def start(self, episodes: ArrayLike | None = None, slots: ArrayLike | None = None) -> None:
         """Begins episodes in the listed slots (n) and forgets their last plans; episodes (n) name
         their random numbers, the slots' own by default."""
-        ids = self._listed(slots)
+        ids = listed(slots, self.slots)
         e = array(ids if episodes is None else episodes, (len(ids),), np.uint64, "episodes")
         with self._lock:
             check(lib.us_planner_start(self._alive(), len(ids), pointer(ids, "int"),
@@ -72,7 +64,7 @@ class Planner(Owned):
     def plan(self, slots: ArrayLike | None = None) -> NDArray[np.float32]:
         """The action blocks (n, replan, K, A) to play from the present state of the listed slots.
         Ctrl-C ends it."""
-        ids = self._listed(slots)
+        ids = listed(slots, self.slots)
         out = np.empty((len(ids), *self._shape), np.float32)
         with self._lock, self._env._lock, hooked() as call:
             self._env._alive()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from understudy._gl import prepare
-from understudy._library import Owned, array, as_path, check, ffi, lib, pointer, text
+from understudy._library import Owned, array, as_path, check, ffi, lib, listed, pointer, text
 from understudy.errors import UsageError
 from understudy.hooks import hooked
 from understudy.task_list import TaskList
@@ -75,12 +75,7 @@ class Slots(Owned):
         self._all = np.arange(self.slots, dtype=np.intc)
 
     def _listed(self, slots: ArrayLike | None) -> NDArray[np.intc]:
-        if slots is None:
-            return self._all
-        found: NDArray[np.intc] = array(slots, (-1,), np.intc, "slots")
-        if found.size and (found.min() < 0 or found.max() >= self.slots):
-            raise UsageError(f"slots: expected 0 .. {self.slots - 1}, found {found.tolist()}")
-        return found
+        return self._all if slots is None else listed(slots, self.slots)
 
     def reset(self, seeds: ArrayLike, mask: ArrayLike | None = None) -> None:
         """Starts an episode in every slot whose mask is set, drawn from its seed: seeds (N) of 0 ..

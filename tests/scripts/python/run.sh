@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [interop]: makes the wheel of the Python package, audits it, and tests it as whoever installs
 # it has it, in virtual environments of the build folder; with "interop" in an environment of its own
-# beside torch, Stable-Baselines3, EnvPool, lerobot and minari, where nothing may be skipped.
+# beside torch and those that it works with, where nothing may be skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 mode=${1:-python}
@@ -28,17 +28,17 @@ if [ "$mode" = python ]; then
   venv-fresh/bin/python "$tests/first.py" venv-fresh/first.png
   pytest --ignore "$tests/interop" "$tests"
 else
-  exchange=("$tests"/interop/test_{dinowm,lerobot,minari}.py)
+  exchange=("$tests"/interop/test_{dinowm,lerobot,minari,stable_worldmodel}.py)
   UNDERSTUDY_OPENS=10000 pytest --color no "${exchange[@]/#/--ignore=}" "$tests/interop" \
     "$tests/test_package.py" | tee interop.log
   # Other people's data, in an environment of its own: lerobot takes neither torch nor numpy as they
   # come. Beside the lerobot that writes v3.0 lies the last one that writes v2.1.
   python=build/venv-exchange/bin/python
   [ -x "$root/$python" ] || python3 -m venv venv-exchange
-  pip "$root/$python" install lerobot "minari[hdf5]" pytest "$root/$wheel"
+  pip "$root/$python" install lerobot "minari[hdf5]" stable-worldmodel hdf5plugin pytest "$root/$wheel"
   pip "$root/$python" install --force-reinstall --no-deps "$root/$wheel"
   old=$PWD/lerobot-0.3.3
   [ -d "$old" ] || pip "$root/$python" install --no-deps --target "$old" lerobot==0.3.3
-  UNDERSTUDY_LEROBOT_OLD=$old pytest --color no "${exchange[@]}" | tee -a interop.log
+  UNDERSTUDY_LEROBOT_OLD=$old pytest --color no -W default "${exchange[@]}" | tee -a interop.log
   ! grep -q skipped interop.log || { echo "interop: a skip is a failure" >&2; exit 1; }
 fi

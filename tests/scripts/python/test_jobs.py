@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -267,8 +268,15 @@ def test_planner_on_the_simulator() -> None:
     assert (after < 0.5 * before).all()
     with pytest.raises(understudy.errors.UsageError):
         understudy.Planner("cem", env, horizon=0)
-    with pytest.raises(understudy.errors.UsageError):
-        planner.plan([2])
+    for wrong in ([2], [-1], [1, 1], [0, 1, 0], "x", [2**70]):
+        with pytest.raises(understudy.errors.UsageError, match="slots"):
+            planner.plan(wrong)
+        with pytest.raises(understudy.errors.UsageError, match="slots"):
+            env.render(wrong)
+    quiet = functools.partial(lambda shape, plan: np.zeros(shape), (2, 1, 5, 2))
+    own = understudy.Planner(quiet, env)
+    own.start()
+    assert not own.plan().any()
 
 
 def test_encoder_and_rollout(model: Path, held: Path) -> None:
