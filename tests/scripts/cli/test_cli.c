@@ -119,7 +119,7 @@ static void test_numbers(void** state) {
       "collect --threads",  "eval --seed",      "eval --samples",        "eval --batch",
       "finetune --block",   "finetune --batch", "finetune --frames",     "finetune --rollout",
       "pretrain --gap",     "bench --dim",      "encoder train --steps", "encoder probe --frames",
-      "dataset --episodes"};
+      "dataset --steps"};
   static const char* const reals[] = {
       "finetune --rate", "finetune --clip", "finetune --minutes",    "eval --deviation",
       "eval --momentum", "bench --seconds", "encoder train --noise", "pretrain --decay"};
@@ -194,7 +194,8 @@ static void test_completion(void** state) {
   (void)state;
   Run all = complete("\"\"", 1);
   expect_lines(all, names, kNames);
-  assert_int_equal(lines_of(all.out), kNames + 2);
+  assert_int_equal(lines_of(all.out),
+                   kNames + 2 + 2);  // --help and --version, and the package's two
   expect_lines(complete("help \"\"", 2), names, kNames);
   expect_lines(complete("eval --task \"\"", 3), (const char*[]){"pointmaze", "wall"}, 2);
   expect_lines(complete("collect --", 2), (const char*[]){"--task", "--plugin", "--help"}, 3);
