@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # Tests that run on the device that UNDERSTUDY_TEST_DEVICE names.
 tests=(test_ops test_ops_gradients test_ops_rows test_ops_sizes test_ops_search test_ops_memory
-  test_device test_golden_predictor test_golden_vit test_predictor test_vit test_encoder test_train test_train_samples
+  test_device test_golden_predictor test_golden_vit test_predictor test_imagination test_vit test_encoder test_train test_train_samples
   test_autoencoder test_cem test_cem_device test_model_env test_model_wide)
 sanitized=(test_ops test_ops_gradients test_ops_search test_ops_sizes)
 
