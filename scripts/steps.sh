@@ -12,6 +12,12 @@
 #   steps_run_many JOBS               the same, JOBS commands at a time, each as soon as what its words
 #                                     name is there, but one collect, which has all threads; a step that
 #                                     fails stops those alone that need it. 0, 75 as above; 130: Ctrl-C
+#   steps_rows NAME                   makes the rows of a benchmark, whose names A-B are in the array names;
+#                                     where the array only has some, those; with list=1 prints them and
+#                                     ends. plan A B adds a row's steps, is_done A B says that it is there;
+#                                     out, minutes and jobs are the options. Sets failed, the rows that
+#                                     could not be made, and over, 1: time is up
+#   steps_rows_end NAME               says in the end what steps_rows set
 #   steps_json FILE                   the plan's commands as a JSON list, what is needed to make FILE
 #                                     from nothing
 #
@@ -223,6 +229,46 @@ steps_run_many() {
   done
   trap - INT
   return $stop
+}
+
+steps_rows() {
+  local name state rc=0
+  local -a rows=("${only[@]}")
+  for name in "${only[@]}"; do
+    [[ " ${names[*]} " == *" $name "* ]] || { echo "$1: --row: there is no row \"$name\" (see --list)" >&2; exit 2; }
+  done
+  if [ "$list" = 1 ]; then
+    mkdir -p "$out"
+    cd "$out"
+    for name in "${names[@]}"; do
+      steps_plan
+      plan "${name%-*}" "${name##*-}"
+      state='to do'
+      ! is_done "${name%-*}" "${name##*-}" || state=done
+      printf '%-24s %s\n' "$name" "$state"
+    done
+    exit 0
+  fi
+  [ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null
+  steps_begin "$1" "$out" "$minutes"
+  failed=() over=0
+  [ ${#rows[@]} -gt 0 ] || rows=("${names[@]}")
+  steps_plan
+  for name in "${rows[@]}"; do plan "${name%-*}" "${name##*-}"; done
+  steps_run_many "$jobs" || rc=$?
+  if [ $rc = 130 ]; then exit 130; fi
+  if [ $rc = 75 ]; then over=1; fi
+  for name in "${rows[@]}"; do
+    [ $over = 1 ] || is_done "${name%-*}" "${name##*-}" || failed+=("$name")
+  done
+}
+
+steps_rows_end() {
+  [ "$over" = 0 ] || echo "$1: $minutes minutes are over; the same command goes on"
+  if [ ${#failed[@]} -gt 0 ]; then
+    echo "$1: failed: ${failed[*]} (logs in $out/log)" >&2
+    exit 1
+  fi
 }
 
 steps_json() {

@@ -135,21 +135,6 @@ names=()
 while IFS='|' read -r name _; do
   for size in "${sizes[@]}"; do names+=("$name-$size"); done
 done < <(variants)
-for name in "${only[@]}"; do
-  [[ " ${names[*]} " == *" $name "* ]] || { echo "others: --row: there is no row \"$name\" (see --list)" >&2; exit 2; }
-done
-if [ $list = 1 ]; then
-  mkdir -p "$out"
-  cd "$out"
-  for name in "${names[@]}"; do
-    steps_plan
-    plan "${name%-*}" "${name##*-}"
-    state='to do'
-    ! is_done "${name%-*}" "${name##*-}" || state=done
-    printf '%-24s %s\n' "$name" "$state"
-  done
-  exit 0
-fi
 
 # The list that understudy compare reads.
 write_list() {
@@ -169,26 +154,9 @@ write_list() {
   printf '\n]}\n'
 }
 
-[ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null
-steps_begin others "$out" "$minutes"
-failed=() over=0 rc=0
-steps_plan
-for name in "${names[@]}"; do
-  if [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $name "* ]]; then plan "${name%-*}" "${name##*-}"; fi
-done
-steps_run_many "$jobs" || rc=$?
-if [ $rc = 130 ]; then exit 130; fi
-if [ $rc = 75 ]; then over=1; fi
-for name in "${names[@]}"; do
-  if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then continue; fi
-  [ $over = 1 ] || is_done "${name%-*}" "${name##*-}" || failed+=("$name")
-done
+steps_rows others
 write_list >cells.json
 understudy compare --cells cells.json --out others.json >others.md.new
 mv others.md.new others.md
 cat others.md
-[ $over = 0 ] || echo "others: $minutes minutes are over; the same command goes on"
-if [ ${#failed[@]} -gt 0 ]; then
-  echo "others: failed: ${failed[*]} (logs in $out/log)" >&2
-  exit 1
-fi
+steps_rows_end others

@@ -335,26 +335,27 @@ static int wide_step(UsTrainer* t) {
   return 1;
 }
 
-// The first step of a run takes what memory the device needs, the second is recorded, others are
-// replayed in one call. A device that cannot record is not asked again.
-static int record_step(UsTrainer* t) {
+// The first step of a run takes what memory the device needs, the second is recorded, and from then
+// on one call replays it. A device that cannot record is not asked again. 0: it was stopped.
+static int replay_step(UsTrainer* t) {
   UsDevice* d = t->m->device;
-  if (t->recording) {
-    us_ops_replay(d, t->recording);
-    return 1;
+  if (t->warm && !t->recording && !t->plain) {
+    t->plain = !us_ops_record(d);
+    if (!t->plain) {
+      int whole = wide_step(t);
+      t->recording = us_ops_recorded(d);
+      if (!whole) {
+        us_ops_forget(d, t->recording);
+        t->recording = NULL;
+        return 0;
+      }
+      t->plain = !t->recording;
+    }
   }
-  if (t->plain || !t->warm || !us_ops_record(d)) {
-    t->plain |= t->warm;
-    t->warm = 1;
-    return wide_step(t);
-  }
-  int whole = wide_step(t);
-  t->recording = us_ops_recorded(d);
-  if (whole && t->recording) return record_step(t);
-  us_ops_forget(d, t->recording);
-  t->recording = NULL;
-  t->plain = whole;
-  return whole && wide_step(t);
+  t->warm = 1;
+  if (!t->recording) return wide_step(t);
+  us_ops_replay(d, t->recording);
+  return 1;
 }
 
 int us_trainer_step(UsTrainer* t, double progress) {
@@ -367,7 +368,7 @@ int us_trainer_step(UsTrainer* t, double progress) {
     sample(t, &t->train, t->at.step, &t->batch);
     double start = us_seconds();
     t->m->cls->load(t->m, t->worker[0].tape, &t->batch);
-    done = !us_interrupted() && record_step(t);
+    done = !us_interrupted() && replay_step(t);
     t->worker[0].busy += us_seconds() - start;
   } else {
     us_pool_run(t->pool, t->shards, shard_item, t);
