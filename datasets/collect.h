@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "datasets/dataset_info.h"
 #include "env/env.h"
 #include "env/gl.h"
 #include "worldmodel/base/api.h"
@@ -88,6 +89,12 @@ typedef struct UsCollectResult {
 
 // The seed of an episode of a file whose seed is `seed`, when it is drawn for the draw-th time.
 US_API uint64_t us_collect_seed(uint64_t seed, int64_t episode, int draw);
+
+// What a new file says of a simulator and who draws its frames (frames 0: nobody; gl as
+// us_gl_renderer takes it): all but seed, policy, diverged and what varies. A robot that cannot be
+// kept is a line for people, which names `out`. It points into the env's task.
+US_API UsStatus us_collect_describe(const UsEnv* sim, const char* gl, int frames, const char* out,
+                                    UsDatasetInfo* info);
 
 // The defaults of the program.
 US_API UsCollectConfig us_collect_defaults(void);

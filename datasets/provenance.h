@@ -22,6 +22,15 @@ US_C_BEGIN
 // file.
 US_API UsStatus us_provenance_sources(UsDataset* d, char** text);
 
+// One of the sources.
+typedef struct UsSource {
+  char content[24], frames[24];  // digits of their hashes
+  char seed[24], policy[64];     // seed "-": not collected by a simulator
+} UsSource;
+
+// Reads the line at `at` of such a text and gives the next, or NULL where there is none.
+US_API const char* us_source_next(const char* at, UsSource* s);
+
 // Adds to what a training notes of a file all that us_provenance_seen looks for.
 US_API UsStatus us_provenance_note(UsDataset* d, cJSON* file);
 

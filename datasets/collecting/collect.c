@@ -377,36 +377,44 @@ static UsStatus open_env(Collect* c) {
   return us_sim_find_policy(c->task, o->policy, &c->policy);
 }
 
+UsStatus us_collect_describe(const UsEnv* sim, const char* gl, int frames, const char* out,
+                             UsDatasetInfo* d) {
+  const UsEnvInfo* info = us_env_info(sim);
+  const UsTask* task = us_sim_task(sim);
+  *d = (UsDatasetInfo){.version = US_VERSION,
+                       .height = frames ? info->height : 0,
+                       .width = frames ? info->width : 0,
+                       .action = info->action,
+                       .proprio = info->proprio,
+                       .state = info->state,
+                       .dt = info->dt};
+  snprintf(d->task, sizeof(d->task), "%s", info->task);
+  snprintf(d->camera, sizeof(d->camera), "%s", info->camera);
+  snprintf(d->camera_pose, sizeof(d->camera_pose), "%s", info->camera_pose);
+  if (frames && task->exec) {
+    snprintf(d->renderer, sizeof(d->renderer), "%s", "robot");
+  } else if (frames) {
+    US_TRY(us_gl_renderer(info->task, gl, d->renderer, sizeof(d->renderer) / 4));
+  }
+  // A robot of one's own is kept with its data.
+  if (task->robot && task->robot(task, &d->robot) != US_OK) {
+    us_log("%s: the robot is not kept, so its file will be asked for: %s", out, us_message());
+    d->robot = NULL;
+  }
+  return US_OK;
+}
+
 // Opens the file for the episodes behind the first c->done; no writer: all are there.
 static UsStatus open_file(Collect* c) {
   const UsCollectConfig* o = c->o;
-  const UsEnvInfo* info = us_env_info(c->env);
-  // What the file says of itself.
+  UsDatasetInfo d;
   US_TRY(us_folder_make_above(o->out));
-  UsDatasetInfo d = {.version = US_VERSION,
-                     .seed = o->seed,
-                     .height = c->frame ? info->height : 0,
-                     .width = c->frame ? info->width : 0,
-                     .action = info->action,
-                     .proprio = info->proprio,
-                     .state = info->state,
-                     .variation = c->vary.count,
-                     .dt = info->dt};
-  snprintf(d.task, sizeof(d.task), "%s", c->task->name);
+  // What the file says of itself.
+  US_TRY(us_collect_describe(c->env, o->gl, c->frame > 0, o->out, &d));
+  d.seed = o->seed;
+  d.variation = c->vary.count;
   snprintf(d.policy, sizeof(d.policy), "%s", c->task->policies[c->policy].name);
-  snprintf(d.camera, sizeof(d.camera), "%s", info->camera);
-  snprintf(d.camera_pose, sizeof(d.camera_pose), "%s", info->camera_pose);
   snprintf(d.diverged, sizeof(d.diverged), "%s", diverged_names[c->how]);
-  if (c->frame && c->task->exec) {
-    snprintf(d.renderer, sizeof(d.renderer), "%s", "robot");
-  } else if (c->frame) {
-    US_TRY(us_gl_renderer(o->task, o->gl, d.renderer, sizeof(d.renderer) / 4));
-  }
-  // A robot of one's own is kept with its data.
-  if (c->task->robot && c->task->robot(c->task, &d.robot) != US_OK) {
-    us_log("%s: the robot is not kept, so its file will be asked for: %s", o->out, us_message());
-    d.robot = NULL;
-  }
   if (c->vary.count) {
     us_vary_names(&c->vary, c->env, d.variation_names, sizeof(d.variation_names));
     snprintf(d.variation_range, sizeof(d.variation_range), "%s", us_vary_range_names[c->range]);

@@ -113,7 +113,7 @@ static UsStatus take_texts(const char* path, const Said* s, UsRobot* out, int* w
   return us_robot_check(path, out);
 }
 
-// Reads <task>.zip of a folder, and holds against it what names it.
+// Reads <task>.zip of a folder.
 static UsStatus take_zip(const char* path, const char* folder, const char* task, UsRobot* out) {
   char zip[PATH];
   // A task's name has no slash, or it is none.

@@ -9,13 +9,6 @@
 
 enum { kShort = 16 };  // digits of a hash that name a source
 
-// A line of us_dataset_sources: content, frames, seed and policy.
-typedef struct Source {
-  char content[kShort + 1], frames[kShort + 1];
-  char seed[24];  // "-": no simulator collected it
-  char policy[64];
-} Source;
-
 // What is asked for while notes are gone through.
 typedef struct Held {
   const UsDatasetInfo* info;
@@ -46,8 +39,7 @@ UsStatus us_provenance_sources(UsDataset* d, char** text) {
   return us_fail(US_MEMORY, "%s: out of memory", us_dataset_path(d));
 }
 
-// Reads the line at `at` and gives the next, or NULL where there is none.
-static const char* next_source(const char* at, Source* s) {
+const char* us_source_next(const char* at, UsSource* s) {
   memset(s, 0, sizeof(*s));
   if (sscanf(at, "%16s %16s %23s %63[^\n]", s->content, s->frames, s->seed, s->policy) < 3) {
     return NULL;
@@ -68,10 +60,10 @@ UsStatus us_provenance_note(UsDataset* d, cJSON* file) {
   cJSON_AddStringToObject(file, "frames_sha256", hash);
   cJSON_AddStringToObject(file, "task", info->task);
   // What one run collected stands beside it, what several did each for itself.
-  Source s;
+  UsSource s;
   const char* at = us_dataset_sources(d);
   cJSON* sources = at[0] ? cJSON_AddArrayToObject(file, "sources") : NULL;
-  while (sources && (at = next_source(at, &s))) {
+  while (sources && (at = us_source_next(at, &s))) {
     cJSON* one = cJSON_CreateObject();
     cJSON_AddStringToObject(one, "sha256", s.content);
     cJSON_AddStringToObject(one, "frames_sha256", s.frames);
@@ -105,11 +97,11 @@ static int begins(const char* hash, const char* digits) {
 // since its episodes start with the same ones. Of a source of a noted file (part 1) only some
 // episodes were trained on, which the marks tell.
 static int names(const Held* h, const cJSON* file, int part) {
-  Source s;
+  UsSource s;
   const char *at = h->sources, *task = text_of(file, "task"), *policy = text_of(file, "policy");
   const cJSON* seed = cJSON_GetObjectItemCaseSensitive(file, "seed");
   const int collected = cJSON_IsNumber(seed) && task && policy && !strcmp(task, h->info->task);
-  while ((at = next_source(at, &s))) {
+  while ((at = us_source_next(at, &s))) {
     if (begins(text_of(file, "sha256"), s.content) ||
         begins(text_of(file, "frames_sha256"), s.frames)) {
       if (!part) return 1;

@@ -15,8 +15,8 @@
 
 #include "datasets/files/dataset_reader.h"
 #include "datasets/files/dataset_writer.h"
+#include "datasets/files/output.h"
 #include "datasets/video/video_reader.h"
-#include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 
@@ -40,6 +40,7 @@ typedef struct Import {
   double seconds;     // between rows of episodes, all together
   int64_t gaps;       // how many of them
   UsVideoStory last;  // of the clip before
+  UsOutput file;
 } Import;
 
 // ---- what is film ----
@@ -271,7 +272,6 @@ static UsStatus write_episodes(Import* m, UsDatasetWriter* w) {
   return status;
 }
 
-// Writes under a name of its own, so that `out` is either as it was or whole.
 static UsStatus write_dataset(Import* m) {
   const UsImport* c = m->config;
   UsDatasetInfo info = {.version = "import",
@@ -282,36 +282,13 @@ static UsStatus write_dataset(Import* m) {
                         .state = 1,
                         .dt = m->notes->dt};
   snprintf(info.task, sizeof(info.task), "%s", c->task ? c->task : "film");
-  char part[kPath + 8], message[512];
-  snprintf(part, sizeof(part), "%s.part", m->out);
   UsDatasetWriter* w;
-  US_TRY(us_writer_create(part, &info, m->episodes, m->rows, m->longest, 0, 1, NULL, &w));
-  UsStatus status = write_episodes(m, w);
-  snprintf(message, sizeof(message), "%s", us_message());
-  UsStatus finished = us_dataset_finish(w);
-  if (status != US_OK) {
-    us_fail(status, "%s", message);
-  } else if ((status = finished) == US_OK && rename(part, m->out) != 0) {
-    status = us_fail(US_IO, "%s: cannot be written: %s", m->out, strerror(errno));
-  }
-  if (status != US_OK) unlink(part);
-  return status;
+  US_TRY(us_writer_create(m->file.part, &info, m->episodes, m->rows, m->longest, 0, 1, NULL, &w));
+  UsStatus status = us_output_close(&m->file, w, write_episodes(m, w));
+  return status == US_OK ? us_output_place(&m->file) : status;
 }
 
 // ---- the job ----
-
-// Refuses to write over film, or without being asked over anything.
-static UsStatus check_out(const Import* m, const char* const* paths) {
-  struct stat a, b;
-  if (stat(m->out, &b) != 0) return US_OK;
-  for (int i = 0; paths[i]; i++) {
-    if (stat(paths[i], &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
-      return us_fail(US_USAGE, "%s: expected another file to write to", m->out);
-    }
-  }
-  if (m->config->overwrite) return US_OK;
-  return us_fail(US_IO, "%s: the file exists; expected a new name or --overwrite", m->out);
-}
 
 // Opens the spool, which has no name once it is open and ends with this process.
 static UsStatus open_spool(Import* m) {
@@ -328,13 +305,11 @@ static UsStatus open_spool(Import* m) {
 UsStatus us_video_import(const char* const* paths, const char* out, const UsImport* config,
                          UsVideoNotes* notes) {
   Import m = {.out = out, .config = config, .notes = notes, .spool = -1};
-  UsLock* lock;
   memset(notes, 0, sizeof(*notes));
   US_TRY(settle(&m));
   US_TRY(us_folder_check(out));
-  US_TRY(us_lock_take(out, &lock));
   // Clips to the spool, the spool to the dataset.
-  UsStatus status = check_out(&m, paths);
+  UsStatus status = us_output_begin(out, paths, config->overwrite, &m.file);
   if (status == US_OK) status = open_spool(&m);
   if (status == US_OK) status = read_all(&m, paths);
   notes->episodes = m.episodes;
@@ -348,6 +323,6 @@ UsStatus us_video_import(const char* const* paths, const char* out, const UsImpo
   free(m.frame);
   free(m.times);
   free(m.lengths);
-  us_lock_release(lock);
+  us_output_end(&m.file);
   return status;
 }

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worldmodel/base/frame.h"
 #include "worldmodel/base/json.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/text.h"
@@ -314,7 +315,7 @@ static UsStatus read_answer(UsExecCopy* c, const UsExec* x, const cJSON* object,
   }
   out->success = cJSON_IsTrue(success);
   // Bytes that nobody asked for would be taken for the next line.
-  const size_t size = out->frame ? (size_t)x->height * (size_t)x->width * 3 : 0;
+  const size_t size = out->frame ? us_frame_bytes(x->height, x->width) : 0;
   const cJSON* frame = cJSON_GetObjectItemCaseSensitive(object, "frame");
   double said = frame ? frame->valuedouble : 0;
   if ((frame && !cJSON_IsNumber(frame)) || said != (double)size) {
@@ -337,7 +338,7 @@ UsStatus us_exec_hear(UsExecCopy* c, const UsExec* x, double patience, UsExecAns
   UsStatus status = read_answer(c, x, object, out);
   cJSON_Delete(object);
   if (status != US_OK || !out->frame) return status;
-  return read_frame(c, seconds, (size_t)x->height * (size_t)x->width * 3, out->frame);
+  return read_frame(c, seconds, us_frame_bytes(x->height, x->width), out->frame);
 }
 
 // ---- the hello ----
@@ -375,9 +376,7 @@ static UsStatus read_sizes(const char* name, const cJSON* o, UsExec* x) {
                    name, x->state, x->proprio, x->width, x->height);
   }
   // Names of tasks are made of it.
-  size_t length =
-      strspn(x->name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-  if (length > 0 && !x->name[length]) return US_OK;
+  if (us_name_fits(x->name)) return US_OK;
   return us_fail(US_FORMAT, "%s: expected \"name\" of letters, digits, - and _, found \"%s\"", name,
                  us_shown(x->name));
 }

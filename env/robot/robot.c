@@ -105,8 +105,7 @@ UsStatus us_robot_check(const char* what, UsRobot* r) {
   cJSON_Delete(json);
   US_TRY(status);
   // The name becomes that of a file.
-  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-  if (!r->task[0] || strspn(r->task, letters) != strlen(r->task)) {
+  if (!us_name_fits(r->task)) {
     return us_fail(US_FORMAT, "%s: task: expected letters, digits, _ or -, found \"%s\"", line,
                    us_shown(r->task));
   }

@@ -13,6 +13,7 @@
 
 #include "env/scene.h"
 #include "env/trap.h"
+#include "worldmodel/base/text.h"
 
 enum { MESSAGE = 512, NAME = 63 };  // NAME: what UsEnvInfo and datasets have room for
 
@@ -47,10 +48,9 @@ static UsStatus refuse(UsStatus status, const char* file, const char* task, cons
 // Names become parts of file names and of env names.
 static UsStatus check_name(const char* file, const char* task, const char* field,
                            const char* name) {
-  static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
   if (!name) return refuse(US_UNSUPPORTED, file, task, field, "expected a text, found NULL");
   size_t length = strnlen(name, NAME + 1);
-  if (length == 0 || length > NAME || strspn(name, letters) != length) {
+  if (length == 0 || length > NAME || !us_name_fits(name)) {
     char line[NAME + 2];
     us_trap_line(line, sizeof(line), name);
     return refuse(US_UNSUPPORTED, file, task, field,

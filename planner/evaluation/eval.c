@@ -196,8 +196,8 @@ static UsStatus check_held_out(const EvalJob* j, const char* folder) {
   const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
   const cJSON* before = cJSON_GetObjectItemCaseSensitive(training, "pretrained");
   int64_t pretrained = 0, trained = 0, all = us_dataset_info(j->data)->episodes;
-  UsStatus status = us_provenance_seen(j->data, before, &pretrained);
-  if (status == US_OK) status = us_provenance_seen(j->data, training, &trained);
+  UsStatus status = us_provenance_seen(j->data, training, &trained);
+  if (status == US_OK && trained) status = us_provenance_seen(j->data, before, &pretrained);
   cJSON_Delete(config);
   if (status != US_OK || trained == 0) return status;
   if (trained < all) {

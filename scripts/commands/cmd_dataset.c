@@ -8,6 +8,7 @@
 
 #include "datasets/edit.h"
 #include "datasets/exchange.h"
+#include "datasets/provenance.h"
 #include "datasets/robots.h"
 #include "datasets/verify.h"
 #include "datasets/video.h"
@@ -61,18 +62,14 @@ static const char* known(const char* text) {
   return text[0] ? us_shown(text) : "(not said)";
 }
 
-// Files that it was made of: content, frames, seed and policy a line.
+// Files that it was made of.
 static void print_sources(const char* at) {
   int lines = 0;
-  for (; *at; lines++) {
-    char content[24], seed[24], policy[64] = "";
-    sscanf(at, "%16s %*s %23s %63[^\n]", content, seed, policy);
-    if (lines < kShown) {
-      printf("  %-12s seed %s, %s, content %s\n", lines ? "" : "made of", us_shown(seed),
-             us_shown(policy), us_shown(content));
-    }
-    at += strcspn(at, "\n");
-    at += *at == '\n';
+  UsSource s;
+  for (; (at = us_source_next(at, &s)); lines++) {
+    if (lines >= kShown) continue;
+    printf("  %-12s seed %s, %s, content %s\n", lines ? "" : "made of", us_shown(s.seed),
+           us_shown(s.policy), us_shown(s.content));
   }
   if (lines > kShown) printf("  %-12s ... %d more\n", "", lines - kShown);
 }

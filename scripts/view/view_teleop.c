@@ -54,30 +54,6 @@ static void layout(UsTeleop* t) {
   place(&t->arena, t, &t->held);
 }
 
-// What the file says of itself, as collect says it.
-static UsStatus describe(const UsTeleop* t, UsDatasetInfo* d) {
-  const UsEnvInfo* i = us_env_info(t->show->sim);
-  *d = (UsDatasetInfo){.version = US_VERSION,
-                       .seed = t->config.seed,
-                       .height = t->frame ? i->height : 0,
-                       .width = t->frame ? i->width : 0,
-                       .action = i->action,
-                       .proprio = i->proprio,
-                       .state = i->state,
-                       .dt = i->dt};
-  snprintf(d->task, sizeof(d->task), "%s", i->task);
-  snprintf(d->policy, sizeof(d->policy), "teleop");
-  snprintf(d->camera, sizeof(d->camera), "%s", i->camera);
-  snprintf(d->camera_pose, sizeof(d->camera_pose), "%s", i->camera_pose);
-  snprintf(d->diverged, sizeof(d->diverged), "redraw");
-  if (!t->frame) return US_OK;
-  if (us_sim_task(t->show->sim)->exec) {
-    snprintf(d->renderer, sizeof(d->renderer), "robot");
-    return US_OK;
-  }
-  return us_gl_renderer(i->task, t->config.gl, d->renderer, sizeof(d->renderer) / 4);
-}
-
 static UsStatus open_file(UsTeleop* t) {
   UsTeleopConfig* c = &t->config;
   const UsExec* robot = us_sim_task(t->show->sim)->exec;
@@ -87,7 +63,10 @@ static UsStatus open_file(UsTeleop* t) {
   US_TRY(us_arena_alloc(&t->arena));
   layout(t);
   UsDatasetInfo info;
-  US_TRY(describe(t, &info));
+  US_TRY(us_collect_describe(t->show->sim, c->gl, t->frame > 0, c->out, &info));
+  info.seed = c->seed;
+  snprintf(info.policy, sizeof(info.policy), "teleop");
+  snprintf(info.diverged, sizeof(info.diverged), "redraw");
   US_TRY(us_folder_make_above(c->out));
   if (c->resume && us_file_exists(c->out)) {
     return us_dataset_resume(c->out, &info, c->episodes, c->longest + 1, &t->done, &t->writer);

@@ -76,3 +76,8 @@ const char* us_shown(const char* text) {
   if (escape(text, length, out, kRoom - 3) < length) strcat(out, "...");
   return out;
 }
+
+int us_name_fits(const char* name) {
+  return name[0] &&
+         !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")];
+}

@@ -16,6 +16,9 @@ US_C_BEGIN
 // code point.
 US_API size_t us_utf8(const char* text, size_t left, unsigned* code);
 
+// 1: a name of letters, digits, - and _, at least one, which may become part of a file's.
+US_API int us_name_fits(const char* name);
+
 // The text as one line that is safe to print: what would steer a terminal (control characters, C1
 // ones too, and marks that turn the direction of writing) becomes an escape such as \n or \u001b,
 // and a byte that is not UTF-8 \x9b. What was escaped stays as it is. At most size - 1 bytes; a
