@@ -80,6 +80,14 @@ def array(data: Any, shape: tuple[int, ...] | None, dtype: Any, what: str) -> ND
     return found
 
 
+def pictures(data: Any, shape: tuple[int, ...], what: str) -> NDArray[Any]:
+    """Frames as `array` has them; UsageError unless they are uint8, which nothing is cast to."""
+    found = array(data, None, None, what)
+    if found.dtype != np.uint8:
+        raise UsageError(f"{what}: expected uint8, found {found.dtype}")
+    return array(found, shape, np.uint8, what)
+
+
 def listed(slots: Any, count: int) -> NDArray[np.intc]:
     """Slots (n), all of `count` where None; UsageError where one is not there, or twice."""
     wanted = np.arange(count) if slots is None else slots

@@ -257,22 +257,14 @@ def _row(r: Any, pairs: Any) -> Row:
                numbers(r.actions, (n, blocks, r.block, r.action)), r.wall_all)
 
 
-class _Opening:
-    """Opens a World for each row of an evaluation that asks for it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def open(self, config: Any) -> Any:
-        if config.block != self.world.block:
-            raise UsageError(f"{self.world.name}: expected blocks of {config.block} env steps as "
-                             f"the task has, found {self.world.block}")
-        return WorldEnv(self.world, config.slots).lend()
-
-
 @ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_eval_open(user: Any, row: int, config: Any, out: Any) -> int:
-    out[0] = ffi.from_handle(user).open(config)
+    # A World as an env for a row of an evaluation that asks for it.
+    world: World = ffi.from_handle(user)
+    if config.block != world.block:
+        raise UsageError(f"{world.name}: expected blocks of {config.block} env steps as "
+                         f"the task has, found {world.block}")
+    out[0] = WorldEnv(world, config.slots).lend()
     return 0
 
 
@@ -302,8 +294,7 @@ def evaluate(model: Path | World | None, data: Path, *,
     put(lib.us_eval_settings, c, "data", data, keep)
     c.tasks, c.given = tasks.pointer, given(settings, keep)
     if isinstance(model, World):
-        keep += [_Opening(model)]
-        keep += [ffi.new_handle(keep[-1])]
+        keep += [ffi.new_handle(model)]
         c.own, c.user = lib.us_py_eval_open, keep[-1]
         c.own_row = lib.US_ROW_state if model.state else lib.US_ROW_model
     else:

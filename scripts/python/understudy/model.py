@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from understudy._library import Handle, Owned, array, as_path, check, ffi, lib, pointer, text, view
+from understudy._library import (
+    Handle,
+    Owned,
+    array,
+    as_path,
+    check,
+    ffi,
+    lib,
+    pictures,
+    pointer,
+    text,
+    view,
+)
 from understudy.errors import OutOfMemory, UsageError
 from understudy.hooks import hooked
 from understudy.slots import open_device
@@ -49,10 +61,7 @@ class Encoder(Owned):
             x = array(frames, (-1, self.state), np.float64, "states")
             pixels, states = ffi.NULL, pointer(x, "double")
         else:
-            x = array(frames, None, None, "frames")
-            if x.dtype != np.uint8:
-                raise UsageError(f"frames: expected uint8, found {x.dtype}")
-            x = array(x, (-1, self.height, self.width, 3), np.uint8, "frames")
+            x = pictures(frames, (-1, self.height, self.width, 3), "frames")
             pixels, states = pointer(x, "uint8_t"), ffi.NULL
         out = np.empty((len(x), self.tokens, self.dim), np.float32)
         with self._lock, hooked() as call:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy._library import Owned, array, as_path, ffi, lib, listed, text
+from understudy._library import Owned, array, as_path, ffi, lib, listed, pictures, text
 from understudy.errors import UsageError
 from understudy.hooks import Call, failed, keep_error
 from understudy.task_list import TaskList
@@ -93,7 +94,9 @@ class World:
 
 
 # By the address of the env that C knows.
-_worlds: dict[int, WorldEnv] = {}
+_worlds: weakref.WeakValueDictionary[int, WorldEnv] = weakref.WeakValueDictionary()
+# Those that C closes, which nobody else may hold.
+_lent: dict[int, WorldEnv] = {}
 
 
 def _address(e: Any) -> int:
@@ -123,23 +126,13 @@ class WorldEnv(Owned):
         i.height, i.width = world.height, world.width
         self.env = e
         self._pointer = e
+        _worlds[_address(e)] = self
         world.open(slots)
 
     def lend(self) -> Any:
         """The env for C, which closes it."""
-        _worlds[_address(self.env)] = self
+        _lent[_address(self.env)] = self
         return self.env
-
-    def _alive(self) -> Any:
-        e = super()._alive()
-        _worlds[_address(e)] = self
-        return e
-
-    def close(self) -> None:
-        """It is no env of C any more."""
-        if not self.closed:
-            _worlds.pop(_address(self.env), None)
-        super().close()
 
     def observe(self, *, pixels: Any = None, state: Any = None, action: Any = None,
                 time: Any = 0.0, first: Any = True, slots: Any = None) -> None:
@@ -159,7 +152,7 @@ class WorldEnv(Owned):
         shape = (n, self.block, self.action)
         return ids, Seen(
             None if pixels is None
-            else array(pixels, (n, self.height, self.width, 3), np.uint8, "pixels").copy(),
+            else pictures(pixels, (n, self.height, self.width, 3), "pixels").copy(),
             None if state is None else array(state, (n, self.state), np.float64, "state").copy(),
             np.zeros(shape, np.float32) if action is None
             else array(action, shape, np.float32, "action").copy(),
@@ -174,7 +167,7 @@ def _hash(what: str) -> bytes:
     return hashlib.sha256(what.encode()).hexdigest().encode()
 
 
-def _copy(p: Any, kind: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+def _copy(p: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """The numbers behind a pointer as an array of its own."""
     count = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if count == 0:
@@ -187,22 +180,30 @@ def _write(p: Any, data: NDArray[Any]) -> None:
     ffi.memmove(p, ffi.from_buffer(found), found.nbytes)
 
 
+def _answer(p: Any, given: Any, shape: tuple[int, ...], what: str) -> None:
+    """Writes the actions that a callable gave, clipped to [-1, 1]."""
+    found = array(given, shape, np.float32, what)
+    if not np.isfinite(found).all():
+        raise UsageError(f"{what}: expected finite numbers")
+    _write(p, np.clip(found, -1, 1))
+
+
 def _gather(w: WorldEnv, n: int, obs: Any) -> Seen:
     """A list of UsObs as arrays."""
 
-    def rows(name: str, kind: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any] | None:
+    def rows(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any] | None:
         pointers = [getattr(obs[i], name) for i in range(n)]
         if 0 in shape or any(p == ffi.NULL for p in pointers):
             return None
-        return np.stack([_copy(p, kind, shape, dtype) for p in pointers])
+        return np.stack([_copy(p, shape, dtype) for p in pointers])
 
     blocks = np.zeros((n, w.block, w.action), np.float32)
     for i in range(n):
         if obs[i].action != ffi.NULL:
-            blocks[i] = _copy(obs[i].action, "float", (w.block, w.action), np.float32)
+            blocks[i] = _copy(obs[i].action, (w.block, w.action), np.float32)
     return Seen(
-        rows("pixels", "uint8_t", (w.height, w.width, 3), np.uint8),
-        rows("state", "double", (w.state,), np.float64),
+        rows("pixels", (w.height, w.width, 3), np.uint8),
+        rows("state", (w.state,), np.float64),
         blocks,
         np.array([obs[i].time for i in range(n)]),
         np.array([bool(obs[i].first) for i in range(n)]),
@@ -215,7 +216,7 @@ STOP = int(lib.US_INTERRUPTED)
 
 @ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_close(e: Any) -> None:
-    _worlds.pop(_address(e), None)
+    _lent.pop(_address(e), None)
 
 
 @ffi.def_extern(onerror=keep_error)  # type: ignore[untyped-decorator]
@@ -237,22 +238,22 @@ def us_py_env_rollout(e: Any, n: int, slots: Any, samples: int, horizon: int, ac
     _write(rewards, np.full(shape, -np.inf, np.float32))
     if failed():
         return
-    a = _copy(actions, "float", (*shape, w.block, w.action), np.float32)
-    found = w.world.rollout(_copy(slots, "int", (n,), np.intc), np.clip(a, -1, 1))
+    a = _copy(actions, (*shape, w.block, w.action), np.float32)
+    found = w.world.rollout(_copy(slots, (n,), np.intc), np.clip(a, -1, 1))
     _write(rewards, array(found, shape, np.float32, f"rewards of {w.world.name}"))
 
 
 @ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_observe(e: Any, n: int, slots: Any, obs: Any) -> int:
     w = _worlds[_address(e)]
-    w.world.observe(_copy(slots, "int", (n,), np.intc), _gather(w, n, obs))
+    w.world.observe(_copy(slots, (n,), np.intc), _gather(w, n, obs))
     return 0
 
 
 @ffi.def_extern(error=STOP, onerror=keep_error)  # type: ignore[untyped-decorator]
 def us_py_env_set_goal(e: Any, n: int, slots: Any, obs: Any) -> int:
     w = _worlds[_address(e)]
-    w.world.set_goal(_copy(slots, "int", (n,), np.intc), _gather(w, n, obs))
+    w.world.set_goal(_copy(slots, (n,), np.intc), _gather(w, n, obs))
     return 0
 
 
@@ -371,15 +372,12 @@ def us_py_planner_plan(p: Any, n: int, slots: Any, actions: Any) -> None:
     _write(actions, np.zeros(shape, np.float32))
     if failed():
         return
-    ids = _copy(slots, "int", (n,), np.intc)
+    ids = _copy(slots, (n,), np.intc)
     now = [known[slot] for slot in ids.tolist()]
     plan = Plan(ids, np.array([k[0] for k in now], np.uint64),
                 np.array([k[1] for k in now], np.int64), c.horizon, c.replan, info.block,
                 info.action, c.seed, p)
-    found = array(function(plan), shape, np.float32, "actions of the planner")
-    if not np.isfinite(found).all():
-        raise UsageError("actions of the planner: expected finite numbers")
-    _write(actions, np.clip(found, -1, 1))
+    _answer(actions, function(plan), shape, "actions of the planner")
     for k in now:
         k[1] += 1
 
@@ -423,7 +421,7 @@ class Moment:
         """(S) qpos, qvel, act."""
         m, d = self._m, self._d
         parts = ((d.qpos, m.nq), (d.qvel, m.nv), (d.act, m.na))
-        return np.concatenate([_copy(p, "double", (n,), np.float64) for p, n in parts])
+        return np.concatenate([_copy(p, (n,), np.float64) for p, n in parts])
 
     @property
     def proprio(self) -> NDArray[np.float32]:
@@ -459,11 +457,8 @@ class PolicyTask:
             _write(action, np.zeros(width, np.float32))
             if self.call is None or self.call.error is not None:
                 return
-            found = array(policy(Moment(table, m, d, rng, memory)), (width,), np.float32,
-                          "action of the policy")
-            if not np.isfinite(found).all():
-                raise UsageError("action of the policy: expected finite numbers")
-            _write(action, np.clip(found, -1, 1))
+            _answer(action, policy(Moment(table, m, d, rng, memory)), (width,),
+                    "action of the policy")
 
         def fail(kind: Any, error: BaseException, trace: Any) -> None:
             if self.call is not None:

@@ -10,7 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from understudy._gl import prepare
-from understudy._library import Owned, array, as_path, check, ffi, lib, listed, pointer, text
+from understudy._library import (
+    Owned,
+    array,
+    as_path,
+    check,
+    ffi,
+    lib,
+    listed,
+    pictures,
+    pointer,
+    text,
+)
 from understudy.errors import UsageError
 from understudy.hooks import hooked
 from understudy.task_list import TaskList
@@ -278,10 +289,9 @@ class Observations:
             if data is None:
                 continue
             if name == "pixels":
-                data = array(data, None, None, name)
-                if data.dtype != np.uint8:
-                    raise UsageError(f"pixels: expected uint8, found {data.dtype}")
-            found = array(data, (n, *shape), dtype, name)
+                found = pictures(data, (n, *shape), name)
+            else:
+                found = array(data, (n, *shape), dtype, name)
             assert not exact or found is data
             self.keep.append(found)
             base = pointer(found, kind)

@@ -41,6 +41,7 @@ def test_model_and_simulator_have_the_same_spaces(model: Path) -> None:
     assert env.observation_space == sim.observation_space
     assert env.action_space == sim.action_space
     for e in (env, sim):
+        e.action_space.seed(1)
         for seed in range(8):
             e.reset(seed=seed)
             seen, reward, _, _, info = e.step(e.action_space.sample())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import signal
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +256,12 @@ def test_planner_in_a_world_of_ones_own() -> None:
     alone.env.set_goal(state=[[1.0], [-1.0]])
     alone.start()
     np.testing.assert_array_equal(alone.plan([1])[0], plan[1])
+    # A planner that is closed lets go of its world.
+    world = weakref.ref(alone.env)
+    alone.close()
+    del alone
+    gc.collect()
+    assert world() is None
 
 
 def test_planner_on_the_simulator() -> None:

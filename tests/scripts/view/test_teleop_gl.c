@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "datasets/robots.h"
 #include "scripts/view/view_teleop.h"
 #include "tasks/exec_task.h"
 #include "tests/scripts/show_help.h"
@@ -133,6 +134,36 @@ static void test_robot(void** state) {
   free(task);
 }
 
+// A robot of one's own is kept with what is driven, as collect keeps it.
+static void test_robot_is_kept(void** state) {
+  FILE* f = fopen(path_of("slide.xml"), "w");
+  fputs(
+      "<mujoco><worldbody><body><joint name='x' type='slide' range='-1 1'/>"
+      "<joint name='y' type='slide' axis='0 1 0' range='-1 1'/><geom size='.2'/></body>"
+      "</worldbody><actuator><motor joint='x'/><motor joint='y'/></actuator></mujoco>",
+      f);
+  fclose(f);
+  char option[256];
+  snprintf(option, sizeof(option), "mjcf:%s", path_of("slide.xml"));
+  const char* const argv[] = {"view", "--task", option, NULL};
+  char* task = NULL;
+  const struct poptOption table[] = {{"task", 0, POPT_ARG_STRING, &task, 0, NULL, NULL},
+                                     POPT_TABLEEND};
+  assert_int_equal(us_cli_parse(3, (const char**)argv, table, "", "", NULL, 0), -1);
+  Here h;
+  UsRobot kept = {0};
+  UsTeleop* t = teleop_open(&h, task, "slide.h5", 0);
+  drive(t, &h.show, 3, 1, 0, NULL);
+  keep(t, 1);
+  assert_int_equal(us_teleop_close(t), US_OK);
+  here_close(&h);
+  us_cli_close_tasks();
+  free(task);
+  assert_int_equal(us_data_robot(path_of("slide.h5"), &kept), US_OK);
+  assert_true(kept.count > 0);
+  us_robot_free(&kept);
+}
+
 // Without an episode no file is left; one that is there is not replaced by accident.
 static void test_nothing_kept(void** state) {
   Here h;
@@ -160,9 +191,8 @@ static void test_words(void** state) {
 int main(void) {
   if (!mkdtemp(folder)) return 1;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_simulator),
-      cmocka_unit_test(test_robot),
-      cmocka_unit_test(test_nothing_kept),
+      cmocka_unit_test(test_simulator),     cmocka_unit_test(test_robot),
+      cmocka_unit_test(test_robot_is_kept), cmocka_unit_test(test_nothing_kept),
       cmocka_unit_test(test_words),
   };
   int failed = cmocka_run_group_tests_name("teleop", tests, NULL, NULL);

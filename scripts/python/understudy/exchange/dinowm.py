@@ -160,8 +160,8 @@ def import_dinowm(folder: PathLike, out: PathLike, *, task: str, dt: float | Non
         for e in range(episodes):
             n = int(lengths[e])
             more: dict[str, Any] = {}
-            if frames.place:
-                more["pixels"] = frames.read(e, n)
+            if first is not None:
+                more["pixels"] = frames.read(e, n) if e else first
                 if more["pixels"].shape[1:3] != shape.size:
                     raise FormatError(f"{path}: episode {e}: expected frames of {shape.size}, "
                                       f"found {more['pixels'].shape[1:3]}")
