@@ -222,7 +222,8 @@ best_rate() {
   echo $chosen
 }
 
-# The size at which scratch comes nearest to 70 %; 20 until it is known.
+# The size at which scratch comes nearest to 70 %, of those up to the first that reaches it; 20 until it
+# is known.
 near70() {
   local size found away least=9 chosen=20
   for size in 10 20 50; do
@@ -230,8 +231,22 @@ near70() {
     [ -n "$found" ] || { echo 20; return; }
     away=$(awk "BEGIN { d = $found - 0.7; print d < 0 ? -d : d }")
     if awk "BEGIN { exit !($away < $least) }"; then least=$away chosen=$size; fi
+    ! reaches70 "$found" || break
   done
   echo $chosen
+}
+
+reaches70() { awk "BEGIN { exit !($1 >= 0.7) }"; }
+
+# Whether near70 needs no cell of this size, since a smaller one reached it.
+beyond70() {  # name family task labelled film ...
+  local size found
+  if [ "$2" != tasks ] || [ "$5" != - ]; then return 1; fi
+  for size in 10 20 50; do
+    [ $size -lt "$4" ] || return 1
+    found=$(first_hit "$3-$size-scratch")
+    if [ -n "$found" ] && reaches70 "$found"; then return 0; fi
+  done
 }
 
 # ---- running ----
@@ -243,6 +258,7 @@ write_list() {
     printf '{"title": "What film without actions brings (%s held-out pairs; 1000 films of the task where no others are named)", "cells": [' $pairs
     while read -r line; do
       read -r name family task labelled film seed rate paper column <<<"$line"
+      ! beyond70 $line || continue
       steps_plan
       plan_cell $line
       eval=cells/$name/eval.json
@@ -296,6 +312,7 @@ if [ $list = 1 ]; then
     steps_plan
     plan_cell $line
     state='to do'
+    ! beyond70 $line || state='not needed'
     ! steps_done "cells/${line%% *}/eval.json" || state="done, $(first_hit "${line%% *}"), $(steps_time "$(steps_seconds "cells/${line%% *}/")")"
     read -r name family task labelled film seed rate paper column <<<"$line"
     printf '%-38s %-6s %-17s %-7s %-12s seed %s rate %-5s %-12s %s\n' "$name" "$family" "$task" "$labelled" "$film" "$seed" "$rate" "$column" "$state"
@@ -306,7 +323,10 @@ fi
 [ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null
 steps_begin table4 "$out" "$minutes"
 failed=() over=0 number=0 took=0 finished=0
-wanted() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
+wanted() {  # a cell's line
+  if beyond70 "$@"; then return 1; fi
+  [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]
+}
 
 # Many at a time: first the cells that rates are chosen by, and what waits for no choice; then those
 # that sizes are chosen by; then the rest.
@@ -315,7 +335,7 @@ if [ "$jobs" -gt 1 ]; then
     steps_plan
     for line in "${every[@]}"; do
       read -r name family task labelled film seed rate paper column <<<"$line"
-      wanted "$name" || continue
+      wanted $line || continue
       shared=0
       if [ $wave = 1 ] && [ "$rate" = best ]; then shared=1; fi
       if [ $wave = 2 ] && [ "$labelled" = near70 ]; then shared=1; fi
@@ -331,7 +351,7 @@ fi
 for line in "${every[@]}"; do
   name=${line%% *}
   number=$((number + 1))
-  wanted "$name" || continue
+  wanted $line || continue
   steps_plan
   plan_cell $line
   if ! steps_done "cells/$name/eval.json"; then

@@ -12,6 +12,13 @@ inside() {
 }
 
 [ "$(scripts/table4.sh --list "$work/list" | wc -l)" -le 90 ] || fail "more than 90 cells"
+# Sizes beyond the first at which scratch reaches 70 % are not needed.
+for rate in 0.6 0.8; do
+  mkdir -p "$work/list/cells/wall-10-scratch"
+  printf '"first_hit": {\n"rate": %s\n' $rate >"$work/list/cells/wall-10-scratch/eval.json"
+  scripts/table4.sh --list "$work/list" >"$work/log"
+  [ "$(grep -c 'not needed$' "$work/log")" = $([ $rate = 0.6 ] && echo 0 || echo 2) ] || fail "sizes at $rate: $(grep wall "$work/log")"
+done
 UNDERSTUDY_ASSETS=$work/assets whole $table --take "$work/whole"
 grep -q '^| pusht, 4 labelled | `full` | [0-9.]* \[' "$work/whole/table4.md" || fail "no row of full: $(cat "$work/whole/table4.md")"
 grep -q 'understudy finetune --data shared/pusht-4-seed11.h5' "$work/whole/table4.json" || fail "no commands in table4.json"
