@@ -165,7 +165,7 @@ void us_training_film_key(const UsTrainingJob* j, cJSON* all);
 UsStatus us_training_film_label(UsTrainingJob* j);
 
 // A stage's errors as shares of those of another, in the geometric mean over trajectories, and
-// what lies two standard errors from it. Not finite without trajectories to compare on.
+// what lies two standard errors from it. Not finite without two trajectories to compare on.
 typedef struct UsStageGain {
   double ratio, low, high;
 } UsStageGain;
@@ -174,8 +174,8 @@ typedef struct UsStageGain {
 // data, into error; NaN where one is too short.
 UsStatus us_training_film_judge(UsTrainingJob* j, double* error);
 
-// The stage to be kept, of (stages, episodes) errors: `first`, or one that is better beyond the
-// noise of the trajectories. gain: (stages), to `first`.
+// The stage to be kept, of (stages, episodes) errors: `first`, or one that is clearly better or
+// better beyond the noise of the trajectories (film_choice.c). gain: (stages), to `first`.
 int us_training_film_choose(int stages, int first, int64_t episodes, const double* const* error,
                             UsStageGain* gain);
 
