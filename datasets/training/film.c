@@ -322,6 +322,11 @@ static UsStatus run_stage(UsTrainingJob* j, const char* name, UsTrainingStage* s
   return us_training_film_judge(j, k->error);
 }
 
+// Of the inverse model that is kept, on held-back steps.
+static double label_r2(const UsTrainingJob* j) {
+  return fmax(j->film.figures.linear, j->film.figures.network);
+}
+
 // All stages; kept[0] is what they start from, and *count becomes the number of all.
 static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count) {
   const UsTrainData known = {us_training_source, &j->data, 0, 0};
@@ -351,7 +356,7 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
   *count = 3;
   US_TRY(run_stage(j, "full", &last, kept[1].steps, &kept[2]));
   // Without the film, where its labels are bad.
-  if (fmax(j->film.figures.linear, j->film.figures.network) >= (double)j->c.sure) return US_OK;
+  if (label_r2(j) >= (double)j->c.sure) return US_OK;
   restore(j, &kept[0]);
   s.log = "log-alone.jsonl";
   s.checkpoint = "checkpoint-alone.safetensors";
@@ -361,13 +366,15 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
 }
 
 // Of the stages kept[1 .. count - 1] the one without the film where its labels are bad, else the
-// first, unless another is better.
+// first, unless another is better. Labels no better than the mean action teach the frames' motion
+// and that actions do not matter, which lowers errors and blinds a planner.
 static const Kept* choose(UsTrainingJob* j, const Kept* kept, int count) {
   const double* error[3];
   UsStageGain gain[3];
   int stages = count - 1, first = stages > 2 ? 2 : 0;
   for (int i = 0; i < stages; i++) error[i] = kept[1 + i].error;
   int best = us_training_film_choose(stages, first, us_training_held(&j->data, 0), error, gain);
+  if (stages > 2 && !(label_r2(j) > 0)) best = first;
   // What was compared, in words and for config.json.
   for (int i = 0; i < stages; i++) {
     cJSON* note = cJSON_GetArrayItem(j->film.stages, i);
@@ -400,7 +407,7 @@ UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result
     result->validation = best->v;
     result->steps = j->steps = best->steps;
     result->horizon = j->train.horizon;
-    result->label_r2 = fmax(f->figures.linear, f->figures.network);
+    result->label_r2 = label_r2(j);
     result->label_correlation = f->figures.correlation;
   }
   for (int i = 0; i < count; i++) {
