@@ -26,8 +26,8 @@
 // often as its share; `full` goes on with the true actions alone; and where labels are bad, `alone`
 // starts anew without the film. The last tenth of `data`, at least two trajectories, is held back
 // and chooses: `both`, or where labels are bad `alone`, is kept unless the errors of another stage
-// are less by a fifth, or less beyond twice their standard error. Labels no better than the mean
-// action (R^2 of 0 or less) leave `alone`.
+// are less by a fifth, or less beyond twice their standard error. Where labels are no better
+// than the mean action (R^2 of 0 or less) `both` is no choice.
 //
 // With `latent_actions` us_pretrain tells its predictor codes of what happened
 // (worldmodel/latent.h) in place of actions, frames a block apart; its folder keeps them.

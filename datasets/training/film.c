@@ -366,15 +366,18 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
 }
 
 // Of the stages kept[1 .. count - 1] the one without the film where its labels are bad, else the
-// first, unless another is better. Labels no better than the mean action teach the frames' motion
-// and that actions do not matter, which lowers errors and blinds a planner.
+// first, unless another is better. Labels no better than the mean action teach that actions do not
+// matter, which may lower errors and blinds a planner: `both` is no choice then.
 static const Kept* choose(UsTrainingJob* j, const Kept* kept, int count) {
   const double* error[3];
   UsStageGain gain[3];
   int stages = count - 1, first = stages > 2 ? 2 : 0;
+  int64_t episodes = us_training_held(&j->data, 0);
   for (int i = 0; i < stages; i++) error[i] = kept[1 + i].error;
-  int best = us_training_film_choose(stages, first, us_training_held(&j->data, 0), error, gain);
-  if (stages > 2 && !(label_r2(j) > 0)) best = first;
+  int best = us_training_film_choose(stages, first, episodes, error, gain);
+  if (stages > 2 && !(label_r2(j) > 0)) {
+    best = 1 + us_training_film_choose(stages - 1, first - 1, episodes, error + 1, gain + 1);
+  }
   // What was compared, in words and for config.json.
   for (int i = 0; i < stages; i++) {
     cJSON* note = cJSON_GetArrayItem(j->film.stages, i);

@@ -3,13 +3,12 @@
 // each: of held-back trajectory e, with the open-loop error of a stage and of the first choice,
 //
 //   d_e = log(error_e / error of the first_e)
-//   better: mean d + 2 sd(d) / sqrt(n) < 0, or mean d < log 0.8,
-//           over the n >= 2 trajectories that are long enough
+//   better: mean d + 2 sd(d) / sqrt(n) < 0, n >= 3, or mean d < log 0.8, n >= 2,
+//           over the n trajectories that are long enough
 //
 // The first choice is the one to be kept unless another is better: the stage without the film where
-// its labels are bad. Of several better ones the least mean is kept. Few trajectories have a wide
-// interval whatever they say; a difference as large as the second is more than they have been seen
-// to be wrong by.
+// its labels are bad. Of several better ones the least mean is kept. Two trajectories have an
+// interval as wide or narrow as it happens; a fifth is more than few have been seen to be wrong by.
 
 #include <math.h>
 
@@ -55,10 +54,10 @@ static UsStageGain compare(int64_t episodes, const double* error, const double* 
     sum += d, squares += d * d;
     n++;
   }
-  if (n < 2) return (UsStageGain){NAN, NAN, NAN};
+  if (n < 2) return (UsStageGain){NAN, NAN, NAN, n};
   double mean = sum / n, variance = fmax(squares - n * mean * mean, 0) / (n - 1);
   double wide = 2 * sqrt(variance / n);
-  return (UsStageGain){exp(mean), exp(mean - wide), exp(mean + wide)};
+  return (UsStageGain){exp(mean), exp(mean - wide), exp(mean + wide), n};
 }
 
 int us_training_film_choose(int stages, int first, int64_t episodes, const double* const* error,
@@ -66,7 +65,7 @@ int us_training_film_choose(int stages, int first, int64_t episodes, const doubl
   int best = first;
   for (int i = 0; i < stages; i++) {
     gain[i] = compare(episodes, error[i], error[first]);
-    int better = gain[i].high < 1 || gain[i].ratio < clear;
+    int better = (gain[i].high < 1 && gain[i].trajectories > 2) || gain[i].ratio < clear;
     if (better && (best == first || gain[i].ratio < gain[best].ratio)) best = i;
   }
   return best;

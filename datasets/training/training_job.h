@@ -168,6 +168,7 @@ UsStatus us_training_film_label(UsTrainingJob* j);
 // what lies two standard errors from it. Not finite without two trajectories to compare on.
 typedef struct UsStageGain {
   double ratio, low, high;
+  int trajectories;
 } UsStageGain;
 
 // Open-loop errors of the weights that the last stage left, of each held-back trajectory of the

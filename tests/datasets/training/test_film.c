@@ -261,9 +261,10 @@ static void test_bad_labels(void** state) {
   assert_true(cJSON_IsNumber(most));
   assert_true(most->valuedouble > cJSON_GetObjectItem(both, "open_loop_ratio")->valuedouble);
   double ratio = cJSON_GetObjectItem(both, "open_loop_ratio")->valuedouble;
-  int better = r.label_r2 > 0 && (most->valuedouble < 1 || ratio < 0.8);
-  assert_string_not_equal(r.chosen, better ? "alone" : "both");
-  if (r.label_r2 <= 0) assert_string_equal(r.chosen, "alone");
+  if (ratio < 0.8 && r.label_r2 > 0) assert_string_not_equal(r.chosen, "alone");
+  if ((ratio >= 0.8 && most->valuedouble >= 1) || r.label_r2 <= 0) {
+    assert_string_not_equal(r.chosen, "both");
+  }
   cJSON_Delete(json);
 }
 
@@ -274,7 +275,8 @@ static void test_choice(void** state) {
   static const double first[kHeld] = {0.2, 0.5, 0.1, 0.4}, steady[kHeld] = {0.16, 0.41, 0.08, 0.31},
                       lucky[kHeld] = {0.21, 0.52, 0.1, 0.2}, best[kHeld] = {0.1, 0.26, 0.05, 0.2},
                       none[kHeld] = {NAN, NAN, NAN, NAN}, one[kHeld] = {0.01, NAN, NAN, NAN},
-                      two[kHeld] = {0.05, 0.51, NAN, NAN}, wide[kHeld] = {0.13, 0.56, NAN, NAN};
+                      two[kHeld] = {0.05, 0.51, NAN, NAN}, wide[kHeld] = {0.13, 0.56, NAN, NAN},
+                      near[kHeld] = {0.18, 0.45, NAN, NAN};
   UsStageGain g[3];
   const double* const errors[] = {first, steady, lucky};
   assert_int_equal(us_training_film_choose(3, 0, kHeld, errors, g), 1);
@@ -290,6 +292,9 @@ static void test_choice(void** state) {
   const double* const clear[] = {two, none, first};
   assert_int_equal(us_training_film_choose(3, 2, kHeld, clear, g), 0);
   assert_true(g[0].high > 1);
+  const double* const narrow[] = {near, none, first};
+  assert_int_equal(us_training_film_choose(3, 2, kHeld, narrow, g), 2);
+  assert_true(g[0].high < 1);
   const double* const unclear[] = {wide, none, first};
   assert_int_equal(us_training_film_choose(3, 2, kHeld, unclear, g), 2);
   // One trajectory says nothing, none says nothing.
