@@ -288,7 +288,7 @@ static void test_choice(void** state) {
   assert_int_equal(us_training_film_choose(3, 2, kHeld, more, g), 0);
   const double* const turned[] = {steady, best, first};
   assert_int_equal(us_training_film_choose(3, 2, kHeld, turned, g), 1);
-  // Two are enough for what is clear, and their interval for what is not.
+  // Two are enough for what is clear; for what is not their interval says nothing, however narrow.
   const double* const clear[] = {two, none, first};
   assert_int_equal(us_training_film_choose(3, 2, kHeld, clear, g), 0);
   assert_true(g[0].high > 1);
