@@ -7,8 +7,12 @@
 //
 //   z = vit(frame);  y = decoder(z + noise * normal);  z* = anchor(frame), of unit average variance
 //   loss = pixels * mean of w (y - frame)^2 + anchor * mean (z - z*)^2,  w = 1 + foreground where
-//   the frame differs from the mean image
-//          of its set by more than a tenth of full scale in some channel, else 1
+//          the frame differs from the mean image of its set by more than a tenth of full scale in
+//          some channel, else 1
+//
+// Pixels weigh a tenth: at the weight of the anchor their gradient, a hundred times as large,
+// keeps the latents from their targets. After 3000 steps on nine scenes those are missed by .018 at
+// pixels = 1, .008 at .1, .007 at .01, and the mean over pixels is .47, .58, .61.
 //
 // A step takes shards * shard_frames frames, an equal share of each set. Every shard has a fixed
 // shape and its own gradient; gradients are summed in the order of the shards, so the bits do not
@@ -29,7 +33,7 @@ US_C_BEGIN
 #define US_AUTOENCODER_SETTINGS(X)                                                                \
   X(INT, steps, 15000, 1, 1000000000, RESULT, "N", "training steps")                              \
   X(FLOAT, noise, 0.05, 0, 100, RESULT, "S", "deviation of the noise on the latent")              \
-  X(FLOAT, pixels, 1, 0, 1e6, RESULT, "W", "weight of the pixels' reconstruction")                \
+  X(FLOAT, pixels, 0.1, 0, 1e6, RESULT, "W", "weight of the pixels' reconstruction")              \
   X(FLOAT, anchor, 1, 0, 1e6, RESULT, "W", "weight of the anchor of the metric; 0: none")         \
   X(FLOAT, foreground, 20, 0, 1e6, RESULT, "W", "additional weight of pixels off the mean image") \
   X(INT, decode_every, 1, 1, 1000000000, RESULT, "N", "steps between those that compare pixels")  \

@@ -220,10 +220,9 @@ UsStatus us_table_draw(const UsTable* t, FILE* out) {
   const char** column = names + t->count;
   for (int i = 0; i < t->count; i++) {
     const UsCompareCell* c = &t->cell[i];
-    int series = number_of(column, &columns, t->column[i]);
     if (!c->known || t->hidden[i]) continue;
     dot[n++] = (UsDot){.group = number_of(names, &rows, t->row[i]),
-                       .series = series,
+                       .series = number_of(column, &columns, t->column[i]),
                        .value = 100 * c->first_hit.rate,
                        .low = 100 * c->first_hit.low,
                        .high = 100 * c->first_hit.high,

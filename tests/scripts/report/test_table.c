@@ -76,6 +76,9 @@ static void figures_and_picture(void** state) {
   assert_int_equal(rings, 2);
   assert_non_null(strstr(text, "cross, as published"));
   assert_null(strstr(text, "nan"));
+  // The legend names columns with cells that were run alone.
+  assert_non_null(strstr(text, "full"));
+  assert_null(strstr(text, "none"));
   free(text);
   us_table_free(&t);
 }
