@@ -222,31 +222,31 @@ best_rate() {
   echo $chosen
 }
 
-# The size at which scratch comes nearest to 70 %, of those up to the first that reaches it; 20 until it
-# is known.
+# The sizes that near70 needs scratch of: up to the first that reaches 70 %.
+sizes70() {  # task
+  local size found
+  for size in 10 20 50; do
+    echo $size
+    found=$(first_hit "$1-$size-scratch")
+    if [ -n "$found" ] && awk "BEGIN { exit !($found >= 0.7) }"; then return; fi
+  done
+}
+
+# The size at which scratch comes nearest to 70 %; 20 until it is known.
 near70() {
   local size found away least=9 chosen=20
-  for size in 10 20 50; do
+  for size in $(sizes70 "$1"); do
     found=$(first_hit "$1-$size-scratch")
     [ -n "$found" ] || { echo 20; return; }
     away=$(awk "BEGIN { d = $found - 0.7; print d < 0 ? -d : d }")
     if awk "BEGIN { exit !($away < $least) }"; then least=$away chosen=$size; fi
-    ! reaches70 "$found" || break
   done
   echo $chosen
 }
 
-reaches70() { awk "BEGIN { exit !($1 >= 0.7) }"; }
-
-# Whether near70 needs no cell of this size, since a smaller one reached it.
+# Whether a cell is a size of scratch that near70 does not need.
 beyond70() {  # name family task labelled film ...
-  local size found
-  if [ "$2" != tasks ] || [ "$5" != - ]; then return 1; fi
-  for size in 10 20 50; do
-    [ $size -lt "$4" ] || return 1
-    found=$(first_hit "$3-$size-scratch")
-    if [ -n "$found" ] && reaches70 "$found"; then return 0; fi
-  done
+  [ "$2" = tasks ] && [ "$5" = - ] && [[ " $(sizes70 "$3" | tr '\n' ' ')" != *" $4 "* ]]
 }
 
 # ---- running ----
