@@ -290,6 +290,18 @@ write_list() {
       printf '\n   "commands": [%s]}' "$(steps_json)"
       comma=,
     done < <(cells)
+    # The training seeds of a row taken together; what one of them lacks, all lack.
+    for column in $([ $tiny = 1 ] || echo scratch scratch2 action-only full labels latent); do
+      taken=
+      for name in pusht-50-"$column"{,-seed2,-seed3}; do
+        [ -n "$(first_hit "$name")" ] || name=not-run
+        taken+="${taken:+, }\"cells/$name/eval.json\""
+      done
+      printf ',\n  {"name": "pusht-50-%s-seeds", "family": "all seeds", "row": "pusht, 50 labelled, 3 seeds", "column": "%s", "eval": [%s]' \
+        "$column" "$column" "$taken"
+      [ "$column" = scratch ] || printf ', "against": "pusht-50-scratch-seeds"'
+      printf '}'
+    done
     printf '\n]}\n'
   } >cells.json.new
   mv cells.json.new cells.json

@@ -2,10 +2,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "worldmodel/base/status.h"
 
-void us_wilson(int hits, int count, double* low, double* high) {
+void us_wilson(double hits, int count, double* low, double* high) {
   US_ASSERT(hits >= 0 && hits <= count);
   *low = 0;
   *high = 1;
@@ -28,6 +29,38 @@ double us_mcnemar(int only_a, int only_b) {
     choices += log((double)(n - k)) - log((double)(k + 1));
   }
   return fmin(2 * tail, 1);
+}
+
+// chance[s + most] is the probability of the sum s of what trials have been taken so far.
+double us_sign_flip(int n, const int* differences) {
+  enum { kMost = 255 };
+  int most = 0, sum = 0;
+  for (int i = 0; i < n; i++) {
+    US_ASSERT(abs(differences[i]) <= kMost);
+    most += abs(differences[i]);
+    sum += differences[i];
+  }
+  size_t sums = 2 * (size_t)most + 1;
+  double* chance = calloc(2 * sums, sizeof(*chance));
+  if (!chance) return NAN;
+  double* next = chance + sums;
+  chance[most] = 1;
+  int reached = 0;
+  for (int i = 0; i < n; i++) {
+    int d = abs(differences[i]);
+    if (d == 0) continue;
+    memset(next, 0, sums * sizeof(*next));
+    for (int s = most - reached; s <= most + reached; s++) {
+      next[s - d] += chance[s] / 2;
+      next[s + d] += chance[s] / 2;
+    }
+    memcpy(chance, next, sums * sizeof(*chance));
+    reached += d;
+  }
+  double tail = 0;
+  for (int s = abs(sum); s <= most; s++) tail += chance[most + s];
+  free(chance);
+  return sum == 0 ? 1 : fmin(2 * tail, 1);
 }
 
 // The k-th smallest of n counts n - k times (k from 0), and none less than one before it. Tests are

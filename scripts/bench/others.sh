@@ -11,7 +11,7 @@
 #     --steps N      most fine-tuning steps (12000)
 #     --film-steps N of the trunks (6000)
 #     --pairs N      held-out pairs that are planned (512)
-#     --seed S       of training (1)
+#     --seeds LIST   of training, one or several, as in 1,2,3 (1)
 #     --threads N    threads of each command (all); change no result
 #     --device D     cpu, or cuda, cuda:N to train and plan on a GPU
 #     --tiny         small sizes, to try the script
@@ -22,12 +22,12 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 case "${1:-}" in -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
-minutes=120 jobs=1 list=0 tiny=0 only=() out='' task=pusht steps=12000 film_steps=6000 pairs=512 seed=1
+minutes=120 jobs=1 list=0 tiny=0 only=() out='' task=pusht steps=12000 film_steps=6000 pairs=512 seeds=1
 while [ $# -gt 0 ]; do
   case "$1" in
     --list) list=1 ;;
     --tiny) tiny=1 ;;
-    --minutes | --jobs | --row | --task | --steps | --film-steps | --pairs | --seed | --threads | --device)
+    --minutes | --jobs | --row | --task | --steps | --film-steps | --pairs | --seeds | --threads | --device)
       [ $# -gt 1 ] || { echo "others: $1: expected a value" >&2; exit 2; }
       case "$1" in
         --minutes) minutes=$2 ;;
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
         --steps) steps=$2 ;;
         --film-steps) film_steps=$2 ;;
         --pairs) pairs=$2 ;;
-        --seed) seed=$2 ;;
+        --seeds) seeds=$2 ;;
         --threads) export STEPS_THREADS=$2 ;;
         --device) steps_device "$2" || exit 2 ;;
       esac
@@ -49,7 +49,7 @@ while [ $# -gt 0 ]; do
 done
 [[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "others: --jobs: expected a number from 1, found \"$jobs\"" >&2; exit 2; }
 [ -n "$out" ] || { echo "others: expected a folder for the results" >&2; exit 2; }
-for number in "$minutes" "$steps" "$film_steps" "$pairs" "$seed"; do
+for number in "$minutes" "$steps" "$film_steps" "$pairs" ${seeds//,/ }; do
   [[ $number =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "others: expected a number, found \"$number\"" >&2; exit 2; }
 done
 
@@ -101,9 +101,12 @@ collect() {  # name episodes steps seed -> file
   step "$file" understudy collect --task "$task" --episodes "$2" --steps "$3" --seed "$4" --out "$file" --resume
 }
 
+# Where a row's model and evaluation of a seed lie.
+cell() { echo "cells/$1-$2$([ "$3" = 1 ] || echo "-seed$3")"; }  # variant labelled seed
+
 # Plans a row: the encoder and the others' films, a trunk, fine-tuning, planning.
 plan() {  # variant labelled
-  local name films pretrain finetune file f data='' init='' at=cells/$1-$2
+  local name films pretrain finetune file f data='' init='' seed at
   IFS='|' read -r name films pretrain finetune < <(variants | grep "^$1|")
   step without assets.sh --without "$task" --film 1 --encoder-steps 8000 $assets without
   collect labelled-"$2" "$2" $episode 11
@@ -122,14 +125,21 @@ plan() {  # variant labelled
   if [[ $finetune == *"--film "* ]]; then
     finetune="${finetune/--film /--film without/enc_}.h5 $label_small"
   fi
-  step "$at/model" understudy finetune --data "$file" --patience 6 --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
-    --steps "$steps" --seed "$seed" $small --out "$at/model" --resume
+  f=$file
   collect held $held 60 13
-  step "$at/eval.json" understudy eval --task "$task" --model "$at/model" --data "$file" --protocol dinoworld --episodes "$pairs" \
-    --rows model --films 0 --seed 0 $planner --json "$at/eval.json" --resume
+  for seed in ${seeds//,/ }; do
+    at=$(cell "$1" "$2" "$seed")
+    step "$at/model" understudy finetune --data "$f" --patience 6 --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
+      --steps "$steps" --seed "$seed" $small --out "$at/model" --resume
+    step "$at/eval.json" understudy eval --task "$task" --model "$at/model" --data "$file" --protocol dinoworld --episodes "$pairs" \
+      --rows model --films 0 --seed 0 $planner --json "$at/eval.json" --resume
+  done
 }
 
-is_done() { steps_done "cells/$1-$2/eval.json"; }
+is_done() {
+  local seed
+  for seed in ${seeds//,/ }; do steps_done "$(cell "$1" "$2" "$seed")/eval.json" || return 1; done
+}
 
 names=()
 while IFS='|' read -r name _; do
@@ -138,14 +148,17 @@ done < <(variants)
 
 # The list that understudy compare reads.
 write_list() {
-  local name comma='' eval
+  local name comma='' eval seed
   printf '{"title": "Film of other tasks alone (%s, %s held-out pairs)", "cells": [' "$task" "$pairs"
   for name in "${names[@]}"; do
     steps_plan
     plan "${name%-*}" "${name##*-}"
-    eval=cells/$name/eval.json
-    steps_done "$eval" || eval=cells/$name/not-run
-    printf '%s\n  {"name": "%s", "family": "%s", "row": "%s labelled", "column": "%s", "eval": "%s",' \
+    eval='"not-run"'
+    if is_done "${name%-*}" "${name##*-}"; then
+      eval=
+      for seed in ${seeds//,/ }; do eval+="${eval:+, }\"$(cell "${name%-*}" "${name##*-}" "$seed")/eval.json\""; done
+    fi
+    printf '%s\n  {"name": "%s", "family": "%s", "row": "%s labelled", "column": "%s", "eval": [%s],' \
       "$comma" "$name" "${name##*-}" "${name##*-}" "${name%-*}" "$eval"
     [[ $name == scratch-* ]] || printf ' "against": "scratch-%s",' "${name##*-}"
     printf '\n   "commands": [%s]}' "$(steps_json)"

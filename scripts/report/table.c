@@ -36,13 +36,31 @@ static UsStatus find(const UsTable* t, const char* path, const cJSON* cell, cons
   return us_fail(US_FORMAT, "%s: %s: expected the name of a cell, found \"%s\"", path, key, name);
 }
 
+// Adds an evaluation, which lies where the list says, from the list's own folder.
+static UsStatus add_path(UsTable* t, const char* path, const cJSON* eval, const char** out) {
+  const char *text = cJSON_GetStringValue(eval), *slash = strrchr(path, '/');
+  if (!text) return us_fail(US_FORMAT, "%s: eval: expected a text, or a list of texts", path);
+  char* at = t->paths + (size_t)t->evaluations++ * kPath;
+  int folder = slash && *text != '/' ? (int)(slash - path) + 1 : 0;
+  if (snprintf(at, kPath, "%.*s%s", folder, path, text) >= kPath) {
+    return us_fail(US_IO, "%s: eval: too long a path", path);
+  }
+  *out = at;
+  return US_OK;
+}
+
+// How many evaluations a cell has; 1 where it is no list.
+static int evaluations(const cJSON* cell) {
+  const cJSON* eval = us_report_member(cell, "eval");
+  return cJSON_IsArray(eval) ? cJSON_GetArraySize(eval) : 1;
+}
+
 static UsStatus read_cell(UsTable* t, const char* path, int i, const cJSON* json) {
-  const char *family, *eval;
+  const char* family;
   US_TRY(need(path, json, "name", &t->name[i]));
   US_TRY(need(path, json, "row", &t->row[i]));
   US_TRY(need(path, json, "column", &t->column[i]));
   US_TRY(need(path, json, "family", &family));
-  US_TRY(need(path, json, "eval", &eval));
   for (int k = 0; k < i; k++) {
     if (!strcmp(t->name[k], t->name[i])) {
       return us_fail(US_FORMAT, "%s: expected cells of different names, found \"%s\" twice", path,
@@ -56,14 +74,14 @@ static UsStatus read_cell(UsTable* t, const char* path, int i, const cJSON* json
                 family) != 0)
     first++;
   t->cell[i].family = first;
-  // The evaluation lies where the list says, from the list's own folder.
-  const char* slash = strrchr(path, '/');
-  char* at = t->paths + (size_t)i * kPath;
-  int folder = slash && *eval != '/' ? (int)(slash - path) + 1 : 0;
-  if (snprintf(at, kPath, "%.*s%s", folder, path, eval) >= kPath) {
-    return us_fail(US_IO, "%s: eval: too long a path", path);
+  // Of a list the first, then the others, which NULL ends.
+  const cJSON* eval = us_report_member(json, "eval");
+  const char** seeds = t->seeds + t->evaluations + i;
+  US_TRY(add_path(t, path, cJSON_IsArray(eval) ? eval->child : eval, &t->cell[i].json));
+  if (evaluations(json) > 1) t->cell[i].seeds = seeds;
+  for (int k = 1; k < evaluations(json); k++) {
+    US_TRY(add_path(t, path, cJSON_GetArrayItem(eval, k), &seeds[k - 1]));
   }
-  t->cell[i].json = at;
   const double none = NAN;
   US_TRY(us_json_number(path, json, "paper", 0, 100, &none, &t->paper[i]));
   return us_json_flag(path, json, "hidden", 0, &t->hidden[i]);
@@ -82,14 +100,18 @@ UsStatus us_table_read(const char* path, UsTable* t) {
   t->name = calloc((size_t)n, 3 * sizeof(*t->name));
   t->paper = calloc((size_t)n, sizeof(*t->paper));
   t->hidden = calloc((size_t)n, sizeof(*t->hidden));
-  t->paths = calloc((size_t)n, kPath);
-  if (!t->cell || !t->name || !t->paper || !t->hidden || !t->paths) {
+  // Room for as many evaluations as all lists have.
+  size_t total = 0;
+  const cJSON* cell;
+  cJSON_ArrayForEach(cell, cells) total += (size_t)evaluations(cell);
+  t->paths = calloc(total + 1, kPath);
+  t->seeds = calloc(total + (size_t)n, sizeof(*t->seeds));
+  if (!t->cell || !t->name || !t->paper || !t->hidden || !t->paths || !t->seeds) {
     return us_fail(US_MEMORY, "%s: out of memory", path);
   }
   t->row = t->name + n;
   t->column = t->row + n;
   // Every cell by itself, then the others that it names.
-  const cJSON* cell;
   cJSON_ArrayForEach(cell, cells) {
     US_TRY(read_cell(t, path, t->count, cell));
     t->count++;
@@ -110,6 +132,7 @@ void us_table_free(UsTable* t) {
   free(t->paper);
   free(t->hidden);
   free(t->paths);
+  free(t->seeds);
   *t = (UsTable){0};
 }
 
@@ -149,6 +172,7 @@ UsStatus us_table_add_figures(UsTable* t) {
     add_rate(json, "first_hit", c->known ? &c->first_hit : &none);
     add_rate(json, "last_step", c->known ? &c->last_step : &none);
     add_number(json, "count", c->known ? c->first_hit.count : NAN);
+    add_number(json, "seeds", c->known && c->evaluations > 1 ? c->evaluations : NAN);
     cJSON_DeleteItemFromObjectCaseSensitive(json, "pairs");
     if (c->known) cJSON_AddStringToObject(json, "pairs", c->pairs);
     cJSON* test = renew(json, "test", isfinite(c->p));

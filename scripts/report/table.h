@@ -7,11 +7,11 @@
 //     "column": "full", "eval": "pusht-50-full.json", "against": "pusht-50-scratch"}, ..]}
 //
 // Of a cell are needed: name, which is unique; eval, the JSON of its evaluation, relative to the
-// list's folder; family, whose tests are corrected together; row and column, where it stands. It
-// may have: against, the cell it is tested against; ceiling, the cell at the top of the gap; paper,
-// a published rate in per cent; hidden, true where the picture leaves it out. Other members go
-// through, such as the commands that make it. A cell whose evaluation is not there yet has no
-// figures.
+// list's folder, or a list of them, of models of several training seeds on the same pairs; family,
+// whose tests are corrected together; row and column, where it stands. It may have: against, the
+// cell it is tested against; ceiling, the cell at the top of the gap; paper, a published rate in
+// per cent; hidden, true where the picture leaves it out. Other members go through, such as the
+// commands that make it. A cell whose evaluation is not there yet has no figures.
 
 #include <stdio.h>
 
@@ -25,7 +25,9 @@ typedef struct UsTable {
   const char **name, **row, **column;  // (count), texts of json
   double* paper;                       // (count) per cent; NaN: none
   int* hidden;                         // (count)
-  char* paths;                         // those of the evaluations
+  int evaluations;                     // of all cells
+  char* paths;                         // (evaluations, 4096) of them
+  const char** seeds;  // (evaluations + count) a cell's further ones, and NULL, cell by cell
 } UsTable;
 
 // Reads the list at `path` and the evaluations. Free with us_table_free, after a failure too.

@@ -1,5 +1,6 @@
 // Cells of a table against known numbers: rates and intervals, McNemar's test by pairs, Holm's
-// correction inside families alone, the gap closed; files that do not fit each other are refused.
+// correction inside families alone, the gap closed, seeds taken together; files that do not fit
+// each other are refused.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,6 +87,48 @@ static void refused(UsCompareCell* c, int n, const char* file, const char* why) 
   if (!strstr(us_message(), file) || !strstr(us_message(), why)) fail_msg("%s", us_message());
 }
 
+static void seeds_are_taken_together(void** state) {
+  (void)state;
+  write_file(0, "same", 0, 16, 0);
+  write_file(1, "same", 0, 20, 0);
+  write_file(2, "same", 4, 20, 0);
+  write_file(3, "same", 10, 20, 0);
+  // 18 of 40 on the average against 20: pairs 0 .. 3 differ by two, 4 .. 9 by one, 16 .. 19 by
+  // none, 20 .. 23 and 24 .. 29 by minus two and one, 10 .. 15 by none.
+  const char *more[] = {path[1], NULL}, *other[] = {path[3], NULL};
+  UsCompareCell c[] = {cell(0, -1, -1, 0), cell(2, 0, -1, 0)};
+  c[0].seeds = more;
+  c[1].seeds = other;
+  assert_int_equal(us_compare(2, c), US_OK);
+  assert_int_equal(c[1].evaluations, 2);
+  assert_int_equal(c[0].first_hit.hits, 36);
+  assert_int_equal(c[0].first_hit.count, 2 * kPairs);
+  assert_float_equal(c[0].first_hit.rate, 0.45, 1e-15);
+  // Seeds are no more pairs: the interval is that of 18 of 40.
+  double low, high;
+  us_wilson(18, kPairs, &low, &high);
+  assert_true(c[0].first_hit.low == low && c[0].first_hit.high == high);
+  int d[kPairs], only = 0, against = 0;
+  for (int i = 0; i < kPairs; i++) {
+    d[i] = (i >= 4 && i < 24) + (i >= 10 && i < 30) - (i < 16) - (i < 20);
+    only += d[i] > 0 ? d[i] : 0;
+    against += d[i] < 0 ? -d[i] : 0;
+  }
+  assert_int_equal(c[1].only, only);
+  assert_int_equal(c[1].only_against, against);
+  assert_float_equal(c[1].p, us_sign_flip(kPairs, d), 1e-15);
+  assert_true(c[1].p > 0.5);
+  // A seed that has not been run yet, or one more than the other has.
+  other[0] = "/nonexistent/seed.json";
+  assert_int_equal(us_compare(2, c), US_OK);
+  assert_true(c[0].known && !c[1].known && isnan(c[1].p));
+  c[1].seeds = NULL;
+  refused(c, 2, path[2], "expected as many evaluations as");
+  // Seeds of other pairs.
+  write_file(1, "other", 0, 20, 0);
+  refused(c, 1, path[1], "expected the pairs of");
+}
+
 static void what_does_not_fit_is_refused(void** state) {
   (void)state;
   write_file(0, "same", 0, 16, 0);
@@ -118,6 +161,7 @@ static int drop_folder(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(known_numbers),
+                                     cmocka_unit_test(seeds_are_taken_together),
                                      cmocka_unit_test(what_does_not_fit_is_refused)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

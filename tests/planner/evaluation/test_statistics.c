@@ -46,6 +46,19 @@ static void mcnemar_exact(void** state) {
   assert_float_equal(us_mcnemar(2000, 2000), 1, 1e-9);
 }
 
+static void signs_that_are_flipped(void** state) {
+  (void)state;
+  // Of single tries it is McNemar's, whatever agrees.
+  int single[30] = {0};
+  for (int i = 0; i < 22; i++) single[i] = i < 16 ? 1 : -1;
+  assert_float_equal(us_sign_flip(30, single), us_mcnemar(16, 6), 1e-12);
+  // 2 + 1 - 1: of the eight sums 4 2 2 0 0 -2 -2 -4 six are as far from 0 as 2.
+  assert_float_equal(us_sign_flip(3, (const int[]){2, 1, -1}), 0.75, 1e-15);
+  assert_float_equal(us_sign_flip(2, (const int[]){-3, -1}), 0.5, 1e-15);
+  assert_float_equal(us_sign_flip(2, (const int[]){1, -1}), 1, 0);
+  assert_float_equal(us_sign_flip(0, single), 1, 0);
+}
+
 static void holm_step_down(void** state) {
   (void)state;
   // In any order; the third and fourth are tied by the step down; nothing exceeds 1.
@@ -63,6 +76,7 @@ static void holm_step_down(void** state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(signs_that_are_flipped),
       cmocka_unit_test(wilson_intervals),
       cmocka_unit_test(mcnemar_exact),
       cmocka_unit_test(holm_step_down),

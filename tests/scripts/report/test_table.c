@@ -101,6 +101,36 @@ static void lists_that_are_wrong(void** state) {
   refused("{\"cells\": [" CELL("a", "x", "a.json") ", \"against\": \"z\"}]}",
           "against: expected the name of a cell, found \"z\"");
   refused("{\"cells\": [" CELL("a", "x", "a.json") ", \"paper\": 101}]}", "paper");
+  // An evaluation is a text or a list of some.
+  const char* const evals[] = {"1", "[]", "[\"a.json\", 2]", "{}"};
+  for (int i = 0; i < 4; i++) {
+    char cells[256];
+    snprintf(cells, sizeof(cells),
+             "{\"cells\": [{\"name\": \"a\", \"family\": \"f\", \"row\": \"r\", "
+             "\"column\": \"c\", \"eval\": %s}]}",
+             evals[i]);
+    refused(cells, "eval: expected a text, or a list of texts");
+  }
+}
+
+static void seeds(void** state) {
+  (void)state;
+  write_eval("a.json", 1);
+  write_eval("b.json", 2);
+  write_eval("c.json", 4);
+  write_text(
+      "list.json",
+      "{\"cells\": [{\"name\": \"a\", \"family\": \"f\", \"row\": \"r\", \"column\": \"x\", "
+      "\"eval\": [\"a.json\", \"b.json\"]}, {\"name\": \"b\", \"family\": \"f\", \"row\": \"r\", "
+      "\"column\": \"y\", \"eval\": [\"b.json\", \"c.json\"], \"against\": \"a\"}]}");
+  UsTable t;
+  assert_int_equal(us_table_read(list, &t), US_OK);
+  us_table_add_figures(&t);
+  const cJSON* b = cJSON_GetArrayItem(us_report_member(t.json, "cells"), 1);
+  assert_float_equal(us_report_number(b, "seeds"), 2, 0);
+  assert_float_equal(us_report_number(us_report_member(b, "first_hit"), "rate"), 0.75, 1e-12);
+  assert_float_equal(us_report_number(us_report_member(b, "test"), "only"), 3, 0);
+  us_table_free(&t);
 }
 
 static int make_folder(void** state) {
@@ -118,7 +148,7 @@ static int drop_folder(void** state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(figures_and_picture),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(figures_and_picture), cmocka_unit_test(seeds),
                                      cmocka_unit_test(lists_that_are_wrong)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
