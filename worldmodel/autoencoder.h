@@ -11,8 +11,8 @@
 //          some channel, else 1
 //
 // Pixels weigh a tenth: at the weight of the anchor their part of the loss, 26 times as large after
-// 3000 steps, keeps the latents from their targets. After 3000 steps on nine scenes those are missed by .018 at
-// pixels = 1, .008 at .1, .007 at .01, and the mean over pixels is .47, .58, .61.
+// 3000 steps, keeps the latents from their targets. After 3000 steps on nine scenes those are
+// missed by .018 at pixels = 1, .008 at .1, .007 at .01; the mean over pixels is .47, .58, .61.
 //
 // A step takes shards * shard_frames frames, an equal share of each set. Every shard has a fixed
 // shape and its own gradient; gradients are summed in the order of the shards, so the bits do not
