@@ -253,7 +253,8 @@ beyond70() {  # name family task labelled film ...
 
 # The list that understudy compare reads: every cell with the commands that make it from nothing.
 write_list() {
-  local comma= line name family task labelled film seed rate paper column eval against ceiling row taken
+  local comma= line name family task labelled film seed rate paper column eval against ceiling row taken names seeds
+  local -A evals=()
   {
     printf '{"title": "What film without actions brings (%s held-out pairs; 1000 films of the task where no others are named)", "cells": [' $pairs
     while read -r line; do
@@ -263,6 +264,7 @@ write_list() {
       plan_cell $line
       eval=cells/$name/eval.json
       steps_done "$eval" || eval=cells/$name/not-run
+      evals[$name]=$eval
       taken=$labelled
       [ "$labelled" != near70 ] || taken=$(near70 "$task")
       row="$task, $taken labelled"
@@ -291,17 +293,18 @@ write_list() {
       comma=,
     done < <(cells)
     # The training seeds of a row taken together; what one of them lacks, all lack.
-    for column in $([ $tiny = 1 ] || echo scratch scratch2 action-only full labels latent); do
-      taken=
-      for name in pusht-50-"$column"{,-seed2,-seed3}; do
-        [ -n "$(first_hit "$name")" ] || name=not-run
-        taken+="${taken:+, }\"cells/$name/eval.json\""
-      done
-      printf ',\n  {"name": "pusht-50-%s-seeds", "family": "all seeds", "row": "pusht, 50 labelled, 3 seeds", "column": "%s", "eval": [%s]' \
-        "$column" "$column" "$taken"
-      [ "$column" = scratch ] || printf ', "against": "pusht-50-scratch-seeds"'
+    while read -r task labelled column names; do
+      eval=
+      read -ra seeds <<<"$names"
+      for name in "${seeds[@]}"; do eval+="${eval:+, }\"${evals[$name]}\""; done
+      printf ',\n  {"name": "%s-seeds", "family": "all seeds", "row": "%s, %s labelled, %s seeds", "column": "%s", "eval": [%s]' \
+        "${seeds[0]}" "$task" "$labelled" "${#seeds[@]}" "$column" "$eval"
+      [ "$column" = scratch ] || printf ', "against": "%s-%s-scratch-seeds"' "$task" "$labelled"
       printf '}'
-    done
+    done < <(cells | awk '$2 == "seeds" { first = $1; sub(/-seed[0-9]+$/, "", first)
+        if (!(first in row)) { order[++n] = first; row[first] = $3 " " $4 " " $9 " " first }
+        row[first] = row[first] " " $1 }
+      END { for (i = 1; i <= n; i++) print row[order[i]] }')
     printf '\n]}\n'
   } >cells.json.new
   mv cells.json.new cells.json

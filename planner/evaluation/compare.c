@@ -11,7 +11,7 @@
 
 // ---- reading ----
 
-enum { kSeeds = 255 };
+enum { kSeeds = 255, kPairs = 1 << 22 };  // of which all hits together are an int
 
 // Adds what one evaluation says of a rule.
 static UsStatus read_rate(const char* path, const cJSON* row, UsRule rule, int count, UsRate* out) {
@@ -38,7 +38,7 @@ static UsStatus read_row(UsCompareCell* c, const char* path, const cJSON* json, 
   int count, before = c->first_hit.hits;
   char pairs[US_HASH_CHARS];
   US_TRY(us_json_text(path, hashes, "pairs", NULL, pairs, sizeof(pairs)));
-  US_TRY(us_json_int(path, row, "pairs", 0, 1 << 22, NULL, &count));
+  US_TRY(us_json_int(path, row, "pairs", 0, kPairs, NULL, &count));
   if (*solved && (strcmp(pairs, c->pairs) != 0 || count != c->first_hit.count / c->evaluations)) {
     return us_fail(US_FORMAT, "%s: expected the pairs of %s, found others", path, c->json);
   }

@@ -106,10 +106,11 @@ cell() { echo "cells/$1-$2$([ "$3" = 1 ] || echo "-seed$3")"; }  # variant label
 
 # Plans a row: the encoder and the others' films, a trunk, fine-tuning, planning.
 plan() {  # variant labelled
-  local name films pretrain finetune file f data='' init='' seed at
+  local name films pretrain finetune file labelled f data='' init='' seed at
   IFS='|' read -r name films pretrain finetune < <(variants | grep "^$1|")
   step without assets.sh --without "$task" --film 1 --encoder-steps 8000 $assets without
   collect labelled-"$2" "$2" $episode 11
+  labelled=$file
   for f in $films; do
     case $f in
       all) for f in "${others[@]}"; do [ "$f" = "$task" ] || data+=" without/enc_$f.h5"; done ;;
@@ -125,11 +126,10 @@ plan() {  # variant labelled
   if [[ $finetune == *"--film "* ]]; then
     finetune="${finetune/--film /--film without/enc_}.h5 $label_small"
   fi
-  f=$file
   collect held $held 60 13
   for seed in ${seeds//,/ }; do
     at=$(cell "$1" "$2" "$seed")
-    step "$at/model" understudy finetune --data "$f" --patience 6 --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
+    step "$at/model" understudy finetune --data "$labelled" --patience 6 --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
       --steps "$steps" --seed "$seed" $small --out "$at/model" --resume
     step "$at/eval.json" understudy eval --task "$task" --model "$at/model" --data "$file" --protocol dinoworld --episodes "$pairs" \
       --rows model --films 0 --seed 0 $planner --json "$at/eval.json" --resume
