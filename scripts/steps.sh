@@ -26,17 +26,18 @@
 # kill left them (--resume); they die with the script, and what is left of its time is theirs.
 # Where a script is a step of another, both end at the same time. STEPS_THREADS: threads of the commands.
 # A device changes results by rounding, so it is part of the commands that take one, and of their hashes.
+# What trains on the embedded encoder has that and the embedded predictor in its hash.
 
 export LC_ALL=C
 declare -A step_key
 declare -a step_label step_log step_spent step_memory step_began
+steps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+steps_embedded=$(cat "$steps_root"/assets/{encoder,predictor}/model.safetensors | sha256sum | cut -c 1-16)
 
 steps_begin() {
   steps_name=$1
-  local root
-  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-  UNDERSTUDY_BUILD=$(realpath "${UNDERSTUDY_BUILD:-$root/build/release}")
-  export UNDERSTUDY_BUILD PATH="$UNDERSTUDY_BUILD:$root/scripts:$PATH"
+  UNDERSTUDY_BUILD=$(realpath "${UNDERSTUDY_BUILD:-$steps_root/build/release}")
+  export UNDERSTUDY_BUILD PATH="$UNDERSTUDY_BUILD:$steps_root/scripts:$PATH"
   mkdir -p "$2"
   cd "$2"
   mkdir -p steps log
@@ -70,6 +71,11 @@ step() {
         set -- "$@" --device "$STEPS_DEVICE" ;;
     esac
   fi
+  case " $* " in
+    *" --encoder default "*) keys=$steps_embedded ;;
+    *" --encoder "*) ;;
+    " understudy finetune "* | " understudy pretrain "*) keys=$steps_embedded ;;
+  esac
   # Words may be FILE:WEIGHT.
   for word in "$@"; do
     [ -n "${step_key[$word]:-}" ] || word=${word%:*}

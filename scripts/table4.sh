@@ -9,7 +9,7 @@
 #     --threads N    threads of each command (all); change no result
 #     --jobs N       run so many commands at a time (1), for a GPU, which one does not fill
 #     --device D     cpu, or cuda, cuda:N to train and plan on a GPU
-#     --take         copy table and picture to assets/results/, from where the README shows them
+#     --take         copy table, picture and cells to assets/results/, from where the README shows them
 #     --tiny         four cells in a few seconds, to try the script
 #
 # A run that was stopped or killed goes on with the same command; OUT belongs to one run at a time. A
@@ -18,8 +18,9 @@
 # is made once. A full table takes about 12 hours on two cores, and 40 GB.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-case "${1:-}" in -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 minutes=120 jobs=1 list=0 take=0 tiny=0 only=() out=
+results=$(realpath -m "${UNDERSTUDY_ASSETS:-$here/../assets}/results")
 . "$here/steps.sh"
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -249,6 +250,33 @@ beyond70() {  # name family task labelled film ...
   [ "$2" = tasks ] && [ "$5" = - ] && [[ " $(sizes70 "$3" | tr '\n' ' ')" != *" $4 "* ]]
 }
 
+# ---- what was taken before ----
+
+# Puts the cells of the results into OUT, where they are done if their commands are those of today.
+recall() {
+  [ ! -e "$results/table4.tar.gz" ] || tar -xzf "$results/table4.tar.gz" --skip-old-files
+}
+
+# Takes table, picture and the evaluations of cells, each with the note of its step, to the results.
+take_all() {
+  local line name at note
+  rm -rf take
+  mkdir -p take/cells take/steps
+  for line in "${every[@]}"; do
+    name=${line%% *} at=cells/${line%% *}
+    steps_plan
+    plan_cell $line
+    steps_done "$at/eval.json" || continue
+    cp --parents "$at/eval.json" take
+    note=$(steps_note "$at/eval.json")
+    # The evaluation alone is taken: its seconds are those of the cell.
+    sed "3s/.*/$(steps_seconds "$at/")/" "$note" >"take/$note"
+  done
+  mkdir -p "$results"
+  tar -C take --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - cells steps | gzip -9n >"$results/table4.tar.gz"
+  cp table4.json table4.svg "$results/"
+}
+
 # ---- running ----
 
 # The list that understudy compare reads: every cell with the commands that make it from nothing.
@@ -323,6 +351,7 @@ done
 if [ $list = 1 ]; then
   mkdir -p "$out"
   cd "$out"
+  recall
   for line in "${every[@]}"; do
     steps_plan
     plan_cell $line
@@ -337,6 +366,7 @@ fi
 
 [ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null
 steps_begin table4 "$out" "$minutes"
+recall
 failed=() over=0 number=0 took=0 finished=0
 wanted() {  # a cell's line
   if beyond70 "$@"; then return 1; fi
@@ -351,6 +381,7 @@ if [ "$jobs" -gt 1 ]; then
     for line in "${every[@]}"; do
       read -r name family task labelled film seed rate paper column <<<"$line"
       wanted $line || continue
+      ! (steps_plan; shared=0; plan_cell $line; steps_done "cells/$name/eval.json") || continue
       shared=0
       if [ $wave = 1 ] && [ "$rate" = best ]; then shared=1; fi
       if [ $wave = 2 ] && [ "$labelled" = near70 ]; then shared=1; fi
@@ -389,11 +420,7 @@ done
 settings pusht
 aggregate
 echo "table4: $finished of ${#every[@]} cells are done: $out/table4.json, table4.svg, table4.md"
-if [ $take = 1 ]; then
-  to=${UNDERSTUDY_ASSETS:-$here/../assets}/results
-  mkdir -p "$to"
-  cp table4.json table4.svg "$to/"
-fi
+[ $take = 0 ] || take_all
 [ $over = 0 ] || echo "table4: $minutes minutes are over; the same command goes on"
 if [ ${#failed[@]} -gt 0 ]; then
   echo "table4: failed: ${failed[*]} (logs in $out/log)" >&2

@@ -58,6 +58,20 @@ steps_done model || fail "the CPU is the device where none is named"
 ! steps_device gpu 2>log/test || fail "gpu is a device"
 grep -q '^--device: expected cpu, cuda or cuda:N, found "gpu"$' log/test || fail "$(cat log/test)"
 
+# What starts from the embedded encoder is not done with another one embedded.
+plan() {
+  steps_plan
+  step model understudy finetune --out model
+  step own understudy finetune --encoder own/encoder --out own
+  step probe understudy encoder probe --encoder default
+}
+plan
+for output in model own probe; do steps_write $output "done" 0 0; done
+steps_embedded=other
+plan
+! steps_done model && ! steps_done probe || fail "done with another encoder embedded"
+steps_done own || fail "what has an encoder of its own is not done"
+
 steps_plan
 step missing cp ../none missing
 step after cp ../one after
@@ -78,7 +92,8 @@ steps_run test >log/test 2>&1 || rc=$?
 [ $rc = 75 ] && [ $SECONDS -lt 20 ] || fail "expected 75 soon, found $rc after $SECONDS s: $(cat log/test)"
 ! steps_done long || fail "what was stopped is done"
 
-plan one
+steps_plan
+step third cp ../two third
 STEPS_UNTIL=$(date +%s)
 rc=0
 steps_run test >log/test || rc=$?

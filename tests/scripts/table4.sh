@@ -28,6 +28,17 @@ grep -o 'understudy finetune [^"]*' "$work/whole/table4.json" | grep -- '--trunk
 grep -q '</svg>' "$work/assets/results/table4.svg" || fail "no picture"
 cmp "$work/whole/table4.json" "$work/assets/results/table4.json" || fail "the table was not taken"
 
+# In another folder what was taken is done, alone and many at a time, and the table is the same; a cell
+# that was taken with another command is run.
+for jobs in 1 3; do
+  UNDERSTUDY_ASSETS=$work/assets $table --jobs $jobs "$work/again$jobs" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+  ! grep ': understudy' "$work/log" || fail "a cell that was taken was run"
+  cmp "$work/whole/table4.json" "$work/again$jobs/table4.json" || fail "what was taken comes to another table"
+done
+[ "$(UNDERSTUDY_ASSETS=$work/assets scripts/table4.sh --tiny --list "$work/again" | grep -c ' done, ')" = 4 ] || fail "the list does not know what was taken"
+UNDERSTUDY_ASSETS=$work/assets $table --device cuda --minutes 0.0001 "$work/cuda" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+grep -q '0 of 4 cells are done' "$work/log" || fail "cells of the CPU are done on a GPU: $(cat "$work/log")"
+
 # Killed after 0.3 s, 0.6 s, and so on, until a run gets to its end.
 pause=0 kills=0
 while :; do
