@@ -252,10 +252,11 @@ US_API void us_ops_smooth_l1(UsDevice* d, size_t count, float beta, float scale,
 US_API void us_ops_squared_error(UsDevice* d, size_t count, float scale, const float* x,
                                  const float* target, const float* weight, float* dx, double* sum);
 
-// out[r * stride] = squared distance of row r of x (rows, width) to row index[r / repeat] of y,
-// divided by width. Nullable: index, then r / repeat itself is taken.
+// out[r * stride] = sum_i weight_i (x_ri - y_ki)^2 / width, of row r of x (rows, width) and row k =
+// index[r / repeat] of y. Nullable: index, then k = r / repeat; weight (width), then all 1.
 US_API void us_ops_row_distance(UsDevice* d, int rows, int width, int repeat, const int* index,
-                                const float* x, const float* y, float* out, int stride);
+                                const float* x, const float* y, const float* weight, float* out,
+                                int stride);
 
 // ---- optimiser ----
 

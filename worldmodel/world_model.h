@@ -49,6 +49,9 @@ typedef struct UsWorldModel {
   int wide;            // 1: all slots in one call are best; 0: a slot a call, on several threads
   int tile;            // candidates that roll best together; with wide 1 the most of one call
   size_t cache;        // floats of what observe makes of a context
+  // (G, D) weights of squared differences in distances, tensor memory of whoever set it, which
+  // outlives the model. NULL: all 1
+  const float* metric;
 } UsWorldModel;
 
 // A rollout of `samples` candidates of each of some slots, count = slots * samples; all pointers
@@ -63,7 +66,7 @@ typedef struct UsRollout {
   double step;            // s between predicted frames
   int horizon;            // H
   const float* actions;   // (count, H, K, A); NULL for a model without actions
-  float* distance;        // (count, H) mean squared difference to the goal. Nullable
+  float* distance;        // (count, H) mean of metric (z - g)^2 to the goal. Nullable
   float* last;            // (count, G, D) the last frame. Nullable
   float* frames;          // (H, count, G, D) every frame. Nullable
   int clip;               // 1: actions are clipped to [-1, 1] first

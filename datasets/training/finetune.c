@@ -143,6 +143,7 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
                               .robot_path = way,
                               .model = us_predictor_model(j->p),
                               .encoder = j->data.encoder,
+                              .whiten = us_encoder_info(j->data.encoder)->state ? 0 : j->c.whiten,
                               .contexts = kContexts,
                               .context = context,
                               .past = past,
@@ -257,6 +258,10 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   UsStatus status = us_training_prepare(&j);
   j.train.trunk_rate = j.c.trunk_rate;
   j.train.action_only = known == 2;
+  // A task's own is about features of frames.
+  if (status == US_OK && config->whiten > 0 && us_encoder_info(j.data.encoder)->state) {
+    status = us_fail(US_USAGE, "--whiten: expected an encoder of frames, found one of states");
+  }
   if (status == US_OK && known > 1) status = adopt(&j, &adopted);
   j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.

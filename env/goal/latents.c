@@ -143,7 +143,8 @@ UsStatus us_latents_judge(UsLatents* l, const char* name, int n, const float* ac
       w->cls->normalise(w, rows * w->grid_h * w->grid_w, l->now, l->now);
       w->cls->normalise(w, rows * w->grid_h * w->grid_w, l->goal, l->goal);
     }
-    us_ops_row_distance(l->device, rows, (int)l->one, 1, NULL, l->now, l->goal, l->apart, 1);
+    us_ops_row_distance(l->device, rows, (int)l->one, 1, NULL, l->now, l->goal,
+                        w ? w->metric : NULL, l->apart, 1);
     if (success && l->wide) {
       us_success_margin(head, l->work[0], rows, l->now, l->goal, l->margin);
     } else if (success) {

@@ -5,7 +5,7 @@
 // and whether one counts as success for the other. With a model that is what its stand-in env says;
 // with an encoder alone there is no success, and differences are not normalised.
 //
-//   reward = - mean (z - g)^2,  z, g normalised by the model
+//   reward = - mean m (z - g)^2,  z, g normalised by the model, m its metric (world_model.h)
 //
 // Threads: calls on one object come from one thread at a time; inside, the pool works.
 

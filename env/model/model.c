@@ -7,7 +7,8 @@
 // back once. What the model makes of a slot's context (its cache) is computed when the first
 // rollout or step after a change asks for it.
 //
-// The reward is minus the mean squared difference of normalised latents to the goal's.
+// The reward is minus the distance of normalised latents to the goal's, mean m (z - g)^2 with the
+// model's metric m (model_folder.h).
 //
 // Rows of a matrix product are candidates of one slot, at a place that their index alone decides; a
 // step takes one row per slot. So nothing depends on how many slots there are or are listed. On a

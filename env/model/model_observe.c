@@ -194,8 +194,8 @@ void us_model_env_score(UsEnv* e, int n, const int* slots, float* distance, uint
     if (success) us_model_env_solved(m, count, slots + from, success + from);
     if (!distance) continue;
     gather(m, count, slots + from, m->raw, NULL);
-    us_ops_row_distance(m->device, count, (int)m->one, 1, m->there.slot, m->raw, m->goals, m->apart,
-                        1);
+    us_ops_row_distance(m->device, count, (int)m->one, 1, m->there.slot, m->raw, m->goals,
+                        m->w->metric, m->apart, 1);
     us_ops_get(m->device, m->apart, m->distances, (size_t)count);
     for (int i = 0; i < count; i++) {
       int goal = m->slot[slots[from + i]].goal;

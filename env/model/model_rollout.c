@@ -315,7 +315,8 @@ void us_model_env_step(UsEnv* e, const float* actions, const UsStep* out) {
 
   // Observations and distances of all slots come back at once.
   m->w->cls->denormalise(m->w, n * m->tokens, m->fresh, m->raw);
-  us_ops_row_distance(m->device, n, (int)m->one, 1, NULL, m->fresh, m->goals, m->apart, 1);
+  us_ops_row_distance(m->device, n, (int)m->one, 1, NULL, m->fresh, m->goals, m->w->metric,
+                      m->apart, 1);
   us_ops_get(m->device, m->raw, m->features, numbers + (size_t)n);
   us_model_env_check(m);
   if (out->observation) memcpy(out->observation, m->features, numbers * sizeof(float));

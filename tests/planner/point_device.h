@@ -33,7 +33,7 @@ static void device_point_rollout(UsEnv* env, int n, int samples, int horizon, co
   const int rows = n * samples * horizon;
   e->point.rollouts++;
   us_ops_row_distance(env->info.device, rows, env->info.block * 2, samples * horizon, e->slot,
-                      actions, e->wanted, rewards, 1);
+                      actions, e->wanted, NULL, rewards, 1);
   us_ops_add(env->info.device, (size_t)rows, -2, rewards, rewards);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "worldmodel/base/lock.h"
+#include "worldmodel/ops.h"
 #include "worldmodel/tensor_file.h"
 
 enum { kVersion = 1, kPath = 4096, kContextsMost = 1 << 20 };
@@ -37,6 +38,7 @@ struct UsModel {
   UsEncoder* encoder;
   float* contexts;  // (n, C, G, D)
   float* past;      // (n, past, K, A)
+  float* metric;    // (G, D) tensor memory. NULL: all 1
   UsSuccessHead* success;
 };
 
@@ -66,6 +68,7 @@ const UsSuccessHead* us_model_success(const UsModel* m) {
 // Half-opened folders are closed by it too.
 void us_model_destroy(UsModel* m) {
   if (!m) return;
+  if (m->world) us_ops_free(m->world->device, m->metric);
   if (m->world) m->world->cls->destroy(m->world);
   us_encoder_destroy(m->encoder);
   us_success_destroy(m->success);
@@ -147,6 +150,42 @@ static UsStatus read_contexts(const char* path, UsModel* m) {
   return status;
 }
 
+// The metric, as model_folder.h has it, from the start contexts.
+static UsStatus make_metric(const char* path, double whiten, UsModel* m) {
+  const size_t d = (size_t)m->world->dim, all = (size_t)(m->world->grid_h * m->world->grid_w) * d;
+  const size_t rows = (size_t)m->info.contexts * (size_t)m->world->context * all / d;
+  if (!(whiten > 0)) return US_OK;
+  double* v = calloc(d, sizeof(*v));
+  float* metric = calloc(all, sizeof(*metric));
+  m->metric = us_ops_alloc(m->world->device, all);
+  const int made = v && metric && m->metric;
+  // Variances.
+  double sum = 0, weighted = 0;
+  for (size_t k = 0; made && k < d; k++) {
+    double mean = 0;
+    for (size_t r = 0; r < rows; r++) mean += (double)m->contexts[r * d + k] / (double)rows;
+    for (size_t r = 0; r < rows; r++) {
+      double e = (double)m->contexts[r * d + k] - mean;
+      v[k] += e * e / (double)rows;
+    }
+    sum += v[k];
+  }
+  // Weights; contexts that are all the same tell nothing. Then all to the scale of the plain
+  // distance, place after place.
+  for (size_t k = 0; made && k < d; k++) {
+    metric[k] = sum > 0 ? (float)pow(fmax(v[k] * (double)d / sum, 1e-3), -whiten) : 1;
+    weighted += (double)metric[k] * v[k];
+  }
+  for (size_t k = 0; made && k < d && sum > 0; k++) metric[k] *= (float)(sum / weighted);
+  for (size_t i = d; made && i < all; i++) metric[i] = metric[i - d];
+  if (made) us_ops_put(m->world->device, m->metric, metric, all);
+  free(v);
+  free(metric);
+  if (!made) return us_fail(US_MEMORY, "%s: out of memory", path);
+  m->world->metric = m->metric;
+  return US_OK;
+}
+
 // The weights' path in a folder.
 static const char* weights_path(const char* folder, const UsWorldModelClass* cls,
                                 char path[kPath]) {
@@ -160,6 +199,8 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
                            UsDevice* device, UsModel* m) {
   enum { kHex = US_HASH_CHARS - 1 };
   char path[kPath], encoder[US_HASH_CHARS], kind[32], all[5 * US_HASH_CHARS] = "";
+  const double plain = 0;
+  double whiten;
   UsModelInfo* info = &m->info;
   // What every kind's config has.
   US_TRY(check_format(config_path, json, format_model));
@@ -192,6 +233,8 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), device, &m->encoder));
   US_TRY(check_encoder(folder, m, encoder));
   US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
+  US_TRY(us_json_number(config_path, json, "whiten", 0, 1, &plain, &whiten));
+  US_TRY(make_metric(config_path, whiten, m));
   // A head, where the folder has one.
   const int head = us_file_exists(us_path_join(path, sizeof(path), folder, success_file));
   if (head) {
@@ -280,6 +323,7 @@ static UsStatus save_model(const char* folder, const UsModelParts* parts) {
   cJSON_AddNumberToObject(json, "dt", parts->dt);
   cJSON_AddNumberToObject(json, "height", e->height);
   cJSON_AddNumberToObject(json, "width", e->width);
+  if (parts->whiten > 0) cJSON_AddNumberToObject(json, "whiten", parts->whiten);
   if (parts->camera) cJSON_AddStringToObject(json, "camera", parts->camera);
   if (parts->camera_pose) cJSON_AddStringToObject(json, "camera_pose", parts->camera_pose);
   if (parts->robot_path) cJSON_AddStringToObject(json, "robot_path", parts->robot_path);

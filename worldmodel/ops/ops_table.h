@@ -113,8 +113,8 @@
     (d, count, scale, x, target, weight, dx, sum))                                                 \
   X(void, row_distance,                                                                            \
     (UsDevice * d, int rows, int width, int repeat, const int* index, const float* x,              \
-     const float* y, float* out, int stride),                                                      \
-    (d, rows, width, repeat, index, x, y, out, stride))                                            \
+     const float* y, const float* weight, float* out, int stride),                                 \
+    (d, rows, width, repeat, index, x, y, weight, out, stride))                                    \
   X(void, gradient_sum,                                                                            \
     (UsDevice * d, int n, const UsPiece* piece, int shards, size_t floats, float* gradient,        \
      double* squares),                                                                             \

@@ -299,7 +299,7 @@ void us_predictor_rollout(const UsPredictor* p, UsRolloutWork* m, const UsRollou
     // What the frame leaves behind: its distance to the goal, and itself.
     if (task->goals && task->distance) {
       us_ops_row_distance(m->device, count, (int)one, task->samples, task->slot, s->out,
-                          task->goals, task->distance + f, task->horizon);
+                          task->goals, p->base.metric, task->distance + f, task->horizon);
     }
     if (task->frames) us_ops_copy(m->device, s->out, task->frames + (size_t)f * all, all);
     if (f + 1 < task->horizon) {

@@ -13,6 +13,7 @@
 #include "env/env.h"
 #include "tests/worldmodel/on_device.h"
 #include "tests/worldmodel/toy.h"
+#include "worldmodel/base/json.h"
 
 enum { kSlots = 64, kSamples = 70, kHorizon = 4, kMost = kSlots * kSamples * kHorizon };
 
@@ -321,6 +322,69 @@ static void test_nan_and_score(void** state) {
   us_env_close(limited);
 }
 
+// Writes `whiten` into config.json.
+static void set_whiten(double whiten) {
+  char path[128];
+  cJSON* json;
+  snprintf(path, sizeof(path), "%s/config.json", folder);
+  assert_int_equal(us_json_read(path, &json), US_OK);
+  cJSON_DeleteItemFromObjectCaseSensitive(json, "whiten");
+  cJSON_AddNumberToObject(json, "whiten", whiten);
+  assert_int_equal(us_json_write(path, json), US_OK);
+  cJSON_Delete(json);
+}
+
+// The metric of a whitened folder, from its contexts, is that of steps, scores, judgements and
+// rollouts.
+static void test_whiten(void** state) {
+  enum { kRows = 9 * 2 };
+  UsModel* model;
+  double v[kToyDim], metric[kToyDim], sum = 0, weighted = 0;
+  float mean[kToyDim], scale;
+  assert_int_equal(us_model_open(folder, NULL, &model), US_OK);
+  us_predictor_norm(us_model_predictor(model), mean, &scale);
+  assert_null(us_model_world(model)->metric);
+  const float* x = us_model_contexts(model);
+  for (int k = 0; k < kToyDim; k++) {
+    double first = 0, second = 0;
+    for (int r = 0; r < kRows; r++) first += (double)x[r * kToyDim + k] / kRows;
+    for (int r = 0; r < kRows; r++) second += pow((double)x[r * kToyDim + k], 2) / kRows;
+    v[k] = second - first * first;
+    metric[k] = pow(v[k], -0.5);
+    sum += v[k];
+    weighted += metric[k] * v[k];
+  }
+  us_model_destroy(model);
+
+  set_whiten(0.5);
+  UsEnv* e = prepared(3, NULL);
+  const int slots[] = {0, 1, 2};
+  float actions[3 * kToyAction], reward[3], distance[3], judged[3], rolled[3];
+  float z[3][kToyDim], g[3][kToyDim];
+  fill(actions, 3 * kToyAction, 6);
+  us_env_rollout(e, 3, slots, 1, 1, actions, rolled);
+  us_env_step(e, actions, &(UsStep){.reward = reward});
+  us_env_score(e, 3, slots, distance, NULL);
+  assert_int_equal(us_env_view(e, US_OBS_latent, 3, slots, z, NULL, g), US_OK);
+  assert_int_equal(us_env_judge(e, US_OBS_latent, 3, z, g, judged, NULL), US_OK);
+  for (int i = 0; i < 3; i++) {
+    double want = 0;
+    for (int k = 0; k < kToyDim; k++) {
+      want += sum / weighted * metric[k] * pow((double)(z[i][k] - g[i][k]) / (double)scale, 2);
+    }
+    want /= kToyDim;
+    assert_float_equal(-reward[i], want, 1e-4 * want);
+    assert_float_equal(distance[i], want, 1e-4 * want);
+    assert_float_equal(-judged[i], want, 1e-4 * want);
+    assert_float_equal(-rolled[i], want, 1e-4 * want);
+  }
+  us_env_close(e);
+  set_whiten(1.5);
+  assert_int_equal(us_env_open(name, NULL, NULL, &e), US_FORMAT);
+  assert_non_null(strstr(us_message(), "whiten"));
+  set_whiten(0);
+}
+
 static void test_no_allocations(void** state) {
   UsPool* pool = us_pool_create(2);
   UsEnv* e = prepared(5, pool);
@@ -408,6 +472,7 @@ int main(void) {
       cmocka_unit_test(test_past),
       cmocka_unit_test(test_nan_and_score),
       cmocka_unit_test(test_head),
+      cmocka_unit_test(test_whiten),
       cmocka_unit_test(test_no_allocations),
   };
   return cmocka_run_group_tests(tests, make, drop);

@@ -387,14 +387,20 @@ static void test_row_distance(void** state) {
   float *x = noise(ROWS * WIDTH, 1), *t = noise(ROWS * WIDTH, 2), *out = tensor(NULL, 12);
   float *dx = tensor(x, ROWS * WIDTH), *dt = tensor(t, ROWS * WIDTH);
   const int from[] = {3, 1};
-  for (int indexed = 0; indexed < 2; indexed++) {
+  float* weight = noise(WIDTH, 3);
+  for (int way = 0; way < 4; way++) {
+    int indexed = way % 2, weighted = way / 2;
     int* index = indexed ? tensor_bytes(from, sizeof(from)) : NULL;
-    us_ops_row_distance(test_device(), ROWS, WIDTH, 2, index, dx, dt, out, 3);
+    float* dw = weighted ? tensor(weight, WIDTH) : NULL;
+    us_ops_row_distance(test_device(), ROWS, WIDTH, 2, index, dx, dt, dw, out, 3);
     float* distance = fetched(out, 12);
     for (int r = 0; r < ROWS; ++r) {
       double s = 0.0;
       int to = indexed ? from[r / 2] : r / 2;
-      for (int i = 0; i < WIDTH; ++i) s += pow((double)x[r * WIDTH + i] - t[to * WIDTH + i], 2.0);
+      for (int i = 0; i < WIDTH; ++i) {
+        double e = (double)x[r * WIDTH + i] - t[to * WIDTH + i];
+        s += (weighted ? (double)weight[i] : 1) * e * e;
+      }
       close_to(distance[3 * r], s / WIDTH, 1e-5);
       close_to(distance[3 * r + 1], 0.0, 0.0);
     }

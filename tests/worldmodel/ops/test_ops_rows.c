@@ -214,10 +214,10 @@ static void call_add_blocks(Run* r) {
 static void call_row_distance(Run* r) {
   int groups = (r->rows + kRepeat - 1) / kRepeat;
   float* y = in_period(r, groups, r->width, kPeriod / kRepeat, 2);
-  us_ops_row_distance(r->d, r->rows, r->width, kRepeat, NULL, in(r, r->rows, r->width, 1), y,
+  us_ops_row_distance(r->d, r->rows, r->width, kRepeat, NULL, in(r, r->rows, r->width, 1), y, NULL,
                       result(r, r->rows, 2), 2);
   us_ops_row_distance(r->d, r->rows, r->width, 1, indices(r, r->rows, groups),
-                      in(r, r->rows, r->width, 1), y,
+                      in(r, r->rows, r->width, 1), y, in(r, 1, r->width, 4),
                       result_in(r, in(r, r->rows, 1, 3), r->rows, 1, 0), 1);
 }
 

@@ -201,17 +201,25 @@ US_CLONES void us_cpu_squared_error(UsDevice* d, size_t count, float scale, cons
 }
 
 US_CLONES void us_cpu_row_distance(UsDevice* d, int rows, int width, int repeat, const int* index,
-                                   const float* x, const float* y, float* out, int stride) {
+                                   const float* x, const float* y, const float* weight, float* out,
+                                   int stride) {
   for (int r = 0; r < rows; ++r) {
     // Differences of a row in lanes, then their fixed sum.
     const float* a = x + (size_t)r * width;
     const float* b = y + (size_t)(index ? index[r / repeat] : r / repeat) * width;
     float s[US_LANES] = {0};
     int i = 0;
-    for (; i + US_LANES <= width; i += US_LANES) {
+    for (; !weight && i + US_LANES <= width; i += US_LANES) {
       for (int j = 0; j < US_LANES; ++j) s[j] += (a[i + j] - b[i + j]) * (a[i + j] - b[i + j]);
     }
-    for (int j = 0; i + j < width; ++j) s[j] += (a[i + j] - b[i + j]) * (a[i + j] - b[i + j]);
+    for (; i + US_LANES <= width; i += US_LANES) {
+      for (int j = 0; j < US_LANES; ++j) {
+        s[j] += weight[i + j] * ((a[i + j] - b[i + j]) * (a[i + j] - b[i + j]));
+      }
+    }
+    for (int j = 0; i + j < width; ++j) {
+      s[j] += (weight ? weight[i + j] : 1) * ((a[i + j] - b[i + j]) * (a[i + j] - b[i + j]));
+    }
     out[(size_t)r * stride] = us_lanes_sum(s) / (float)width;
   }
 }

@@ -136,22 +136,26 @@ void us_cuda_draw_back(UsDevice* d, int rows, int width, float scale, const floa
 
 // A warp has a row.
 static __global__ void row_distance(int rows, int width, int repeat, const int* index,
-                                    const float* x, const float* y, float* out, int stride) {
+                                    const float* x, const float* y, const float* weight, float* out,
+                                    int stride) {
   int r = (int)blockIdx.x * WARPS + warp_rank();
   if (r >= rows) return;
   const float* a = x + (size_t)r * width;
   const float* b = y + (size_t)(index ? index[r / repeat] : r / repeat) * width;
   float s = 0;
-  for (int i = lane_rank(); i < width; i += US_WARP) s += (a[i] - b[i]) * (a[i] - b[i]);
+  for (int i = lane_rank(); i < width; i += US_WARP) {
+    s += (weight ? weight[i] : 1) * ((a[i] - b[i]) * (a[i] - b[i]));
+  }
   s = warp_sum(s);
   if (lane_rank() == 0) out[(size_t)r * stride] = s / (float)width;
 }
 
 void us_cuda_row_distance(UsDevice* d, int rows, int width, int repeat, const int* index,
-                          const float* x, const float* y, float* out, int stride) {
+                          const float* x, const float* y, const float* weight, float* out,
+                          int stride) {
   if (rows == 0) return;
   US_RUN(us_cuda(d), row_distance, us_blocks(rows, WARPS), THREADS, 0, rows, width, repeat, index,
-         x, y, out, stride);
+         x, y, weight, out, stride);
 }
 
 // ---- optimiser ----
