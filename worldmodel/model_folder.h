@@ -45,6 +45,7 @@ typedef struct UsModelInfo {
   int block, action;  // K, A
   int height, width;  // of frames; 0 when the encoder reads states
   int contexts;       // n start contexts
+  double whiten;      // of distances, as above
   // The camera of the frames that it was trained on and its pose (env.h); "" where the folder does
   // not say.
   char camera[64], camera_pose[256];

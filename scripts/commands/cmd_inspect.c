@@ -161,6 +161,7 @@ static UsStatus inspect_model(const char* folder, const cJSON* config) {
     printf("  %s, context %d, blocks of %d steps x %d actions\n", w->cls->kind, w->context,
            w->block, w->action);
   }
+  if (i->whiten > 0) printf("  distances whitened by %.4g\n", i->whiten);
   if (us_model_success(m)) {
     const UsSuccessFigures* f = us_success_figures(us_model_success(m));
     printf("  success head: AUROC %.4f on %lld held-back pairs\n", f->auroc, (long long)f->pairs);

@@ -151,10 +151,10 @@ static UsStatus read_contexts(const char* path, UsModel* m) {
 }
 
 // The metric, as model_folder.h has it, from the start contexts.
-static UsStatus make_metric(const char* path, double whiten, UsModel* m) {
+static UsStatus make_metric(const char* path, UsModel* m) {
   const size_t d = (size_t)m->world->dim, all = (size_t)(m->world->grid_h * m->world->grid_w) * d;
   const size_t rows = (size_t)m->info.contexts * (size_t)m->world->context * all / d;
-  if (!(whiten > 0)) return US_OK;
+  if (!(m->info.whiten > 0)) return US_OK;
   double* v = calloc(d, sizeof(*v));
   float* metric = calloc(all, sizeof(*metric));
   m->metric = us_ops_alloc(m->world->device, all);
@@ -173,7 +173,7 @@ static UsStatus make_metric(const char* path, double whiten, UsModel* m) {
   // Weights; contexts that are all the same tell nothing. Then all to the scale of the plain
   // distance, place after place.
   for (size_t k = 0; made && k < d; k++) {
-    metric[k] = sum > 0 ? (float)pow(fmax(v[k] * (double)d / sum, 1e-3), -whiten) : 1;
+    metric[k] = sum > 0 ? (float)pow(fmax(v[k] * (double)d / sum, 1e-3), -m->info.whiten) : 1;
     weighted += (double)metric[k] * v[k];
   }
   for (size_t k = 0; made && k < d && sum > 0; k++) metric[k] *= (float)(sum / weighted);
@@ -200,7 +200,6 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   enum { kHex = US_HASH_CHARS - 1 };
   char path[kPath], encoder[US_HASH_CHARS], kind[32], all[5 * US_HASH_CHARS] = "";
   const double plain = 0;
-  double whiten;
   UsModelInfo* info = &m->info;
   // What every kind's config has.
   US_TRY(check_format(config_path, json, format_model));
@@ -233,8 +232,8 @@ static UsStatus open_parts(const char* folder, const cJSON* json, const char* co
   US_TRY(us_encoder_open(us_path_join(path, sizeof(path), folder, "encoder"), device, &m->encoder));
   US_TRY(check_encoder(folder, m, encoder));
   US_TRY(read_contexts(us_path_join(path, sizeof(path), folder, "contexts.safetensors"), m));
-  US_TRY(us_json_number(config_path, json, "whiten", 0, 1, &plain, &whiten));
-  US_TRY(make_metric(config_path, whiten, m));
+  US_TRY(us_json_number(config_path, json, "whiten", 0, 1, &plain, &info->whiten));
+  US_TRY(make_metric(config_path, m));
   // A head, where the folder has one.
   const int head = us_file_exists(us_path_join(path, sizeof(path), folder, success_file));
   if (head) {

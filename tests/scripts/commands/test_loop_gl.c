@@ -55,6 +55,11 @@ static void test_loop(void** state) {
   command("report --json %s/eval.json --out %s/report", folder, folder);
   assert_true(us_file_exists(us_path_join(path, sizeof(path), folder, "report/index.html")));
 
+  // A folder keeps how its distances are weighed.
+  command("finetune --data %s/train.h5 --steps 8 --whiten 0.25 --out %s/whitened", folder, folder);
+  Run shown = command("inspect %s/whitened", folder);
+  assert_non_null(strstr(shown.out, "distances whitened by 0.25"));
+
   // One goal for all: a row, whose frame the model is shown.
   command(
       "eval --task wall --model %s/model --data %s/heldout.h5 --episodes 16 --rows model,random "
