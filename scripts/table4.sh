@@ -111,12 +111,14 @@ cells() {
   done < <(table)
 }
 
-# Settings of a task: planner, length of trajectories, how many there are; fine-tuning steps as finetune
-# has them.
+# Settings of a task: planner, what it tells finetune, length of trajectories, how many there are;
+# fine-tuning steps as finetune has them.
 settings() {
-  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" steps=6000 all=600 episode=100
+  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" own= steps=6000 all=600 episode=100
   case $1 in
-    pusht) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" all=1200 episode=200 ;;
+    pusht)
+      planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" own=" --whiten 0.5"
+      all=1200 episode=200 ;;
     reacher) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --horizon 6" ;;
   esac
   film_steps=6000 held=600 pairs=512 small='' label_small=
@@ -173,9 +175,10 @@ film_of() {  # task film column
 # Plans a cell: trajectories, pretrained predictor, training, evaluation. shared=1: without the last two.
 plan_cell() {  # name family task labelled film seed rate paper column
   local name=$1 family=$2 task=$3 labelled=$4 film=$5 seed=$6 rate=$7 column=$9
-  # Planning asks no success head.
-  local at=cells/$name data flags="--patience 6 --success-steps 0" pairs_seed=13
+  local at=cells/$name data flags pairs_seed=13
   settings "$task"
+  # Planning asks no success head.
+  flags="--patience 6 --success-steps 0$own"
   [ "$labelled" != near70 ] || labelled=$(near70 "$task")
   [ "$rate" != best ] || rate=$(best_rate "$column")
   if [ "$labelled" = all ]; then  # the paper's setup: 25 epochs of as many samples as there are action blocks
