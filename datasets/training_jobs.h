@@ -29,6 +29,9 @@
 // are less by a fifth, or less beyond twice their standard error. Where labels are no better
 // than the mean action (R^2 of 0 or less) `both` is no choice.
 //
+// The distances of a folder of frames are whitened (worldmodel/model_folder.h) by `whiten`; where a
+// task alone asks for it, only if the open-loop error of held-back samples is below .15.
+//
 // With `latent_actions` us_pretrain tells its predictor codes of what happened
 // (worldmodel/latent.h) in place of actions, frames a block apart; its folder keeps them.
 // us_finetune drops the blocks that read codes and starts from the rest as from any other folder.

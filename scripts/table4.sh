@@ -111,14 +111,12 @@ cells() {
   done < <(table)
 }
 
-# Settings of a task: planner, what it tells finetune, length of trajectories, how many there are;
-# fine-tuning steps as finetune has them.
+# Settings of a task: planner, length of trajectories, how many there are; fine-tuning steps as finetune
+# has them.
 settings() {
-  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" own= steps=6000 all=600 episode=100
+  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" steps=6000 all=600 episode=100
   case $1 in
-    pusht)
-      planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" own=" --whiten 0.5"
-      all=1200 episode=200 ;;
+    pusht) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" all=1200 episode=200 ;;
     reacher) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --horizon 6" ;;
   esac
   film_steps=6000 held=600 pairs=512 small='' label_small=
@@ -175,10 +173,9 @@ film_of() {  # task film column
 # Plans a cell: trajectories, pretrained predictor, training, evaluation. shared=1: without the last two.
 plan_cell() {  # name family task labelled film seed rate paper column
   local name=$1 family=$2 task=$3 labelled=$4 film=$5 seed=$6 rate=$7 column=$9
-  local at=cells/$name data flags pairs_seed=13
-  settings "$task"
   # Planning asks no success head.
-  flags="--patience 6 --success-steps 0$own"
+  local at=cells/$name data flags="--patience 6 --success-steps 0" pairs_seed=13
+  settings "$task"
   [ "$labelled" != near70 ] || labelled=$(near70 "$task")
   [ "$rate" != best ] || rate=$(best_rate "$column")
   if [ "$labelled" = all ]; then  # the paper's setup: 25 epochs of as many samples as there are action blocks
@@ -411,7 +408,7 @@ for line in "${every[@]}"; do
     [ $finished = 0 ] || eta=", $(steps_time $(((${#every[@]} - number + 1) * took / finished))) left"
     rc=0
     steps_run "[$number of ${#every[@]}$eta] $name" || rc=$?
-    if [ $rc = 75 ]; then over=1; break; fi
+    if [ $rc = 75 ]; then over=1; continue; fi
     if [ $rc = 130 ]; then exit 130; fi
     if [ $rc != 0 ]; then failed+=("$name"); continue; fi
     echo "[$number of ${#every[@]}] $name: first hit $(first_hit "$name")"

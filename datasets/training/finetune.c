@@ -18,6 +18,8 @@ const UsSetting us_finetune_settings[] = {US_FINETUNE_SETTINGS(US_SETTING_ROW) U
 static const UsSetting settings[] = {US_FINETUNE_SETTINGS(US_SETTING_ROW) US_SETTING_END};
 
 enum { kContexts = 256 };
+// An open-loop error of held-back samples, of repeating the last frame.
+static const double well = 0.15;
 
 UsFinetuneConfig us_finetune_defaults(void) {
   UsFinetuneConfig c = {0};
@@ -120,6 +122,16 @@ static UsStatus put_robot(const UsTrainingJob* j, char** way) {
   return status;
 }
 
+// A task's own whitening is for features of frames, and for a model that predicts them well: of one
+// that does not, errors in small features would count (worldmodel/README.md).
+static void settle_whiten(UsTrainingJob* j, int chosen, UsValidation v) {
+  const int state = us_encoder_info(j->data.encoder)->state;
+  if (chosen || !(j->c.whiten > 0)) return;
+  if (!state && v.measured && v.open_loop < well) return;
+  if (!state) us_log("distances stay plain: held-back error %.3f, not below %g", v.open_loop, well);
+  j->c.whiten = 0;
+}
+
 // Writes the model folder, config last.
 static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
   const UsDatasetInfo* info = us_dataset_info(j->data.data[0]);
@@ -143,7 +155,7 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
                               .robot_path = way,
                               .model = us_predictor_model(j->p),
                               .encoder = j->data.encoder,
-                              .whiten = us_encoder_info(j->data.encoder)->state ? 0 : j->c.whiten,
+                              .whiten = j->c.whiten,
                               .contexts = kContexts,
                               .context = context,
                               .past = past,
@@ -258,7 +270,6 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   UsStatus status = us_training_prepare(&j);
   j.train.trunk_rate = j.c.trunk_rate;
   j.train.action_only = known == 2;
-  // A task's own is about features of frames.
   if (status == US_OK && config->whiten > 0 && us_encoder_info(j.data.encoder)->state) {
     status = us_fail(US_USAGE, "--whiten: expected an encoder of frames, found one of states");
   }
@@ -269,7 +280,10 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
     status =
         filmed ? us_training_film_run(&j, adopted, result) : us_training_run(&j, adopted, result);
   }
-  if (status == US_OK && !result->complete) status = save(&j, result);
+  if (status == US_OK && !result->complete) {
+    settle_whiten(&j, config->whiten > 0, result->validation);
+    status = save(&j, result);
+  }
   us_training_end(&j, status == US_OK);
   return status;
 }

@@ -59,6 +59,13 @@ static void test_loop(void** state) {
   command("finetune --data %s/train.h5 --steps 8 --whiten 0.25 --out %s/whitened", folder, folder);
   Run shown = command("inspect %s/whitened", folder);
   assert_non_null(strstr(shown.out, "distances whitened by 0.25"));
+  // What a task alone asks for needs a model that predicts well.
+  command("collect --task pusht --episodes 24 --steps 40 --out %s/push.h5", folder);
+  Run tuned =
+      command("finetune --data %s/push.h5 --mode scratch --steps 8 --out %s/push", folder, folder);
+  assert_non_null(strstr(tuned.err, "distances stay plain"));
+  shown = command("inspect %s/push", folder);
+  assert_null(strstr(shown.out, "whitened"));
 
   // One goal for all: a row, whose frame the model is shown.
   command(
