@@ -238,7 +238,7 @@ US_API UsStatus us_env_view(UsEnv* e, UsObsKind kind, int n, const int* slots, v
 // The reward of a goal achieved when another was desired, as GoalEnv's compute_reward, and whether
 // that counts as success: achieved, desired (n elements of the goal space), reward (n), success
 // (n). Of states it is the task's distance and rule, the very numbers of us_env_step in a
-// simulator. Of latents it is minus the mean squared difference, normalised by the model, and the
+// simulator. Of latents it is minus the distance that the model has (model_folder.h), and the
 // model's success head, the very numbers of us_env_step in the model; with an encoder alone
 // differences are taken as they are. Pixels are encoded first. No slot is touched. Fails as
 // us_env_spaces does, and with US_UNSUPPORTED where success is asked for and there is no head.

@@ -49,8 +49,8 @@ typedef struct UsWorldModel {
   int wide;            // 1: all slots in one call are best; 0: a slot a call, on several threads
   int tile;            // candidates that roll best together; with wide 1 the most of one call
   size_t cache;        // floats of what observe makes of a context
-  // (G, D) weights of squared differences in distances, tensor memory of whoever set it, which
-  // outlives the model. NULL: all 1
+  // (G, D) weights of squared differences in distances, tensor memory of whoever set it, there as
+  // long as distances are asked for. NULL: all 1
   const float* metric;
 } UsWorldModel;
 
