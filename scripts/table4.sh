@@ -259,11 +259,11 @@ recall() {
 
 # Takes table, picture and the evaluations of cells, each with the note of its step, to the results.
 take_all() {
-  local line name at note
+  local line at note
   rm -rf take
   mkdir -p take/cells take/steps
   for line in "${every[@]}"; do
-    name=${line%% *} at=cells/${line%% *}
+    at=cells/${line%% *}
     steps_plan
     plan_cell $line
     steps_done "$at/eval.json" || continue

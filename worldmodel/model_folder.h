@@ -13,6 +13,8 @@
 //   success.safetensors    the success head (success_head.h); a folder may be without
 //   <task>.zip             the robot, of a task that is one's own (datasets/robots.h)
 //
+// and, for people, log.jsonl and loss.svg. config.json is written last: a folder with it is whole.
+//
 // The distance of two frames is mean m_d (z_d - g_d)^2 over places and numbers, with the metric
 //
 //   m_d = (v_d / mean v)^-whiten, times what keeps sum m v = sum v
@@ -20,9 +22,6 @@
 // of v_d, the variance of number d over all places of the start contexts, at least mean v / 1000.
 // With 0 it is the plain one, in which a few numbers of great variance, the place of what is large,
 // may drown all others; with 1 all count alike. It may be changed in config.json.
-//
-// Beside them lie, for people, log.jsonl and loss.svg. config.json is written last: a folder with
-// it is whole.
 //
 // A pretrained predictor (without actions) is a smaller folder: config.json, model.safetensors, and
 // latent.safetensors where its actions are latent ones (latent.h).
