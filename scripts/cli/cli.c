@@ -377,6 +377,29 @@ static void flatten(Options* all, const struct poptOption* table) {
   }
 }
 
+// What tasks have in place of a command's defaults, an option that is a flag without its 1.
+static void print_own(const char* name) {
+  int rows = 0;
+  for (const UsTask* const* t = us_cli_tasks(); *t; t++) {
+    const char* before = (*t)->name;
+    for (const UsTaskSetting* s = (*t)->settings; s && s->job; s++) {
+      if (strcmp(s->job, name) != 0) continue;
+      if (before && !rows++) puts("\nWhere these are not given, tasks have their own:");
+      if (before) printf("  %s:", before);
+      before = NULL;
+      printf(" --");
+      for (const char* c = s->name; *c; c++) putchar(*c == '_' ? '-' : *c);
+      int flag = 0;
+      for (int i = 0; i < listed_count && !flag; i++) {
+        const UsSetting* own = listed[i].setting;
+        flag = own->type == US_SETTING_FLAG && strcmp(own->name, s->name) == 0;
+      }
+      if (!flag) printf(" %g", s->value);
+    }
+    if (!before) putchar('\n');
+  }
+}
+
 static void print_help(const char* name, const struct poptOption* table, const char* usage,
                        const char* help) {
   // popt prints to a stream of ours, since its usage line is not ours.
@@ -393,6 +416,7 @@ static void print_help(const char* name, const struct poptOption* table, const c
   // Its table of options is kept, its own usage line is not.
   const char* options = text ? strstr(text, "\n\n") : NULL;  // behind popt's own usage line
   printf("Usage: understudy %s %s\n\n%s%s", name, usage, help, options ? options + 1 : "");
+  print_own(name);
   free(text);
   poptFreeContext(context);
 }

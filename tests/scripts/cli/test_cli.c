@@ -61,6 +61,14 @@ static void test_help(void** state) {
   assert_string_equal(plain.out, r.out);
   Run train = help_of("encoder train");
   assert_non_null(strstr(train.out, "Usage: understudy encoder train "));
+  // What tasks have in place of the defaults, told where there is something.
+  Run eval = help_of("eval"), finetune = help_of("finetune"), pretrain = help_of("pretrain");
+  assert_non_null(strstr(eval.out,
+                         "\n  pusht: --samples 128 --iterations 6 --warm-iterations 4 "
+                         "--elites 10 --deadline --oracle-pairs 32\n"));
+  assert_non_null(strstr(finetune.out, "\n  pusht: --steps 12000 --whiten 0.5\n"));
+  assert_null(strstr(finetune.out, "reacher:"));
+  assert_null(strstr(pretrain.out, "tasks have their own"));
   refused("help collct", 2, "collct");
 }
 
