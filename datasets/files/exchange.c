@@ -203,12 +203,21 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   int64_t first, count, episodes = m->from->info.episodes;
   int more;
   US_TRY(us_reader_next(m->from, &first, &count, &more));  // sees the times of the first rows
-  // Time between rows: asked for, recorded, or that of the file's first two rows.
+  // Time between rows: recorded, that of the file's first two rows, or, where the file is silent,
+  // what was told.
   const UsDatasetColumns* c = &m->from->c;
-  double* dt = &m->info.dt;
-  if (m->config && m->config->dt > 0) *dt = m->config->dt;
-  if (m->config && m->config->fps > 0) *dt = 1 / m->config->fps;
-  if (*dt <= 0 && c->time && c->ep_len[0] > 1) *dt = c->time[1] - c->time[0];
+  double *dt = &m->info.dt, told = 0;
+  if (c->time && c->ep_len[0] > 1 && (m->config || *dt <= 0)) *dt = c->time[1] - c->time[0];
+  if (m->config && m->config->dt > 0) told = m->config->dt;
+  if (m->config && m->config->fps > 0) told = 1 / m->config->fps;
+  if (told > 0 && *dt > 0 && fabs(told - *dt) > 0.01 * *dt) {
+    return us_fail(
+        US_USAGE,
+        "%s: expected --dt or --fps of %g s, which the file says is between its rows, or "
+        "none, found %g s",
+        m->path, *dt, told);
+  }
+  if (told > 0) *dt = told;
   if (m->config && !(*dt > 0)) {
     return us_fail(US_USAGE,
                    "%s: the file does not say the time between its rows; expected --dt or --fps",

@@ -11,19 +11,17 @@
 UsStatus us_output_begin(const char* path, const char* const* inputs, int overwrite,
                          UsOutput* out) {
   *out = (UsOutput){.path = path};
-  struct stat a, b;
+  static const char* const none[] = {NULL};
   US_TRY(us_lock_take(path, &out->lock));
-  // A file is not written over itself, nor over another without being asked to.
-  int exists = stat(path, &b) == 0;
-  for (int i = 0; exists && inputs[i]; i++) {
-    if (stat(inputs[i], &a) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
-      return us_fail(US_USAGE, "%s: expected another file to write to", path);
-    }
-  }
-  if (exists && !overwrite) {
+  // A file is not written over itself, nor over another without being asked to; a part that a
+  // killed run left is one of ours.
+  US_TRY(us_file_replaceable(path, NULL, inputs));
+  if (us_file_exists(path) && !overwrite) {
     return us_fail(US_IO, "%s: the file exists; expected a new name or --overwrite", path);
   }
-  if (asprintf(&out->part, "%s.part", path) > 0) return US_OK;
+  if (asprintf(&out->part, "%s.part", path) > 0) {
+    return us_file_replaceable(out->part, "\x89HDF", none);
+  }
   out->part = NULL;
   return us_fail(US_MEMORY, "%s: out of memory", path);
 }

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/provenance.h"
 #include "datasets/training/training_job.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/ops.h"
+#include "worldmodel/base/text.h"
 #include "worldmodel/tensor_file.h"
 
 enum { kPath = 4096, kLooks = 10 };
@@ -26,7 +28,7 @@ static UsStatus check_steps(const UsDataset* film, double dt, const char* data) 
       if (fabs(step - dt) <= 0.05 * dt) continue;
       return us_fail(US_FORMAT,
                      "%s: expected env steps of %g s as in %s, found one of %g s (`dataset import "
-                     "--dt` makes steps equal)",
+                     "--fps` makes a clip's steps equal)",
                      us_dataset_path(film), dt, data, step);
     }
   }
@@ -36,12 +38,16 @@ static UsStatus check_steps(const UsDataset* film, double dt, const char* data) 
 // The trajectories themselves, held-back ones among them, would judge what they trained, and a film
 // that is named twice has a weight for that.
 static UsStatus check_other(UsDataset* film, UsDataset* than) {
-  char frames[2][US_HASH_CHARS];
-  US_TRY(us_dataset_frames_hash(film, frames[0]));
-  US_TRY(us_dataset_frames_hash(than, frames[1]));
-  if (strcmp(frames[0], frames[1]) != 0) return US_OK;
-  return us_fail(US_USAGE, "--film: expected other trajectories than %s, found its frames in %s",
-                 us_dataset_path(than), us_dataset_path(film));
+  int64_t shared = 0;
+  cJSON* notes = cJSON_CreateObject();
+  UsStatus status = us_provenance_note(than, notes);
+  if (status == US_OK) status = us_provenance_seen(film, notes, &shared);
+  cJSON_Delete(notes);
+  if (status != US_OK || !shared) return status;
+  return us_fail(US_USAGE,
+                 "--film: expected other trajectories than those of %s, found %lld of them in %s "
+                 "(`dataset split --rest` parts a file)",
+                 us_dataset_path(than), (long long)shared, us_dataset_path(film));
 }
 
 // Opens file i of a film and checks that it goes with the data.
@@ -94,8 +100,7 @@ UsStatus us_training_film_open(UsTrainingJob* j) {
 
 void us_training_film_key(const UsTrainingJob* j, cJSON* all) {
   const UsTrainingFilm* f = &j->film;
-  if (f->count == 1) cJSON_AddStringToObject(all, "film", f->hash[0]);
-  if (f->count < 2) return;
+  if (f->count == 0) return;
   cJSON* files = cJSON_AddArrayToObject(all, "film");
   for (int i = 0; i < f->count; i++) {
     cJSON_AddItemToArray(files, cJSON_CreateString(f->hash[i]));
@@ -164,11 +169,27 @@ static UsStatus read_labels(UsTrainingJob* j, const char* path, int* found) {
   UsStatus status = US_OK;
   if (ours) status = us_tensors_read(file, "actions", 2, shape, f->actions);
   if (ours && status == US_OK) status = us_tensors_read(file, "weight", 1, shape, f->weight);
-#define X(type, name)                           \
-  if (ours && us_tensors_metadata(file, #name)) \
-    f->figures.name = (type)strtod(us_tensors_metadata(file, #name), NULL);
+  // Its figures, each a number; a kind of inverse model is one of two.
+  char* end = NULL;
+#define X(type, name)                                                                          \
+  if (ours && status == US_OK) {                                                               \
+    const char* text = us_tensors_metadata(file, #name);                                       \
+    f->figures.name = (type)strtod(text ? text : "", &end);                                    \
+    if (!text || end == text || *end) {                                                        \
+      status = us_fail(US_FORMAT, "%s: expected the number \"" #name "\", found \"%s\"", path, \
+                       text ? us_shown(text) : "none");                                        \
+    }                                                                                          \
+  }
   FIGURES(X)
 #undef X
+  int64_t row = 0;
+  while (ours && row < f->rows && f->weight[row] >= 0 && f->weight[row] <= 1) row++;
+  if (ours && status == US_OK && (row < f->rows || f->figures.kind > US_INVERSE_NETWORK)) {
+    status = us_fail(US_FORMAT,
+                     "%s: expected weights from 0 to 1 and a known inverse model, found "
+                     "others",
+                     path);
+  }
   us_tensors_close(file);
   *found = ours;
   return status;
@@ -429,7 +450,7 @@ void us_training_film_notes(const UsTrainingJob* j, cJSON* notes) {
   cJSON* files = f->count > 1 ? cJSON_AddArrayToObject(notes, "film") : NULL;
   for (int i = 0; i < f->count; i++) {
     cJSON* file = us_training_file_notes(f->data[i], us_dataset_info(f->data[i])->episodes);
-    if (files) us_json_add(file, "weight", j->film_weights ? j->film_weights[i] : 1);
+    us_json_add(file, "weight", j->film_weights ? j->film_weights[i] : 1);
     if (files) cJSON_AddItemToArray(files, file);
     if (!files) cJSON_AddItemToObject(notes, "film", file);
   }

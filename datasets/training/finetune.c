@@ -51,8 +51,12 @@ static UsStatus adopt(UsTrainingJob* j, int* adopted) {
   }
   us_predictor_destroy(source);
   *adopted = !why;
-  if (!why) US_TRY(us_pretrained_training(init ? init : "default", &j->pretrained));
-  if (!why) return US_OK;
+  if (!why && init && strcmp(init, "default") != 0) {
+    char path[4096];
+    US_TRY(us_hash_file(us_path_join(path, sizeof(path), init, "config.json"), j->init[0]));
+    US_TRY(us_hash_file(us_path_join(path, sizeof(path), init, "model.safetensors"), j->init[1]));
+  }
+  if (!why) return us_pretrained_training(init ? init : "default", &j->pretrained);
   if (must) return us_fail(US_FORMAT, "%s: %s", name, why);
   us_log("starting from scratch: %s %s", name, why);
   return US_OK;
@@ -175,13 +179,20 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
 
 // ---- a head for a finished folder ----
 
-// The data of the job has to be what the model learned from: its last episodes are then held back
-// from both.
-static UsStatus check_trained_on(const UsTrainingJob* j) {
+// The data of the job has to be what the model learned from, beside film or not: its last episodes are
+// then held back from both.
+static UsStatus open_trained_on(UsTrainingJob* j) {
+  static const char* const some[] = {NULL};
   char path[4096];
   cJSON* config;
   US_TRY(us_json_read(us_path_join(path, sizeof(path), j->c.out, "config.json"), &config));
   const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, "training");
+  if (cJSON_HasObjectItem(training, "film")) j->films = some;
+  UsStatus status = us_training_data_open(j);
+  if (status != US_OK) {
+    cJSON_Delete(config);
+    return status;
+  }
   const cJSON* files = cJSON_GetObjectItemCaseSensitive(training, "data");
   const cJSON* first = cJSON_GetArrayItem(files, 0);
   const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(first, "sha256"));
@@ -208,8 +219,7 @@ static UsStatus add_head(UsTrainingJob* j, UsTrainResult* result) {
   // The model as it is, and the features of its own encoder.
   US_TRY(us_model_open(j->c.out, j->device, &model));
   j->c.encoder = us_path_join(encoder, sizeof(encoder), j->c.out, "encoder");
-  UsStatus status = us_training_data_open(j);
-  if (status == US_OK) status = check_trained_on(j);
+  UsStatus status = open_trained_on(j);
   if (status == US_OK) status = us_training_data_encode(j);
   if (status == US_OK) {
     status = us_training_success(j, us_model_world(model), j->c.success_steps, &head);
@@ -248,6 +258,10 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
     return us_fail(US_USAGE, "--mode: expected scratch, action-only or full, found \"%s\"", mode);
   }
   US_TRY(check_film_settings(config));
+  if (config->init && known == 1) {
+    return us_fail(US_USAGE, "--init: expected --mode full or action-only too, found scratch%s",
+                   config->mode ? "" : ", the default beside --film");
+  }
   const char* const paths[] = {config->data, NULL};
   UsTrainingJob j = {.label = "finetune",
                      .list = settings,

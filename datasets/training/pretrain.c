@@ -1,6 +1,8 @@
 // us_pretrain: a predictor without actions, or with codes in their place, from datasets of any
 // tasks.
 
+#include <math.h>
+
 #include "datasets/training/training_job.h"
 #include "worldmodel/model_folder.h"
 
@@ -36,8 +38,30 @@ static UsStatus finish_codes(UsTrainingJob* j, cJSON* notes, UsTrainResult* resu
   return US_OK;
 }
 
+// What latent actions need says nothing without them, nor a block where gaps are drawn.
+static UsStatus check_settings(const UsPretrainConfig* c) {
+  const UsPretrainConfig own = us_pretrain_defaults();
+  const char* name = c->latent_dim != own.latent_dim                   ? "latent-dim"
+                     : fabsf(c->latent_weight - own.latent_weight) > 0 ? "latent-weight"
+                                                                       : NULL;
+  if (name && !c->latent_actions) {
+    return us_fail(US_USAGE, "--%s: expected --latent-actions too, found none", name);
+  }
+  if (c->block && c->gap && !c->latent_actions) {
+    return us_fail(US_USAGE, "--block: expected --latent-actions or --gap 0 too, found neither");
+  }
+  if (c->latent_actions && c->gap && c->gap != own.gap) {
+    return us_fail(US_USAGE,
+                   "--gap: expected none beside --latent-actions, found %d: frames are a "
+                   "block apart there",
+                   c->gap);
+  }
+  return US_OK;
+}
+
 UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
+  US_TRY(check_settings(config));
   UsTrainingJob j = {.label = "pretrain",
                      .list = settings,
                      .c = {US_PRETRAIN_SETTINGS(US_TRAINING_COPY)},

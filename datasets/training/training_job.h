@@ -80,6 +80,9 @@ typedef struct UsTrainingJob {
   UsPredictor* p;
   UsLatent* latent;  // whose predictor p is; NULL: p is the job's
   UsTrainer* t;
+  // Hashes of the folder that p started from, its config and weights: "" where it was none or the
+  // embedded one.
+  char init[2][US_HASH_CHARS];
   cJSON* pretrained;  // what the predictor that p started from was trained on. NULL: none, unknown
   int64_t steps;      // taken for the weights that p has
   char key[48];

@@ -104,6 +104,11 @@ static void make_key(UsTrainingJob* j) {
   char hash[US_HASH_CHARS];
   cJSON* all = cJSON_CreateObject();
   us_settings_key(j->list, &j->c, all);
+  // A predictor to start from is what it holds, wherever it lies.
+  if (j->init[0][0]) {
+    cJSON_ReplaceItemInObjectCaseSensitive(all, "init", cJSON_CreateString(j->init[0]));
+    cJSON_AddStringToObject(all, "init_weights", j->init[1]);
+  }
   cJSON_AddItemToObject(all, "predictor", us_predictor_config_json(us_predictor_config(j->p)));
   cJSON_AddStringToObject(all, "encoder", us_encoder_info(j->data.encoder)->hash);
   cJSON* files = cJSON_AddArrayToObject(all, "files");

@@ -293,8 +293,8 @@ static UsStatus write_dataset(Import* m) {
 // Opens the spool, which has no name once it is open and ends with this process.
 static UsStatus open_spool(Import* m) {
   char path[kPath + 8];
-  snprintf(path, sizeof(path), "%s.frames", m->out);
-  m->spool = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  snprintf(path, sizeof(path), "%s.XXXXXX", m->out);
+  m->spool = mkostemp(path, O_CLOEXEC);
   if (m->spool < 0) return us_fail(US_IO, "%s: cannot be created: %s", m->out, strerror(errno));
   unlink(path);
   m->bytes = (size_t)m->ask.size * (size_t)m->ask.size * 3;

@@ -3,6 +3,7 @@
 #include "planner/eval.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,12 @@ static UsStatus open_model(EvalJob* j, UsEvalRow row, const char* folder) {
     return us_fail(US_FORMAT, "%s: expected a model of the task \"%s\", found \"%s\"", folder,
                    j->result->task->name, info->task);
   }
+  // A model's blocks last as long as the data's, or it imagines another pace.
+  const double dt = us_dataset_info(j->data)->dt;
+  if (info->dt > 0 && dt > 0 && fabs(info->dt - dt) > 0.01 * dt) {
+    return us_fail(US_FORMAT, "%s: expected env steps of %g s as in %s, found a model of %g s",
+                   folder, dt, j->c.data, info->dt);
+  }
   if (row == US_ROW_model && info->height == 0) {
     return us_fail(US_FORMAT,
                    "%s: expected a model of frames, found one of true states (--state-model and "
@@ -394,6 +401,17 @@ static UsStatus read_goal(EvalJob* j) {
   return us_goal_read(j->c.goal, j->sim, seen ? sim->height : 0, seen ? sim->width : 0, &j->goal);
 }
 
+// Results replace results: neither what is read nor anything of another kind.
+static UsStatus check_json(const UsEvalConfig* c) {
+  char config[2][4096];
+  const char* folders[] = {c->model, c->state_model};
+  const char* inputs[4] = {c->data};
+  for (int i = 0, n = 1; i < 2; i++) {
+    if (folders[i]) inputs[n++] = us_path_join(config[i], 4096, folders[i], "config.json");
+  }
+  return us_file_replaceable(c->json, "{", inputs);
+}
+
 // Opens what the rows need, draws the pairs and opens the journal beside the JSON.
 static UsStatus open_all(EvalJob* j) {
   UsEvalConfig* c = &j->c;
@@ -421,6 +439,7 @@ static UsStatus open_all(EvalJob* j) {
                      strerror(errno));
     }
     US_TRY(us_lock_take(c->json, &j->lock));
+    US_TRY(check_json(c));
   }
   j->pool = c->plan.pool = us_pool_create(c->threads);
   if (!j->pool) return us_fail(US_MEMORY, "out of memory");

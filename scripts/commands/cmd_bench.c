@@ -10,6 +10,7 @@
 
 #include "scripts/cli/cli.h"
 #include "worldmodel/base/lock.h"
+#include "worldmodel/base/file.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
@@ -383,6 +384,7 @@ static void print(const UsPredictorConfig* c, const Results* r) {
 
 static UsStatus write_json(const char* path, const Results* r) {
   // All figures under names of their own, for programs that compare runs.
+  US_TRY(us_file_replaceable(path, "{", (const char*[]){NULL}));
   cJSON* json = cJSON_CreateObject();
   char text[256];
   cJSON_AddStringToObject(json, "kernel", us_ops_name(device));

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "scripts/cli/cli.h"
 #include "scripts/report/table.h"
@@ -37,6 +38,12 @@ static UsStatus draw(const UsTable* t, const char* path) {
 }
 
 static UsStatus run(const char* cells, const char* out, const char* picture, UsTable* t) {
+  // Neither what is read nor each other, and a list or a picture for one.
+  if (out) US_TRY(us_file_replaceable(out, "{", (const char*[]){cells, NULL}));
+  if (picture) US_TRY(us_file_replaceable(picture, "<", (const char*[]){cells, NULL}));
+  if (out && picture && strcmp(out, picture) == 0) {
+    return us_fail(US_USAGE, "--picture: expected another file than --out, found %s", picture);
+  }
   US_TRY(us_table_read(cells, t));
   us_table_print(t, stdout);
   if (out) {

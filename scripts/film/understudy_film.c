@@ -430,6 +430,18 @@ static void check_length(Film* f) {
   fault(f, text);
 }
 
+// GIF knows no length: what was read last of a whole one is its trailer, at the file's end.
+// Wherever else reading ends, or meets the trailer's byte in what it does not understand, libav
+// says that the film does.
+static void check_trailer(Film* f) {
+  if (strcmp(f->format->iformat->name, "gif") != 0) return;
+  int64_t at = avio_tell(f->bytes);
+  if (at < 1 || at != avio_size(f->bytes) || avio_seek(f->bytes, at - 1, SEEK_SET) < 0 ||
+      avio_r8(f->bytes) != 0x3b) {
+    fault(f, "the file ends, or is damaged, before the film does");
+  }
+}
+
 static void decode_clip(Film* f, const char* path) {
   const char* wanted;
   int error = open_input(f, path, &wanted), on = 1;
@@ -461,6 +473,7 @@ static void decode_clip(Film* f, const char* path) {
     on = drain(f);
   }
   if (on) check_length(f);
+  if (on) check_trailer(f);
   if (!on) _exit(0);
 }
 

@@ -12,6 +12,7 @@
 #include "scripts/view/view_film.h"
 #include "scripts/view/view_keys.h"
 #include "scripts/view/view_live.h"
+#include "worldmodel/base/file.h"
 #include "worldmodel/base/progress.h"
 
 enum { kSheetSide = 160, kPolicySteps = 200 };
@@ -113,6 +114,7 @@ static void print_trouble(const UsShow* s) {
 }
 
 static UsStatus record(const Options* o, UsShow* show, UsStage* stage) {
+  if (o->data) US_TRY(us_file_replaceable(o->record, NULL, (const char*[]){o->data, NULL}));
   // Every state is a picture; where that is more than players show, every so many env steps.
   double rate = show->inner * o->speed / us_env_info(show->sim)->dt;
   int stride = show->inner == 1 && rate > fastest ? (int)lround(rate / usual) : 1;

@@ -100,6 +100,29 @@ int us_file_exists(const char* path) {
   return access(path, F_OK) == 0;
 }
 
+int us_file_same(const char* a, const char* b) {
+  struct stat x, y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+UsStatus us_file_replaceable(const char* path, const char* begins, const char* const* inputs) {
+  for (; *inputs; inputs++) {
+    if (us_file_same(path, *inputs)) {
+      return us_fail(US_USAGE, "%s: expected another file to write to, found what is read", path);
+    }
+  }
+  struct stat info;
+  if (!begins || stat(path, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0) {
+    return US_OK;
+  }
+  char text[16] = "";
+  FILE* f = fopen(path, "rb");
+  size_t n = f ? fread(text, 1, strlen(begins), f) : 0;
+  if (f) fclose(f);
+  if (n == strlen(begins) && memcmp(text, begins, n) == 0) return US_OK;
+  return us_fail(US_IO, "%s: the file exists and is of another kind; expected a new name", path);
+}
+
 UsStatus us_folder_check(const char* path) {
   size_t n = strlen(path);
   if (n + kNames <= kPath) return US_OK;

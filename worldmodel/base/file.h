@@ -28,6 +28,15 @@ US_API UsStatus us_file_write(const char* path, const void* data, size_t size);
 // 1 if the path exists.
 US_API int us_file_exists(const char* path);
 
+// 1 if both paths are there and are the same file.
+US_API int us_file_same(const char* a, const char* b);
+
+// Whether what is written next may replace `path`: US_USAGE where it is one of the files `inputs`
+// (ends with NULL), US_IO where it is a file that does not begin with `begins`, as what will be
+// written does. Nullable: begins. One that is not there or empty is fine.
+US_API UsStatus us_file_replaceable(const char* path, const char* begins,
+                                    const char* const* inputs);
+
 // US_IO for a folder whose path leaves no room for the names of files in it.
 US_API UsStatus us_folder_check(const char* path);
 

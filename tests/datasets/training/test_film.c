@@ -28,13 +28,16 @@ static const char* const films[] = {film, NULL};
 // What stands in the column of actions.
 typedef enum Actions { TRUE_ACTIONS, NO_NUMBERS, GARBAGE } Actions;
 
-static double wobble;  // s by which every other row is late
+static double wobble;                  // s by which every other row is late
+static const char* policy = "random";  // that is noted
 
 // A point that actions push about, seen as four linear numbers of its place.
 static void write_world(const char* path, uint64_t seed, int episodes, Actions kind, double dt,
                         int side) {
   UsDatasetInfo info = toy_info();
   info.proprio = 0;
+  info.seed = seed;
+  info.policy = policy;
   info.dt = dt;
   info.height = info.width = side;
   UsDatasetWriter* w;
@@ -49,6 +52,7 @@ static void write_world(const char* path, uint64_t seed, int episodes, Actions k
     for (int t = 0; t < kRows; t++) {
       double* s = states + t * TOY_STATE;
       s[0] = p[0], s[1] = p[1], s[2] = p[0] - p[1] + 1, s[3] = 0.5 * p[1];
+      memcpy(pixels + (size_t)(t * side * side * 3), p, sizeof(p));  // no two frames are the same
       times[t] = dt * t + (t % 2 ? wobble : 0);
       for (int i = 0; i < TOY_ACTION; i++) {
         double a = us_rng_range(&r, -1, 1);
@@ -244,7 +248,14 @@ static void test_bad_labels(void** state) {
   toy_write(path, kKnown, kKnown, 0);
   char frames[256];
   snprintf(frames, sizeof(frames), "%s", toy_path("idle-film.h5"));
-  toy_write(frames, kFilmed, kFilmed, 0);
+  UsDatasetInfo info = toy_info();
+  info.seed = 1;
+  UsDatasetWriter* w;
+  assert_int_equal(us_dataset_create(frames, &info, kFilmed, TOY_ROWS, 1, &w), US_OK);
+  for (int e = kKnown; e < kKnown + kFilmed; e++) {
+    assert_int_equal(toy_append(w, e, TOY_ROWS), US_OK);
+  }
+  assert_int_equal(us_dataset_finish(w), US_OK);
   c.data = path, c.film = (const char* const[]){frames, NULL};
   train(&c, &r);
   assert_true(r.label_r2 < 0.8);
@@ -325,6 +336,13 @@ static void test_refusals(void** state) {
   refused(known, US_USAGE, "expected other trajectories");
   write_world(other, 1, kKnown, GARBAGE, 0.05, TOY_SIDE);
   refused(other, US_USAGE, "expected other trajectories");
+  // So are some of them among others, by their frames.
+  char some[64];
+  policy = "another";
+  write_world(other, 1, 2 * kKnown, TRUE_ACTIONS, 0.05, TOY_SIDE);
+  policy = "random";
+  snprintf(some, sizeof(some), "found %d of them", kKnown);
+  refused(other, US_USAGE, some);
   // A clip is told the way to a dataset, for either option.
   snprintf(other, sizeof(other), "%s", toy_path("clip.mp4"));
   FILE* f = fopen(other, "wb");

@@ -83,6 +83,9 @@ static void test_gaps(void** state) {
   assert_int_equal(us_pretrain(&p, &r), US_FORMAT);
   assert_non_null(strstr(us_message(), "expected an episode of at least 501 rows"));
   p.gap = 2;
+  assert_int_equal(us_pretrain(&p, &r), US_USAGE);
+  assert_non_null(strstr(us_message(), "--block: expected --latent-actions or --gap 0 too"));
+  p.block = 0;
   if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
 }
 
@@ -344,7 +347,7 @@ static void test_latent_actions(void** state) {
   UsPretrainConfig p = small_pretrain();
   UsTrainResult r;
   UsLatent* m;
-  p.latent_actions = 1, p.latent_dim = 3, p.block = 1, p.out = toy_path("latent");
+  p.latent_actions = 1, p.latent_dim = 3, p.block = 1, p.gap = 0, p.out = toy_path("latent");
   if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
   assert_true(r.coded && r.latent.shuffled.measured && isfinite(r.latent.nats));
   const UsLatentFigures floats = r.latent;
