@@ -37,7 +37,7 @@ static void write_world(const char* path, uint64_t seed, int episodes, Actions k
   UsDatasetInfo info = toy_info();
   info.proprio = 0;
   info.seed = seed;
-  info.policy = policy;
+  snprintf(info.policy, sizeof(info.policy), "%s", policy);
   info.dt = dt;
   info.height = info.width = side;
   UsDatasetWriter* w;
