@@ -288,6 +288,9 @@ static UsStatus write_all(Edit* e, UsEdited* made) {
 static UsStatus begin(Edit* e, const char* const* outs, int overwrite) {
   UsDatasetInfo info;
   while (e->paths[e->files]) e->files++;
+  if (outs[1] && strcmp(outs[0], outs[1]) == 0) {
+    return us_fail(US_USAGE, "--rest: expected another file than --out, found %s", outs[1]);
+  }
   for (; e->targets < 2 && outs[e->targets]; e->targets++) {
     UsOutput* out = &e->target[e->targets].out;
     UsStatus status = us_output_begin(outs[e->targets], e->paths, overwrite, out);

@@ -3,8 +3,9 @@
 // The file is named after its key, the SHA-256 of the hashes of what the encoder reads (the frames
 // or the states) and of the encoder, the kind of device, whose roundings features have, and the
 // kind of number if it is bfloat16, so a file that changed never meets old features, whatever its
-// times say. `done` counts finished rows and is written after them, so an interrupted run goes on.
-// While a run computes it holds the lock of the file; others wait for it.
+// times say. `done` counts finished rows and is written after them with their checksum, so an
+// interrupted run goes on, and a file whose rows are no longer what was written is made anew. While
+// a run computes it holds the lock of the file; others wait for it.
 
 #define _GNU_SOURCE
 #include "datasets/features.h"
@@ -21,11 +22,12 @@
 
 #include "datasets/training/encoder_source.h"
 #include "worldmodel/base/bfloat.h"
+#include "worldmodel/base/crc32c.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/machine.h"
 #include "worldmodel/base/progress.h"
 
-enum { kHeader = 4096, kVersion = 1, kPiece = 512, kPath = 4096, kKeyChars = 12 };
+enum { kHeader = 4096, kVersion = 2, kPiece = 512, kPath = 4096, kKeyChars = 12 };
 static const double piece_bytes = 64e6, piece_seconds = 0.1;
 static const char kMagic[16] = "understudy-feat";
 
@@ -35,7 +37,8 @@ typedef struct Header {
   int32_t tokens, dim;  // G, D
   int64_t rows, done;   // N, and how many of them are computed
   int64_t bfloat;       // 0: float32, 1: bfloat16
-  int64_t unused[2];
+  int64_t crc;          // CRC-32C of the rows that are computed
+  int64_t unused;
   char key[US_HASH_CHARS];  // of data and encoder
   char encoder[US_HASH_CHARS];
 } Header;
@@ -63,7 +66,7 @@ static size_t file_bytes(const Header* h) {
 // an earlier run left in it.
 static int read_header(UsFeatures* f) {
   Header *want = &f->header, found;
-  want->done = 0;
+  want->done = want->crc = 0;
   int fd = open(f->path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   struct stat info;
@@ -73,7 +76,7 @@ static int read_header(UsFeatures* f) {
          found.tokens == want->tokens && found.dim == want->dim && found.rows == want->rows &&
          found.bfloat == want->bfloat && memcmp(found.key, want->key, US_HASH_CHARS) == 0 &&
          found.done >= 0 && found.done <= found.rows && (size_t)info.st_size == file_bytes(&found);
-  if (good) want->done = found.done;
+  if (good) want->done = found.done, want->crc = found.crc;
   return good;
 }
 
@@ -165,6 +168,7 @@ static UsStatus encode_piece(UsFeatures* f, Work* w, int n) {
   const void* kept = w->bfloats ? (const void*)w->bfloats : w->latents;
   US_TRY(write_at(f->path, w->fd, kept, (size_t)n * bytes, kHeader + (size_t)first * bytes));
   f->header.done = first + n;
+  f->header.crc = us_crc32c((uint32_t)f->header.crc, kept, (size_t)n * bytes);
   return write_at(f->path, w->fd, &f->header, sizeof(f->header), 0);
 }
 
@@ -246,6 +250,22 @@ static UsStatus hash_read(UsDataset* data, const UsEncoderInfo* e, char hex[US_H
   return US_OK;
 }
 
+// Maps the finished file, whose pages come as training asks for them; *good: whether its rows are
+// what was written.
+static UsStatus map_rows(UsFeatures* f, int* good) {
+  f->bytes = file_bytes(&f->header);
+  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+  void* map = fd < 0 ? MAP_FAILED : mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
+  int error = errno;
+  if (fd >= 0) close(fd);
+  if (map == MAP_FAILED) {
+    return us_fail(US_IO, "%s: cannot be mapped: %s", f->path, strerror(error));
+  }
+  f->map = map;
+  *good = us_crc32c(0, f->map + kHeader, f->bytes - kHeader) == (uint32_t)f->header.crc;
+  return US_OK;
+}
+
 static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encoder,
                          const UsFeaturesPlace* place, UsPool* pool) {
   const UsEncoderInfo* e = us_encoder_info(encoder);
@@ -269,17 +289,17 @@ static UsStatus open_all(UsFeatures* f, UsDataset* data, const UsEncoder* encode
   us_hash_bytes(all, strlen(all), f->header.key);
   US_TRY(find(data, place, f));
   if (f->header.done < f->header.rows) US_TRY(compute(f, data, encoder, pool));
-  // Mapped when it is finished; the pages come as training asks for them.
-  f->bytes = file_bytes(&f->header);
-  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-  void* map = fd < 0 ? MAP_FAILED : mmap(NULL, f->bytes, PROT_READ, MAP_SHARED, fd, 0);
-  int error = errno;
-  if (fd >= 0) close(fd);
-  if (map == MAP_FAILED) {
-    return us_fail(US_IO, "%s: cannot be mapped: %s", f->path, strerror(error));
-  }
-  f->map = map;
-  return US_OK;
+  int good;
+  US_TRY(map_rows(f, &good));
+  if (good) return US_OK;
+  us_log("%s: its rows are not what was written; they are computed anew", f->path);
+  munmap((void*)f->map, f->bytes);
+  f->map = NULL;
+  f->header.done = f->header.crc = 0;
+  unlink(f->path);
+  US_TRY(compute(f, data, encoder, pool));
+  US_TRY(map_rows(f, &good));
+  return good ? US_OK : us_fail(US_IO, "%s: its rows are not what was written", f->path);
 }
 
 UsStatus us_features_open(UsDataset* data, const UsEncoder* encoder, const UsFeaturesPlace* place,

@@ -216,9 +216,13 @@ static UsStatus find_labels(UsTrainingJob* j) {
                                   .seed = j->c.seed,
                                   .device = j->device};
   UsInverse* m;
-  US_TRY(us_inverse_fit(&config, &known, j->pool, &m));
+  UsStatus status = us_inverse_fit(&config, &known, j->pool, &m);
+  if (status != US_OK) {
+    char message[512];
+    snprintf(message, sizeof(message), "%s", us_message());
+    return us_fail(status, "%s: %s", us_dataset_path(data), message);
+  }
   f->figures = *us_inverse_figures(m);
-  UsStatus status = US_OK;
   for (int i = 0; i < f->count && status == US_OK; i++) {
     const UsTracks film = {.count = us_dataset_info(f->data[i])->episodes,
                            .length = us_dataset_lengths(f->data[i]),

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <hdf5.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,20 +100,38 @@ static UsStatus inspect_dataset(const char* path) {
 
 // ---- folders ----
 
+static const char* text_of(const cJSON* object, const char* name) {
+  return us_shown(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name)));
+}
+
+// A file that was trained on, with its content's hash.
+static void print_file(const char* how, const cJSON* file) {
+  const cJSON* weight = cJSON_GetObjectItemCaseSensitive(file, "weight");
+  printf("  %s %s", how, text_of(file, "file"));
+  printf(" (%s), %g episodes,", text_of(file, "task"),
+         cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(file, "episodes")));
+  if (cJSON_IsNumber(weight) && fabs(weight->valuedouble - 1) > 0) {
+    printf(" weight %g,", weight->valuedouble);
+  }
+  printf(" content %.16s\n", text_of(file, "sha256"));
+}
+
 // What a member of a folder's config says of training, and of what came before it.
 static void print_training(const char* how, const cJSON* config, const char* name) {
   const cJSON* training = cJSON_GetObjectItemCaseSensitive(config, name);
   const cJSON* file;
   if (!training) return;
-  // The files, each with its content's hash.
+  char words[32];
+  snprintf(words, sizeof(words), "%s on", how);
   cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(training, "data")) {
-    const char* file_name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "file"));
-    const char* hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "sha256"));
-    const char* task = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(file, "task"));
-    double episodes = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(file, "episodes"));
-    printf("  %s on %s (%s), %g episodes, content %.16s\n", how, us_shown(file_name),
-           us_shown(task), episodes, us_shown(hash));
+    print_file(words, file);
   }
+  // One film is an object, several are a list; then which of its stages was kept.
+  const cJSON* film = cJSON_GetObjectItemCaseSensitive(training, "film");
+  if (cJSON_IsObject(film)) print_file("trained with film", film);
+  const cJSON* films = cJSON_IsArray(film) ? film : NULL;
+  cJSON_ArrayForEach(file, films) print_file("trained with film", file);
+  if (film) printf("  of its stages %s was kept\n", text_of(training, "chosen"));
   const cJSON* steps = cJSON_GetObjectItemCaseSensitive(training, "steps");
   if (cJSON_IsNumber(steps)) printf("  %s for %g steps\n", how, steps->valuedouble);
   print_training("pretrained", training, "pretrained");

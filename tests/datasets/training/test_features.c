@@ -17,6 +17,8 @@
 #include "datasets/features.h"
 #include "tests/datasets/toy_dataset.h"
 #include "worldmodel/base/bfloat.h"
+#include "worldmodel/base/crc32c.h"
+#include "worldmodel/base/file.h"
 #include "worldmodel/base/progress.h"
 
 enum { kEpisodes = 60, kRows = kEpisodes * TOY_ROWS, kHeader = 4096 };
@@ -104,6 +106,21 @@ static void poke(const char* path, off_t offset, float value) {
   close(fd);
 }
 
+// Writes the checksum of the rows that are done, as a run that left them would have.
+static void sign(const char* path) {
+  void* data;
+  size_t size;
+  int64_t done;
+  assert_int_equal(us_file_read(path, 0, &data, &size), US_OK);
+  memcpy(&done, (char*)data + 40, sizeof(done));
+  const size_t rows = (size - kHeader) / kRows * (size_t)done;
+  const int64_t crc = us_crc32c(0, (char*)data + kHeader, rows);
+  int fd = open(path, O_RDWR);
+  assert_int_equal(pwrite(fd, &crc, sizeof(crc), 56), sizeof(crc));
+  close(fd);
+  free(data);
+}
+
 // The first number of row 0.
 static float mark(const UsFeatures* f) {
   const float* row = us_features_row(f, 0);
@@ -139,6 +156,7 @@ static void cut_cache(const char* path, size_t row) {
   assert_int_equal(pwrite(fd, &done, sizeof(done), 40), sizeof(done));  // behind the sizes
   close(fd);
   poke(path, kHeader + (off_t)(100 * row), 999);
+  sign(path);
 }
 
 static void test_interrupted_run_goes_on(void** state) {
@@ -154,6 +172,7 @@ static void test_interrupted_run_goes_on(void** state) {
   cut_cache(cache, row);
   stop_child(path, 2);
   poke(cache, kHeader, 4352);  // a mark in a row that is done
+  sign(cache);
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   assert_true(mark(f) == 4352);
   for (int64_t row = 1; row < kRows; row++) check_row(f, d, e, row);
@@ -169,6 +188,7 @@ static void test_cache_is_used_again(void** state) {
   UsFeatures* f;
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   poke(us_features_path(f), kHeader, 77);
+  sign(us_features_path(f));
   us_features_close(f);
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   assert_true(mark(f) == 77);
@@ -177,6 +197,24 @@ static void test_cache_is_used_again(void** state) {
   d = make_data(path);  // the same content in a new file
   assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
   assert_true(mark(f) == 77);
+  us_features_close(f);
+  us_encoder_destroy(e);
+  us_dataset_close(d);
+}
+
+// Rows that are not what was written are made anew: a changed number, first or last.
+static void test_damaged_rows(void** state) {
+  UsDataset* d = make_data(toy_path("damaged.h5"));
+  UsEncoder* e = make_encoder(2);
+  UsFeatures* f;
+  assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
+  const off_t last = kHeader + (off_t)((kRows - 1) * row_bytes(f));
+  for (int i = 0; i < 2; i++) {
+    poke(us_features_path(f), i ? last : kHeader, 77);
+    us_features_close(f);
+    assert_int_equal(us_features_open(d, e, NULL, NULL, &f), US_OK);
+    check_rows(f, d, e);
+  }
   us_features_close(f);
   us_encoder_destroy(e);
   us_dataset_close(d);
@@ -220,6 +258,7 @@ static void test_film_has_the_same(void** state) {
     assert_int_equal(us_dataset_open_film(path, &film), US_OK);
     assert_int_equal(us_features_open(d, e[i], NULL, NULL, &f), US_OK);
     poke(us_features_path(f), kHeader, 77);
+    sign(us_features_path(f));
     assert_int_equal(us_features_open(film, e[i], NULL, NULL, &g), US_OK);
     assert_string_equal(us_features_path(f), us_features_path(g));
     assert_true(mark(g) == 77);
@@ -422,6 +461,7 @@ int main(void) {
       cmocka_unit_test(test_rows_for_any_threads),
       cmocka_unit_test(test_interrupted_run_goes_on),
       cmocka_unit_test(test_cache_is_used_again),
+      cmocka_unit_test(test_damaged_rows),
       cmocka_unit_test(test_other_encoder_or_data),
       cmocka_unit_test(test_film_has_the_same),
       cmocka_unit_test(test_damaged_cache_is_computed_anew),
