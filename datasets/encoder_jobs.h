@@ -43,7 +43,9 @@ US_API UsStatus us_dataset_encoder(const char* name, UsDataset* data,
   US_DEVICE_SETTINGS(X)                                                                        \
   X(FLAG, resume, 0, 0, 1, FREE, NULL, "go on from the checkpoint in --out, if it is there")
 
-// Start from us_encoder_train_defaults().
+// The folder also gets training.json, what the files are known by (provenance.h): trainings with
+// this encoder note it, so that evaluations refuse its data too. Start from
+// us_encoder_train_defaults().
 typedef struct UsEncoderTrainConfig {
   US_ENCODER_TRAIN_SETTINGS(US_SETTING_FIELD)
   const char* const* data;  // (datasets): their files, with frames of one size

@@ -7,6 +7,7 @@
 
 #include "datasets/encoder_jobs.h"
 #include "datasets/training/frames.h"
+#include "datasets/training/training_job.h"
 #include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 
@@ -40,6 +41,26 @@ typedef struct Run {
   char note[48];  // of the bar
 } Run;
 
+// Says in the folder which files the encoder is going to see, for what is trained on it later.
+static UsStatus note_data(const UsEncoderTrainConfig* c) {
+  char path[kPath];
+  cJSON *json = cJSON_CreateObject(), *files = cJSON_AddArrayToObject(json, "data");
+  UsStatus status = US_OK;
+  for (int i = 0; i < c->datasets && status == US_OK; i++) {
+    UsDataset* d;
+    status = us_dataset_open_film(c->data[i], &d);
+    if (status != US_OK) break;
+    char hash[US_HASH_CHARS];
+    status = us_dataset_hash(d, hash);
+    cJSON_AddItemToArray(files, us_training_file_notes(d, us_dataset_info(d)->episodes));
+    us_dataset_close(d);
+  }
+  us_path_join(path, sizeof(path), c->out, "training.json");
+  if (status == US_OK) status = us_json_write(path, json);
+  cJSON_Delete(json);
+  return status;
+}
+
 static UsStatus start(Run* r) {
   const UsEncoderTrainConfig* c = r->c;
   char path[kPath];
@@ -63,6 +84,7 @@ static UsStatus start(Run* r) {
     r->set[i] = (UsFrameSet){f->pixels, f->count};
   }
 
+  US_TRY(note_data(c));
   // The model, its settings copied one by one from the list that both structs are made of.
   UsAutoencoderConfig a;
   us_autoencoder_defaults(info->height, info->width, c->dim, c->width, c->depth, &a);

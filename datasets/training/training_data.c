@@ -1,5 +1,6 @@
 // The data of a training job: every file is opened and hashed once, features and samplers follow.
 
+#include <stdio.h>
 #include <math.h>
 #include <string.h>
 
@@ -93,6 +94,9 @@ UsStatus us_training_data_encode(UsTrainingJob* j) {
   d->latent = j->c.latent_actions ? j->c.latent_dim : 0;
   // One encoder for all, and what it makes of their frames.
   US_TRY(us_dataset_encoder(j->c.encoder, d->data[0], j->tasks, j->pool, j->device, &d->encoder));
+  char notes[4096];
+  int room = snprintf(notes, sizeof(notes), "%s/training.json", j->c.encoder) < (int)sizeof(notes);
+  if (room && us_file_exists(notes)) US_TRY(us_json_read(notes, &j->seen));
   const UsFeaturesPlace place = {.folder = j->c.cache, .spare = j->c.out};
   for (int i = 0; i < d->count; i++) {
     US_TRY(us_features_open(d->data[i], d->encoder, &place, j->pool, &d->features[i]));

@@ -83,6 +83,7 @@ typedef struct UsTrainingJob {
   // Hashes of the folder that p started from, its config and weights: "" where it was none or the
   // embedded one.
   char init[2][US_HASH_CHARS];
+  cJSON* seen;        // what the encoder was trained on (encoder_jobs.h). NULL: not known
   cJSON* pretrained;  // what the predictor that p started from was trained on. NULL: none, unknown
   int64_t steps;      // taken for the weights that p has
   char key[48];

@@ -290,6 +290,7 @@ cJSON* us_training_notes(const UsTrainingJob* j, UsValidation v) {
   cJSON_AddStringToObject(json, "device", us_device_text(j->device, device, sizeof(device)));
   cJSON_AddStringToObject(json, "features", us_device_bfloat(j->device) ? "bfloat16" : "float32");
   // What was seen before, so that an evaluation can refuse it too.
+  if (j->seen) cJSON_AddItemToObject(json, "encoder", cJSON_Duplicate(j->seen, 1));
   if (j->pretrained) {
     cJSON_AddItemToObject(json, "pretrained", cJSON_Duplicate(j->pretrained, 1));
   }
@@ -315,6 +316,7 @@ void us_training_end(UsTrainingJob* j, int whole) {
   us_training_film_close(&j->film);
   us_training_data_close(&j->data);
   us_device_close(j->device);
+  cJSON_Delete(j->seen);
   cJSON_Delete(j->pretrained);
   us_pool_destroy(j->pool);
   us_lock_release(j->lock);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "datasets/provenance.h"
 #include "tests/planner/oracle_data.h"
 #include "tests/scripts/program.h"
 #include "worldmodel/base/file.h"
@@ -198,6 +199,22 @@ static void pretraining_data_are_refused(void** state) {
                     folder, names[i], folder, folder);
     assert_non_null(strstr(r.err, "was trained on"));
   }
+  // And so is what its encoder was trained on, which the encoder's folder says.
+  UsDataset* d;
+  cJSON* notes = cJSON_CreateObject();
+  assert_int_equal(us_dataset_open(us_path_join(path, sizeof(path), folder, "held.h5"), &d), US_OK);
+  assert_int_equal(us_provenance_note(d, notes), US_OK);
+  us_dataset_close(d);
+  us_path_join(path, sizeof(path), encoder, "training.json");
+  assert_int_equal(us_json_write(path, notes), US_OK);
+  cJSON_Delete(notes);
+  command(0, "finetune --data %s/train.h5 --encoder %s --mode scratch %s --out %s/known", folder,
+          encoder, sizes, folder);
+  Run r = command(1,
+                  "eval --data %s/held.h5 --rows state --state-model %s/known --episodes 2 --json "
+                  "%s/p3.json",
+                  folder, folder, folder);
+  assert_non_null(strstr(r.err, "was trained on"));
 }
 
 // A part of a split is held out from a model of the other; a merge that has both is not.
