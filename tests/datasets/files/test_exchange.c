@@ -169,6 +169,12 @@ static void test_time(void** state) {
   Foreign f = foreign_make(SWM_010);
   check_rows(d, &f, 0.05);
   us_dataset_close(d);
+  // What is told beside times of the file's own has to agree with them.
+  unlink(out);
+  config.fps = 10;
+  refuse(path, out, &config, "of 0.05 s");
+  config.fps = 20;
+  us_dataset_close(import(path, out, &config));
 }
 
 static void bad_late(Foreign* f) {

@@ -54,6 +54,11 @@ static inline void film_draw(const MakeFilm* m, int frame, AVFrame* p) {
         memcpy(p->data[0] + y * p->linesize[0] + 3 * x, rgb, 3);
         continue;
       }
+      if (p->format == AV_PIX_FMT_RGB8) {
+        p->data[0][y * p->linesize[0] + x] =
+            (uint8_t)(rgb[0] >> 5 << 5 | rgb[1] >> 5 << 2 | rgb[2] >> 6);
+        continue;
+      }
       p->data[0][y * p->linesize[0] + x] = (uint8_t)lround(yuv[0]);
       if (x % 2 || y % 2) continue;
       p->data[1][y / 2 * p->linesize[1] + x / 2] = (uint8_t)lround(yuv[1]);
@@ -87,6 +92,7 @@ static inline int film_make(const MakeFilm* m) {
   p->width = c->width = m->width;
   p->height = c->height = m->height;
   p->format = c->pix_fmt = is_picture                      ? AV_PIX_FMT_RGB24
+                           : m->codec == AV_CODEC_ID_GIF   ? AV_PIX_FMT_RGB8
                            : m->codec == AV_CODEC_ID_MJPEG ? AV_PIX_FMT_YUVJ420P
                                                            : AV_PIX_FMT_YUV420P;
   c->time_base = (AVRational){1, m->rate};

@@ -318,6 +318,24 @@ static void copy_damaged(const char* from, const char* to, int keep, int zero) {
   fclose(copy);
 }
 
+// A film of which nothing says how long it is: where it ends too soon its trailer is not there.
+static void test_gif(void** state) {
+  char path[256];
+  snprintf(path, sizeof(path), "%s", toy_path("whole.gif"));
+  MakeFilm m = clip(path, AV_CODEC_ID_GIF);
+  if (!film_make(&m)) skip();
+  UsVideoNotes n;
+  UsDataset* d = import_one(path, (UsImport){0}, &n);
+  assert_int_equal(us_dataset_info(d)->rows, kFrames);
+  us_dataset_close(d);
+  const char* cut = toy_path("cut.gif");
+  copy_damaged(path, cut, 60, 0);
+  refuse(cut, (UsImport){0}, US_FORMAT, "before the film does");
+  d = import_one(cut, (UsImport){.keep_damaged = 1}, &n);
+  assert_true(us_dataset_info(d)->rows > 0 && us_dataset_info(d)->rows < kFrames);
+  us_dataset_close(d);
+}
+
 static void grain(int frame, int x, int y, uint8_t* rgb) {
   uint32_t h = (uint32_t)(x / 2) * 73856093u ^ (uint32_t)(y / 2) * 19349663u;
   h = (h ^ (uint32_t)frame * 83492791u) * 0x5bd1e995u;
@@ -488,12 +506,13 @@ static void test_out(void** state) {
 int main(void) {
   snprintf(out, sizeof(out), "%s", toy_path("film.h5"));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_kinds),    cmocka_unit_test(test_crop_and_turn),
-      cmocka_unit_test(test_fit),      cmocka_unit_test(test_times),
-      cmocka_unit_test(test_episodes), cmocka_unit_test(test_pictures),
-      cmocka_unit_test(test_damage),   cmocka_unit_test(test_mutations),
-      cmocka_unit_test(test_no_film),  cmocka_unit_test(test_helper),
-      cmocka_unit_test(test_is_film),  cmocka_unit_test(test_out),
+      cmocka_unit_test(test_kinds),     cmocka_unit_test(test_crop_and_turn),
+      cmocka_unit_test(test_fit),       cmocka_unit_test(test_times),
+      cmocka_unit_test(test_episodes),  cmocka_unit_test(test_pictures),
+      cmocka_unit_test(test_gif),       cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_mutations), cmocka_unit_test(test_no_film),
+      cmocka_unit_test(test_helper),    cmocka_unit_test(test_is_film),
+      cmocka_unit_test(test_out),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   toy_folder_remove();

@@ -125,6 +125,31 @@ static void test_paths(void** state) {
   }
 }
 
+// What is written replaces what is like it: neither an input nor a file of another kind.
+static void test_replaceable(void** state) {
+  const char* const none[] = {NULL};
+  char linked[310];
+  const char* const inputs[] = {"/nothing/there", path, NULL};
+  snprintf(linked, sizeof(linked), "%s-linked", path);
+  unlink(path);
+  assert_int_equal(us_file_replaceable(path, "{", none), US_OK);
+  assert_int_equal(us_file_write(path, "", 0), US_OK);
+  assert_int_equal(us_file_replaceable(path, "{", none), US_OK);
+  assert_int_equal(us_file_write(path, "{}", 2), US_OK);
+  assert_int_equal(us_file_replaceable(path, "{", none), US_OK);
+  assert_int_equal(us_file_replaceable(path, "\x89PNG", none), US_IO);
+  says("of another kind");
+  assert_int_equal(us_file_replaceable(path, NULL, none), US_OK);
+  // An input, by another name too.
+  assert_int_equal(us_file_replaceable(path, "{", inputs), US_USAGE);
+  says(path);
+  assert_int_equal(link(path, linked), 0);
+  assert_true(us_file_same(path, linked));
+  assert_int_equal(us_file_replaceable(linked, "{", inputs), US_USAGE);
+  unlink(linked);
+  assert_false(us_file_same(path, linked));
+}
+
 static void test_hash(void** state) {
   char hex[US_HASH_CHARS], file[US_HASH_CHARS];
   us_hash_bytes("abc", 3, hex);
@@ -155,7 +180,7 @@ int main(void) {
       cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_write_is_atomic),
       cmocka_unit_test(test_read_failures),  cmocka_unit_test(test_folders),
       cmocka_unit_test(test_paths),          cmocka_unit_test(test_hash),
-      cmocka_unit_test(test_status),
+      cmocka_unit_test(test_status),         cmocka_unit_test(test_replaceable),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
