@@ -93,8 +93,8 @@ struct UsTask;
     "with --film: R^2 of labels from which training without them is not tried")                   \
   X(FLOAT, trunk_rate, 1, 0, 1e6, RESULT, "X", "factor on the rate of all but the action blocks") \
   X(FLOAT, whiten, 0, 0, 1, RESULT, "P",                                                          \
-    "weigh a frame's features in distances to goals by their variance to the power of -P; a "      \
-    "task's own counts for a model whose held-back five-block error is below .15")        \
+    "weigh a frame's features in distances to goals by their variance to the power of -P; a "     \
+    "task's own counts for a model whose held-back five-block error is below .15")                \
   X(INT, success_steps, 3000, 0, 1000000000, RESULT, "N",                                         \
     "of the head that tells success in the model, at most --steps; 0: without")                   \
   X(FLAG, success_only, 0, 0, 1, FREE, NULL,                                                      \

@@ -179,8 +179,8 @@ static UsStatus save(const UsTrainingJob* j, UsTrainResult* result) {
 
 // ---- a head for a finished folder ----
 
-// The data of the job has to be what the model learned from, beside film or not: its last episodes are
-// then held back from both.
+// The data of the job has to be what the model learned from, beside film or not: its last episodes
+// are then held back from both.
 static UsStatus open_trained_on(UsTrainingJob* j) {
   static const char* const some[] = {NULL};
   char path[4096];

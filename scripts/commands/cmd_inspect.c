@@ -130,7 +130,9 @@ static void print_training(const char* how, const cJSON* config, const char* nam
   const cJSON* film = cJSON_GetObjectItemCaseSensitive(training, "film");
   if (cJSON_IsObject(film)) print_file("trained with film", film);
   const cJSON* films = cJSON_IsArray(film) ? film : NULL;
-  cJSON_ArrayForEach(file, films) print_file("trained with film", file);
+  cJSON_ArrayForEach(file, films) {
+    print_file("trained with film", file);
+  }
   if (film) printf("  of its stages %s was kept\n", text_of(training, "chosen"));
   const cJSON* steps = cJSON_GetObjectItemCaseSensitive(training, "steps");
   if (cJSON_IsNumber(steps)) printf("  %s for %g steps\n", how, steps->valuedouble);

@@ -82,8 +82,8 @@ static cairo_status_t append(void* closure, const unsigned char* data, unsigned 
 }
 
 UsStatus us_picture_save(UsPicture* p, const char* path) {
-  // A picture replaces a picture, nothing else. It is made in memory and written at once, so that no
-  // half of it is ever seen.
+  // A picture replaces a picture, nothing else. It is made in memory and written at once, so that
+  // no half of it is ever seen.
   US_TRY(us_file_replaceable(path, "\x89PNG", (const char*[]){NULL}));
   Bytes bytes = {0};
   cairo_status_t drawn = cairo_status(p->cr);

@@ -43,8 +43,8 @@ UsStatus us_picture_create(int width, int height, UsPicture** out);
 // NULL is fine.
 void us_picture_destroy(UsPicture* p);
 
-// Writes a PNG, replacing one as us_file_write does; a file of another kind is US_IO. After Ctrl-C none is written:
-// US_INTERRUPTED.
+// Writes a PNG, replacing one as us_file_write does; a file of another kind is US_IO. After Ctrl-C
+// none is written: US_INTERRUPTED.
 UsStatus us_picture_save(UsPicture* p, const char* path);
 
 // Copies the canvas: pixels (height, width, 3), RGB.
