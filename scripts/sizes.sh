@@ -3,7 +3,7 @@
 demo_sizes() {  # task
   train=600 steps=200 heldout=600 heldout_steps=60
   case "$1" in
-    pusht) train=1200 ;;
+    pusht) train=3000 ;;
     arm_reach) steps=100 ;;
     arm_cube) steps=150 ;;
     rope | granular) steps=20 heldout_steps=14 ;;  # an env step is a whole push

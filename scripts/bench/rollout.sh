@@ -98,8 +98,8 @@ plan_row() {  # task variant
   local name against words file flags model=$1/$2/model
   read -r name against _ words < <(variants | grep "^$2 ")
   settings "$1"
-  flags="--steps $steps $words"
-  [[ $words != time* ]] || flags="--steps 0 --minutes $size_minutes ${words#time}"
+  flags="--rollout 4 --steps $steps $words"
+  [[ $words != time* ]] || flags="--rollout 4 --steps 0 --minutes $size_minutes ${words#time}"
   collect "$1" train "$labelled" "$episode" 11
   step "$model" understudy finetune --data "$file" --mode scratch --success-steps 0 $flags $small --seed 1 --out "$model" --resume
   collect "$1" unseen "$unseen" "$episode" 15
