@@ -207,7 +207,7 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   // what was told.
   const UsDatasetColumns* c = &m->from->c;
   double *dt = &m->info.dt, told = 0;
-  if (c->time && c->ep_len[0] > 1 && (m->config || *dt <= 0)) *dt = c->time[1] - c->time[0];
+  if (*dt <= 0 && c->time && c->ep_len[0] > 1) *dt = c->time[1] - c->time[0];
   if (m->config && m->config->dt > 0) told = m->config->dt;
   if (m->config && m->config->fps > 0) told = 1 / m->config->fps;
   if (told > 0 && *dt > 0 && fabs(told - *dt) > 0.01 * *dt) {
