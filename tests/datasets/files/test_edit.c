@@ -242,7 +242,7 @@ static void test_split(void** state) {
   for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
     refuse(us_dataset_split(a, wrong[i], 0, x, y, 1, made), "expected a share", a);
   }
-  refuse(us_dataset_split(a, 0.5, 0, x, x, 1, made), "being written", x);
+  refuse(us_dataset_split(a, 0.5, 0, x, x, 1, made), "--rest: expected another file than --out", x);
   refuse(us_dataset_split(a, 0.5, 0, place("z.h5"), y, 0, made), "the file exists", y);
   assert_false(us_file_exists(place("z.h5")));
 }
