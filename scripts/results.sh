@@ -10,7 +10,7 @@
 #     --tiny         small sizes, to try the script
 #
 # A row of the tasks is what scripts/demo.sh does. A run that was stopped or killed goes on with the same
-# command; OUT belongs to one run at a time. All rows take about 3 hours on two cores, and 25 GB.
+# command; OUT belongs to one run at a time. All rows take about 3 hours on two cores, and 30 GB.
 # What needs a fresh machine (the demo's time with its installation) is not here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
