@@ -105,6 +105,42 @@ static void print(const char* name, const Sums* s) {
          s->distance / s->starts);
 }
 
+// Puts slot 0 of both into a row as it was reached: the model sees the frames, a block apart, that
+// the simulator draws of the recorded states; now (dim) is the last.
+static void see_context(UsDataset* data, int64_t row, int context, UsEnv* sim, UsEnv* model,
+                        float* now) {
+  const int block = us_env_info(sim)->block, action = us_env_info(sim)->action, slot = 0;
+  for (int k = context - 1; k >= 0; k--) {
+    const int64_t at = row - k * block;
+    const double* state = us_dataset_states(data) + at * us_env_info(sim)->state;
+    const double time = us_dataset_times(data)[at];
+    UsObs seen = {.state = (double*)(uintptr_t)state, .time = time, .first = 1};
+    must(us_env_observe(sim, 1, &slot, &seen));
+    UsObs look = {.latent = now};
+    must(us_env_look(sim, 1, &slot, &look));
+    UsObs frame = {.latent = now, .time = time, .first = k == context - 1};
+    if (!frame.first) frame.action = us_dataset_actions(data) + (at - block) * action;
+    must(us_env_observe(model, 1, &slot, &frame));
+  }
+}
+
+// The plans (blocks, kPlans, block, action): the recorded actions (steps, action), then those with
+// noise that lasts from env step to env step.
+static void draw_plans(UsRng* r, const float* actions, int steps, int block, int action,
+                       float* plan) {
+  for (int i = 0; i < kPlans; i++) {
+    for (int a = 0; a < action; a++) {
+      float n = us_rng_normal(r);
+      for (int t = 0; t < steps; t++) {
+        n = carry * n + sqrtf(1 - carry * carry) * us_rng_normal(r);
+        float x = actions[t * action + a] + (i ? deviation[i % 4] * n : 0);
+        int at = (t / block * kPlans + i) * block + t % block;
+        plan[at * action + a] = fminf(fmaxf(x, -1), 1);
+      }
+    }
+  }
+}
+
 // One model on all starts; the same seed gives every model the same ones.
 static void measure(UsDataset* data, int starts, const char* folder, Sums* of, Sums* truth) {
   const UsDatasetInfo* info = us_dataset_info(data);
@@ -134,7 +170,6 @@ static void measure(UsDataset* data, int starts, const char* folder, Sums* of, S
   int slots[kPlans];
   for (int i = 0; i < kPlans; i++) slots[i] = i;
   UsRng r = us_rng(1, US_RNG_TEST, 0, 0, 0);
-  const double *states = us_dataset_states(data), *times = us_dataset_times(data);
   for (int s = 0; s < starts; s++) {
     // A row with a context before it and kBlocks blocks behind it.
     const int before = (context - 1) * block, behind = kBlocks * block;
@@ -143,32 +178,10 @@ static void measure(UsDataset* data, int starts, const char* folder, Sums* of, S
     if (rows <= before + behind) continue;
     const int64_t row =
         us_dataset_offsets(data)[e] + before + us_rng_below(&r, (uint32_t)(rows - before - behind));
-    const float* actions = us_dataset_actions(data) + row * action;
-    // Both see the context; the model from frames that the simulator draws.
-    for (int k = context - 1; k >= 0; k--) {
-      const int64_t at = row - k * block;
-      UsObs seen = {
-          .state = (double*)(uintptr_t)(states + at * state), .time = times[at], .first = 1};
-      must(us_env_observe(sim, 1, slots, &seen));
-      UsObs look = {.latent = now};
-      must(us_env_look(sim, 1, slots, &look));
-      UsObs frame = {.latent = now, .time = times[at], .first = k == context - 1};
-      if (!frame.first) frame.action = us_dataset_actions(data) + (at - block) * action;
-      must(us_env_observe(model, 1, slots, &frame));
-    }
+    see_context(data, row, context, sim, model, now);
     us_env_fork(sim, 0, kPlans - 1, slots + 1);
     us_env_fork(model, 0, kPlans - 1, slots + 1);
-    // The recorded actions, then those with noise that lasts from env step to env step.
-    for (int i = 0; i < kPlans; i++) {
-      for (int a = 0; a < action; a++) {
-        float n = us_rng_normal(&r);
-        for (int t = 0; t < behind; t++) {
-          n = carry * n + sqrtf(1 - carry * carry) * us_rng_normal(&r);
-          float x = actions[t * action + a] + (i ? deviation[i % 4] * n : 0);
-          plan[(t / block * kPlans + i) * move + t % block * action + a] = fminf(fmaxf(x, -1), 1);
-        }
-      }
-    }
+    draw_plans(&r, us_dataset_actions(data) + row * action, behind, block, action, plan);
     UsObs ends[2][kPlans];
     for (int b = 0; b < kBlocks; b++) {
       us_env_step(sim, plan + b * kPlans * move, NULL);
