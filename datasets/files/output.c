@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "worldmodel/base/file.h"
 
 UsStatus us_output_begin(const char* path, const char* const* inputs, int overwrite,
                          UsOutput* out) {

@@ -10,8 +10,8 @@
 #include "datasets/training/training_job.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
-#include "worldmodel/ops.h"
 #include "worldmodel/base/text.h"
+#include "worldmodel/ops.h"
 #include "worldmodel/tensor_file.h"
 
 enum { kPath = 4096, kLooks = 10 };

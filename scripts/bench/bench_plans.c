@@ -9,8 +9,9 @@
 //   best    the share of starts at which the plan that the model calls nearest solves the task,
 //           among those at which some of the 15 do and some do not; and its mean distance
 //
-// Errors are of features as the model normalises them; distances are those that planners see
-// (model_folder.h). Of a perfect model, `truth`, the encoder and the distance are left.
+// Errors are of the encoder's features, which models divide by one number; distances are those that
+// planners see (model_folder.h). Of a perfect model, `truth`, the encoder and the distance are
+// left.
 //
 //   bench_plans DATA STARTS MODEL...         all of the task of DATA, with its simulator
 

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "scripts/cli/cli.h"
-#include "worldmodel/base/lock.h"
 #include "worldmodel/base/file.h"
+#include "worldmodel/base/lock.h"
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
