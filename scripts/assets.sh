@@ -9,7 +9,7 @@
 #     --without TASK     leave this task out, wherever its scene is seen
 #     --encoder-steps N  (22000)
 #     --steps N          of the predictor (6000)
-#     --pretrain WORDS   more options of understudy pretrain
+#     --pretrain WORDS   options of understudy pretrain (--rollout 4)
 #     --threads N        threads of each command (all); change no result
 #     --device D         cpu, or cuda, cuda:N to train on a GPU
 #     --take             copy what is done to assets/, from where the next build embeds it
@@ -21,7 +21,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 case "${1:-}" in -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
-minutes=120 film=10 grid=0 without='' encoder_steps=22000 steps=6000 pretrain='' take=0 tiny=0 out=
+minutes=120 film=10 grid=0 without='' encoder_steps=22000 steps=6000 pretrain='--rollout 4' take=0 tiny=0 out=
 while [ $# -gt 0 ]; do
   case "$1" in
     --grid) grid=1 ;;

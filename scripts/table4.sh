@@ -114,12 +114,12 @@ cells() {
 # Settings of a task: planner, length of trajectories, how many there are; fine-tuning steps as finetune
 # has them.
 settings() {
-  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" steps=6000 all=600 episode=100
+  planner="--samples 64 --iterations 4 --warm-iterations 2 --elites 6" steps=18000 all=600 episode=100
   case $1 in
     pusht) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --deadline" all=1200 episode=200 ;;
     reacher) planner="--samples 128 --iterations 6 --warm-iterations 4 --elites 10 --horizon 6" ;;
   esac
-  film_steps=6000 held=600 pairs=512 small='' label_small=
+  film_steps=18000 held=600 pairs=512 small='' label_small=
   [ $tiny = 0 ] || {
     planner="--samples 16 --iterations 1 --warm-iterations 1 --elites 4"
     steps=40 film_steps=40 episode=52 held=4 pairs=4
@@ -174,7 +174,7 @@ film_of() {  # task film column
 plan_cell() {  # name family task labelled film seed rate paper column
   local name=$1 family=$2 task=$3 labelled=$4 film=$5 seed=$6 rate=$7 column=$9
   # Planning asks no success head.
-  local at=cells/$name data flags="--patience 6 --success-steps 0 --rollout 4" pairs_seed=13
+  local at=cells/$name data flags="--patience 6 --success-steps 0" pairs_seed=13
   settings "$task"
   [ "$labelled" != near70 ] || labelled=$(near70 "$task")
   [ "$rate" != best ] || rate=$(best_rate "$column")

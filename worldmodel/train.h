@@ -25,22 +25,23 @@ US_C_BEGIN
 
 // How the predictor is trained, as worldmodel/base/settings.h describes a list. The presets are the
 // program's; 0 in a struct made by hand takes what us_train_defaults says.
-#define US_TRAIN_SETTINGS(X)                                                                       \
-  X(INT, steps, 6000, 0, 1000000000, RESULT, "N", "training steps; 0: as many as --minutes allow") \
-  X(REAL, minutes, 0, 0, 1e9, RESULT, "M",                                                         \
-    "stop after so long, 0: no limit; with --steps 0 it sets the schedule")                        \
-  X(INT, batch, 64, 1, 1 << 16, RESULT, "B", "samples of a step")                                  \
-  X(INT, frames, 0, 0, 2000000, RESULT, "T",                                                       \
-    "frames of a sample; 0: context and 2, or the rollout")                                        \
-  X(INT, rollout, 4, 1, 10000, RESULT, "K", "frames of the rollout loss; 1: none")                 \
-  X(FLOAT, rollout_weight, 1, 0, 1e6, RESULT, "X", "of the rollout loss")                          \
-  X(FLAG, rollout_detach, 0, 0, 1, RESULT, NULL, "no gradient through frames that are fed back")   \
-  X(FLOAT, rate, 2e-3, 1e-12, 1e6, RESULT, "X", "peak learning rate")                              \
-  X(FLOAT, decay, 0.01, 0, 1e6, RESULT, "X", "weight decay of matrices")                           \
-  X(FLOAT, clip, 1, 0, 1e30, RESULT, "X", "largest norm of the gradient")                          \
-  X(FLOAT, beta, 1, 0, 1e6, RESULT, "X", "threshold of the smooth L1 loss")                        \
-  X(INT, warmup, 100, 0, 1000000000, RESULT, "N", "steps of linear warm-up")                       \
-  X(INT, patience, 0, 0, 1000000000, RESULT, "N",                                                  \
+#define US_TRAIN_SETTINGS(X)                                                                     \
+  X(INT, steps, 18000, 0, 1000000000, RESULT, "N",                                               \
+    "training steps; 0: as many as --minutes allow")                                             \
+  X(REAL, minutes, 0, 0, 1e9, RESULT, "M",                                                       \
+    "stop after so long, 0: no limit; with --steps 0 it sets the schedule")                      \
+  X(INT, batch, 64, 1, 1 << 16, RESULT, "B", "samples of a step")                                \
+  X(INT, frames, 0, 0, 2000000, RESULT, "T",                                                     \
+    "frames of a sample; 0: context and 2, or the rollout")                                      \
+  X(INT, rollout, 1, 1, 10000, RESULT, "K", "frames of the rollout loss; 1: none")               \
+  X(FLOAT, rollout_weight, 1, 0, 1e6, RESULT, "X", "of the rollout loss")                        \
+  X(FLAG, rollout_detach, 0, 0, 1, RESULT, NULL, "no gradient through frames that are fed back") \
+  X(FLOAT, rate, 2e-3, 1e-12, 1e6, RESULT, "X", "peak learning rate")                            \
+  X(FLOAT, decay, 0.01, 0, 1e6, RESULT, "X", "weight decay of matrices")                         \
+  X(FLOAT, clip, 1, 0, 1e30, RESULT, "X", "largest norm of the gradient")                        \
+  X(FLOAT, beta, 1, 0, 1e6, RESULT, "X", "threshold of the smooth L1 loss")                      \
+  X(INT, warmup, 100, 0, 1000000000, RESULT, "N", "steps of linear warm-up")                     \
+  X(INT, patience, 0, 0, 1000000000, RESULT, "N",                                                \
     "stop after so many validations without a better one, keep the best; 0: never")
 
 typedef struct UsTrainConfig {

@@ -8,8 +8,8 @@
 #     --list         print the rows and what is done of them
 #     --row NAME     make this row alone, VARIANT-LABELLED; may be repeated
 #     --task T       the task (pusht)
-#     --steps N      most fine-tuning steps (12000)
-#     --film-steps N of the trunks (6000)
+#     --steps N      most fine-tuning steps (18000)
+#     --film-steps N of the trunks (18000)
 #     --pairs N      held-out pairs that are planned (512)
 #     --seeds LIST   of training, one or several, as in 1,2,3 (1)
 #     --threads N    threads of each command (all); change no result
@@ -22,7 +22,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 case "${1:-}" in -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
-minutes=120 jobs=1 list=0 tiny=0 only=() out='' task=pusht steps=12000 film_steps=6000 pairs=512 seeds=1
+minutes=120 jobs=1 list=0 tiny=0 only=() out='' task=pusht steps=18000 film_steps=18000 pairs=512 seeds=1
 while [ $# -gt 0 ]; do
   case "$1" in
     --list) list=1 ;;
@@ -129,7 +129,7 @@ plan() {  # variant labelled
   collect held $held 60 13
   for seed in ${seeds//,/ }; do
     at=$(cell "$1" "$2" "$seed")
-    step "$at/model" understudy finetune --data "$labelled" --patience 6 --success-steps 0 --rollout 4 $finetune ${init:+--init $init} --encoder without/encoder \
+    step "$at/model" understudy finetune --data "$labelled" --patience 6 --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
       --steps "$steps" --seed "$seed" $small --out "$at/model" --resume
     step "$at/eval.json" understudy eval --task "$task" --model "$at/model" --data "$file" --protocol dinoworld --episodes "$pairs" \
       --rows model --films 0 --seed 0 $planner --json "$at/eval.json" --resume

@@ -205,11 +205,9 @@ static const UsPolicy policies[] = {
 };
 
 static const UsTaskSetting settings[] = {
-    {"finetune", "steps", 40000}, {"finetune", "rollout", 1},
-    {"finetune", "whiten", 0.5},  {"eval", "samples", 128},
-    {"eval", "iterations", 6},    {"eval", "warm_iterations", 4},
-    {"eval", "elites", 10},       {"eval", "deadline", 1},
-    {"eval", "oracle_pairs", 32}, {NULL, NULL, 0}};
+    {"finetune", "steps", 40000}, {"finetune", "whiten", 0.5},    {"eval", "samples", 128},
+    {"eval", "iterations", 6},    {"eval", "warm_iterations", 4}, {"eval", "elites", 10},
+    {"eval", "deadline", 1},      {"eval", "oracle_pairs", 32},   {NULL, NULL, 0}};
 
 const UsTask us_task_pusht = {
     .struct_size = sizeof(UsTask),
