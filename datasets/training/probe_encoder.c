@@ -11,6 +11,7 @@
 #include "datasets/training/frames.h"
 #include "env/sim.h"
 #include "worldmodel/base/progress.h"
+#include "worldmodel/base/rank.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/probe.h"
 
@@ -156,34 +157,6 @@ static UsStatus fit(Probe* p) {
 
 // ---- distances ----
 
-typedef struct Ranked {
-  double value;
-  int index;
-} Ranked;
-
-static int by_value(const void* a, const void* b) {
-  const Ranked *x = a, *y = b;
-  if (x->value != y->value) return x->value < y->value ? -1 : 1;
-  return x->index - y->index;
-}
-
-// Spearman's rank correlation of a (n) and b (n); list (n) and rank (2, n) are scratch.
-static double rank_correlation(int n, const double* a, const double* b, Ranked* list,
-                               double* rank) {
-  double dot = 0, middle = (n - 1) / 2.0, squares = 0;
-  for (int which = 0; which < 2; which++) {
-    // Ranks: the places in the order of values.
-    for (int i = 0; i < n; i++) list[i] = (Ranked){(which ? b : a)[i], i};
-    qsort(list, (size_t)n, sizeof(Ranked), by_value);
-    for (int i = 0; i < n; i++) rank[which * n + list[i].index] = i;
-  }
-  for (int i = 0; i < n; i++) {
-    dot += (rank[i] - middle) * (rank[n + i] - middle);
-    squares += (i - middle) * (i - middle);
-  }
-  return dot / squares;
-}
-
 // Distance of two latents.
 static double distance(const float* x, const float* y, int n) {
   double sum = 0;
@@ -197,9 +170,8 @@ static UsStatus compare_distances(Probe* p) {
   enum { kPairs = 20000, kTries = 2000000, kFew = 100 };
   static const double within[US_PROBE_RANGES] = {INFINITY, 0.25, 0.1};  // of the mean distance
   size_t s = (size_t)p->frames.info.state, width = (size_t)p->result->width;
-  double* d = malloc(4 * kPairs * sizeof(double));  // true, of latents, scratch
-  Ranked* list = malloc(kPairs * sizeof(Ranked));
-  UsStatus status = d && list ? US_OK : us_fail(US_MEMORY, "out of memory for distances");
+  double* d = malloc(2 * kPairs * sizeof(double));  // true, of latents
+  UsStatus status = d ? US_OK : us_fail(US_MEMORY, "out of memory for distances");
   double mean = 0;
   for (int w = 0; status == US_OK && w < US_PROBE_RANGES; w++) {
     // The draws of a range are its own, whatever the others found.
@@ -218,10 +190,9 @@ static UsStatus compare_distances(Probe* p) {
     for (int i = 0; !w && i < n; i++) mean += d[i] / n;
     if (n < kFew) continue;
     p->result->pairs[w] = n;
-    p->result->correlation[w] = rank_correlation(n, d, d + kPairs, list, d + 2 * kPairs);
+    p->result->correlation[w] = us_rank_correlation(n, d, d + kPairs);
   }
   free(d);
-  free(list);
   return status == US_OK ? us_interrupt_check("distances") : status;
 }
 

@@ -23,6 +23,7 @@
 #include "datasets/dataset.h"
 #include "env/env.h"
 #include "tasks/tasks.h"
+#include "worldmodel/base/rank.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/model_folder.h"
 
@@ -40,26 +41,6 @@ typedef struct Sums {
   double drift, change, plans, differences, rank, best, distance;
   int starts, open;  // all; those at which some plans solve the task and some do not
 } Sums;
-
-// Places of numbers (kPlans) in their order.
-static void ranks(const float* x, double* out) {
-  for (int i = 0; i < kPlans; i++) {
-    out[i] = 0;
-    for (int k = 0; k < kPlans; k++) out[i] += x[k] < x[i] ? 1 : k != i && !(x[k] > x[i]) ? 0.5 : 0;
-  }
-}
-
-static double rank_correlation(const float* a, const float* b) {
-  double x[kPlans], y[kPlans], xy = 0, xx = 0, yy = 0;
-  const double middle = (kPlans - 1) / 2.0;
-  ranks(a, x), ranks(b, y);
-  for (int i = 0; i < kPlans; i++) {
-    xy += (x[i] - middle) * (y[i] - middle);
-    xx += (x[i] - middle) * (x[i] - middle);
-    yy += (y[i] - middle) * (y[i] - middle);
-  }
-  return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
-}
 
 // What the frames (kPlans, dim) that a model imagined say beside the true ones, from `now` (dim).
 static void add_errors(int dim, const float* now, const float* of, const float* truth, Sums* s) {
@@ -81,6 +62,8 @@ static void add_errors(int dim, const float* now, const float* of, const float* 
 
 // What comes of planning by distances `of` (kPlans) where those of the task are `truth`.
 static void add_choice(const float* of, const float* truth, const uint8_t* solved, Sums* s) {
+  double both[2][kPlans];
+  for (int i = 0; i < kPlans; i++) both[0][i] = (double)of[i], both[1][i] = (double)truth[i];
   // The recorded plan, which leads to the goal itself, is not among those chosen from.
   int best = 1, count = 0;
   for (int i = 1; i < kPlans; i++) {
@@ -88,8 +71,8 @@ static void add_choice(const float* of, const float* truth, const uint8_t* solve
     count += solved[i];
   }
   s->starts++;
-  s->rank += rank_correlation(of, truth);
-  s->distance += (double)truth[best];
+  s->rank += us_rank_correlation(kPlans, both[0], both[1]);
+  s->distance += both[1][best];
   if (count == 0 || count == kPlans - 1) return;
   s->open++;
   s->best += solved[best];

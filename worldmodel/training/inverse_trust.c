@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worldmodel/base/rank.h"
 #include "worldmodel/ops/cpu/lapack.h"
 #include "worldmodel/training/inverse_inner.h"
 
@@ -62,51 +63,11 @@ static void fit_clues(int64_t n, int64_t first, int64_t last, const double* clue
   if (sum > 0 && guessed > 0) weight[0] += log(sum / guessed);
 }
 
-// ---- ranks ----
-
-typedef struct Rank {
-  double value;
-  int64_t place;
-} Rank;
-
-static int by_value(const void* a, const void* b) {
-  const Rank *x = a, *y = b;
-  if (x->value != y->value) return x->value < y->value ? -1 : 1;
-  return x->place < y->place ? -1 : x->place > y->place;
-}
-
-// The ranks of x (n), those of equal numbers alike, in its place.
-static int rank(int64_t n, double* x) {
-  Rank* list = malloc((size_t)n * sizeof(Rank));
-  if (!list) return 0;
-  for (int64_t i = 0; i < n; i++) list[i] = (Rank){x[i], i};
-  qsort(list, (size_t)n, sizeof(Rank), by_value);
-  for (int64_t i = 0, end; i < n; i = end) {
-    for (end = i; end < n && list[end].value == list[i].value; end++) {
-    }
-    for (int64_t k = i; k < end; k++) x[list[k].place] = 0.5 * (double)(i + end - 1);
-  }
-  free(list);
-  return 1;
-}
-
-// The correlation of x and y (n).
-static double related(int64_t n, const double* x, const double* y) {
-  double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-  for (int64_t i = 0; i < n; i++) mx += x[i] / (double)n, my += y[i] / (double)n;
-  for (int64_t i = 0; i < n; i++) {
-    xx += (x[i] - mx) * (x[i] - mx);
-    yy += (y[i] - my) * (y[i] - my);
-    xy += (x[i] - mx) * (y[i] - my);
-  }
-  return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
-}
-
 // ---- the held-back steps ----
 
 // What the clues are worth is told by halves, each by the fit of the other; the model then takes
 // the fit to both.
-static int judge(UsInverse* m, int64_t n, const double* clue, double* error) {
+static int judge(UsInverse* m, int64_t n, const double* clue, const double* error) {
   double* guess = malloc((size_t)n * sizeof(double));
   double weight[CLUES], sum = 0;
   int64_t half = n / 2;
@@ -118,10 +79,9 @@ static int judge(UsInverse* m, int64_t n, const double* clue, double* error) {
     fit_clues(n, first, last, clue, error, weight);
     for (int64_t i = first; i < last; i++) guess[i] = expected(weight, clue + i * CLUES);
   }
-  int ok = guess && rank(n, guess) && rank(n, error);
-  if (ok) m->f.correlation = related(n, guess, error);
+  m->f.correlation = guess ? us_rank_correlation(n, guess, error) : NAN;
   free(guess);
-  return ok;
+  return !isnan(m->f.correlation);
 }
 
 UsStatus inverse_trust(UsInverse* m, const UsTracks* tracks, const Step* step, int64_t count) {
