@@ -99,7 +99,7 @@ rows() {
   local t
   for t in "${tasks[@]}"; do printf '%s\t%s\t%s\n' "$t" README.md "| \`$t\` | "; done
   [ "${STEPS_DEVICE:-cpu}" != cpu ] || printf '%s\tREADME.md\t%s\n' \
-    finetune "| fine-tuning, 6000 steps, one thread |" \
+    finetune "| fine-tuning, the task's steps, one thread |" \
     episodes "| 512 episodes planned in the model |" \
     candidates "| candidate-steps a core-second |" \
     rollout "| rollout, of what OpenBLAS reaches" \

@@ -291,6 +291,9 @@ UsStatus us_dataset_import(const char* path, const char* out, const UsImport* co
   if (config->fps > 0 && config->dt > 0) {
     return us_fail(US_USAGE, "expected --fps or --dt, found both");
   }
+  if (config->fps > 0 && config->fps < 1e-3) {
+    return us_fail(US_USAGE, "--fps: expected a number from 0.001 to 1000, found %g", config->fps);
+  }
   if (config->keep_damaged) {
     return us_fail(US_USAGE, "--keep-damaged is for film, not for HDF5 files");
   }

@@ -173,6 +173,8 @@ static void test_time(void** state) {
   unlink(out);
   config.fps = 10;
   refuse(path, out, &config, "of 0.05 s");
+  config.fps = 1e-300;
+  refuse(path, out, &config, "from 0.001 to 1000");
   config.fps = 20;
   us_dataset_close(import(path, out, &config));
 }

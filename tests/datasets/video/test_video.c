@@ -236,6 +236,7 @@ static void test_times(void** state) {
   assert_int_equal(us_dataset_info(d)->rows, 2 * kFrames - 1);
   us_dataset_close(d);
   refuse(path, (UsImport){.dt = 0.1, .fps = 10}, US_USAGE, "--fps or --dt");
+  refuse(path, (UsImport){.fps = 1e-300}, US_USAGE, "from 0.001 to 1000");
   refuse(path, (UsImport){.bound = 1}, US_USAGE, "--bound");
 }
 
