@@ -5,23 +5,23 @@
 #   scripts/assets.sh [options] OUT     makes OUT/encoder and OUT/predictor
 #     --minutes M        end after so long (120; 0: when all is done); the next run goes on from there
 #     --film N           the predictor's film is so many times the encoder's frames (10)
-#     --grid             OUT/grid too, an encoder of 8 x 8 tokens, in half as many steps
+#     --grid             OUT/grid too, an encoder of 8 x 8 tokens, in 11000 steps
 #     --without TASK     leave this task out, wherever its scene is seen
-#     --encoder-steps N  (22000)
-#     --steps N          of the predictor (6000)
-#     --pretrain WORDS   options of understudy pretrain (--rollout 4)
+#     --encoder-steps N  of what draws pictures of latents (8000)
+#     --steps N          of the predictor (18000)
+#     --pretrain WORDS   more options of understudy pretrain
 #     --threads N        threads of each command (all); change no result
 #     --device D         cpu, or cuda, cuda:N to train on a GPU
 #     --take             copy what is done to assets/, from where the next build embeds it
 #     --tiny             small sizes, to try the script
 #
 # A run that was stopped or killed goes on with the same command; OUT belongs to one run at a time.
-# 30 GB, and half an hour on two cores for an encoder.
+# 30 GB, and about half an hour on two cores; the grid's encoder takes as long again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 case "${1:-}" in -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 . "$here/steps.sh"
-minutes=120 film=10 grid=0 without='' encoder_steps=22000 steps=6000 pretrain='--rollout 4' take=0 tiny=0 out=
+minutes=120 film=10 grid=0 without='' encoder_steps=8000 steps=18000 pretrain='' take=0 tiny=0 out=
 while [ $# -gt 0 ]; do
   case "$1" in
     --grid) grid=1 ;;
@@ -70,11 +70,11 @@ granular         500 15  1 no
 TASKS
 }
 
-sizes="--dim 128 --frames 200000 --decode-every 4" cells="--dim 16 --frames 200000 --grid" small=
+sizes="--linear --dim 128 --frames 200000" cells="--dim 16 --frames 200000 --grid" small= grid_steps=11000
 if [ $tiny = 1 ]; then
-  encoder_steps=12 steps=12 film=2
-  sizes="--dim 16 --width 32 --depth 1 --frames 400 --shards 2 --shard-frames 4"
-  cells="$sizes --grid"
+  encoder_steps=12 steps=12 film=2 grid_steps=6
+  small="--dim 16 --width 32 --depth 1 --frames 400 --shards 2 --shard-frames 4"
+  sizes="--linear $small" cells="--grid $small"
   small="--width 32 --depth 1 --batch 8"
 fi
 
@@ -102,7 +102,7 @@ while read -r task episodes length share learns; do
 done < <(tasks)
 step encoder understudy encoder train --data "${frames[@]}" --out encoder --steps "$encoder_steps" $sizes --resume
 step predictor understudy pretrain --data "${films[@]}" --encoder encoder --out predictor --steps "$steps" --gap 0 $small $pretrain --resume
-[ $grid = 0 ] || step grid understudy encoder train --data "${frames[@]}" --out grid --steps $((encoder_steps / 2)) $cells --resume
+[ $grid = 0 ] || step grid understudy encoder train --data "${frames[@]}" --out grid --steps $grid_steps $cells --resume
 
 rc=0
 steps_run assets || rc=$?

@@ -153,7 +153,7 @@ film_of() {  # task film column
     - | embedded) return ;;
     others)
       others=shared/without-$1
-      step "$others" assets.sh --without "$1" --film 1 --encoder-steps 8000 "$others"
+      step "$others" assets.sh --without "$1" --film 1 --encoder-steps 500 "$others"
       encoder="--encoder $others/encoder" init=$others/predictor file=$others/enc_arm_cube.h5
       [ "$3" = latent ] || return 0
       file=$(echo "$others"/enc_{pointmaze,pointmaze_medium,wall,wall_random,reacher,arm_cube}.h5) ;;

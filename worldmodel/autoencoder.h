@@ -3,7 +3,8 @@
 
 // Self-supervised training of a `vit` encoder with a head: an autoencoder whose latent, a vector,
 // is anchored to targets that have the right metric (anchor.h), and disturbed by noise. A latent of
-// tokens, one a cell of the grid, has no anchor.
+// tokens, one a cell of the grid, has no anchor. With `linear` z is that of a `blur` encoder
+// (encoder.h), fitted at once, and the decoder alone is trained.
 //
 //   z = vit(frame);  y = decoder(z + noise * normal);  z* = anchor(frame), of unit average variance
 //   loss = pixels * mean of w (y - frame)^2 + anchor * mean (z - z*)^2,  w = 1 + foreground where
@@ -32,6 +33,8 @@ US_C_BEGIN
 // Everything that training can be told, as worldmodel/base/settings.h describes a list.
 #define US_AUTOENCODER_SETTINGS(X)                                                                \
   X(INT, steps, 15000, 1, 1000000000, RESULT, "N", "training steps")                              \
+  X(FLAG, linear, 0, 0, 1, RESULT, NULL,                                                          \
+    "principal components of blurred frames; the steps train what draws them")                    \
   X(FLOAT, noise, 0.05, 0, 100, RESULT, "S", "deviation of the noise on the latent")              \
   X(FLOAT, pixels, 0.1, 0, 1e6, RESULT, "W", "weight of the pixels' reconstruction")              \
   X(FLOAT, anchor, 1, 0, 1e6, RESULT, "W", "weight of the anchor of the metric; 0: none")         \
@@ -52,16 +55,10 @@ typedef struct UsAutoencoderConfig {
   UsVitConfig vit;
 } UsAutoencoderConfig;
 
-// Frames of one dataset: frames (count, height, width, 3), not owned, kept until destroy.
-typedef struct UsFrameSet {
-  const uint8_t* frames;
-  int count;
-} UsFrameSet;
-
 typedef struct UsAutoencoder UsAutoencoder;
 
-// Copies `sets` sets (not their frames) and takes all memory that training needs. On failure *out
-// is NULL.
+// Copies `sets` sets (not their frames, which are kept until destroy) and takes all memory that
+// training needs. On failure *out is NULL.
 US_API UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set,
                                       int sets, UsAutoencoder** out);
 

@@ -6,6 +6,10 @@
 //   vit    a vision transformer in the layout of DINOv2 checkpoints (safetensors + config.json), as
 //          `encoder train` makes it and as people have it; a section `head` of its config says what
 //          stands behind it (merge tokens, linear map), DINOv2 files have none
+//   blur   principal components of the frame blurred at four widths, linear, whose distances grow
+//   with
+//          the way that something moved: made from frames of any scene in seconds; the default is
+//          one
 //   pca    principal components of the whole frame: the linear baseline
 //   state  the simulator's true state, normalised: the upper bound of any encoder
 //
@@ -26,10 +30,10 @@ US_C_BEGIN
 // A kind is one file, encoder/encoder_<kind>.c, and one word here: among those that a folder
 // brings, or those that are also made from the rows of a dataset.
 #define US_ENCODERS_OPENED(X) X(vit)
-#define US_ENCODERS_MADE(X) X(pca) X(state)
+#define US_ENCODERS_MADE(X) X(blur) X(pca) X(state)
 #define US_ENCODERS(X) US_ENCODERS_OPENED(X) US_ENCODERS_MADE(X)
 
-// The kinds that are made, as they stand in a help text: ", pca, state".
+// The kinds that are made, as they stand in a help text: ", blur, pca, state".
 #define US_ENCODER_WORD(name) ", " #name
 #define US_ENCODERS_MADE_TEXT US_ENCODERS_MADE(US_ENCODER_WORD)
 
@@ -91,6 +95,17 @@ US_API UsStatus us_encoder_make(const char* kind, const UsEncoderData* data, UsP
 // Makes a `state` encoder from the mean and standard deviation of states. mean, std (S).
 US_API UsStatus us_encoder_make_state(int state, const double* mean, const double* std,
                                       UsDevice* device, UsEncoder** out);
+
+// Frames of one dataset: frames (count, height, width, 3), not owned.
+typedef struct UsFrameSet {
+  const uint8_t* frames;
+  int count;
+} UsFrameSet;
+
+// Makes a `blur` encoder of `dim` components from frames of `sets` sets, which count alike and of
+// which at most 8192 are looked at. Shows a bar; Ctrl-C gives US_INTERRUPTED. Nullable: device.
+US_API UsStatus us_encoder_make_blur(int dim, int height, int width, const UsFrameSet* set,
+                                     int sets, UsDevice* device, UsEncoder** out);
 
 // Makes a `pca` encoder of `dim` components from n frames (n, height, width, 3). Shows a bar;
 // Ctrl-C gives US_INTERRUPTED.

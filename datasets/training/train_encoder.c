@@ -98,7 +98,7 @@ static UsStatus start(Run* r) {
     a.vit.merge_dim = c->dim;
     a.vit.global_dim = 0;
   }
-  a.vit.norm = a.anchor <= 0;
+  a.vit.norm = a.anchor <= 0 && !c->linear;
   a.vit.device = r->device;
   US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
 
@@ -189,6 +189,9 @@ UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTrainResu
   US_TRY(us_settings_check(us_encoder_train_settings, config));
   if (config->datasets < 1 || config->frames < config->datasets || !config->out) {
     return us_fail(US_USAGE, "expected a folder, and --frames of one or more of every dataset");
+  }
+  if (config->linear && config->grid) {
+    return us_fail(US_USAGE, "expected --linear or --grid, found both");
   }
   US_TRY(us_device_open(config->device, config->fast, &r.device));
   UsStatus status = start(&r);

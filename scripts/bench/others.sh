@@ -108,7 +108,7 @@ cell() { echo "cells/$1-$2$([ "$3" = 1 ] || echo "-seed$3")"; }  # variant label
 plan() {  # variant labelled
   local name films pretrain finetune file labelled f data='' init='' seed at
   IFS='|' read -r name films pretrain finetune < <(variants | grep "^$1|")
-  step without assets.sh --without "$task" --film 1 --encoder-steps 8000 $assets without
+  step without assets.sh --without "$task" --film 1 --encoder-steps 500 $assets without
   collect labelled-"$2" "$2" $episode 11
   labelled=$file
   for f in $films; do

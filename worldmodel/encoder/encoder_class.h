@@ -74,6 +74,11 @@ struct UsEncoder {
 US_ENCODERS(X)
 #undef X
 
+// The `blur` encoder e with a decoder: its sizes, of which the encoder's part is not looked at, and
+// weights, ordinary memory, as decoder.h has them.
+UsStatus us_encoder_blur_decoder(const UsEncoder* e, const struct UsVitConfig* config,
+                                 const float* decoder_weights, UsEncoder** out);
+
 // Frames that a wide device takes at once, where each makes `rows` rows of a matrix product and
 // takes `bytes` on its way there: as many as fill it, within some memory, at least one.
 int us_encoder_wide_tile(size_t rows, size_t bytes);

@@ -5,14 +5,11 @@
 // difference from the mean image of its set, at several scales. Every set counts alike: scales are
 // weighed by the deviation that they have in the frame's own set.
 //
-//   f_s = subsample_s(gauss_s * (x - mean))          s = 1 .. 4, sigma = side / 16, 1/8, 1/4, 3/8
+//   f_s = the features of x - mean at scale s        encoder/blur.h
 //   f   = [w_s f_s / deviation(f_s)]                 w = .3, 1, 1, 1
 //   z*  = sqrt(D / variance) C (f - mean(f))         C the first D components of f
 //
-// An autoencoder alone may put two places of a small object anywhere: beyond the object's own size
-// all latents are equally far apart, and a planner that follows the distance is blind. Blurred
-// frames overlap over long ways, so |z*| differences grow with the way that something moved. A
-// wide blur gives the trend, a narrow one the place.
+// An autoencoder alone may put two places of a small object anywhere.
 //
 // Threads: constant after us_anchor_create.
 

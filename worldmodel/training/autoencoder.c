@@ -11,6 +11,7 @@
 #include "worldmodel/base/progress.h"
 #include "worldmodel/base/rng.h"
 #include "worldmodel/encoder/decoder.h"
+#include "worldmodel/encoder/encoder_class.h"
 #include "worldmodel/ops/ops_table.h"
 #include "worldmodel/tensor_file.h"
 #include "worldmodel/training/anchor.h"
@@ -18,7 +19,7 @@
 
 // What one shard computes: tensor memory, then ordinary memory.
 typedef struct Shard {
-  UsVitWork* vit;
+  UsVitWork* vit;  // NULL with a linear encoder
   UsDecoderWork* decoder;
   float* latents;   // (frames, D): with noise
   float* dlatents;  // (frames, D)
@@ -26,6 +27,9 @@ typedef struct Shard {
   float* danchor;   // (frames, D)
   float* dpatches;  // (frames, P, 3, patch, patch)
   float* weight;    // (frames, P, 3, patch, patch): of the loss
+  float* patches;   // (frames, P, 3, patch, patch), as what follows with a linear encoder alone
+  float* z;         // (frames, D)
+  uint8_t* bytes;   // (frames, height, width, 3)
 
   float* target;       // (frames, D): anchor
   float* scratch;      // (frames, scratch of us_anchor_target)
@@ -40,11 +44,12 @@ struct UsAutoencoder {
   int sets;
   int step;  // steps done
   UsVit* vit;
+  UsEncoder* linear;  // NULL: the ViT is trained
   UsDecoder* decoder;
   UsAnchor* anchor;        // NULL without
   UsOptimiser* optimiser;  // its losses: (shards, 2), the pixels' part and the anchored one
   UsAutoencoderStep figures[US_AUTOENCODER_UNREAD];  // as they were read last
-  size_t floats;                                     // of weights: the ViT's, then the decoder's
+  size_t first, floats;  // of weights: the ViT's, where it is trained, then the decoder's
 
   float* tensors;  // the block of tensor memory
   float* weights;  // (floats)
@@ -120,6 +125,9 @@ static void layout(UsAutoencoder* a, UsArena* tensors, UsArena* host) {
     s->danchor = US_TAKE(tensors, float, latents);
     s->dpatches = US_TAKE(tensors, float, pixels);
     s->weight = US_TAKE(tensors, float, pixels);
+    s->patches = US_TAKE(tensors, float, c->linear ? pixels : 0);
+    s->z = US_TAKE(tensors, float, c->linear ? latents : 0);
+    s->bytes = US_TAKE(tensors, uint8_t, c->linear ? pixels : 0);
     s->target = US_TAKE(host, float, latents);
     s->scratch = US_TAKE(host, float, frames* us_anchor_scratch(c->vit.height, c->vit.width));
     s->noise = US_TAKE(host, float, latents);
@@ -134,7 +142,8 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   // The models, whose lists say how many weights there are.
   US_TRY(us_vit_create(&c->vit, &a->vit));
   US_TRY(us_decoder_create(&c->vit, &a->decoder));
-  a->floats = a->vit->params.floats + a->decoder->params.floats;
+  a->first = c->linear ? 0 : a->vit->params.floats;
+  a->floats = a->first + a->decoder->params.floats;
 
   // Both blocks, the works of the models and the optimiser.
   UsArena tensors = {0};
@@ -145,9 +154,9 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   if (ok) us_arena_place(&tensors, a->tensors);
   layout(a, &tensors, &a->arena);
   for (int i = 0; ok && i < c->shards; i++) {
-    a->shard[i].vit = us_vit_work_create(a->vit, c->shard_frames, 1);
+    if (!c->linear) a->shard[i].vit = us_vit_work_create(a->vit, c->shard_frames, 1);
     a->shard[i].decoder = us_decoder_work_create(a->decoder, c->shard_frames, 1);
-    ok = a->shard[i].vit && a->shard[i].decoder;
+    ok = (c->linear || a->shard[i].vit) && a->shard[i].decoder;
   }
   if (!ok) return us_ops_no_memory(a->device, "training an encoder", tensors.size);
   const UsOptimiserConfig o = {.shards = c->shards,
@@ -159,22 +168,26 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
                                .decay = c->decay,
                                .clip = c->clip};
   const UsParamList* const lists[] = {&a->vit->params, &a->decoder->params};
-  US_TRY(us_optimiser_create(a->device, &o, 2, lists, a->weights, &a->optimiser));
+  US_TRY(us_optimiser_create(a->device, &o, c->linear ? 1 : 2, lists + (c->linear ? 1 : 0),
+                             a->weights, &a->optimiser));
 
   // What is read off the frames.
   memcpy(a->set, set, (size_t)a->sets * sizeof(UsFrameSet));
   for (int i = 0; i < a->sets; i++) {
     US_TRY(mean_image(&set[i], bytes, a->mean + (size_t)i * bytes));
   }
-  if (c->anchor > 0) {
+  if (c->linear) {
+    US_TRY(us_encoder_make_blur(c->vit.global_dim, c->vit.height, c->vit.width, set, a->sets,
+                                a->device, &a->linear));
+  } else if (c->anchor > 0) {
     US_TRY(us_anchor_create(c->vit.height, c->vit.width, c->vit.global_dim, set, a->mean, a->sets,
                             &a->anchor));
   }
   // First weights of both models' lists, drawn from the seed for each apart.
   float* host = calloc(a->floats, sizeof(float));
   if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", a->floats);
-  us_params_init(&a->vit->params, c->seed, 0, host);
-  us_params_init(&a->decoder->params, c->seed, 1, host + a->vit->params.floats);
+  if (!c->linear) us_params_init(&a->vit->params, c->seed, 0, host);
+  us_params_init(&a->decoder->params, c->seed, 1, host + a->first);
   us_ops_put(a->device, a->weights, host, a->floats);
   free(host);
   return US_OK;
@@ -185,10 +198,12 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   *out = NULL;
   US_TRY(us_vit_check("encoder", &config->vit));
   US_TRY(us_settings_check(settings, config));
-  if (!config->vit.merge || (config->anchor > 0 && !config->vit.global_dim) || sets < 1) {
-    return us_fail(US_USAGE,
-                   "expected a head, with a global vector for an anchor, and at least one set of "
-                   "frames");
+  int vector = config->linear || config->anchor > 0;
+  if (!config->vit.merge || (vector && !config->vit.global_dim) || sets < 1) {
+    return us_fail(
+        US_USAGE,
+        "expected a head, with a global vector for an anchor or a linear encoder, and at "
+        "least one set of frames");
   }
   // Frames are drawn from every set.
   for (int i = 0; i < sets; i++) {
@@ -221,6 +236,7 @@ void us_autoencoder_destroy(UsAutoencoder* a) {
   us_ops_free(a->device, a->tensors);
   us_arena_free(&a->arena);
   us_vit_destroy(a->vit);
+  us_encoder_destroy(a->linear);
   us_decoder_destroy(a->decoder);
   us_anchor_destroy(a->anchor);
   free(a);
@@ -250,7 +266,7 @@ static void pixel_weights(const UsVitConfig* c, float foreground, const uint8_t*
 
 // 1 if step number `step` compares pixels; the others have no pixels' part of the loss.
 static int compares(const UsAutoencoder* a, int step) {
-  return (step - 1) % a->config.decode_every == 0;
+  return a->linear || (step - 1) % a->config.decode_every == 0;
 }
 
 // Draws one frame of the step, with the weights of its pixels, its target and its noise.
@@ -286,12 +302,23 @@ static void shard_item(void* arg, int i, int worker) {
   if (us_interrupted()) return;
   const UsAutoencoderConfig* c = &a->config;
   Shard* s = &a->shard[i];
-  const float* decoder_weights = a->weights + a->vit->params.floats;
+  const float* decoder_weights = a->weights + a->first;
   float* gradient = us_optimiser_gradient(a->optimiser, i);
   double* losses = us_optimiser_losses(a->optimiser) + 2 * (size_t)i;
   size_t count = (size_t)c->shard_frames * frame_bytes(&c->vit);
   size_t latents = (size_t)c->shard_frames * latent_size(a);
-  const float* z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
+  // The frames as patches, and their latents.
+  const float *x = s->patches, *z = s->z;
+  if (a->linear) {
+    us_encoder_encode_to(a->linear, c->shard_frames, s->pixels, NULL, s->z, NULL);
+    us_ops_put_bytes(a->device, s->bytes, s->pixels, count);
+    us_ops_patches(a->device, c->shard_frames, c->vit.height / c->vit.patch,
+                   c->vit.width / c->vit.patch, c->vit.patch, s->bytes, c->vit.mean, c->vit.std,
+                   s->patches);
+  } else {
+    z = us_vit_forward(a->vit, a->weights, s->vit, s->pixels);
+    x = us_vit_work_patches(s->vit);
+  }
   us_ops_zero_bytes(a->device, losses, 2 * sizeof(double));
 
   // Pixels, through the decoder, from latents = z + noise; the noise comes by way of dlatents.
@@ -302,13 +329,14 @@ static void shard_item(void* arg, int i, int worker) {
     us_ops_copy(a->device, z, s->latents, latents);
     us_ops_add(a->device, latents, c->noise, s->dlatents, s->latents);
     const float* y = us_decoder_forward(a->decoder, decoder_weights, s->decoder, s->latents);
-    us_ops_squared_error(a->device, count, scale, y, us_vit_work_patches(s->vit), s->weight,
-                         s->dpatches, losses);
+    us_ops_squared_error(a->device, count, scale, y, x, s->weight, s->dpatches, losses);
     us_decoder_backward(a->decoder, decoder_weights, s->decoder, s->latents, s->dpatches,
-                        s->dlatents, gradient + a->vit->params.floats);
+                        s->dlatents, gradient + a->first);
   } else {
     us_ops_zero(a->device, s->dlatents, latents);
   }
+
+  if (a->linear) return;
 
   // The anchor, and both back through the encoder.
   if (a->anchor) {
@@ -482,7 +510,7 @@ static void fold(const UsAutoencoder* a, const double* mean, double deviation, f
   int d = a->vit->out_dim;
   float* gain = host + a->vit->at.latent_gain;
   float* bias = host + a->vit->at.latent_bias;
-  float* decoder = host + a->vit->params.floats;
+  float* decoder = host + a->first;
   float* w = decoder + (c->global_dim ? at->global_w : at->merge_w);
   float* b = decoder + (c->global_dim ? at->global_b : at->merge_b);
   int rows = c->global_dim ? us_vit_cells(c) * c->merge_dim : c->merge * c->merge * c->hidden;
@@ -521,8 +549,10 @@ UsStatus us_autoencoder_encoder(const UsAutoencoder* a, UsPool* pool, UsEncoder*
     if (status == US_OK && deviation > 0) fold(a, mean, deviation, host);
   }
   // Then the encoder that is used, with its decoder.
-  if (status == US_OK) {
-    status = us_encoder_make_vit(&a->config.vit, host, host + a->vit->params.floats, out);
+  if (status == US_OK && a->linear) {
+    status = us_encoder_blur_decoder(a->linear, &a->config.vit, host, out);
+  } else if (status == US_OK) {
+    status = us_encoder_make_vit(&a->config.vit, host, host + a->first, out);
   }
   free(host);
   free(mean);

@@ -66,7 +66,7 @@ static void test_help(void** state) {
   assert_non_null(strstr(eval.out,
                          "\n  pusht: --samples 128 --iterations 6 --warm-iterations 4 "
                          "--elites 10 --deadline --oracle-pairs 32\n"));
-  assert_non_null(strstr(finetune.out, "\n  pusht: --steps 40000 --rollout 1 --whiten 0.5\n"));
+  assert_non_null(strstr(finetune.out, "\n  pusht: --steps 40000 --whiten 0.5\n"));
   assert_null(strstr(finetune.out, "reacher:"));
   assert_null(strstr(pretrain.out, "tasks have their own"));
   refused("help collct", 2, "collct");
