@@ -65,8 +65,8 @@ wall_random      250 120 1 yes
 pusht            250 120 1 yes
 reacher          250 120 1 yes
 arm_cube         250 120 1 yes
-rope             500 15  1 no
-granular         500 15  1 no
+rope             200 15  1 no
+granular         200 15  1 no
 TASKS
 }
 
