@@ -38,8 +38,8 @@ typedef enum UsDiverged {
 // Everything that collecting can be told, as worldmodel/base/settings.h describes a list. task, out
 // and episodes have to be given, and not both of resume and overwrite; with resume the file says
 // the task. encode
-// is a folder, "default", "pca" or "state" as of us_dataset_encoder (encoder_jobs.h); device and
-// fast are of it.
+// is a folder, "default", "blur", "pca" or "state" as of us_dataset_encoder (encoder_jobs.h);
+// device and fast are of it.
 #define US_COLLECT_SETTINGS(X)                                                               \
   X(TEXT, task, NULL, 0, 0, RESULT, "NAME", "what to record; also mjcf:FILE, exec:COMMAND")  \
   X(INT, episodes, 0, 1, 1 << 24, FREE, "N", "how many episodes")                            \

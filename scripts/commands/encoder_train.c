@@ -66,8 +66,16 @@ int us_encoder_train_command(int argc, const char** argv) {
       argc, argv, table, "--data A.h5 [B.h5 ...] --out DIR [options]",
       "Trains an encoder as an autoencoder on the frames of all datasets, without states or\n"
       "actions, and writes config.json, model.safetensors, decoder.safetensors, a checkpoint,\n"
-      "log.jsonl and reconstructions.png. Example:\n"
-      "  understudy encoder train --data maze.h5 wall.h5 --out runs/encoder --steps 15000\n",
+      "log.jsonl and reconstructions.png.\n\n"
+      "With --linear, as the embedded one was made, it is the principal components of blurred\n"
+      "frames, fitted at once; the steps train what draws pictures of its latents. (Of one "
+      "dataset\n"
+      "and without that training `finetune --encoder blur` makes one in seconds.) Else a ViT "
+      "learns\n"
+      "targets like these and to reconstruct pixels, or with --grid to reconstruct them alone.\n\n"
+      "Example:\n"
+      "  understudy encoder train --linear --data maze.h5 wall.h5 --out runs/encoder --steps "
+      "8000\n",
       path + 1, kSets - 1);
   if (code < 0 && (!data || !out)) code = us_cli_usage(argv[0], "expected --data and --out");
   if (code < 0) {

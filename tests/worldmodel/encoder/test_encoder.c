@@ -1,4 +1,4 @@
-// Encoders: same frame, same bits; files; kinds pca and state; folders that lie.
+// Encoders: same frame, same bits; files; kinds blur, pca and state; folders that lie.
 
 #include <math.h>
 #include <setjmp.h>
@@ -253,6 +253,90 @@ static void test_pca(void** state) {
   assert_null(e);
 }
 
+static UsEncoder* make_blur(int dim, int side, const uint8_t* of) {
+  UsEncoder* e;
+  const UsFrameSet set = {of, kFrames};
+  if (us_encoder_make_blur(dim, side, side, &set, 1, test_device(), &e) != US_OK) {
+    fail_msg("%s", us_message());
+  }
+  return e;
+}
+
+// The mean squared error of what a `blur` encoder draws of its latents, whose variance is 1.
+static double blur_error(int dim) {
+  UsEncoder* e = make_blur(dim, kSide, frames);
+  float* z = host_bytes((size_t)(kFrames * dim) * sizeof(float));
+  uint8_t* drawn = host_bytes(kFrames * kBytes);
+  double error = 0, variance = 0;
+  us_encoder_encode(e, kFrames, frames, NULL, z, NULL);
+  us_encoder_decode(e, kFrames, z, drawn, NULL);
+  for (int i = 0; i < kFrames * kBytes; i++) error += pow((double)frames[i] - drawn[i], 2);
+  for (int i = 0; i < kFrames * dim; i++) variance += pow((double)z[i], 2) / (kFrames * dim);
+  assert_float_equal(variance, 1, 1e-3);
+  us_encoder_destroy(e);
+  drop_tensors();
+  return error / (kFrames * kBytes);
+}
+
+static void test_blur(void** state) {
+  UsEncoder* e = make_blur(12, kSide, frames);
+  check_bits(e);
+  check_round_trip(e);
+  check_cpu(e);
+  us_encoder_destroy(e);
+  double few = blur_error(2), more = blur_error(30);
+  if (!(more < 0.5 * few)) fail_msg("%g %g", few, more);
+  assert_int_equal(
+      us_encoder_make_blur(65, kSide, kSide, &(UsFrameSet){frames, kFrames}, 1, test_device(), &e),
+      US_USAGE);
+  assert_null(e);
+}
+
+// A square of 3 x 3 px on its way to the right: its latents are ever farther from the first, also
+// where squares no longer overlap.
+static void test_blur_metric(void** state) {
+  enum { kDim = 16, kWay = 26 };
+  uint8_t* moved = host_bytes(kFrames * kBytes);
+  float z[kWay][kDim];
+  memset(moved, 40, kFrames * kBytes);
+  for (int i = 0; i < kFrames; i++) {
+    for (int k = 0; k < 27; k++) {
+      moved[i * kBytes + ((14 + k / 9) * kSide + i % kWay + 1 + k / 3 % 3) * 3 + k % 3] = 200;
+    }
+  }
+  UsEncoder* e = make_blur(kDim, kSide, moved);
+  us_encoder_encode(e, kWay, moved, NULL, z[0], NULL);
+  double last = 0;
+  for (int i = 1; i < kWay; i++) {
+    double far = 0;
+    for (int j = 0; j < kDim; j++) far += pow((double)(z[i][j] - z[0][j]), 2);
+    if (!(far > last)) fail_msg("%d px: %g behind %g", i, far, last);
+    last = far;
+  }
+  us_encoder_destroy(e);
+  drop_tensors();
+}
+
+// Frames twice as large, each pixel four times, have the same latents: squares of pixels count as
+// their means.
+static void test_blur_pool(void** state) {
+  enum { kDim = 8 };
+  uint8_t* large = host_bytes(4 * kFrames * kBytes);
+  float z[2][kFrames * kDim];
+  for (int i = 0; i < kFrames; i++) {
+    for (int k = 0; k < 4 * kBytes; k++) {
+      int y = k / 3 / (2 * kSide), x = k / 3 % (2 * kSide);
+      large[i * 4 * kBytes + k] = frames[i * kBytes + (y / 2 * kSide + x / 2) * 3 + k % 3];
+    }
+  }
+  UsEncoder* e[2] = {make_blur(kDim, kSide, frames), make_blur(kDim, 2 * kSide, large)};
+  for (int i = 0; i < 2; i++)
+    us_encoder_encode(e[i], kFrames, i ? large : frames, NULL, z[i], NULL);
+  for (int i = 0; i < kFrames * kDim; i++) assert_float_equal(z[0][i], z[1][i], 1e-4);
+  for (int i = 0; i < 2; i++) us_encoder_destroy(e[i]);
+  drop_tensors();
+}
+
 static void test_state(void** state) {
   const double mean[4] = {1, -2, 7, 100}, std[4] = {2, 0.5, 0, 4};
   const double x[8] = {3, -2, 7, 96, 1, -1.5, 8, 100};
@@ -335,6 +419,10 @@ static void test_refused(void** state) {
   write_text("config.json", "{\"understudy\": {\"kind\": \"pca\", \"height\": 8, \"width\": 8}}");
   expect_refused("dim");
   write_text("config.json",
+             "{\"understudy\": {\"kind\": \"blur\", \"height\": 8, \"width\": 8, \"dim\": 2, "
+             "\"pool\": 3}}");
+  expect_refused("\"pool\" to divide frames of 8 x 8 px, found 3");
+  write_text("config.json",
              "{\"understudy\": {\"kind\": \"state\", \"state\": 4, \"dimensions\": [9]}}");
   expect_refused("dimensions");
   write_text("config.json", "{\"understudy\": {\"kind\": \"state\", \"state\": 4}}");
@@ -362,6 +450,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_vit, setup, teardown),
       cmocka_unit_test_setup_teardown(test_pca, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_blur, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_blur_metric, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_blur_pool, setup, teardown),
       cmocka_unit_test_setup_teardown(test_state, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
   };

@@ -256,11 +256,11 @@ static void expect_same(const char* one, const char* other) {
   free(y);
 }
 
-static void test_bits(void** state) {
+// The bits of training do not depend on threads, nor on stops.
+static void check_bits(UsAutoencoderConfig c) {
   char folder[] = "/tmp/us_autoencoder_XXXXXX", path[3][64];
   assert_non_null(mkdtemp(folder));
   for (int i = 0; i < 3; i++) snprintf(path[i], sizeof(path[i]), "%s/%d.safetensors", folder, i);
-  UsAutoencoderConfig c = config(20, 1);
   UsPool* pool = us_pool_create(2);
   UsAutoencoder* one = create(&c);
   UsAutoencoder* two = create(&c);
@@ -296,6 +296,44 @@ static void test_bits(void** state) {
   us_pool_destroy(pool);
   for (int i = 0; i < 3; i++) unlink(path[i]);
   rmdir(folder);
+}
+
+static void test_bits(void** state) {
+  UsAutoencoderConfig c = config(20, 1);
+  check_bits(c);
+  c.linear = 1;
+  check_bits(c);
+}
+
+// With a linear encoder latents are right at once, and the steps teach to draw them.
+static void test_linear(void** state) {
+  SKIP_SLOW();
+  UsAutoencoderConfig c = config(250, 0);
+  c.linear = 1, c.vit.norm = 0;
+  UsAutoencoder* a = create(&c);
+  float* z = malloc(kFrames * kDim * sizeof(float));
+  uint8_t drawn[kBytes];
+  double error[2] = {0, 0};
+  for (int late = 0; late < 2; late++) {
+    while (us_autoencoder_steps(a) < (late ? 250 : 1)) step(a, NULL);
+    UsEncoder* e;
+    if (us_autoencoder_encoder(a, NULL, &e) != US_OK) fail_msg("%s", us_message());
+    assert_string_equal(us_encoder_info(e)->kind, "blur");
+    us_encoder_encode(e, kFrames, frames, NULL, z, NULL);
+    check_moments(z, 1e-2);
+    double order = right_order(z);
+    if (order < 0.9) fail_msg("order of distances: %g", order);
+    for (int i = 0; i < 20; i++) {
+      us_encoder_decode(e, 1, z + i * kDim, drawn, NULL);
+      for (int j = 0; j < kBytes; j++) {
+        error[late] += pow((double)drawn[j] - frames[i * kBytes + j], 2);
+      }
+    }
+    us_encoder_destroy(e);
+  }
+  if (!(error[1] < 0.25 * error[0])) fail_msg("%g behind %g", error[1], error[0]);
+  us_autoencoder_destroy(a);
+  free(z);
 }
 
 // A wide device takes all frames of a step as one shard, another rounding and nothing else, and
@@ -386,6 +424,7 @@ int main(void) {
       cmocka_unit_test(test_pictures), cmocka_unit_test(test_bits),
       cmocka_unit_test(test_refused),  cmocka_unit_test(test_wide_is_alike),
       cmocka_unit_test(test_diverges), cmocka_unit_test(test_grid),
+      cmocka_unit_test(test_linear),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,4 @@
-"""Encoders as modules: vit (worldmodel/vit.h), pca and state, as the library saves them."""
+"""Encoders as modules: vit (worldmodel/vit.h), blur, pca and state, as the library saves them."""
 
 from __future__ import annotations
 
@@ -146,11 +146,31 @@ class Tensors(nn.Module):  # type: ignore[misc, unused-ignore]
     mean: torch.Tensor
     components: torch.Tensor
     scale: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
 
     def __init__(self, **shapes: tuple[int, ...]) -> None:
         super().__init__()
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+
+class Blur(nn.Module):  # type: ignore[misc, unused-ignore]
+    """Principal components of the blurred frame, from the means of pool x pool pixels."""
+
+    def __init__(self, c: dict[str, Any]) -> None:
+        super().__init__()
+        own = c["understudy"]
+        self.pool, dim = own["pool"], own["dim"]
+        size = (own["height"] // self.pool) * (own["width"] // self.pool) * 3
+        # The last two serve pictures of latents.
+        self.blur = Tensors(weight=(dim, size), bias=(dim,), mean=(size,), inverse=(dim, dim))
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Features (n, 1, D) of frames (n, H, W, 3) of 0 .. 255."""
+        t, m = self.blur, self.pool
+        x = frames.to(t.weight.dtype).unflatten(2, (-1, m)).unflatten(1, (-1, m)).mean((2, 4)) / 255
+        return functional.linear(x.flatten(1), t.weight, t.bias)[:, None]
 
 
 class Pca(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -188,13 +208,13 @@ class State(nn.Module):  # type: ignore[misc, unused-ignore]
         return x[:, self.kept].to(t.mean.dtype)[:, None]
 
 
-KINDS: dict[str, Any] = {"vit": Vit, "pca": Pca, "state": State}
+KINDS: dict[str, Any] = {"vit": Vit, "blur": Blur, "pca": Pca, "state": State}
 
 
 class Encoder(nn.Module):  # type: ignore[misc, unused-ignore]
     """The encoder of a folder, of a model's folder, or "default", the one inside the library.
 
-    kind: vit, pca or state. tokens, dim: G, D of a frame's features. net: what computes them, whose
+    kind: vit, blur, pca or state. tokens, dim: G, D of a frame's features. net: what computes them, whose
     state_dict has the names of model.safetensors.
     """
 

@@ -16,6 +16,7 @@ import torch
 import understudy
 from torch.utils.data import DataLoader
 from understudy.torch import Encoder, Predictor, Trajectories, WorldModel
+from understudy.torch.encoder import Vit
 from understudy.torch.files import write_tensors
 
 torch.set_num_threads(1)
@@ -42,8 +43,7 @@ def folder(request: Any, work: Path, train: Path) -> Path:
 
 
 def cut(to: Path) -> None:
-    """The default encoder without its vector: 16 merged tokens of a frame."""
-    whole = Encoder()
+    """A ViT of first weights without a vector: 16 merged tokens of a frame."""
     to.mkdir()
     own = {"kind": "vit", "height": 64, "width": 64, "use_cls_token": False,
            "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
@@ -52,8 +52,8 @@ def cut(to: Path) -> None:
               "layer_norm_eps": 1e-6, "understudy": own,
               "head": {"merge": 2, "merge_dim": 32, "global_dim": 0, "norm": False}}
     (to / "config.json").write_text(json.dumps(config))
-    kept = {k: v for k, v in whole.net.state_dict().items() if not k.startswith("head.global")}
-    write_tensors(to / "model.safetensors", kept)
+    torch.manual_seed(5)
+    write_tensors(to / "model.safetensors", dict(Vit(config).state_dict()))
 
 
 def inputs(model: understudy.Model) -> tuple[Any, ...]:
