@@ -174,7 +174,7 @@ film_of() {  # task film column
 plan_cell() {  # name family task labelled film seed rate paper column
   local name=$1 family=$2 task=$3 labelled=$4 film=$5 seed=$6 rate=$7 column=$9
   # Planning asks no success head.
-  local at=cells/$name data flags="--patience 18 --success-steps 0" pairs_seed=13
+  local at=cells/$name data flags="--success-steps 0" pairs_seed=13
   settings "$task"
   [ "$labelled" != near70 ] || labelled=$(near70 "$task")
   [ "$rate" != best ] || rate=$(best_rate "$column")

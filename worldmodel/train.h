@@ -41,8 +41,8 @@ US_C_BEGIN
   X(FLOAT, clip, 1, 0, 1e30, RESULT, "X", "largest norm of the gradient")                        \
   X(FLOAT, beta, 1, 0, 1e6, RESULT, "X", "threshold of the smooth L1 loss")                      \
   X(INT, warmup, 100, 0, 1000000000, RESULT, "N", "steps of linear warm-up")                     \
-  X(INT, patience, 0, 0, 1000000000, RESULT, "N",                                                \
-    "stop after so many validations without a better one, keep the best; 0: never")
+  X(INT, patience, 18, 0, 1000000000, RESULT, "N",                                               \
+    "stop after so many validations, of 500 steps, without a better one, keep the best; 0: never")
 
 typedef struct UsTrainConfig {
   US_TRAIN_SETTINGS(US_SETTING_FIELD)

@@ -129,7 +129,7 @@ plan() {  # variant labelled
   collect held $held 60 13
   for seed in ${seeds//,/ }; do
     at=$(cell "$1" "$2" "$seed")
-    step "$at/model" understudy finetune --data "$labelled" --patience 18 --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
+    step "$at/model" understudy finetune --data "$labelled" --success-steps 0 $finetune ${init:+--init $init} --encoder without/encoder \
       --steps "$steps" --seed "$seed" $small --out "$at/model" --resume
     step "$at/eval.json" understudy eval --task "$task" --model "$at/model" --data "$file" --protocol dinoworld --episodes "$pairs" \
       --rows model --films 0 --seed 0 $planner --json "$at/eval.json" --resume
