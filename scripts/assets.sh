@@ -70,7 +70,7 @@ granular         200 15  1 no
 TASKS
 }
 
-sizes="--linear --dim 128 --frames 200000" cells="--dim 16 --frames 200000 --grid" small= grid_steps=11000
+sizes="--linear --noise 0.01 --dim 128 --frames 200000" cells="--dim 16 --frames 200000 --grid" small= grid_steps=11000
 if [ $tiny = 1 ]; then
   encoder_steps=12 steps=12 film=2 grid_steps=6
   small="--dim 16 --width 32 --depth 1 --frames 400 --shards 2 --shard-frames 4"

@@ -1,12 +1,11 @@
 // The `blur` kind, linear in the frame:
 //
-//   z = W p + b      p (h / m, w / m, 3): the means of m x m pixels, from 0 to 1
+//   z = W (p - mean)      p (h / m, w / m, 3): the means of m x m pixels, from 0 to 1
 //   f = [w_s f_s(p - mean of its set) / deviation_s]      scales s, blur.h; deviation_s^2 is a mean
 //                                                         over sets
 //   W = sqrt(D / v) C F      F: the filters of f; C: the first D components of f / deviation of f
-//                            in its set, so that every set counts alike; v: the variance of C f, a
-//                            mean over sets
-//   b = -W mean              the mean over sets
+//                            in its set, so that every set counts alike; v: the variance of C f;
+//                            v and mean (of p) are means over sets
 //
 // m is such that the narrowest blur is two of them wide. Pictures are drawn by a decoder where
 // there is one, else as the p of least squares that has the latent.
@@ -27,15 +26,15 @@ enum { kFrames = 8192, kTile = 16 };  // most frames of a fit; frames of a call 
 
 typedef struct Blur {
   UsParamList params;
-  size_t weight, bias, mean, inverse;  // offsets of (D, P), (D), (P), (D, D)
-  int pool;                            // m
-  int pixels;                          // P = h / m * w / m * 3
-  UsDecoder* decoder;                  // NULL: none
+  size_t weight, mean, inverse;  // offsets of (D, P), (P), (D, D)
+  int pool;                      // m
+  int pixels;                    // P = h / m * w / m * 3
+  UsDecoder* decoder;            // NULL: none
 } Blur;
 
 typedef struct Work {
   UsDevice* device;
-  float* host;             // (tile, P) ordinary memory
+  float *host, *mean;      // (tile, P), (P) ordinary memory
   float *x, *z, *y;        // (tile, P), (tile, D), (D) tensor memory
   UsDecoderWork* decoder;  // of one frame; NULL: none
   float* patches;          // (P, 3, patch, patch) ordinary memory
@@ -63,7 +62,6 @@ static UsStatus parse(UsEncoder* e, const char* name, const cJSON* config) {
   s->pixels = info->height / s->pool * (info->width / s->pool) * 3;
   e->tile = e->device->wide ? us_encoder_wide_tile(1, (size_t)s->pixels * sizeof(float)) : kTile;
   s->weight = us_params_add(&s->params, "", "blur.weight", 0, info->dim, s->pixels, 0, 0);
-  s->bias = us_params_add(&s->params, "", "blur.bias", 0, info->dim, 0, 0, 0);
   s->mean = us_params_add(&s->params, "", "blur.mean", 0, s->pixels, 0, 0, 0);
   s->inverse = us_params_add(&s->params, "", "blur.inverse", 0, info->dim, info->dim, 0, 0);
   e->params = &s->params;
@@ -125,6 +123,7 @@ static void work_destroy(void* work) {
   us_ops_free(k->device, k->z);
   us_ops_free(k->device, k->y);
   free(k->host);
+  free(k->mean);
   free(k->patches);
   free(k);
 }
@@ -136,10 +135,12 @@ static void* work_create(const UsEncoder* e) {
   if (!k) return NULL;
   k->device = e->device;
   k->host = calloc(tile * pixels, sizeof(float));
+  k->mean = calloc(pixels, sizeof(float));
   k->x = us_ops_alloc(e->device, tile * pixels);
   k->z = us_ops_alloc(e->device, tile * dim);
   k->y = us_ops_alloc(e->device, dim);
-  int ok = k->host && k->x && k->z && k->y;
+  int ok = k->host && k->mean && k->x && k->z && k->y;
+  if (ok) us_ops_get(e->device, e->weights + s->mean, k->mean, pixels);
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
     k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
@@ -174,13 +175,13 @@ static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
   size_t bytes = (size_t)e->info.height * (size_t)e->info.width * 3;
   int rows = e->device->wide ? n : e->tile, dim = e->info.dim;
   for (int i = 0; i < n; i++) {
-    pool_frame(e->info.height, e->info.width, s->pool, pixels + (size_t)i * bytes,
-               k->host + (size_t)i * (size_t)s->pixels);
+    float* p = k->host + (size_t)i * (size_t)s->pixels;
+    pool_frame(e->info.height, e->info.width, s->pool, pixels + (size_t)i * bytes, p);
+    for (int j = 0; j < s->pixels; j++) p[j] -= k->mean[j];
   }
   // What stands behind the frames of a tile that is not full changes nothing of them.
   us_ops_put(e->device, k->x, k->host, (size_t)rows * (size_t)s->pixels);
-  us_ops_linear(e->device, rows, dim, s->pixels, k->x, e->weights + s->weight, e->weights + s->bias,
-                k->z);
+  us_ops_linear(e->device, rows, dim, s->pixels, k->x, e->weights + s->weight, NULL, k->z);
   us_ops_copy(e->device, k->z, latents, (size_t)n * (size_t)dim);
 }
 
@@ -338,7 +339,7 @@ static UsStatus invert(const Fit* f, const float* weight, float* inverse) {
 
 // All tensors, at their offsets `at` in host.
 static UsStatus fit(Fit* f, const UsFrameSet* set, const Blur* at, float* host) {
-  float *weight = host + at->weight, *bias = host + at->bias, *mean = host + at->mean;
+  float *weight = host + at->weight, *mean = host + at->mean;
   float* components = malloc((size_t)f->dim * f->features * sizeof(float));
   float* row = malloc(f->features * sizeof(float));
   double variance;
@@ -358,13 +359,6 @@ static UsStatus fit(Fit* f, const UsFrameSet* set, const Blur* at, float* host) 
       for (size_t k = 0; k < f->pixels; k++) {
         mean[k] += f->mean[(size_t)s * f->pixels + k] / (float)f->sets;
       }
-    }
-    for (int d = 0; d < f->dim; d++) {
-      double sum = 0;
-      for (size_t k = 0; k < f->pixels; k++) {
-        sum -= (double)weight[(size_t)d * f->pixels + k] * (double)mean[k];
-      }
-      bias[d] = (float)sum;
     }
     status = invert(f, weight, host + at->inverse);
   }

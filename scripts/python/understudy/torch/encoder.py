@@ -147,7 +147,6 @@ class Tensors(nn.Module):  # type: ignore[misc, unused-ignore]
     components: torch.Tensor
     scale: torch.Tensor
     weight: torch.Tensor
-    bias: torch.Tensor
 
     def __init__(self, **shapes: tuple[int, ...]) -> None:
         super().__init__()
@@ -163,14 +162,14 @@ class Blur(nn.Module):  # type: ignore[misc, unused-ignore]
         own = c["understudy"]
         self.pool, dim = own["pool"], own["dim"]
         size = (own["height"] // self.pool) * (own["width"] // self.pool) * 3
-        # The last two serve pictures of latents.
-        self.blur = Tensors(weight=(dim, size), bias=(dim,), mean=(size,), inverse=(dim, dim))
+        # The last one serves pictures of latents.
+        self.blur = Tensors(weight=(dim, size), mean=(size,), inverse=(dim, dim))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Features (n, 1, D) of frames (n, H, W, 3) of 0 .. 255."""
         t, m = self.blur, self.pool
         x = frames.to(t.weight.dtype).unflatten(2, (-1, m)).unflatten(1, (-1, m)).mean((2, 4)) / 255
-        return functional.linear(x.flatten(1), t.weight, t.bias)[:, None]
+        return functional.linear(x.flatten(1) - t.mean, t.weight)[:, None]
 
 
 class Pca(nn.Module):  # type: ignore[misc, unused-ignore]
