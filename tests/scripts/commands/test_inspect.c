@@ -35,12 +35,12 @@ static void test_good(void** state) {
   const char *encoder = toy_path("encoder"), *predictor = toy_path("predictor");
   copy_folder("assets/encoder", encoder);
   copy_folder("assets/predictor", predictor);
-  try("inspect", encoder, "", 0, "encoder vit, 1 tokens");
+  try("inspect", encoder, "", 0, "encoder blur, 1 tokens");
   try("inspect", predictor, "", 0, "without actions");
   try("inspect", predictor, "", 0, "trained on ");
   char file[400];
   snprintf(file, sizeof(file), "%s/model.safetensors", encoder);
-  try("inspect", file, "", 0, "safetensors, 45 tensors");
+  try("inspect", file, "", 0, "safetensors, 3 tensors");
   snprintf(file, sizeof(file), "%s/config.json", encoder);
   try("inspect", file, "", 0, "JSON, ");
   const char* data = toy_path("toy.h5");
@@ -76,16 +76,21 @@ static void refuse_edit(const char* folder, const char* name, const char* from, 
 }
 
 static void test_folders_that_contradict_themselves(void** state) {
-  refuse_edit("assets/encoder", "config.json", "\"hidden_size\":\t96", "\"hidden_size\":\t48",
+  refuse_edit("assets/grid", "config.json", "\"hidden_size\":\t96", "\"hidden_size\":\t48",
               "expected");
-  refuse_edit("assets/encoder", "config.json", "\"num_hidden_layers\":\t2",
+  refuse_edit("assets/grid", "config.json", "\"num_hidden_layers\":\t2",
               "\"num_hidden_layers\":\t3", "encoder.layer.2");
-  refuse_edit("assets/encoder", "config.json", "\"num_hidden_layers\":\t2",
+  refuse_edit("assets/grid", "config.json", "\"num_hidden_layers\":\t2",
               "\"num_hidden_layers\":\t2000000000", "num_hidden_layers");
-  refuse_edit("assets/encoder", "config.json", "\"patch_size\"", "\"hidden_size\"", "twice");
-  refuse_edit("assets/encoder", "config.json", "{", "", "JSON");
-  refuse_edit("assets/encoder", "model.safetensors", "layernorm.weight", "layernorm.wEight",
+  refuse_edit("assets/grid", "config.json", "\"patch_size\"", "\"hidden_size\"", "twice");
+  refuse_edit("assets/grid", "config.json", "{", "", "JSON");
+  refuse_edit("assets/grid", "model.safetensors", "layernorm.weight", "layernorm.wEight",
               "layernorm.weight");
+  refuse_edit("assets/encoder", "config.json", "\"dim\":\t128", "\"dim\":\t127", "expected");
+  refuse_edit("assets/encoder", "config.json", "\"pool\":\t2", "\"pool\":\t4", "blur.weight");
+  refuse_edit("assets/encoder", "config.json", "\"global_dim\":\t128", "\"global_dim\":\t64",
+              "a decoder of 128 numbers");
+  refuse_edit("assets/encoder", "model.safetensors", "blur.mean", "blur.mEan", "blur.mean");
   refuse_edit("assets/predictor", "config.json", "\"width\":\t128", "\"width\":\t120", "expected");
   refuse_edit("assets/predictor", "config.json", "\"version\":\t1", "\"version\":\t9", "version");
   refuse_edit("assets/predictor", "model.safetensors", "\"query\"", "\"quarY\"", "query");
