@@ -6,13 +6,13 @@ set -euo pipefail
 . "$(dirname "$0")/rehearsal.sh"
 awk '/^```/ { on = !on; next } on' tasks/mjcf/README.md >"$work/page"
 [ "$(grep -c '^understudy ' "$work/page")" -ge 9 ] || fail "the page has few commands: $(cat "$work/page")"
-for word in inspect collect 'encoder train' finetune eval report; do
+for word in inspect collect finetune 'encoder probe' eval report; do
   grep -q "^understudy $word" "$work/page" || fail "the page has no understudy $word"
 done
 
 # Small sizes: episodes and steps of training, not those of an episode.
 sed -E -e 's/--episodes [0-9]+/--episodes 6/; /^understudy collect/! s/--steps [0-9]+/--steps 6/' \
-  -e '/^understudy (finetune|encoder train)/ s/$/ --width 32 --depth 1/' \
+  -e '/^understudy finetune/ { /--steps/! s/$/ --steps 6/; s/$/ --width 32 --depth 1/ }' \
   -e '/^understudy eval/ s/$/ --films 1 --samples 8 --iterations 1/' \
   -e 's/^understudy/"$UNDERSTUDY_BUILD"\/understudy/' "$work/page" >"$work/commands"
 if [ "${2:-}" != packaged ]; then
@@ -25,7 +25,7 @@ fi
 
 cd "$work"
 whole bash -euo pipefail commands
-for file in robot.png train.png model-state/config.json encoder/reconstructions.png report/index.html; do
+for file in robot.png train.png model-state/config.json model/encoder/config.json report/index.html; do
   [ -s "$file" ] || fail "there is no $file"
 done
 grep -q '"model":' eval.json && grep -q '"state":' eval.json && grep -q '"random":' eval.json ||
