@@ -217,11 +217,10 @@ typedef struct Fit {
   int height, width, pool, sets, dim;
   size_t pixels, features, each, n;  // P, F; rows of a set, of all
   UsBlur* blur;
-  float* mean;                  // (sets, P), then their mean at the front
-  float *p, *scratch;           // (P), of the blur
-  float* x;                     // (n, F)
-  double scale[US_BLUR_SCALES]  // w_s / deviation_s
-      ;
+  float* mean;                   // (sets, P)
+  float *p, *scratch;            // (P), of the blur
+  float* x;                      // (n, F)
+  double scale[US_BLUR_SCALES];  // w_s / deviation_s
 } Fit;
 
 static const uint8_t* frame_of(const Fit* f, const UsFrameSet* set, size_t i) {
