@@ -167,7 +167,8 @@ write_results() {
     printf '{"rows": ['
     while IFS=$'\t' read -r name file mark; do
       plan_row "$name"
-      old=$(grep '^|' "$root/$file" | grep -F -m 1 "$mark" || true)
+      # A star behind a name says how old the row is.
+      old=$(sed -n '/^|/{s/` \* |/` |/;p}' "$root/$file" | grep -F -m 1 "$mark" || true)
       new=
       done_steps=1
       for o in "${plan_output[@]}"; do steps_done "$o" || done_steps=0; done
