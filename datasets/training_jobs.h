@@ -80,7 +80,7 @@ struct UsTask;
 #define US_FINETUNE_SETTINGS(X)                                                                   \
   X(TEXT, data, NULL, 0, 0, FREE, "FILE", "trajectories of one task")                             \
   X(TEXT, mode, NULL, 0, 0, RESULT, "MODE",                                                       \
-    "scratch, action-only or full; default: full, with --film scratch")                           \
+    "scratch, action-only or full; default: scratch, with --init full")                           \
   X(TEXT, init, NULL, 0, 0, RESULT, "DIR",                                                        \
     "a folder of `understudy pretrain`; default: the embedded one")                               \
   X(INT, block, 0, 0, 1 << 10, RESULT, "K", "env steps between frames; 0: the task's")            \
@@ -102,7 +102,8 @@ struct UsTask;
   X(FLAG, no_balance, 0, 0, 1, RESULT, NULL,                                                      \
     "do not bring actions to the scale of a pretrained predictor's queries")                      \
   X(FLAG, renormalise, 0, 0, 1, RESULT, NULL,                                                     \
-    "take the normalisation of the data, not that of a pretrained predictor")                     \
+    "take the normalisation of the data, not that of a pretrained predictor; also in mode full "  \
+    "without --init")                                                                             \
   X(FLAG, balance, 0, 0, 1, RESULT, NULL, "bring them there also where weights are the first")    \
   US_TRAINING_SETTINGS(X)
 

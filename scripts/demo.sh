@@ -28,7 +28,7 @@ for task in "$@"; do
   step "collect $heldout held-out trajectories"
   $understudy collect --task "$task" --episodes "$heldout" --steps "$heldout_steps" --seed 3 --out "$out/heldout.h5" --resume
   step "fine-tune the world model"
-  $understudy finetune --data "$out/train.h5" --mode full --out "$out/model" --resume
+  $understudy finetune --data "$out/train.h5" --out "$out/model" --resume
   step "the same on true states, for the state row"
   $understudy finetune --data "$out/train.h5" --mode scratch --encoder state --out "$out/model-state" --resume
   step "plan: 512 episodes, with floor and ceiling"

@@ -62,7 +62,7 @@ plan_task() {  # task
   fi
   step "$t/train.h5" understudy collect --task "$t" --episodes $train --steps $steps --seed 1 --out "$t/train.h5" --resume
   step "$t/heldout.h5" understudy collect --task "$t" --episodes $heldout --steps $heldout_steps --seed 3 --out "$t/heldout.h5" --resume
-  step "$t/model" understudy finetune --data "$t/train.h5" --mode full$small --threads 1 --out "$t/model" --resume
+  step "$t/model" understudy finetune --data "$t/train.h5" --mode scratch$small --threads 1 --out "$t/model" --resume
   step "$t/model-state" understudy finetune --data "$t/train.h5" --mode scratch --encoder state$small --threads 1 --out "$t/model-state" --resume
   step "$t/eval.json" understudy eval --task "$t" --model "$t/model" --state-model "$t/model-state" --data "$t/heldout.h5" \
     --protocol dinoworld --episodes $episodes$few --json "$t/eval.json" --resume

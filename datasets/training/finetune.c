@@ -250,7 +250,7 @@ static UsStatus check_film_settings(const UsFinetuneConfig* c) {
 UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
   *result = (UsTrainResult){0};
   const int filmed = config->film && config->film[0];
-  const char* mode = config->mode ? config->mode : filmed ? "scratch" : "full";
+  const char* mode = config->mode ? config->mode : config->init && !filmed ? "full" : "scratch";
   static const char* const modes[] = {"scratch", "action-only", "full"};
   int known = 0;  // its number from 1
   for (int i = 0; i < 3; i++) known += strcmp(modes[i], mode) == 0 ? i + 1 : 0;
@@ -288,6 +288,8 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
     status = us_fail(US_USAGE, "--whiten: expected an encoder of frames, found one of states");
   }
   if (status == US_OK && known > 1) status = adopt(&j, &adopted);
+  // The embedded predictor knows many tasks by one normalisation, from which each lies far away.
+  if (adopted && !j.c.init && !j.train.action_only) j.c.renormalise = 1;
   j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.
   if (status == US_OK) {
