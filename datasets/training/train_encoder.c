@@ -98,7 +98,7 @@ static UsStatus start(Run* r) {
     a.vit.merge_dim = c->dim;
     a.vit.global_dim = 0;
   }
-  a.vit.norm = a.anchor <= 0 && !c->linear;
+  a.vit.norm = a.anchor <= 0;
   a.vit.device = r->device;
   US_TRY(us_autoencoder_create(&a, r->set, c->datasets, &r->a));
 

@@ -214,6 +214,7 @@ UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameS
   a->config = *config;
   if (!config->vit.device) a->config.vit.device = us_device_cpu();
   a->device = a->config.vit.device;
+  if (config->linear) a->config.vit.norm = 0;  // latents have their scale already
   // A wide device takes all frames of a step at once.
   if (a->device->wide) {
     a->config.shard_frames *= a->config.shards;

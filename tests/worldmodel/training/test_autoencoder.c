@@ -309,7 +309,7 @@ static void test_bits(void** state) {
 static void test_linear(void** state) {
   SKIP_SLOW();
   UsAutoencoderConfig c = config(250, 0);
-  c.linear = 1, c.vit.norm = 0;
+  c.linear = 1;
   UsAutoencoder* a = create(&c);
   float* z = malloc(kFrames * kDim * sizeof(float));
   uint8_t drawn[kBytes];
