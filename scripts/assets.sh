@@ -73,9 +73,8 @@ TASKS
 sizes="--linear --noise 0.01 --dim 128 --frames 200000" cells="--dim 16 --frames 200000 --grid" small= grid_steps=11000
 if [ $tiny = 1 ]; then
   encoder_steps=12 steps=12 film=2 grid_steps=6
-  small="--dim 16 --width 32 --depth 1 --frames 400 --shards 2 --shard-frames 4"
-  sizes="--linear $small" cells="--grid $small"
-  small="--width 32 --depth 1 --batch 8"
+  cells="--grid --dim 16 --width 32 --depth 1 --frames 400 --shards 2 --shard-frames 4"
+  sizes="${cells/--grid/--linear}" small="--width 32 --depth 1 --batch 8"
 fi
 
 [ -x "${UNDERSTUDY_BUILD:-$here/../build/release}/understudy" ] || "$here/build.sh" release >/dev/null

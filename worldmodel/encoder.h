@@ -6,10 +6,8 @@
 //   vit    a vision transformer in the layout of DINOv2 checkpoints (safetensors + config.json), as
 //          `encoder train` makes it and as people have it; a section `head` of its config says what
 //          stands behind it (merge tokens, linear map), DINOv2 files have none
-//   blur   principal components of the frame blurred at four widths, linear, whose distances grow
-//   with
-//          the way that something moved: made from frames of any scene in seconds; the default is
-//          one
+//   blur   principal components of the frame blurred at four widths, whose distances grow with the
+//          way that something moved: made from frames of any scene in seconds, as the default was
 //   pca    principal components of the whole frame: the linear baseline
 //   state  the simulator's true state, normalised: the upper bound of any encoder
 //
