@@ -26,13 +26,14 @@
 # kill left them (--resume); they die with the script, and what is left of its time is theirs.
 # Where a script is a step of another, both end at the same time. STEPS_THREADS: threads of the commands.
 # A device changes results by rounding, so it is part of the commands that take one, and of their hashes.
-# What trains on the embedded encoder has that and the embedded predictor in its hash.
+# What trains on the embedded encoder or predictor has it in its hash.
 
 export LC_ALL=C
 declare -A step_key
 declare -a step_label step_log step_spent step_memory step_began
 steps_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-steps_embedded=$(cat "$steps_root"/assets/{encoder,predictor}/model.safetensors | sha256sum | cut -c 1-16)
+steps_encoder=$(sha256sum <"$steps_root/assets/encoder/model.safetensors" | cut -c 1-16)
+steps_predictor=$(sha256sum <"$steps_root/assets/predictor/model.safetensors" | cut -c 1-16)
 
 steps_begin() {
   steps_name=$1
@@ -72,9 +73,13 @@ step() {
     esac
   fi
   case " $* " in
-    *" --encoder default "*) keys=$steps_embedded ;;
+    *" --encoder default "*) keys=$steps_encoder ;;
     *" --encoder "*) ;;
-    " understudy finetune "* | " understudy pretrain "*) keys=$steps_embedded ;;
+    " understudy finetune "* | " understudy pretrain "*) keys=$steps_encoder ;;
+  esac
+  case " $* " in
+    *" --init "*) ;;
+    *" --mode full "* | *" --mode action-only "*) keys+=$steps_predictor ;;
   esac
   # Words may be FILE:WEIGHT.
   for word in "$@"; do

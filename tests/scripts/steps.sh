@@ -58,16 +58,21 @@ steps_done model || fail "the CPU is the device where none is named"
 ! steps_device gpu 2>log/test || fail "gpu is a device"
 grep -q '^--device: expected cpu, cuda or cuda:N, found "gpu"$' log/test || fail "$(cat log/test)"
 
-# What starts from the embedded encoder is not done with another one embedded.
+# What starts from the embedded encoder or predictor is not done with another one embedded.
 plan() {
   steps_plan
   step model understudy finetune --out model
+  step full understudy finetune --mode full --out full
   step own understudy finetune --encoder own/encoder --out own
   step probe understudy encoder probe --encoder default
 }
 plan
-for output in model own probe; do steps_write $output "done" 0 0; done
-steps_embedded=other
+for output in model full own probe; do steps_write $output "done" 0 0; done
+steps_predictor=other
+plan
+! steps_done full || fail "done with another predictor embedded"
+steps_done model && steps_done probe || fail "what asks no predictor is not done with another one"
+steps_encoder=other
 plan
 ! steps_done model && ! steps_done probe || fail "done with another encoder embedded"
 steps_done own || fail "what has an encoder of its own is not done"
