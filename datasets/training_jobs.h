@@ -102,8 +102,8 @@ struct UsTask;
   X(FLAG, no_balance, 0, 0, 1, RESULT, NULL,                                                      \
     "do not bring actions to the scale of a pretrained predictor's queries")                      \
   X(FLAG, renormalise, 0, 0, 1, RESULT, NULL,                                                     \
-    "take the normalisation of the data, not that of a pretrained predictor; also in mode full "  \
-    "without --init")                                                                             \
+    "take the normalisation of the data, not that of a pretrained predictor; also where it was "  \
+    "pretrained on several files, each normalised by itself")                                     \
   X(FLAG, balance, 0, 0, 1, RESULT, NULL, "bring them there also where weights are the first")    \
   US_TRAINING_SETTINGS(X)
 

@@ -118,6 +118,9 @@ US_API UsStatus us_predictor_init(UsPredictor* p, uint64_t seed);
 US_API void us_predictor_set_norm(UsPredictor* p, const float* mean, float scale);
 US_API void us_predictor_norm(const UsPredictor* p, float* mean, float* scale);
 
+// Whether it is another one than the identity, which a predictor begins with.
+US_API int us_predictor_normalised(const UsPredictor* p);
+
 // z (rows, D) of raw x (rows, D) and back, tensor memory; may alias.
 US_API void us_predictor_normalise(const UsPredictor* p, int rows, const float* x, float* z);
 US_API void us_predictor_denormalise(const UsPredictor* p, int rows, const float* z, float* x);

@@ -362,7 +362,7 @@ static UsStatus run_stages(UsTrainingJob* j, int ready, Kept kept[4], int* count
                        .checkpoint = "checkpoint.safetensors",
                        .train = j->train,
                        .data = {both_source, j, 1, 0},
-                       .ready = ready && !j->c.renormalise,
+                       .ready = us_training_normalised(j, ready),
                        .fresh = us_training_balances(j, ready)};
   *count = 2;
   US_TRY(run_stage(j, "both", &s, 0, &kept[1]));

@@ -288,8 +288,6 @@ UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result) {
     status = us_fail(US_USAGE, "--whiten: expected an encoder of frames, found one of states");
   }
   if (status == US_OK && known > 1) status = adopt(&j, &adopted);
-  // The embedded predictor knows many tasks by one normalisation, from which each lies far away.
-  if (adopted && !j.c.init && !j.train.action_only) j.c.renormalise = 1;
   j.c.init = !adopted ? "none" : j.c.init ? j.c.init : "default";
   // Training, then the folder; one that is whole already stays as it is.
   if (status == US_OK) {

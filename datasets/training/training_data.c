@@ -2,12 +2,14 @@
 
 #include <stdio.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "datasets/encoder_jobs.h"
 #include "datasets/training/training_job.h"
 #include "datasets/video.h"
 #include "env/scene.h"
+#include "worldmodel/base/bfloat.h"
 #include "worldmodel/base/rng.h"
 
 enum { kDefaultBlock = 5 };
@@ -86,6 +88,36 @@ UsStatus us_training_data_open(UsTrainingJob* j) {
   return US_OK;
 }
 
+// Mean and common deviation of the features of file i, of at most kLooks rows that train.
+static UsStatus normalise(UsTrainingData* d, int i) {
+  enum { kLooks = 1 << 14 };
+  const int tokens = us_features_tokens(d->features[i]), dim = us_features_dim(d->features[i]);
+  const int64_t last = d->trained[i] - 1;
+  const int64_t rows = us_dataset_offsets(d->data[i])[last] + us_dataset_lengths(d->data[i])[last];
+  const int64_t looks = rows < kLooks ? rows : kLooks;
+  double* sum = calloc(2 * (size_t)dim, sizeof(double));
+  float* row = malloc((size_t)tokens * (size_t)dim * sizeof(float));
+  d->mean[i] = calloc((size_t)dim, sizeof(float));
+  UsStatus status = sum && row && d->mean[i] ? US_OK : us_fail(US_MEMORY, "out of memory");
+  for (int64_t k = 0; k < looks && status == US_OK; k++) {
+    us_features_read(d->features[i], k * rows / looks, row);
+    for (int at = 0; at < tokens * dim; at++) {
+      sum[at % dim] += row[at];
+      sum[dim + at % dim] += (double)row[at] * row[at];
+    }
+  }
+  double variance = 0, n = (double)looks * tokens;
+  for (int k = 0; k < dim && status == US_OK; k++) {
+    d->mean[i][k] = (float)(sum[k] / n);
+    variance += fmax(sum[dim + k] / n - sum[k] / n * (sum[k] / n), 0) / dim;
+  }
+  // Frames that are all the same have none.
+  d->scale[i] = variance > 0 ? (float)sqrt(variance) : 1;
+  free(row);
+  free(sum);
+  return status;
+}
+
 UsStatus us_training_data_encode(UsTrainingJob* j) {
   UsTrainingData* d = &j->data;
   int own = j->task ? j->task->block : kDefaultBlock;
@@ -101,6 +133,9 @@ UsStatus us_training_data_encode(UsTrainingJob* j) {
   for (int i = 0; i < d->count; i++) {
     US_TRY(us_features_open(d->data[i], d->encoder, &place, j->pool, &d->features[i]));
   }
+  // Scenes lie up to 30 deviations of one of them from another: to a predictor of all of them its
+  // own would be a constant and a little noise.
+  for (int i = 0; i < d->count && d->count > 1 && !j->acts; i++) US_TRY(normalise(d, i));
   return US_OK;
 }
 
@@ -109,6 +144,7 @@ void us_training_data_close(UsTrainingData* d) {
     us_sampler_destroy(d->train[i]);
     us_sampler_destroy(d->held[i]);
     us_features_close(d->features[i]);
+    free(d->mean[i]);
     us_dataset_close(d->data[i]);
   }
   us_encoder_destroy(d->encoder);
@@ -161,8 +197,8 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
 
 // Which dataset a sample comes from, of those with a sampler; training and validation have streams
 // of their own.
-static UsSampler* pick(const UsTrainingData* d, UsSampler* const* from, int64_t step, int b,
-                       uint32_t stream) {
+static int pick(const UsTrainingData* d, UsSampler* const* from, int64_t step, int b,
+                uint32_t stream) {
   UsRng r = us_rng(d->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, stream);
   double all = 0;
   int have = 0, last = 0;
@@ -172,40 +208,57 @@ static UsSampler* pick(const UsTrainingData* d, UsSampler* const* from, int64_t 
     have++;
     last = i;
   }
-  if (have == 1) return from[last];
-  if (have == d->count && d->alike) return from[us_rng_below(&r, (uint32_t)d->count)];
+  if (have == 1) return last;
+  if (have == d->count && d->alike) return (int)us_rng_below(&r, (uint32_t)d->count);
   // A number below the sum of the shares, and the file whose share it falls into.
   double x = all * us_rng_uniform(&r);
   for (int i = 0; i < last; i++) {
     if (!from[i]) continue;
     x -= d->share[i];
-    if (x < 0) return from[i];
+    if (x < 0) return i;
   }
-  return from[last];
+  return last;
 }
 
-// A sample of s; for latent actions the frames of its env steps and, behind them, the noise of
+// Normalises n numbers of file i in place; either array may be NULL.
+static void bring(const UsTrainingData* d, int i, size_t n, float* x, uint16_t* bfloats) {
+  const size_t dim = (size_t)us_features_dim(d->features[i]);
+  if (!d->mean[i]) return;
+  for (size_t k = 0; k < n; k++) {
+    float from = x ? x[k] : us_bfloat_wide(bfloats[k]);
+    float z = (from - d->mean[i][k % dim]) / d->scale[i];
+    if (x) x[k] = z;
+    if (!x) bfloats[k] = us_bfloat(z);
+  }
+}
+
+// A sample of file i; for latent actions the frames of its env steps and, behind them, the noise of
 // their codes, drawn from (seed, US_RNG_NOISE, step, b, 9), or 0 where nothing trains.
-static void fill(const UsTrainingData* d, UsSampler* s, int64_t step, int b, int noisy,
-                 UsBatch* out) {
+static void fill(const UsTrainingData* d, UsSampler* const* from, int i, int64_t step, int b,
+                 int noisy, UsBatch* out) {
   UsBatch sample = *out;
   size_t one = (size_t)us_features_tokens(d->features[0]) * (size_t)us_features_dim(d->features[0]);
   size_t steps = (size_t)(out->frames - 1) * (size_t)d->block, noise = steps * (size_t)d->latent;
   // The sampler knows no noise, so each sample begins later than it thinks.
   if (d->latent) sample.actions += (size_t)b * noise;
-  us_sampler_source(s, step, b, &sample);
+  us_sampler_source(from[i], step, b, &sample);
+  const size_t numbers = (size_t)out->frames * one, at = (size_t)b * numbers;
+  bring(d, i, numbers, out->latents ? out->latents + at : NULL,
+        out->latents ? NULL : out->bfloats + at);
   if (!d->latent) return;
-  float* to = sample.actions + ((size_t)b + 1) * steps * one;
+  float* to = sample.actions + (size_t)b * steps * one;
+  bring(d, i, steps * one, to, NULL);
+  to += steps * one;
   UsRng r = us_rng(d->seed, US_RNG_NOISE, (uint64_t)step, (uint64_t)b, 9);
-  for (size_t i = 0; i < noise; i++) to[i] = noisy ? us_rng_normal(&r) : 0;
+  for (size_t k = 0; k < noise; k++) to[k] = noisy ? us_rng_normal(&r) : 0;
 }
 
 void us_training_source(void* data, int64_t step, int b, UsBatch* out) {
   const UsTrainingData* d = data;
-  fill(d, pick(d, d->train, step, b, 2), step, b, 1, out);
+  fill(d, d->train, pick(d, d->train, step, b, 2), step, b, 1, out);
 }
 
 void us_training_held_source(void* data, int64_t step, int b, UsBatch* out) {
   const UsTrainingData* d = data;
-  fill(d, pick(d, d->held, step, b, 3), step, b, 0, out);
+  fill(d, d->held, pick(d, d->held, step, b, 3), step, b, 0, out);
 }

@@ -23,6 +23,10 @@ typedef struct UsTrainingData {
   double share[US_TRAINING_FILES];     // of the samples; all together 1
   int alike;                           // 1: all shares are the same
   UsEncoder* encoder;
+  // Normalisation of each file, its samples': (D) and the deviation of all numbers. NULL: none, the
+  // predictor has one for all.
+  float* mean[US_TRAINING_FILES];
+  float scale[US_TRAINING_FILES];
   uint64_t seed;
   int block;   // K
   int latent;  // L numbers of a latent action, of which the predictor reads K; 0: none
@@ -96,12 +100,16 @@ UsStatus us_training_prepare(UsTrainingJob* j);
 // What trains: the predictor, or the latent actions that it is part of.
 UsWorldModel* us_training_model(const UsTrainingJob* j);
 
+// Whether the predictor keeps the normalisation that it has. Other than that one trained on several
+// films has none: theirs were their own.
+int us_training_normalised(const UsTrainingJob* j, int ready);
+
 // Whether action blocks with first weights, in a predictor that has been trained or not (`ready`),
 // are to be balanced.
 int us_training_balances(const UsTrainingJob* j, int ready);
 
 // Trains, or says in result->complete that the folder holds this finished run. `ready`: 1 when the
-// predictor has weights and normalisation of its own to start from. The same with labels of a film.
+// predictor has weights of its own to start from. The same with labels of a film.
 UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result);
 UsStatus us_training_film_run(UsTrainingJob* j, int ready, UsTrainResult* result);
 
@@ -141,7 +149,8 @@ UsStatus us_training_file_open(const char* path, int film, UsDataset** out);
 // Opens and hashes the files and finds the task of the first.
 UsStatus us_training_data_open(UsTrainingJob* j);
 
-// Opens the encoder, or makes it from the first file, and computes the features.
+// Opens the encoder, or makes it from the first file, and computes the features; without actions
+// and with several files, their normalisations too.
 UsStatus us_training_data_encode(UsTrainingJob* j);
 
 // Makes the samplers: T = frames at K or varied gaps, held-back ones of `held` frames.

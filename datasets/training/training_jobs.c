@@ -234,6 +234,10 @@ UsStatus us_training_stage(UsTrainingJob* j, const UsTrainingStage* stage, UsVal
   return US_OK;
 }
 
+int us_training_normalised(const UsTrainingJob* j, int ready) {
+  return j->data.mean[0] || (ready && !j->c.renormalise && us_predictor_normalised(j->p));
+}
+
 int us_training_balances(const UsTrainingJob* j, int ready) {
   return ready ? !j->c.no_balance : j->c.balance;
 }
@@ -246,7 +250,7 @@ UsStatus us_training_run(UsTrainingJob* j, int ready, UsTrainResult* result) {
                           .checkpoint = passing[0],
                           .train = j->train,
                           .data = {us_training_source, &j->data, 0, 0},
-                          .ready = ready && !j->c.renormalise,
+                          .ready = us_training_normalised(j, ready),
                           .fresh = us_training_balances(j, ready)};
   snprintf(only.key, sizeof(only.key), "%s", j->key);
   US_TRY(us_training_stage(j, &only, &result->validation));

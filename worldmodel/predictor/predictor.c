@@ -247,6 +247,14 @@ void us_predictor_norm(const UsPredictor* p, float* mean, float* scale) {
   us_ops_get(p->base.device, p->norm + 2 * d, scale, 1);
 }
 
+int us_predictor_normalised(const UsPredictor* p) {
+  float mean[MOST_DIM], scale;
+  us_predictor_norm(p, mean, &scale);
+  int other = scale < 1 || scale > 1;
+  for (int i = 0; i < p->c.dim; i++) other |= fabsf(mean[i]) > 0;
+  return other;
+}
+
 void us_predictor_normalise(const UsPredictor* p, int rows, const float* x, float* z) {
   us_ops_columns(p->base.device, rows, p->c.dim, x, p->norm, p->norm + p->c.dim, z);
 }

@@ -74,6 +74,60 @@ static void test_renormalise(void** state) {
   assert_memory_not_equal(mean[0], mean[2], sizeof(mean[0]));
 }
 
+// Of several files each is normalised by itself, so that what was trained on them has none, and
+// fine-tuning takes that of its data.
+static void test_normalised_apart(void** state) {
+  const char* const far = toy_path("far.h5");
+  const char* const files[] = {data, far, NULL};
+  toy_write(far, 60, 60, 0);
+  for (int latent = 0; latent < 2; latent++) {
+    UsTrainingJob j = {
+        .c = {.latent_actions = latent, .latent_dim = 2, .block = 1, .gap = 1, .encoder = encoder},
+        .paths = files};
+    UsTrainingData* d = &j.data;
+    assert_int_equal(us_training_data_open(&j), US_OK);
+    assert_int_equal(us_training_data_encode(&j), US_OK);
+    assert_int_equal(us_training_data_sample(&j, 2, 2), US_OK);
+    double sum[2] = {0}, square = 0;
+    enum { kSamples = 4000, kNumbers = 2 * TOY_STATE };
+    for (int s = 0; s < kSamples; s++) {
+      float x[kNumbers], times[2], next[TOY_STATE + 2];
+      UsBatch b = {
+          .batch = 1, .frames = 2, .latents = x, .times = times, .actions = latent ? next : NULL};
+      us_training_source(d, s, 0, &b);
+      // The frame behind an env step is the sample's second frame.
+      if (latent) assert_memory_equal(next, x + TOY_STATE, sizeof(float) * TOY_STATE);
+      for (int k = 0; k < kNumbers; k++)
+        sum[k % 2] += (double)x[k], square += (double)(x[k] * x[k]);
+    }
+    assert_true(fabs(sum[0] + sum[1]) / kSamples / kNumbers < 0.05);
+    assert_true(fabs(square / kSamples / kNumbers - 1) < 0.05);
+    us_training_data_close(d);
+  }
+  UsPretrainConfig p = small_pretrain();
+  UsFinetuneConfig f = small_finetune();
+  UsTrainResult r;
+  UsPredictor* trunk;
+  char hash[US_HASH_CHARS];
+  p.data = files, p.out = toy_path("apart");
+  if (us_pretrain(&p, &r) != US_OK) fail_msg("%s", us_message());
+  assert_int_equal(us_pretrained_open(p.out, NULL, &trunk, hash), US_OK);
+  assert_false(us_predictor_normalised(trunk));
+  us_predictor_destroy(trunk);
+  f.init = p.out, f.overwrite = 1;
+  float mean[2][TOY_STATE], scale;
+  for (int i = 0; i < 2; i++) {
+    UsModel* m;
+    f.renormalise = i;
+    assert_int_equal(us_finetune(&f, &r), US_OK);
+    assert_int_equal(us_model_open(model, NULL, &m), US_OK);
+    assert_true(us_predictor_normalised(us_model_predictor(m)));
+    us_predictor_norm(us_model_predictor(m), mean[i], &scale);
+    us_model_destroy(m);
+  }
+  assert_memory_equal(mean[0], mean[1], sizeof(mean[0]));
+}
+
 // Gaps vary up to --gap, whatever a block is; with 0 they are blocks, and fit into no toy episode.
 static void test_gaps(void** state) {
   UsPretrainConfig p = small_pretrain();
@@ -421,11 +475,17 @@ int main(void) {
   US_ASSERT(us_encoder_save(e, encoder) == US_OK);
   us_encoder_destroy(e);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_folders),        cmocka_unit_test(test_renormalise),
-      cmocka_unit_test(test_gaps),           cmocka_unit_test(test_every_setting_names_the_run),
-      cmocka_unit_test(test_task_settings),  cmocka_unit_test(test_film),
-      cmocka_unit_test(test_shares),         cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_latent_samples), cmocka_unit_test(test_latent_actions),
+      cmocka_unit_test(test_folders),
+      cmocka_unit_test(test_renormalise),
+      cmocka_unit_test(test_normalised_apart),
+      cmocka_unit_test(test_gaps),
+      cmocka_unit_test(test_every_setting_names_the_run),
+      cmocka_unit_test(test_task_settings),
+      cmocka_unit_test(test_film),
+      cmocka_unit_test(test_shares),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_latent_samples),
+      cmocka_unit_test(test_latent_actions),
       cmocka_unit_test(test_fast),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
