@@ -54,6 +54,9 @@ typedef struct UsImport {
 
 extern US_API const UsSetting us_import_settings[];
 
+// The seconds between rows that --dt or --fps tell, 0: neither does; US_USAGE where both do.
+UsStatus us_import_step(const UsImport* c, double* seconds);
+
 // What an import had to make up or to leave out.
 typedef struct UsImportNotes {
   char made[US_LEFT_CHARS];  // what stands in for columns that are not there; "": nothing

@@ -22,6 +22,7 @@ typedef struct Transfer {
   const char* path;
   const UsImport* config;  // NULL: to other programs
   double exchange;         // then, the bounds of their actions
+  double told;             // seconds between rows, 0: by the file
   UsDataset* from;
   UsDatasetWriter* to;
   UsDatasetInfo info;               // of what is written
@@ -206,10 +207,8 @@ static UsStatus transfer_all(Transfer* m, const char* out) {
   // Time between rows: recorded, that of the file's first two rows, or, where the file is silent,
   // what was told.
   const UsDatasetColumns* c = &m->from->c;
-  double *dt = &m->info.dt, told = 0;
+  double *dt = &m->info.dt, told = m->told;
   if (*dt <= 0 && c->time && c->ep_len[0] > 1) *dt = c->time[1] - c->time[0];
-  if (m->config && m->config->dt > 0) told = m->config->dt;
-  if (m->config && m->config->fps > 0) told = 1 / m->config->fps;
   if (told > 0 && *dt > 0 && fabs(told - *dt) > 0.01 * *dt) {
     return us_fail(
         US_USAGE,
@@ -283,17 +282,21 @@ static UsStatus transfer(Transfer* m, const char* path, int overwrite, UsVerdict
   return status;
 }
 
+UsStatus us_import_step(const UsImport* c, double* seconds) {
+  if (c->fps > 0 && c->dt > 0) return us_fail(US_USAGE, "expected --fps or --dt, found both");
+  if (c->fps > 0 && c->fps < 1e-3) {
+    return us_fail(US_USAGE, "--fps: expected a number from 0.001 to 1000, found %g", c->fps);
+  }
+  *seconds = c->fps > 0 ? 1 / c->fps : c->dt;
+  return US_OK;
+}
+
 UsStatus us_dataset_import(const char* path, const char* out, const UsImport* config,
                            UsVerdict* verdict, UsImportNotes* notes) {
   Transfer m = {.path = path, .config = config, .notes = notes};
   memset(notes, 0, sizeof(*notes));
   US_TRY(us_settings_check(us_import_settings, config));
-  if (config->fps > 0 && config->dt > 0) {
-    return us_fail(US_USAGE, "expected --fps or --dt, found both");
-  }
-  if (config->fps > 0 && config->fps < 1e-3) {
-    return us_fail(US_USAGE, "--fps: expected a number from 0.001 to 1000, found %g", config->fps);
-  }
+  US_TRY(us_import_step(config, &m.told));
   if (config->keep_damaged) {
     return us_fail(US_USAGE, "--keep-damaged is for film, not for HDF5 files");
   }

@@ -190,8 +190,14 @@ UsStatus us_encoder_train(const UsEncoderTrainConfig* config, UsEncoderTrainResu
   if (config->datasets < 1 || config->frames < config->datasets || !config->out) {
     return us_fail(US_USAGE, "expected a folder, and --frames of one or more of every dataset");
   }
-  if (config->linear && config->grid) {
-    return us_fail(US_USAGE, "expected --linear or --grid, found both");
+  // What a ViT alone is asked says nothing of a linear encoder.
+  const UsEncoderTrainConfig own = us_encoder_train_defaults();
+  const char* vit = config->grid                               ? "grid"
+                    : fabsf(config->anchor - own.anchor) > 0   ? "anchor"
+                    : config->decode_every != own.decode_every ? "decode-every"
+                                                               : NULL;
+  if (config->linear && vit) {
+    return us_fail(US_USAGE, "expected --linear or --%s, found both", vit);
   }
   US_TRY(us_device_open(config->device, config->fast, &r.device));
   UsStatus status = start(&r);

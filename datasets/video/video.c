@@ -77,11 +77,7 @@ static UsStatus settle(Import* m) {
         "--bound, --range, --layout, --action, --pixels, --proprio, --state and --repair "
         "are for HDF5 files, not for film");
   }
-  if (c->fps > 0 && c->dt > 0) return us_fail(US_USAGE, "expected --fps or --dt, found both");
-  if (c->fps > 0 && c->fps < 1e-3) {
-    return us_fail(US_USAGE, "--fps: expected a number from 0.001 to 1000, found %g", c->fps);
-  }
-  m->ask.step = c->fps > 0 ? 1 / c->fps : c->dt;
+  US_TRY(us_import_step(c, &m->ask.step));
   m->ask.size = c->size ? c->size : kSize;
   m->steps = c->steps ? c->steps : kSteps;
   return us_fit_read(c->fit, c->crop, &m->ask.fit, m->ask.crop);

@@ -23,6 +23,7 @@ struct UsDecoderWork {
   float* normed;       // (frames, P, hidden)
   float* stats;        // (frames, P, 2)
   float* patches;      // (frames, P, 3 patch patch)
+  float* drawn;        // the same of one frame, ordinary memory, without training
   UsBlockTemps temps;  // training
   float* dx;           // (frames, P, hidden), training
   float* dspread;      // (frames, cells, m m hidden), training
@@ -103,7 +104,9 @@ UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int traini
   k->x = calloc((size_t)d->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)d->config.layers, sizeof(UsBlockActs));
   UsArena a = {0};
-  if (k->x && k->acts) {
+  if (!training)
+    k->drawn = calloc((size_t)d->config.height * (size_t)d->config.width * 3, sizeof(float));
+  if (k->x && k->acts && (training || k->drawn)) {
     place(d, k, &a);
     k->memory = us_ops_alloc(k->device, a.size / sizeof(float));
   }
@@ -121,6 +124,7 @@ UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int traini
 void us_decoder_work_destroy(UsDecoderWork* k) {
   if (!k) return;
   us_ops_free(k->device, k->memory);
+  free(k->drawn);
   free(k->x);
   free(k->acts);
   free(k);
@@ -177,12 +181,17 @@ void us_decoder_backward(const UsDecoder* d, const float* w, UsDecoderWork* k, c
                      k->dcells, dlatents, g + d->at.global_w, g + d->at.global_b);
 }
 
-void us_decoder_pixels(const UsVitConfig* c, const float* patches, uint8_t* pixels) {
+void us_decoder_draw(const UsDecoder* d, const float* w, UsDecoderWork* k, const float* latent,
+                     uint8_t* pixels) {
+  US_ASSERT(k->frames == 1 && k->drawn);
+  const UsVitConfig* c = &d->config;
+  us_ops_get(k->device, us_decoder_forward(d, w, k, latent), k->drawn,
+             (size_t)c->height * (size_t)c->width * 3);
   // Pixel by pixel: its number in its patch, out of the encoder's units, within a byte.
   int s = c->patch, grid_w = c->width / s;
   for (int y = 0; y < c->height; y++) {
     for (int x = 0; x < c->width; x++) {
-      const float* patch = patches + (size_t)((y / s * grid_w + x / s) * 3 * s * s);
+      const float* patch = k->drawn + (size_t)((y / s * grid_w + x / s) * 3 * s * s);
       for (int ch = 0; ch < 3; ch++) {
         // Units of the encoder's input, (x / 255 - mean) / std, undone.
         float v = patch[(ch * s + y % s) * s + x % s] * c->std[ch] + c->mean[ch];

@@ -62,7 +62,9 @@ const float* us_decoder_forward(const UsDecoder* d, const float* weights, UsDeco
 void us_decoder_backward(const UsDecoder* d, const float* weights, UsDecoderWork* k,
                          const float* latents, float* dpatches, float* dlatents, float* gradient);
 
-// pixels (height, width, 3) of one frame's patches (P, 3, patch, patch), both ordinary memory.
-void us_decoder_pixels(const UsVitConfig* c, const float* patches, uint8_t* pixels);
+// pixels (height, width, 3) of the one latent (G, D), tensor memory, of a work of one frame that
+// does not train.
+void us_decoder_draw(const UsDecoder* d, const float* weights, UsDecoderWork* k,
+                     const float* latent, uint8_t* pixels);
 
 #endif  // UNDERSTUDY_DECODER_H_

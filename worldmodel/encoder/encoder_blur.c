@@ -37,7 +37,6 @@ typedef struct Work {
   float *host, *mean;      // (tile, P), (P) ordinary memory
   float *x, *z, *y;        // (tile, P), (tile, D), (D) tensor memory
   UsDecoderWork* decoder;  // of one frame; NULL: none
-  float* patches;          // (P, 3, patch, patch) ordinary memory
 } Work;
 
 // ---- config and tensors ----
@@ -124,7 +123,6 @@ static void work_destroy(void* work) {
   us_ops_free(k->device, k->y);
   free(k->host);
   free(k->mean);
-  free(k->patches);
   free(k);
 }
 
@@ -143,8 +141,7 @@ static void* work_create(const UsEncoder* e) {
   if (ok) us_ops_get(e->device, e->weights + s->mean, k->mean, pixels);
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
-    k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
-    ok = k->decoder && k->patches;
+    ok = k->decoder != NULL;
   }
   // Half of a work is none.
   if (ok) return k;
@@ -192,9 +189,7 @@ static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t
   int dim = e->info.dim, m = s->pool, width = e->info.width;
   us_ops_put(e->device, k->z, latents, (size_t)dim);
   if (k->decoder) {
-    const float* out = us_decoder_forward(s->decoder, e->decoder_weights, k->decoder, k->z);
-    us_ops_get(e->device, out, k->patches, (size_t)e->info.height * (size_t)width * 3);
-    us_decoder_pixels(&s->decoder->config, k->patches, pixels);
+    us_decoder_draw(s->decoder, e->decoder_weights, k->decoder, k->z, pixels);
     return;
   }
   us_ops_linear(e->device, 1, dim, dim, k->z, e->weights + s->inverse, NULL, k->y);

@@ -26,7 +26,6 @@ typedef struct Work {
   uint8_t* tile;           // (tile, height, width, 3): a tile that is not full
   UsDecoderWork* decoder;  // of one frame; NULL: none
   float* latent;           // (G, D) tensor memory
-  float* patches;          // (P, 3, patch, patch) ordinary memory
 } Work;
 
 // Sizes from the config, a ViT of them, and a decoder where there is a head.
@@ -116,7 +115,6 @@ static void work_destroy(void* work) {
   us_decoder_work_destroy(k->decoder);
   us_ops_free(k->device, k->latent);
   free(k->tile);
-  free(k->patches);
   free(k);
 }
 
@@ -133,8 +131,7 @@ static void* work_create(const UsEncoder* e) {
   if (ok && e->decoder_weights) {
     k->decoder = us_decoder_work_create(s->decoder, 1, 0);
     k->latent = us_ops_alloc(e->device, (size_t)(e->info.tokens * e->info.dim));
-    k->patches = calloc((size_t)e->info.height * (size_t)e->info.width * 3, sizeof(float));
-    ok = k->decoder && k->latent && k->patches;
+    ok = k->decoder && k->latent;
   }
   // Half of a work is none.
   if (ok) return k;
@@ -157,14 +154,11 @@ static void encode(const UsEncoder* e, void* work, int n, const uint8_t* pixels,
   us_ops_copy(e->device, us_vit_forward(s->vit, e->weights, k->vit, pixels), latents, count);
 }
 
-// One latent to patches, and the patches to their places in the frame.
 static void decode(const UsEncoder* e, void* work, const float* latents, uint8_t* pixels) {
   const Vit* s = e->self;
   Work* k = work;
   us_ops_put(e->device, k->latent, latents, (size_t)(e->info.tokens * e->info.dim));
-  const float* out = us_decoder_forward(s->decoder, e->decoder_weights, k->decoder, k->latent);
-  us_ops_get(e->device, out, k->patches, (size_t)e->info.height * (size_t)e->info.width * 3);
-  us_decoder_pixels(&s->vit->config, k->patches, pixels);
+  us_decoder_draw(s->decoder, e->decoder_weights, k->decoder, k->latent, pixels);
 }
 
 static void destroy(UsEncoder* e) {
