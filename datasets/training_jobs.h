@@ -168,6 +168,9 @@ typedef struct UsTrainResult {
 // What the caller wants to stop is US_INTERRUPTED and goes on with `resume`; a loss that is not
 // finite is US_DIVERGED.
 US_API UsStatus us_finetune(const UsFinetuneConfig* config, UsTrainResult* result);
+
+// Of several files each is normalised by itself, z = (x - mean) / deviation, so that the predictor
+// keeps no normalisation and fine-tuning takes that of its data.
 US_API UsStatus us_pretrain(const UsPretrainConfig* config, UsTrainResult* result);
 
 US_C_END
