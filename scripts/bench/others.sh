@@ -71,11 +71,9 @@ balance|||--mode scratch --balance
 full|all|--gap 0|--mode full
 full_slow|all|--gap 0|--mode full --trunk-rate 0.2
 full_gaps|all|--gap 10|--mode full --trunk-rate 0.2
-full_norm|all|--gap 0|--mode full --trunk-rate 0.2 --renormalise
 full_labelled|all labelled|--gap 0|--mode full --trunk-rate 0.2
 latent|all|--latent-actions|--mode full
 latent_slow|all|--latent-actions|--mode full --trunk-rate 0.2
-latent_norm|all|--latent-actions|--mode full --renormalise
 latent_wide|all|--latent-actions --latent-dim 4 --latent-weight 3e-5|--mode full
 latent_planar|pointmaze pointmaze_medium wall wall_random|--latent-actions|--mode full
 latent_pace|pointmaze pointmaze_medium wall wall_random reacher|--latent-actions --block 10|--mode full
