@@ -5,8 +5,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "worldmodel/base/progress.h"
+#include "worldmodel/base/rng.h"
 #include "worldmodel/ops.h"
+#include "worldmodel/ops/cpu/lapack.h"
 
 // What one pass keeps; the parts marked so are there for a backward pass alone.
 struct UsDecoderWork {
@@ -63,6 +67,79 @@ UsStatus us_decoder_create(const UsVitConfig* config, UsDecoder** out) {
   }
   *out = d;
   return US_OK;
+}
+
+// mixed (cells, merge_dim) of a frame: random mixtures (merge_dim, pixels) of each cell's pixels.
+static void mix(const UsVitConfig* c, const float* mixture, const uint8_t* frame, double* mixed) {
+  int side = c->patch * c->merge, wide = c->width / side, numbers = side * side * 3;
+  for (int cell = 0; cell < us_vit_cells(c); cell++) {
+    const uint8_t* corner = frame + (cell / wide * c->width + cell % wide) * side * 3;
+    for (int k = 0; k < c->merge_dim; k++) {
+      const float* r = mixture + (size_t)k * (size_t)numbers;
+      float sum = 0;
+      for (int j = 0; j < numbers; j++) {
+        sum += r[j] * corner[j / (3 * side) * c->width * 3 + j % (3 * side)];
+      }
+      mixed[cell * c->merge_dim + k] = (double)sum / 255;
+    }
+  }
+}
+
+UsStatus us_decoder_start(const UsDecoder* d, int n, const uint8_t* frames, const float* latents,
+                          float noise, uint64_t seed, float* weights) {
+  const UsVitConfig* c = &d->config;
+  const size_t dim = (size_t)c->global_dim, out = (size_t)(us_vit_cells(c) * c->merge_dim);
+  const size_t numbers = (size_t)(c->patch * c->patch * c->merge * c->merge * 3);
+  const size_t bytes = (size_t)c->height * (size_t)c->width * 3;
+  float* mixture = malloc((size_t)c->merge_dim * numbers * sizeof(float));
+  float* z = malloc((size_t)n * dim * sizeof(float));
+  double* room = calloc(2 * dim * dim + dim + (dim + 1) * out, sizeof(double));
+  double *gram = room, *copy = gram + dim * dim, *mean = copy + dim * dim, *b = mean + dim;
+  double* mixed = b + out * dim;
+  UsStatus status =
+      mixture && z && room ? US_OK : us_fail(US_MEMORY, "out of memory for a decoder");
+  // Latents around their mean, and their products with each other and with the mixtures.
+  if (status == US_OK) {
+    UsRng r = us_rng(seed, US_RNG_INIT, 0, 2, 0);
+    us_rng_fill_normal(&r, mixture, (int)((size_t)c->merge_dim * numbers));
+    for (size_t i = 0; i < (size_t)n * dim; i++) mean[i % dim] += (double)latents[i] / n;
+    for (size_t i = 0; i < (size_t)n * dim; i++) z[i] = latents[i] - (float)mean[i % dim];
+    status = us_lapack_gram(n, dim, z, 1, "a decoder", gram);
+  }
+  for (int i = 0; i < n && status == US_OK; i++) {
+    mix(c, mixture, frames + (size_t)i * bytes, mixed);
+    for (size_t k = 0; k < out; k++) {
+      for (size_t j = 0; j < dim; j++) b[k * dim + j] += mixed[k] * (double)z[(size_t)i * dim + j];
+    }
+    status = us_interrupt_check("a decoder");
+  }
+  if (status == US_OK) {
+    double least = n * ((double)noise * (double)noise + 1e-9);
+    for (size_t i = 0; i < dim; i++) gram[i * (dim + 1)] += least;
+    memcpy(copy, gram, dim * dim * sizeof(double));
+    if (us_lapack_solve((int)dim, (int)out, dim, copy, b)) {
+      status = us_fail(US_FORMAT, "a decoder: latents that are no numbers");
+    }
+  }
+  // The variance of an answer is b' gram b / n.
+  for (size_t k = 0; k < out && status == US_OK; k++) {
+    double variance = 0, at = 0;
+    const double* w = b + k * dim;
+    for (size_t i = 0; i < dim; i++) {
+      at += w[i] * mean[i];
+      // The lower triangle is there.
+      for (size_t j = 0; j <= i; j++) {
+        variance += (j < i ? 2 : 1) * w[i] * w[j] * gram[i * dim + j] / n;
+      }
+    }
+    double scale = variance > 0 ? 1 / sqrt(variance) : 0;
+    for (size_t i = 0; i < dim; i++) weights[d->at.global_w + k * dim + i] = (float)(scale * w[i]);
+    weights[d->at.global_b + k] = (float)(-scale * at);
+  }
+  free(mixture);
+  free(z);
+  free(room);
+  return status;
 }
 
 void us_decoder_destroy(UsDecoder* d) {

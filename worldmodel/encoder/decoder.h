@@ -50,6 +50,13 @@ UsStatus us_decoder_create(const UsVitConfig* c, UsDecoder** out);
 // NULL is fine.
 void us_decoder_destroy(UsDecoder* d);
 
+// First weights of the layer behind a global vector, in `weights` (params.floats), ordinary memory:
+// a cell's numbers are what least squares over n frames (height, width, 3) and their latents (n, D)
+// know of random mixtures of the cell's pixels, around 0 and of variance 1. Then what is seen where
+// need not be found out by training. `noise` is the deviation of latents that it is to bear.
+UsStatus us_decoder_start(const UsDecoder* d, int n, const uint8_t* frames, const float* latents,
+                          float noise, uint64_t seed, float* weights);
+
 // As us_vit_work_create.
 UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int training);
 void us_decoder_work_destroy(UsDecoderWork* k);

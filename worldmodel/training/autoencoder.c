@@ -91,6 +91,25 @@ static size_t frame_bytes(const UsVitConfig* c) {
   return (size_t)c->height * (size_t)c->width * 3;
 }
 
+// Up to 4096 frames, of every set alike, how many they are, and their latents.
+static UsStatus look(const UsAutoencoder* a, const UsEncoder* e, UsPool* pool, int* n,
+                     uint8_t** frames, float** latents) {
+  const size_t bytes = frame_bytes(&a->config.vit);
+  int each = 4096 / a->sets;
+  *n = 0;
+  *latents = malloc((size_t)a->sets * (size_t)each * latent_size(a) * sizeof(float));
+  *frames = malloc((size_t)a->sets * (size_t)each * bytes);
+  if (!*latents || !*frames) return us_fail(US_MEMORY, "out of memory for statistics of latents");
+  for (int s = 0; s < a->sets; s++) {
+    int some = a->set[s].count < each ? a->set[s].count : each;
+    for (int i = 0; i < some; i++) {
+      size_t at = (size_t)((int64_t)i * a->set[s].count / some);
+      memcpy(*frames + (size_t)(*n)++ * bytes, a->set[s].frames + at * bytes, bytes);
+    }
+  }
+  return us_encoder_encode(e, *n, *frames, NULL, *latents, pool);
+}
+
 // The mean image of a set, from at most 4096 frames spread over it.
 static UsStatus mean_image(const UsFrameSet* set, size_t bytes, uint8_t* mean) {
   uint64_t* sum = calloc(bytes, sizeof(uint64_t));
@@ -188,9 +207,22 @@ static UsStatus take_memory(UsAutoencoder* a, const UsFrameSet* set) {
   if (!host) return us_fail(US_MEMORY, "out of memory for %zu weights", a->floats);
   if (!c->linear) us_params_init(&a->vit->params, c->seed, 0, host);
   us_params_init(&a->decoder->params, c->seed, 1, host + a->first);
+  UsStatus status = US_OK;
+  if (c->linear) {
+    // Its latents are what they will be: the decoder can start from what they say.
+    int n;
+    float* z = NULL;
+    uint8_t* frames = NULL;
+    status = look(a, a->linear, NULL, &n, &frames, &z);
+    if (status == US_OK) {
+      status = us_decoder_start(a->decoder, n, frames, z, c->noise, c->seed, host + a->first);
+    }
+    free(frames);
+    free(z);
+  }
   us_ops_put(a->device, a->weights, host, a->floats);
   free(host);
-  return US_OK;
+  return status;
 }
 
 UsStatus us_autoencoder_create(const UsAutoencoderConfig* config, const UsFrameSet* set, int sets,
@@ -467,25 +499,12 @@ UsStatus us_autoencoder_load(UsAutoencoder* a, const char* path) {
 // mean (D) of the tokens of up to 4096 frames and their deviation over all numbers.
 static UsStatus latent_statistics(const UsAutoencoder* a, const UsEncoder* e, UsPool* pool,
                                   double* mean, double* deviation) {
-  size_t d = (size_t)a->vit->out_dim, g = (size_t)a->vit->out_tokens;
-  size_t bytes = frame_bytes(&a->config.vit);
-  // Frames of every set alike.
-  int each = 4096 / a->sets, total = 0;
-  float* z = calloc((size_t)a->sets * (size_t)each * g * d, sizeof(float));
-  uint8_t* frames = malloc((size_t)each * bytes);
-  UsStatus status =
-      z && frames ? US_OK : us_fail(US_MEMORY, "out of memory for statistics of latents");
-  // Latents of frames spread over every set.
-  for (int s = 0; s < a->sets && status == US_OK; s++) {
-    int n = a->set[s].count < each ? a->set[s].count : each;
-    for (int i = 0; i < n; i++) {
-      size_t at = (size_t)((int64_t)i * a->set[s].count / n);
-      memcpy(frames + (size_t)i * bytes, a->set[s].frames + at * bytes, bytes);
-    }
-    status = us_encoder_encode(e, n, frames, NULL, z + (size_t)total * g * d, pool);
-    total += n;
-  }
-  total *= (int)g;  // tokens
+  size_t d = (size_t)a->vit->out_dim;
+  int total = 0;
+  float* z = NULL;
+  uint8_t* frames = NULL;
+  UsStatus status = look(a, e, pool, &total, &frames, &z);
+  total *= a->vit->out_tokens;
   // Mean of each number, then the squares around it, over all numbers.
   double squares = 0;
   for (size_t j = 0; j < d && status == US_OK; j++) {

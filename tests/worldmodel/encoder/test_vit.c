@@ -322,8 +322,52 @@ static void test_resize(void** state) {
   }
 }
 
+// Latents that are the brightness of one cell each: a cell's first numbers are told by its own
+// latent alone, around 0 and of variance 1, whatever the latents' scales are.
+static void test_start(void** state) {
+  enum { kMany = 400, kCells = 6, kNumbers = 8 * 12 * 3 };
+  const UsVitConfig c = tiny(0, 0, 2, kCells, 0);
+  UsDecoder* d;
+  assert_int_equal(us_decoder_create(&c, &d), US_OK);
+  uint8_t* frames = malloc(kMany * kNumbers);
+  float* z = malloc(kMany * kCells * sizeof(float));
+  float* w = calloc(d->params.floats, sizeof(float));
+  UsRng r = us_rng(13, US_RNG_TEST, 0, 0, 0);
+  for (int i = 0; i < kMany; i++) {
+    for (int cell = 0; cell < kCells; cell++) {
+      uint32_t bright = us_rng_below(&r, 256);
+      z[i * kCells + cell] = (float)bright * powf(10, (float)-cell) + 7;
+      for (int j = 0; j < 4 * 4 * 3; j++) {
+        int y = cell / 3 * 4 + j / 12, x = cell % 3 * 12 + j % 12;
+        frames[i * kNumbers + y * 36 + x] = (uint8_t)bright;
+      }
+    }
+  }
+  assert_int_equal(us_decoder_start(d, kMany, frames, z, 0, 1, w), US_OK);
+  for (int k = 0; k < kCells * c.merge_dim; k++) {
+    const float* row = w + d->at.global_w + k * kCells;
+    double sum = 0, squares = 0;
+    for (int i = 0; i < kMany; i++) {
+      double y = (double)w[d->at.global_b + (size_t)k];
+      for (int j = 0; j < kCells; j++) y += (double)row[j] * (double)z[i * kCells + j];
+      sum += y / kMany, squares += y * y / kMany;
+    }
+    assert_true(fabs(sum) < 1e-2 && fabs(squares - 1) < 1e-2);
+    for (int j = 0; j < kCells; j++) {
+      // In units of what the latent varies by.
+      double part = fabs((double)row[j] * pow(10, -j) * 74);
+      assert_true(j == k / c.merge_dim ? fabs(part - 1) < 0.05 : part < 0.05);
+    }
+  }
+  free(frames);
+  free(z);
+  free(w);
+  us_decoder_destroy(d);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_start),
       cmocka_unit_test(test_gradients_plain),
       cmocka_unit_test(test_gradients_registers),
       cmocka_unit_test(test_gradients_merged),
