@@ -197,9 +197,8 @@ UsStatus us_training_data_sample(UsTrainingJob* j, int frames, int held) {
 
 // Which dataset a sample comes from, of those with a sampler; training and validation have streams
 // of their own.
-static int pick(const UsTrainingData* d, UsSampler* const* from, int64_t step, int b,
-                uint32_t stream) {
-  UsRng r = us_rng(d->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, stream);
+static int pick(const UsTrainingData* d, UsSampler* const* from, int64_t step, int b, int held) {
+  UsRng r = us_rng(d->seed, US_RNG_BATCH, (uint64_t)step, (uint64_t)b, held ? 3 : 2);
   double all = 0;
   int have = 0, last = 0;
   for (int i = 0; i < d->count; i++) {
@@ -232,10 +231,12 @@ static void bring(const UsTrainingData* d, int i, size_t n, float* x, uint16_t* 
   }
 }
 
-// A sample of file i; for latent actions the frames of its env steps and, behind them, the noise of
-// their codes, drawn from (seed, US_RNG_NOISE, step, b, 9), or 0 where nothing trains.
-static void fill(const UsTrainingData* d, UsSampler* const* from, int i, int64_t step, int b,
-                 int noisy, UsBatch* out) {
+// A sample, to train on or held back; for latent actions the frames of its env steps and, behind
+// them, the noise of their codes, drawn from (seed, US_RNG_NOISE, step, b, 9), or 0 where nothing
+// trains.
+static void fill(const UsTrainingData* d, int held, int64_t step, int b, UsBatch* out) {
+  UsSampler* const* from = held ? d->held : d->train;
+  const int i = pick(d, from, step, b, held);
   UsBatch sample = *out;
   size_t one = (size_t)us_features_tokens(d->features[0]) * (size_t)us_features_dim(d->features[0]);
   size_t steps = (size_t)(out->frames - 1) * (size_t)d->block, noise = steps * (size_t)d->latent;
@@ -250,15 +251,13 @@ static void fill(const UsTrainingData* d, UsSampler* const* from, int i, int64_t
   bring(d, i, steps * one, to, NULL);
   to += steps * one;
   UsRng r = us_rng(d->seed, US_RNG_NOISE, (uint64_t)step, (uint64_t)b, 9);
-  for (size_t k = 0; k < noise; k++) to[k] = noisy ? us_rng_normal(&r) : 0;
+  for (size_t k = 0; k < noise; k++) to[k] = held ? 0 : us_rng_normal(&r);
 }
 
 void us_training_source(void* data, int64_t step, int b, UsBatch* out) {
-  const UsTrainingData* d = data;
-  fill(d, d->train, pick(d, d->train, step, b, 2), step, b, 1, out);
+  fill(data, 0, step, b, out);
 }
 
 void us_training_held_source(void* data, int64_t step, int b, UsBatch* out) {
-  const UsTrainingData* d = data;
-  fill(d, d->held, pick(d, d->held, step, b, 3), step, b, 0, out);
+  fill(data, 1, step, b, out);
 }

@@ -100,8 +100,8 @@ UsStatus us_training_prepare(UsTrainingJob* j);
 // What trains: the predictor, or the latent actions that it is part of.
 UsWorldModel* us_training_model(const UsTrainingJob* j);
 
-// Whether the predictor keeps the normalisation that it has. Other than that one trained on several
-// films has none: theirs were their own.
+// Whether the predictor keeps the normalisation that it has. One that was pretrained on several
+// files has none to keep, for each file was brought to its own.
 int us_training_normalised(const UsTrainingJob* j, int ready);
 
 // Whether action blocks with first weights, in a predictor that has been trained or not (`ready`),

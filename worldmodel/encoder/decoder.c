@@ -93,9 +93,9 @@ UsStatus us_decoder_start(const UsDecoder* d, int n, const uint8_t* frames, cons
   const size_t bytes = (size_t)c->height * (size_t)c->width * 3;
   float* mixture = malloc((size_t)c->merge_dim * numbers * sizeof(float));
   float* z = malloc((size_t)n * dim * sizeof(float));
-  double* room = calloc(2 * dim * dim + dim + (dim + 1) * out, sizeof(double));
-  double *gram = room, *copy = gram + dim * dim, *mean = copy + dim * dim, *b = mean + dim;
-  double* mixed = b + out * dim;
+  double* room = calloc(dim * dim + dim + (2 * dim + 1) * out, sizeof(double));
+  double *gram = room, *mean = gram + dim * dim, *b = mean + dim, *answer = b + out * dim;
+  double* mixed = answer + out * dim;
   UsStatus status =
       mixture && z && room ? US_OK : us_fail(US_MEMORY, "out of memory for a decoder");
   // Latents around their mean, and their products with each other and with the mixtures.
@@ -116,21 +116,18 @@ UsStatus us_decoder_start(const UsDecoder* d, int n, const uint8_t* frames, cons
   if (status == US_OK) {
     double least = n * ((double)noise * (double)noise + 1e-9);
     for (size_t i = 0; i < dim; i++) gram[i * (dim + 1)] += least;
-    memcpy(copy, gram, dim * dim * sizeof(double));
-    if (us_lapack_solve((int)dim, (int)out, dim, copy, b)) {
+    memcpy(answer, b, out * dim * sizeof(double));
+    if (us_lapack_solve((int)dim, (int)out, dim, gram, answer)) {
       status = us_fail(US_FORMAT, "a decoder: latents that are no numbers");
     }
   }
-  // The variance of an answer is b' gram b / n.
+  // The variance of what an answer w gives is w' gram w / n, and gram w is b.
   for (size_t k = 0; k < out && status == US_OK; k++) {
     double variance = 0, at = 0;
-    const double* w = b + k * dim;
+    const double* w = answer + k * dim;
     for (size_t i = 0; i < dim; i++) {
       at += w[i] * mean[i];
-      // The lower triangle is there.
-      for (size_t j = 0; j <= i; j++) {
-        variance += (j < i ? 2 : 1) * w[i] * w[j] * gram[i * dim + j] / n;
-      }
+      variance += w[i] * b[k * dim + i] / n;
     }
     double scale = variance > 0 ? 1 / sqrt(variance) : 0;
     for (size_t i = 0; i < dim; i++) weights[d->at.global_w + k * dim + i] = (float)(scale * w[i]);
@@ -181,8 +178,8 @@ UsDecoderWork* us_decoder_work_create(const UsDecoder* d, int frames, int traini
   k->x = calloc((size_t)d->config.layers + 1, sizeof(float*));
   k->acts = calloc((size_t)d->config.layers, sizeof(UsBlockActs));
   UsArena a = {0};
-  if (!training)
-    k->drawn = calloc((size_t)d->config.height * (size_t)d->config.width * 3, sizeof(float));
+  size_t pixels = (size_t)d->config.height * (size_t)d->config.width * 3;
+  k->drawn = training ? NULL : calloc(pixels, sizeof(float));
   if (k->x && k->acts && (training || k->drawn)) {
     place(d, k, &a);
     k->memory = us_ops_alloc(k->device, a.size / sizeof(float));
